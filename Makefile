@@ -1,0 +1,55 @@
+# One word per habit. Needs Python 3.11 or newer, pip and make; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CODE := $(wildcard src tests scripts examples benchmarks .ci)
+
+.PHONY: help demo test check bench fmt picture clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*  ## /make \1\t/p' Makefile | expand -t 16
+
+demo: .venv/package  ## serve, four calls, a streamed answer, what it took; ends by itself
+	@$(BIN)/python examples/demo.py
+
+test: .venv/dev  ## every test
+	$(BIN)/python -m pytest
+
+check: .venv/dev  ## style, types, floors, limits, dependencies: what CI asks first
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(wildcard src tests scripts examples) .ci/wheel.py
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	$(BIN)/python -m pytest -q tests/house
+
+bench: .venv/dev  ## CPU per request beside a bare relay; see benchmarks/README.md
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+fmt: .venv/dev  ## put the code in shape
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+picture: .venv/made  ## draw docs/house.svg and docs/house.md anew from the imports
+	$(BIN)/python -m scripts.house
+
+clean:  ## forget the environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Stamps, so that a second run installs nothing until pyproject.toml changes.
+# pip reads dependency groups since 25.1, and the one that a new environment starts with may be older.
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Penstock needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." >&2; \
+	  echo "Name another one, such as: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/package: pyproject.toml | .venv/made
+	$(PIP) --editable .
+	@touch $@
+
+.venv/dev: pyproject.toml | .venv/made
+	$(PIP) --editable . --group dev
+	@touch $@ .venv/package

@@ -1,0 +1,54 @@
+"""The order of the layers is written once, in gateway.py's docstring; the stack that runs must agree with it."""
+
+from __future__ import annotations
+
+import re
+
+from penstock import gateway
+from penstock.call import Call, Reply
+from penstock.clock import SystemClock, SystemRandom
+from penstock.config.load import built_in
+from penstock.messages import Request
+
+NUMBERED = re.compile(r"^(\d+)\. (\w+):", re.MULTILINE)
+
+
+def written(docstring: str) -> list[str]:
+    """The names of a numbered list, which counts from 1 without a gap."""
+    rows = NUMBERED.findall(docstring)
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+    return [name for _, name in rows]
+
+
+def running(call: Call) -> list[str]:
+    """The files of the layers of a stack, from the outside in; each layer holds the next as `_call`."""
+    names = []
+    inner: object = call
+    while inner is not None:
+        names.append(type(inner).__module__.rpartition(".")[2])
+        inner = getattr(inner, "_call", None)
+    return names
+
+
+class Wrapped:
+    """A layer that only hands on."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def __call__(self, request: Request) -> Reply:
+        return await self._call(request)
+
+
+def test_the_docstring_the_table_and_the_stack_agree() -> None:
+    stack = gateway.Gateway(built_in({}), SystemClock(), SystemRandom())
+    assert written(gateway.__doc__ or "") == list(gateway.LAYERS)
+    assert running(stack.call) == list(gateway.LAYERS)
+
+
+def test_layers_are_counted_from_the_outside_in() -> None:
+    async def answer(request: Request) -> Reply:
+        raise NotImplementedError
+
+    assert running(Wrapped(Wrapped(answer))) == ["test_order", "test_order", "builtins"]
+    assert written("Layers:\n\n1. trace: a\n2. record: b\n\nText 3. no: c") == ["trace", "record"]
