@@ -1,0 +1,93 @@
+"""Time, chance and ids: the only doors to them.
+
+Everything else takes a `Clock` and a `Random`, so that a whole gateway can run under a seed in virtual time.
+`Clock.monotonic` is the loop's time base; `asyncio.timeout` and `call_later` appear only here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+__all__ = ["Clock", "Random", "SystemClock", "SystemRandom", "Timer", "uuid7"]
+
+
+class Timer(Protocol):
+    """A scheduled callback."""
+
+    def cancel(self) -> None:
+        """Forget it; does nothing once it has run."""
+
+
+class Clock(Protocol):
+    """Time in seconds. Methods other than `monotonic` and `wall` need a running loop."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never jumps; only differences mean anything."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the Unix epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
+        """Cancel the block after so many seconds and raise TimeoutError; None never does."""
+        ...
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Run a plain function after so many seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock and the running asyncio loop."""
+
+    monotonic = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
+        return asyncio.timeout(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+class Random(Protocol):
+    """Chance. Not for secrets: keys come from `secrets`."""
+
+    def random(self) -> float:
+        """A float in [0, 1)."""
+        ...
+
+    def getrandbits(self, k: int, /) -> int:
+        """An integer of k random bits."""
+        ...
+
+
+class SystemRandom(random.Random):
+    """A Mersenne twister seeded by the OS, and seeded again in a forked child (ids must not repeat there)."""
+
+    def __init__(self) -> None:
+        super().__init__(os.urandom(32))
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=lambda: self.seed(os.urandom(32)))
+
+
+def uuid7(clock: Clock, random: Random) -> str:
+    """A UUIDv7 as text (RFC 9562, section 5.7): 48 bits of Unix milliseconds, 74 of chance."""
+    millis = int(clock.wall() * 1000) & 0xFFFF_FFFF_FFFF
+    bits = random.getrandbits(74)
+    value = (millis << 80) | (0x7 << 76) | ((bits >> 62) << 64) | (0b10 << 62) | (bits & 0x3FFF_FFFF_FFFF_FFFF)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

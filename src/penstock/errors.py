@@ -1,0 +1,267 @@
+"""The tree of errors; its first split says whose fault it was.
+
+PenstockError
+├── CallerError      the request is wrong: mend it before sending it again
+├── LimitError       the request is fine, there is no room for it now
+├── UpstreamError    the provider failed, or what it said could not be used
+├── PolicyError      Penstock itself decided not to go on
+└── ConfigError      the configuration is wrong
+
+Every error knows its HTTP `status`, its `code` (the class name in snake_case), whether the same request
+may succeed later (`retryable`), how long to wait (`retry_after`, seconds) and what to do next (`do`).
+Dialects map this tree once, on the way out; nobody below raises anything else on purpose.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+__all__ = [
+    "CallerError",
+    "ConfigError",
+    "Conflict",
+    "ContentFiltered",
+    "ContextTooLong",
+    "DeadlineExceeded",
+    "Forbidden",
+    "InvalidRequest",
+    "LimitError",
+    "NotAvailable",
+    "NotFound",
+    "Overloaded",
+    "PenstockError",
+    "PolicyError",
+    "ProtocolError",
+    "StreamInterrupted",
+    "TooLarge",
+    "Unauthenticated",
+    "Unavailable",
+    "UnknownModel",
+    "UpstreamContextTooLong",
+    "UpstreamCredential",
+    "UpstreamError",
+    "UpstreamNotFound",
+    "UpstreamQuota",
+    "UpstreamRateLimited",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class PenstockError(Exception):
+    """The root. `str(error)` is one sentence for a person; `do` says what to do next.
+
+    Args:
+        message: what happened, without secrets or content.
+        do: what the reader can do about it.
+        param: the request field at fault, if one is.
+        retry_after: seconds to wait before the next try, if known.
+        status: overrides the class's HTTP status where a provider's own must be kept.
+    """
+
+    status: int = 500
+    code: str = "penstock_error"
+    retryable: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "code" not in cls.__dict__:
+            cls.code = _snake(cls.__name__)
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        do: str = "",
+        param: str | None = None,
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.do = do
+        self.param = param
+        self.retry_after = retry_after
+        if status is not None:
+            self.status = status
+
+    @property
+    def told(self) -> str:
+        """What happened and what to do, as sentences."""
+        sentences = (text[:1].upper() + text[1:] for text in (self.message, self.do) if text)
+        return " ".join(text if text[-1] in ".!?" else f"{text}." for text in sentences)
+
+
+class CallerError(PenstockError):
+    """The request is wrong; sending it again unchanged gives the same answer."""
+
+    status = 400
+
+
+class InvalidRequest(CallerError):
+    """The request cannot be read, or a field of it is wrong (400)."""
+
+
+class NotAvailable(CallerError):
+    """A field, header or route that this version does not have (400)."""
+
+
+class Unauthenticated(CallerError):
+    """No key, or one that is not known here (401)."""
+
+    status = 401
+
+
+class Forbidden(CallerError):
+    """A known caller asks for what it may not have (403)."""
+
+    status = 403
+
+
+class UnknownModel(CallerError):
+    """No model of that name is configured (404)."""
+
+    status = 404
+
+
+class NotFound(CallerError):
+    """No such route or thing (404), or not with this method (405)."""
+
+    status = 404
+
+
+class Conflict(CallerError):
+    """The request contradicts another one, or the state of what it names (409)."""
+
+    status = 409
+
+
+class TooLarge(CallerError):
+    """Body or headers are above the cap (413, 431)."""
+
+    status = 413
+
+
+class ContextTooLong(CallerError):
+    """The prompt does not fit the model's context window (400)."""
+
+
+class LimitError(PenstockError):
+    """The request is fine, but there is no room for it now."""
+
+    status = 429
+    retryable = True
+
+
+class Overloaded(LimitError):
+    """Penstock itself is full or about to stop (503)."""
+
+    status = 503
+
+
+class UpstreamError(PenstockError):
+    """The provider failed. Its own answer, where there was one, rides along for callers of the same dialect.
+
+    Attributes:
+        answer: status, headers and body as the provider sent them, or None if it sent nothing usable.
+    """
+
+    status = 502
+    retryable = True
+    answer: ProviderAnswer | None = None
+
+
+class Unavailable(UpstreamError):
+    """Not reachable, reset, or answering with a server error (502)."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """Silent for longer than a timeout allows (504)."""
+
+    status = 504
+
+
+class UpstreamRateLimited(UpstreamError):
+    """The provider's rate limit (429)."""
+
+    status = 429
+
+
+class UpstreamQuota(UpstreamError):
+    """The provider says our account has no quota or credit left (502)."""
+
+    retryable = False
+
+
+class UpstreamCredential(UpstreamError):
+    """The provider refuses our credential (502)."""
+
+    retryable = False
+
+
+class ProtocolError(UpstreamError):
+    """The provider's bytes are not valid HTTP, JSON or its dialect (502)."""
+
+
+class StreamInterrupted(UpstreamError):
+    """A stream ended without the provider having ended it; told inside the stream."""
+
+
+class ContentFiltered(UpstreamError):
+    """The provider's content filter refused the prompt or the answer (400)."""
+
+    status = 400
+    retryable = False
+
+
+class UpstreamRefused(UpstreamError):
+    """The provider finds fault with the request itself (400, 413, 422): unchanged it gets the same answer."""
+
+    status = 400
+    retryable = False
+
+
+class UpstreamContextTooLong(UpstreamRefused, ContextTooLong):
+    """The provider says the prompt does not fit this model's window (400); `except ContextTooLong` catches it too."""
+
+    code = "context_too_long"
+
+
+class UpstreamNotFound(UpstreamError):
+    """The provider has no such model or path for us (404, a 403 on a model): the deployment is misconfigured."""
+
+    status = 404
+    retryable = False
+
+
+class PolicyError(PenstockError):
+    """Penstock decided not to go on."""
+
+    status = 503
+
+
+class DeadlineExceeded(PolicyError):
+    """The request's own deadline passed (504)."""
+
+    status = 504
+    retryable = True
+
+
+class ConfigError(PenstockError):
+    """The configuration is wrong. `str()` holds one `file:line:col: message` per line."""
+
+
+class ProviderAnswer:
+    """What a provider answered, as it came: kept so that the same dialect can pass it on unchanged."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body

@@ -1,0 +1,149 @@
+"""What is said to a model and what comes back, in no vendor's words.
+
+`Request` is the value that flows down the layers; `Response` and `Embeddings` are what the library hands out.
+Unknown fields survive in `extra` (or, in the same dialect, as the raw bytes they came in).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.records import Record
+from penstock.usage import Usage
+
+__all__ = ["Caller", "Embeddings", "Message", "Request", "Response", "ToolCall", "Usage"]
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class ToolCall(msgspec.Struct):
+    """A model's wish to call a tool; `arguments` is the JSON text as the model wrote it."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Message(msgspec.Struct, omit_defaults=True):
+    """One turn. `content` is text or, for several parts, the list of parts in OpenAI form."""
+
+    role: str
+    content: str | list[Any] | None = None
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: list[ToolCall] = []
+    tool_call_id: str | None = None
+    extra: dict[str, Any] = {}
+
+
+class Response(msgspec.Struct):
+    """A whole answer.
+
+    Attributes:
+        text: the visible text, parts joined.
+        message: the assistant's turn, ready to be appended to the next request's messages.
+        finish_reason: stop, length, tool_calls, content_filter, or the vendor's own word; None if it gave none.
+        model: the vendor's name of the model that answered.
+        request_id: Penstock's id of the call.
+        attempts: wire attempts made.
+        cost_usd: None where the price is unknown.
+        raw: the provider's body as decoded JSON; for a stream the last chunk that had choices.
+    """
+
+    text: str = ""
+    message: Message = msgspec.field(default_factory=lambda: Message("assistant"))
+    tool_calls: list[ToolCall] = []
+    usage: Usage = Usage()
+    finish_reason: str | None = None
+    model: str = ""
+    request_id: str = ""
+    attempts: int = 1
+    cost_usd: None = None
+    raw: Any = None
+
+
+class Embeddings(msgspec.Struct):
+    """Vectors in the order of the inputs; iterating and indexing go to `vectors`."""
+
+    vectors: list[list[float]] = []
+    usage: Usage = Usage()
+    model: str = ""
+    request_id: str = ""
+    attempts: int = 1
+    cost_usd: None = None
+    raw: Any = None
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, index: int) -> list[float]:
+        return self.vectors[index]
+
+
+class Caller:
+    """Who asks and how: the edge's facts about one request, none of them trusted yet.
+
+    Attributes:
+        headers: lower-case names; repeated fields joined by a comma. Empty for calls from the library.
+        query: the raw query string, without `key`.
+        credential: the key presented, as text; None if there was none.
+        trusted: True for calls from inside the process, which need no key.
+        admits: which models its key may ask for, once that is known; None means any.
+    """
+
+    __slots__ = ("admits", "credential", "headers", "query", "trusted")
+
+    def __init__(
+        self,
+        headers: dict[bytes, bytes] | None = None,
+        query: bytes = b"",
+        credential: str | None = None,
+        *,
+        trusted: bool = False,
+    ) -> None:
+        self.headers = headers if headers is not None else {}
+        self.query = query
+        self.credential = credential
+        self.trusted = trusted
+        self.admits: Callable[[Any], bool] | None = None
+
+
+class Request:
+    """What the caller asked, as it flows down the layers.
+
+    Attributes:
+        dialect: how the caller speaks: `openai_chat` or `openai_embeddings`.
+        model: the name asked for.
+        stream: whether the answer is to come as events.
+        fields: the body's top level, each value as the bytes it came in.
+        usage_asked: the caller itself asked for a usage chunk in its stream.
+        caller: the edge's facts.
+        record: what becomes of it; layers write here.
+        target: the deployment that was chosen, None until then; only providers know what it is.
+    """
+
+    __slots__ = ("caller", "dialect", "fields", "model", "record", "stream", "target", "usage_asked")
+
+    def __init__(
+        self,
+        dialect: str,
+        model: str,
+        stream: bool,
+        fields: dict[str, msgspec.Raw],
+        caller: Caller,
+        record: Record,
+    ) -> None:
+        self.dialect = dialect
+        self.model = model
+        self.stream = stream
+        self.fields = fields
+        self.caller = caller
+        self.record = record
+        self.usage_asked = False
+        self.target: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.record.id} {self.dialect} model={self.model!r} stream={self.stream}>"
