@@ -1,0 +1,1 @@
+"""The only rooms that open connections to the outside, over TCP or in memory."""
