@@ -1,0 +1,155 @@
+"""The port every dialect implements: bytes of one vendor's API to the vocabulary and back.
+
+Pure functions and one small state machine for streams. Nothing here waits, and nothing raises anything but a
+`PenstockError`, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from penstock.errors import PenstockError, UpstreamError
+from penstock.events import Event
+from penstock.messages import Embeddings, Response, Usage
+
+__all__ = ["Decoded", "Dialect", "Facts", "StreamReader"]
+
+
+class Decoded:
+    """A request's top level, and the few facts that decide what happens to it.
+
+    Attributes:
+        fields: every top-level field in the caller's order, each value as the bytes it came in.
+        model: the name asked for; "" where none is, which asks for the default.
+        stream: whether the answer is to come as events.
+        usage_asked: the caller itself asked for a usage chunk in its stream.
+    """
+
+    __slots__ = ("fields", "model", "stream", "usage_asked")
+
+    def __init__(self, fields: dict[str, msgspec.Raw], model: str, stream: bool, usage_asked: bool) -> None:
+        self.fields = fields
+        self.model = model
+        self.stream = stream
+        self.usage_asked = usage_asked
+
+
+class Facts:
+    """What the record needs to know of a whole answer.
+
+    Attributes:
+        usage: the provider's count, or an estimate marked as one.
+        model: the vendor's name of the model that answered, None if it gave none.
+        finish_reason: of the first answer, None if it gave none.
+    """
+
+    __slots__ = ("finish_reason", "model", "usage")
+
+    def __init__(self, usage: Usage, model: str | None, finish_reason: str | None) -> None:
+        self.usage = usage
+        self.model = model
+        self.finish_reason = finish_reason
+
+
+class StreamReader(Protocol):
+    """Watches one stream pass and says what of it goes on. Gives the same bytes for any chunking of its input.
+
+    Attributes:
+        output: the first output was seen (text, reasoning, tool call, refusal), or the answer's good end.
+        model: the vendor's name of the model, None until known.
+        error: what went wrong: an error event that passed by, no good end, or bytes that are not a stream; else None.
+            A `ProtocolError` here means that the rest is ignored: the upstream may be closed at once.
+        dropped: events left out because they are not valid in the dialect.
+    """
+
+    output: bool
+    model: str | None
+    error: UpstreamError | None
+    dropped: int
+
+    @property
+    def usage(self) -> Usage:
+        """The provider's count so far; else an estimate of what has passed, marked as one."""
+        ...
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first answer ended, None until it has."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether the provider itself has ended the answer."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what the socket gave; returns the whole events to pass on, b"" if there are none yet. Never raises."""
+        ...
+
+    def end(self, cause: UpstreamError | None = None) -> bytes:
+        """Take the end of the upstream body, or the error that ended it.
+
+        Returns what is still to be sent: a last event, an error event, or b"".
+        """
+        ...
+
+
+class Dialect(Protocol):
+    """How one API speaks."""
+
+    @property
+    def name(self) -> str:
+        """`openai_chat`, `openai_embeddings`."""
+        ...
+
+    @property
+    def path(self) -> bytes:
+        """The operation's path below the base URL."""
+        ...
+
+    def decode_request(self, body: bytes) -> Decoded:
+        """Read a request's top level. Raises InvalidRequest: position for bad JSON, `param` for a bad field."""
+        ...
+
+    def encode_request(
+        self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool, ask_usage: bool = True
+    ) -> bytes:
+        """Write the body anew with `model` in its place; a stream may ask for usage. Other values byte for byte."""
+        ...
+
+    def decode_facts(self, body: bytes, prompt_bytes: int = 0) -> Facts:
+        """Read a 200's body. `prompt_bytes` serves the estimate where there is no usage.
+
+        Raises:
+            UpstreamError: an error object instead of an answer, classified; ProtocolError for anything else.
+                Its `answer` holds the body.
+        """
+        ...
+
+    def decode_response(self, body: bytes) -> Response | Embeddings:
+        """The whole answer for the library. Raises what `decode_facts` raises."""
+        ...
+
+    def decode_events(self, data: bytes) -> list[Event]:
+        """The typed events in whole SSE events or in a unary body; what is neither gives none."""
+        ...
+
+    def open_stream(self, *, keep_usage: bool, prompt_bytes: int) -> StreamReader:
+        """A reader for one stream. Without `keep_usage` the usage-only chunk is left out."""
+        ...
+
+    def classify(
+        self, status: int, headers: dict[bytes, bytes], body: bytes, now: float | None = None
+    ) -> UpstreamError:
+        """What a provider's answer other than a 200 means; `answer` holds it. `now`: Unix time, for dates."""
+        ...
+
+    def encode_error(self, error: PenstockError, request_id: str) -> bytes:
+        """The body that tells a caller of this dialect about one of our errors."""
+        ...
+
+    def encode_stream_error(self, error: PenstockError) -> bytes:
+        """The same as an SSE event, for a stream that has begun."""
+        ...

@@ -1,0 +1,434 @@
+"""HTTP/1.1 without I/O, on httptools (llhttp): bytes in, requests or a response out, and the bytes to answer with.
+
+The parser is a library; what is ours are the checks it lacks (RFC 9112 with RFC 9110 names the rules): one valid
+Host, no Transfer-Encoding in HTTP/1.0, no underscore twins of the headers that decide, no bytes above ASCII in
+field values, and caps that are counted before the parser sees the bytes. No await, no clock, no socket here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from http import HTTPStatus
+
+import httptools
+
+__all__ = [
+    "CONTINUE",
+    "LAST_CHUNK",
+    "HttpRequest",
+    "Malformed",
+    "Refused",
+    "RequestParser",
+    "ResponseParser",
+    "encode_chunk",
+    "encode_request",
+    "encode_response_head",
+]
+
+KIB = 1024
+LAST_CHUNK = b"0\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# A parsed request costs far more than its bytes; a client that pipelines more than this in one go is closed after
+# these are answered, and repeats the rest (RFC 9112, section 9.3.2).
+MAX_PIPELINED = 16
+
+# uri-host [ ":" port ] (RFC 9110, section 7.2), without userinfo and without percent-encoding, which no client sends.
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
+
+# Headers that decide something here: their twins with an underscore are how smuggling hides from a front proxy.
+_DECIDING = frozenset(
+    b"content_length transfer_encoding content_type x_api_key api_key x_goog_api_key x_request_id".split()
+)
+_ONCE = frozenset(b"host content-length transfer-encoding content-type authorization x-api-key expect".split())
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
+
+
+class Refused(Exception):
+    """A request that must be answered with `status` and a closed connection."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Malformed(Exception):
+    """A response that is not valid HTTP/1.1, or ends before its end."""
+
+
+class HttpRequest:
+    """One whole request.
+
+    Attributes:
+        method, path, query: as sent; the path is not decoded and the query comes without its `?`.
+        headers: lower-case names; repeated fields are joined by a comma.
+        body: all of it.
+        keep_alive: whether the connection may carry another request.
+    """
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query", "version")
+
+    def __init__(self, method: bytes, target: bytes, version: str, headers: dict[bytes, bytes]) -> None:
+        self.method = method
+        self.path, _, self.query = target.partition(b"?")
+        self.version = version
+        self.headers = headers
+        self.body = b""
+        self.keep_alive = True
+
+    def __repr__(self) -> str:
+        return f"<HttpRequest {self.method!r} {self.path!r} {len(self.body)} bytes>"
+
+
+class RequestParser:
+    """The server's side: feed it what the socket gave, take whole requests from `ready`.
+
+    Attributes:
+        ready: complete requests in order, those before a refused one included.
+        wants_continue: the head of a request asks for `100 Continue` and its body has not come yet.
+        idle: no byte of a further request has arrived.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_head_bytes",
+        "_headers",
+        "_in_head",
+        "_max_body",
+        "_max_fields",
+        "_max_head",
+        "_parser",
+        "_repeats",
+        "_request",
+        "_size",
+        "_url",
+        "idle",
+        "ready",
+        "wants_continue",
+    )
+
+    def __init__(self, max_body: int = 32 * KIB * KIB, max_head: int = 64 * KIB, max_fields: int = 100) -> None:
+        self.ready: deque[HttpRequest] = deque()
+        self.wants_continue = False
+        self.idle = True
+        self._max_body = max_body
+        self._max_head = max_head
+        self._max_fields = max_fields
+        self._parser = httptools.HttpRequestParser(self)
+        self._in_head = True
+        self._head_bytes = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._repeats = 0
+        self._url = b""
+        self._request: HttpRequest | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes in.
+
+        Raises:
+            Refused: answer what is in `ready`, then this, then close; feed nothing more.
+        """
+        try:
+            if self._in_head and self._head_bytes + len(data) > self._max_head:
+                room = self._max_head - self._head_bytes
+                self._parser.feed_data(data[:room])
+                if self._in_head:
+                    raise Refused(431, f"the request's head is larger than {self._max_head} bytes")
+                data = data[room:]
+            waiting = len(self.ready)
+            self._parser.feed_data(data)
+            if self._in_head:
+                # After a request that ended in these bytes, how many of them began the next is not known: count none.
+                self._head_bytes = 0 if len(self.ready) > waiting else self._head_bytes + len(data)
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, Refused):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserUpgrade:
+            raise Refused(400, "Upgrade and CONNECT are not spoken here") from None
+        except httptools.HttpParserError as error:
+            raise Refused(400, f"not valid HTTP/1.1: {error}") from None
+
+    @property
+    def in_head(self) -> bool:
+        """Whether the head of a request is still awaited."""
+        return self._in_head
+
+    def close(self) -> None:
+        """Break the reference cycle with the parser; feed nothing afterwards."""
+        self._parser = None  # type: ignore[assignment]
+
+    # Called by httptools while it is being fed.
+
+    def on_message_begin(self) -> None:
+        self.idle = False
+        self._in_head = True
+        self._headers = {}
+        self._repeats = 0
+        self._url = b""
+
+    def on_url(self, url: bytes) -> None:
+        self._url = self._url + url if self._url else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: nothing here uses any, and they may not override a header
+        name = name.lower()
+        headers = self._headers
+        if name in headers:
+            if name in _ONCE:
+                raise Refused(400, f"more than one {name.decode('latin-1')} header")
+            self._repeats += 1
+            value = headers[name] + b", " + value
+        headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        parser, headers = self._parser, self._headers
+        self._in_head = False
+        self._head_bytes = 0
+        version = parser.get_http_version()
+        self._check_head(version)
+        length = headers.get(b"content-length")
+        if length is not None and int(length) > self._max_body:
+            raise Refused(413, f"the body is larger than {self._max_body} bytes")
+        request = HttpRequest(parser.get_method(), self._target(), version, headers)
+        request.keep_alive = parser.should_keep_alive()
+        self._request = request
+        self._size = 0
+        if b"expect" in headers:
+            if headers[b"expect"].lower() != b"100-continue":
+                raise Refused(417, "only Expect: 100-continue is understood")
+            self.wants_continue = version == "1.1"
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size > self._max_body:
+            raise Refused(413, f"the body is larger than {self._max_body} bytes")
+        self.wants_continue = False
+        self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        request = self._request
+        assert request is not None
+        chunks = self._chunks
+        if chunks:
+            request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self._chunks = []
+        self.wants_continue = False
+        self._request = None
+        self._in_head = True
+        self.idle = True
+        if len(self.ready) >= MAX_PIPELINED:
+            raise Refused(400, "too many requests pipelined on one connection")
+        self.ready.append(request)
+
+    def _check_head(self, version: str) -> None:
+        headers = self._headers
+        if version not in ("1.1", "1.0"):
+            raise Refused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        if len(headers) + self._repeats > self._max_fields:
+            raise Refused(431, f"more than {self._max_fields} header fields")
+        if not b"".join(headers.values()).isascii():
+            raise Refused(400, "a header value has bytes above ASCII")
+        if b"_" in b"".join(headers) and any(
+            name in _DECIDING or name.startswith(b"x_penstock") for name in headers if b"_" in name
+        ):
+            raise Refused(400, "a header name with an underscore stands for one with a dash")
+        host = headers.get(b"host")
+        if host is None:
+            if version == "1.1":
+                raise Refused(400, "no Host header")
+        elif not _HOST.match(host):
+            raise Refused(400, "the Host header is not valid")
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
+            raise Refused(400, "Transfer-Encoding may only be chunked, and not in HTTP/1.0")
+
+    def _target(self) -> bytes:
+        url = self._url
+        if url.startswith(b"/") or url == b"*":
+            return url
+        # absolute-form (RFC 9112, section 3.2.2): only for the host that is asked anyway.
+        scheme, found, rest = url.partition(b"://")
+        host = self._headers.get(b"host", b"")
+        if found and scheme.lower() in (b"http", b"https") and host:
+            authority, slash, path = rest.partition(b"/")
+            if authority.lower() == host.lower():
+                return slash + path or b"/"
+        raise Refused(400, "the request target is not a path of this host")
+
+
+class ResponseParser:
+    """The client's side: one response a parser at a time; `reset` readies it for the next on the same connection.
+
+    Attributes:
+        head_complete: status and headers are known (1xx responses are skipped).
+        complete: the whole body has come.
+        surplus: bytes came after the end; the connection must not be used again.
+        pending: bytes of body waiting to be taken.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_head_bytes",
+        "_interim",
+        "_max_head",
+        "_parser",
+        "_until_close",
+        "complete",
+        "head_complete",
+        "headers",
+        "keep_alive",
+        "pending",
+        "status",
+        "surplus",
+    )
+
+    def __init__(self, max_head: int = 64 * KIB) -> None:
+        self._max_head = max_head
+        self._parser = httptools.HttpResponseParser(self)
+        self._chunks: list[bytes] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the response that was; only right after a complete one without surplus."""
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.head_complete = False
+        self.complete = False
+        self.surplus = False
+        self.keep_alive = False
+        self.pending = 0
+        self._head_bytes = 0
+        self._interim = False
+        self._until_close = False
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes in.
+
+        Raises:
+            Malformed: not HTTP/1.1, or a head above the cap. What was decoded before stays readable.
+        """
+        if self.complete:
+            self.surplus = True
+            return
+        try:
+            if not self.head_complete:
+                self._head_bytes += len(data)
+                if self._head_bytes > self._max_head:
+                    room = self._max_head - (self._head_bytes - len(data))
+                    self._parser.feed_data(data[:room])
+                    if not self.head_complete:
+                        raise Malformed(f"the response's head is larger than {self._max_head} bytes")
+                    data = data[room:]
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, Malformed):
+                raise error.__context__ from None
+            if not self.surplus:
+                raise
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.complete:
+                raise Malformed(f"not valid HTTP/1.1: {error}") from None
+            self.surplus = True
+
+    def eof(self) -> None:
+        """The peer closed.
+
+        Raises:
+            Malformed: in the middle of the response (or before it).
+        """
+        if self.complete:
+            return
+        if self.head_complete and self._until_close:
+            self.complete = True
+            self.keep_alive = False
+            return
+        raise Malformed("the connection was closed before the response was complete")
+
+    def take(self) -> bytes:
+        """The body bytes that came since the last call."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        self._chunks = []
+        self.pending = 0
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def close(self) -> None:
+        """Break the reference cycle with the parser; feed nothing afterwards."""
+        self._parser = None  # type: ignore[assignment]
+
+    # Called by httptools while it is being fed.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.surplus = True
+            raise httptools.HttpParserError("surplus")
+        self.headers = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_complete:
+            return  # a trailer
+        name = name.lower()
+        headers = self.headers
+        headers[name] = headers[name] + b", " + value if name in headers else value
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        status = parser.get_status_code()
+        if 100 <= status < 200:
+            if status == 101:
+                raise Malformed("the provider switched protocols unasked")
+            self._interim = True
+            return
+        if len(self.headers) > 500:
+            raise Malformed("the response has more than 500 header fields")
+        self.status = status
+        headers = self.headers
+        self._until_close = (
+            b"content-length" not in headers and b"transfer-encoding" not in headers and status not in (204, 304)
+        )
+        self.keep_alive = parser.should_keep_alive() and not self._until_close
+        self.head_complete = True
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self.pending += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            return
+        self.complete = True
+
+
+def encode_response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Status line and headers with the closing blank line; names and values must already be clean."""
+    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status]
+    for name, value in headers:
+        parts.append(b"%b: %b\r\n" % (name, value))
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body (RFC 9112, section 7.1); `data` must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def encode_request(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """A whole request; Content-Length is added, Host must be among the headers."""
+    parts = [b"%b %b HTTP/1.1\r\n" % (method, target)]
+    for name, value in headers:
+        parts.append(b"%b: %b\r\n" % (name, value))
+    parts.append(b"content-length: %d\r\n\r\n" % len(body))
+    parts.append(body)
+    return b"".join(parts)

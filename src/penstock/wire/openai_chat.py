@@ -1,0 +1,119 @@
+"""OpenAI's chat completions: the dialect that most providers speak, with the ways they bend it.
+
+Requests are read at their top level only; answers pass as bytes and are watched. What compatible providers do
+differently is read where it is met (`openai_usage`, `openai_errors`, `openai_chunk`), with the vendor's name beside.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penstock.messages import Response
+from penstock.wire.dialect import Decoded, Facts
+from penstock.wire.openai_chunk import delta_of, size_of
+from penstock.wire.openai_errors import classify, encode_error, encode_stream_error, no_answer
+from penstock.wire.openai_events import decode_events, decode_message
+from penstock.wire.openai_fields import asks_usage, read_flag, read_model
+from penstock.wire.openai_stream import ChatStream
+from penstock.wire.openai_usage import estimate, read_usage
+from penstock.wire.splice import decode_object, encode_object, raw, replaced
+from penstock.wire.tolerant_json import decode_tolerant
+
+__all__ = ["OpenAIChat"]
+
+_TRUE = msgspec.Raw(b"true")
+
+
+class _Ending(msgspec.Struct, gc=False):
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    choices: list[_Ending] | None = None
+    usage: dict[str, Any] | None = None
+    model: str | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+class OpenAIChat:
+    """The dialect `openai_chat`."""
+
+    name = "openai_chat"
+    path = b"/chat/completions"
+
+    classify = staticmethod(classify)
+    encode_error = staticmethod(encode_error)
+    encode_stream_error = staticmethod(encode_stream_error)
+    decode_events = staticmethod(decode_events)
+
+    def decode_request(self, body: bytes) -> Decoded:
+        """Read the fields that decide; what only the provider can judge is left to it. Raises InvalidRequest."""
+        fields = decode_object(body)
+        model = read_model(fields)
+        stream = read_flag(fields, "stream")
+        return Decoded(fields, model, stream, asks_usage(fields) and stream)
+
+    def encode_request(
+        self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool, ask_usage: bool = True
+    ) -> bytes:
+        """The body with `model` replaced in its place; a stream also asks for usage, its other options kept."""
+        changed = {**fields, "model": raw(model)}
+        if stream and ask_usage:
+            changed["stream_options"] = replaced(fields.get("stream_options"), {"include_usage": _TRUE})
+        return encode_object(changed)
+
+    def decode_facts(self, body: bytes, prompt_bytes: int = 0) -> Facts:
+        """Usage, model and finish reason. Raises UpstreamError where the 200 is no answer."""
+        try:
+            if not body.isascii():
+                str(body, "utf-8")
+            answer = _ANSWER.decode(body)
+        except (ValueError, RecursionError):
+            return _facts(_decoded(body), prompt_bytes)
+        usage = read_usage(answer.usage) if answer.choices else None
+        if not answer.choices or usage is None:
+            return _facts(_decoded(body), prompt_bytes)
+        return Facts(usage, answer.model or None, answer.choices[0].finish_reason or None)
+
+    def decode_response(self, body: bytes) -> Response:
+        """The whole answer, choice 0. Raises UpstreamError where the 200 is no answer."""
+        return decode_message(_decoded(body))
+
+    def open_stream(self, *, keep_usage: bool, prompt_bytes: int) -> ChatStream:
+        """A reader for one stream."""
+        return ChatStream(keep_usage=keep_usage, prompt_bytes=prompt_bytes)
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    """The body as JSON with choices; an error beside them is a remark and passes. Raises UpstreamError."""
+    try:
+        value = decode_tolerant(body)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        choices = value.get("choices")
+        listed = isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)
+        if listed and (choices or not value.get("error")):
+            return value
+    raise no_answer(value, body, "a chat completion")
+
+
+def _facts(value: dict[str, Any], prompt_bytes: int) -> Facts:
+    """The facts where the types are not the dialect's, or the count is missing or in another place."""
+    said_bytes, finish, counts = 0, None, [value.get("usage")]
+    for choice in value["choices"]:
+        message = choice.get("message")
+        said_bytes += size_of(delta_of(message)) if isinstance(message, dict) else 0
+        reason = choice.get("finish_reason")
+        finish = finish or (reason if isinstance(reason, str) and reason else None)
+        counts.append(choice.get("usage"))
+    groq = value.get("x_groq")
+    counts.append(groq.get("usage") if isinstance(groq, dict) else None)
+    usage = next((usage for usage in map(read_usage, counts) if usage is not None), None)
+    model = value.get("model")
+    named = isinstance(model, str) and model
+    return Facts(usage or estimate(prompt_bytes, said_bytes), model if named else None, finish)

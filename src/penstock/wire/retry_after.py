@@ -1,0 +1,48 @@
+"""How long a provider asks to be left alone: `retry-after-ms`, and `retry-after` in seconds or as a date.
+
+RFC 9110, section 10.2.3. What is not a finite, non-negative number is ignored, as OpenAI's client does.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+__all__ = ["retry_after"]
+
+
+def retry_after(headers: dict[bytes, bytes], now: float | None = None) -> float | None:
+    """Seconds to wait, None if the provider names no time.
+
+    Args:
+        headers: lower-case names.
+        now: Unix time, which a date is counted from; without it the answer's own `date`, if it has one.
+    """
+    millis = _number(headers.get(b"retry-after-ms", b""))
+    if millis:  # 0 beside a retry-after in seconds has been seen (Azure): the longer one holds
+        return millis / 1000
+    field = headers.get(b"retry-after", b"")
+    seconds = _number(field)
+    if seconds is None:
+        until = _date(field)
+        since = now if now is not None else _date(headers.get(b"date", b""))
+        if until is not None and since is not None:
+            seconds = max(0.0, until - since)
+    return seconds if seconds is not None or millis is None else 0.0
+
+
+def _number(field: bytes) -> float | None:
+    try:
+        number = float(field)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _date(field: bytes) -> float | None:
+    try:
+        date = parsedate_to_datetime(field.decode("ascii"))
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
