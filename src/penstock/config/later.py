@@ -1,0 +1,50 @@
+"""Which keys each part of the configuration has, and which ones it will have in a later version.
+
+A later key is refused by name rather than ignored: somebody who writes a budget must not believe it holds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["SECTIONS", "TAKEN", "Section"]
+
+
+class Section(NamedTuple):
+    """The keys of one part: those of this version, and those of later ones."""
+
+    known: tuple[str, ...]
+    later: tuple[str, ...] = ()
+
+
+# Names that may come to stand in more than one place.
+TAKEN = frozenset((
+    "hosts", "trusted_proxies", "probe", "hedge", "fallback", "concurrency", "on_low_budget", "on_soft", "on_failure",
+    "alerts", "unknown_price", "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "tls", "caps",
+    "layers", "cors", "breaker",
+))  # fmt: skip
+
+_ROUTE_LATER = (
+    "strategy", "regions", "retry", "on_stream_cut", "untranslatable", "default_max_output", "rate_limit", "budget",
+)  # fmt: skip
+
+SECTIONS: dict[str, Section] = {
+    "config": Section(
+        ("server", "providers", "models", "default_model", "defaults", "auth", "keys", "log"),
+        ("prices", "limits", "budgets", "state", "shared", "telemetry", "tenants", "admission", "guardrails"),
+    ),
+    "server": Section(("listen", "admin", "workers", "drain", "max_body", "idle"), ("keepalive", "http")),
+    "provider": Section(
+        ("kind", "base_url", "api_key", "ca_file"),
+        ("region", "credentials", "headers", "quirks", "weight", "timeouts", "retry"),
+    ),
+    "model": Section(("targets", "timeouts"), _ROUTE_LATER),
+    "target": Section(("target",), ("weight", "max_attempts", "is", "region", "timeouts")),
+    "timeouts": Section(("connect", "first_token", "idle", "total"), ("attempt", "throughput")),
+    "defaults": Section(("timeouts",), _ROUTE_LATER),
+    "key": Section(
+        ("name", "key", "tenant", "project", "models", "user"),
+        ("expires", "role", "roles", "limits", "budgets", "charge"),
+    ),
+    "log": Section(("to", "content"), ("retention",)),
+}

@@ -1,0 +1,138 @@
+"""From what was written to a `Config`, or to one error that lists everything wrong with it.
+
+The pieces are read in `config/edge.py` and `config/upstreams.py`; here they are put together and the rules
+between them checked. Never imports a YAML parser: `config/yaml_file.py` hands in a tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from penstock.config.edge import check_edge, read_auth, read_keys, read_log, read_server
+from penstock.config.naming import names_of
+from penstock.config.reader import Reader
+from penstock.config.schema import Config, Defaults, Key, Timeouts
+from penstock.config.tree import Node, Problems, Tree, from_mapping
+from penstock.config.upstreams import read_providers, read_routes, read_timeouts
+from penstock.errors import ConfigError, UnknownModel
+from penstock.providers.catalogue import load_catalogue
+from penstock.routing.names import Names
+from penstock.routing.nearest import did_you_mean, quoted
+
+__all__ = ["built_in", "load_config"]
+
+_SIM_MODEL = "sim/small"
+
+
+def load_config(
+    source: Tree | Mapping[str, object] | None,
+    env: Mapping[str, str],
+    *,
+    serving: bool = True,
+    check_files: bool = True,
+) -> Config:
+    """The configuration that `source` describes, every secret resolved from `env` or its file.
+
+    Args:
+        source: a tree from `open_config`'s reader, a dict, or None for the built-in default.
+        env: the environment.
+        serving: whether something will listen. False, for the library inside a program whose calls need no key,
+            leaves out the rules about keys that must exist and addresses that may be listened on.
+        check_files: False leaves out whether each `ca_file` is there.
+
+    Raises:
+        ConfigError: one `place: message` per line, all problems at once.
+    """
+    if source is None:
+        return built_in(env)
+    tree = source if isinstance(source, Tree) else from_mapping(source)
+    if not isinstance(tree.root.value, dict):
+        raise ConfigError(f"{tree.root.place}: a mapping is expected here: key: value")
+    reader = Reader(tree.problems, env, tree.folder, check_files=check_files)
+    config = _read(reader, tree, serving)
+    tree.problems.raise_if_any()
+    return config
+
+
+def built_in(env: Mapping[str, str]) -> Config:
+    """The default without a file: each provider whose key is in the environment, and `sim`; open, loopback only.
+
+    Only the variable its catalogue row names switches a provider on; `*_BASE_URL` is ignored. A call that names
+    no model goes to `sim/small` as long as there is nothing but `sim`: nobody with a real key shall take
+    simulated text for an answer.
+    """
+    providers = {
+        row.name: {"api_key": f"env:{row.env}"} if row.env else {}
+        for row in load_catalogue().values()
+        if row.in_process or (row.env and env.get(row.env, "").strip())
+    }
+    written: dict[str, object] = {"auth": "open", "providers": providers}
+    if list(providers) == ["sim"]:
+        written["default_model"] = _SIM_MODEL
+    return load_config(from_mapping(written, "(built in)"), env)
+
+
+def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
+    fields = reader.fields(tree.root, "config")
+    server = read_server(reader, fields.get("server"))
+    auth = read_auth(reader, fields.get("auth"))
+    providers = read_providers(reader, fields.get("providers"))
+    if not providers:
+        place = fields["providers"].key if "providers" in fields else tree.root.place
+        reader.problems.add(place, "no provider is declared: write providers: {sim: {}} to begin without a key")
+    defaults = Defaults(timeouts=_default_timeouts(reader, fields.get("defaults")))
+    before = len(tree.problems)
+    keys = read_keys(reader, fields.get("keys"))
+    # A key that is wrong has been reported; that none is left would be the same problem told twice.
+    any_key = bool(keys) or len(tree.problems) > before
+    config = Config(
+        source=tree.source,
+        providers=providers,
+        models=read_routes(reader, fields.get("models"), providers, defaults.timeouts),
+        default_model=reader.label(fields.get("default_model")) or None,
+        server=server,
+        defaults=defaults,
+        auth=auth,
+        keys=tuple(key for key, _ in keys),
+        log=read_log(reader, fields.get("log")),
+    )
+    names = names_of(config)
+    _check_default(reader.problems, fields.get("default_model"), config, names)
+    _check_allowed(reader.problems, keys, config, names)
+    if serving:
+        check_edge(reader, tree.root, server, auth, any_key=any_key)
+    return config
+
+
+def _default_timeouts(reader: Reader, node: Node | None) -> Timeouts:
+    fields = reader.fields(node, "defaults") if node is not None else {}
+    return read_timeouts(reader, fields.get("timeouts"), Timeouts())
+
+
+def _check_default(problems: Problems, node: Node | None, config: Config, names: Names) -> None:
+    if node is None or config.default_model is None or _leads_somewhere(config.default_model, config, names):
+        return
+    near = did_you_mean(config.default_model, [*config.models, *config.providers])
+    problems.add(node.place, f"default_model {quoted(config.default_model)} is not under models{near}")
+
+
+def _check_allowed(problems: Problems, keys: Iterable[tuple[Key, Node]], config: Config, names: Names) -> None:
+    # A misspelt name would silently allow nothing.
+    for key, node in keys:
+        items = node.value if isinstance(node.value, list) else []
+        for item in items:
+            name = item.value
+            if isinstance(name, str) and name and "*" not in name and not _leads_somewhere(name, config, names):
+                near = did_you_mean(name, config.models)
+                problems.add(item.place, f"key {quoted(key.name)} may ask for {quoted(name)}, which is no model{near}")
+
+
+def _leads_somewhere(name: str, config: Config, names: Names) -> bool:
+    # What is switched off for now is still declared.
+    if name in config.models or name.partition("/")[0] in config.providers:
+        return True
+    try:
+        names.find(name)
+    except UnknownModel:
+        return False
+    return True

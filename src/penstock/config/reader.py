@@ -1,0 +1,186 @@
+"""Reads a tree piece by piece, noting what is wrong with each piece and going on.
+
+Knows forms, not meanings: which keys a section has, how a value is parsed, what a secret reference is. What the
+values mean to each other is decided in `config/edge.py`, `config/upstreams.py` and `config/load.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from penstock.config import values
+from penstock.config.later import SECTIONS, TAKEN
+from penstock.config.tree import Node, Place, Problems
+from penstock.redact import Secret
+from penstock.routing.nearest import did_you_mean, quoted
+
+__all__ = ["NOT_YET", "Reader", "Unset"]
+
+T = TypeVar("T")
+
+NOT_YET = "not in this version"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Goes into a header as it is: RFC 9110, section 5.5, visible ASCII only.
+_CREDENTIAL = re.compile(r"[\x21-\x7e]+")
+_LARGEST_SECRET = 64 * 1024
+
+
+class Unset(Exception):
+    """A secret that may be unset (`env:NAME?`), and is; says why."""
+
+
+def _hint(name: str, section: str) -> str:
+    known, later = SECTIONS[section]
+    if near := did_you_mean(name, known):
+        return near
+    if near := did_you_mean(name, (*later, *TAKEN)):
+        return f"{near[:-1]} It is {NOT_YET})"
+    return f" ({section} has: {', '.join(known)})"
+
+
+class Reader:
+    """What the reading functions share.
+
+    Args:
+        problems: where they note what is wrong.
+        env: the environment, for `env:` references.
+        folder: what relative paths count from.
+        check_files: whether files that are named must be there.
+    """
+
+    def __init__(self, problems: Problems, env: Mapping[str, str], folder: Path, *, check_files: bool = True) -> None:
+        self.problems = problems
+        self.env = env
+        self.folder = folder
+        self.check_files = check_files
+
+    def fields(self, node: Node, section: str) -> dict[str, Node]:
+        """The entries of a mapping that `section` has; the others are problems. Nothing written is an empty one."""
+        entries = self.entries(node)
+        known, later = SECTIONS[section]
+        for name, entry in entries.items():
+            if name in known:
+                continue
+            if name in later or name in TAKEN:
+                self.problems.add(entry.key, f'"{name}" is {NOT_YET}')
+            else:
+                self.problems.add(entry.key, f"unknown key {quoted(name)}{_hint(name, section)}")
+        return {name: entry for name, entry in entries.items() if name in known}
+
+    def entries(self, node: Node) -> dict[str, Node]:
+        """A mapping whose keys the user chose."""
+        if node.value is None:
+            return {}
+        if not isinstance(node.value, dict):
+            self.problems.add(node.place, "a mapping is expected here: key: value")
+            return {}
+        return node.value
+
+    def items(self, node: Node) -> list[Node]:
+        """A list; nothing written is an empty one."""
+        if node.value is None:
+            return []
+        if not isinstance(node.value, list):
+            self.problems.add(node.place, "a list is expected here: [...]")
+            return []
+        return node.value
+
+    def value(self, node: Node | None, parse: Callable[[object], T], default: T) -> T:
+        """What `parse` makes of a value; `default` where there is none or it is wrong."""
+        if node is None:
+            return default
+        try:
+            return parse(node.value)
+        except ValueError as error:
+            self.problems.add(node.place, str(error))
+            return default
+
+    def choice(self, node: Node | None, known: Mapping[str, T], default: T, later: tuple[str, ...] = ()) -> T:
+        """One of a few words."""
+        if node is None:
+            return default
+        word = node.value
+        if isinstance(word, str) and word in known:
+            return known[word]
+        if isinstance(word, str) and word in later:
+            self.problems.add(node.place, f"{quoted(word)} is {NOT_YET}; write {' or '.join(known)}")
+        else:
+            self.problems.add(node.place, f"write {' or '.join(known)}")
+        return default
+
+    def path(self, written: str) -> Path:
+        """Where a path leads: relative ones count from the config file's folder."""
+        return Path(os.path.abspath(self.folder / written))
+
+    def secret(self, node: Node, example: str) -> Secret | None:
+        """What a reference leads to; None for `none`, and for one that is wrong, which is then a problem.
+
+        Args:
+            example: the variable to name where the reference is missing.
+
+        Raises:
+            Unset: the reference ends with `?` and its variable is not set.
+        """
+        written = node.value
+        if written == "none":
+            return None
+        if isinstance(written, str) and written.startswith("env:"):
+            return self._from_env(written.removeprefix("env:"), node.place)
+        if isinstance(written, str) and written.startswith("file:"):
+            return self._from_file(written.removeprefix("file:"), node.place)
+        # Never the value: it is most likely the secret itself.
+        self.problems.add(
+            node.place,
+            f"a secret is written as a reference, not as itself: put it in a variable and write env:{example},"
+            " or in a file and write file:PATH",
+        )
+        return None
+
+    def _from_env(self, name: str, place: Place) -> Secret | None:
+        may_be_unset = name.endswith("?")
+        name = name.removesuffix("?")
+        if not _VARIABLE.fullmatch(name):
+            self.problems.add(place, "env: must be followed by the name of a variable, such as env:OPENAI_API_KEY")
+            return None
+        found = self.env.get(name, "").strip()
+        if found:
+            return self._credential(found, f"env:{name}", place)
+        if may_be_unset:
+            raise Unset(f"{name} is not set")
+        self.problems.add(place, f"{name} is not set in the environment")
+        return None
+
+    def _from_file(self, written: str, place: Place) -> Secret | None:
+        if not written:
+            self.problems.add(place, "file: must be followed by a path")
+            return None
+        try:
+            with self.path(written).open("rb") as file:
+                data = file.read(_LARGEST_SECRET + 1)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not a path"
+            self.problems.add(place, f"the file {quoted(written)} cannot be read: {reason}")
+            return None
+        if len(data) > _LARGEST_SECRET:
+            self.problems.add(place, f"the file {quoted(written)} is too large for a secret")
+            return None
+        return self._credential(data.decode("utf-8", "replace").strip(), f"file:{written}", place)
+
+    def _credential(self, found: str, source: str, place: Place) -> Secret | None:
+        if not _CREDENTIAL.fullmatch(found):
+            what = "holds characters that no credential has" if found else "is empty"
+            self.problems.add(place, f"what {quoted(source)} leads to {what}")
+            return None
+        return Secret(found, source)
+
+    def text(self, node: Node | None, default: str = "") -> str:
+        """Text that is not empty."""
+        return self.value(node, values.text, default)
+
+    def label(self, node: Node | None, default: str = "") -> str:
+        """A name without spaces."""
+        return self.value(node, values.label, default)

@@ -1,0 +1,119 @@
+"""What a configuration says once it is read: frozen records, no behaviour.
+
+Durations are seconds, sizes bytes, paths absolute, secrets resolved and masked. Only what this version has
+stands here; a key of a later version never reaches these records (`config/later.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from penstock.providers.deployment import Timeouts
+from penstock.redact import Secret
+from penstock.routing.names import Target
+
+__all__ = ["Address", "Auth", "Config", "Defaults", "Key", "Log", "Provider", "Route", "Server", "Timeouts"]
+
+Auth = Literal["required", "open"]
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where to listen. `str()` gives `host:port`, an IPv6 host in brackets; port 0 picks a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Server(msgspec.Struct, frozen=True):
+    """The listeners.
+
+    Attributes:
+        drain: how long open requests may go on after SIGTERM.
+        max_body: the largest request body.
+        idle: after how long an unused connection is closed.
+    """
+
+    listen: Address = Address("127.0.0.1", 8484)
+    admin: Address = Address("127.0.0.1", 8485)
+    workers: int = 1
+    drain: float = 60.0
+    max_body: int = 32 * 1024 * 1024
+    idle: float = 75.0
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor or host.
+
+    Attributes:
+        kind: its row in the catalogue.
+        base_url: without a slash at its end; "" for one that runs inside Penstock.
+        api_key: None sends no credential.
+        ca_file: PEM file to trust instead of the usual roots.
+        off: why it is switched off; "" when it is on.
+    """
+
+    name: str
+    kind: str
+    base_url: str = ""
+    api_key: Secret | None = None
+    ca_file: str | None = None
+    off: str = ""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A name under `models:`. `targets` holds exactly one until fallback exists; `timeouts` are complete."""
+
+    name: str
+    targets: tuple[Target, ...]
+    timeouts: Timeouts = Timeouts()
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A declared caller's key.
+
+    Attributes:
+        key: what the caller presents.
+        models: names and patterns it may ask for; None: every name under `models:` and no other.
+        trusted_user: whether the user its calls name is believed (`user: trusted`).
+    """
+
+    name: str
+    key: Secret
+    tenant: str | None = None
+    project: str | None = None
+    models: tuple[str, ...] | None = None
+    trusted_user: bool = False
+
+
+class Log(msgspec.Struct, frozen=True):
+    """The request log. `to` is `stdout`, `none` or an absolute path."""
+
+    to: str = "stdout"
+    content: Literal["none"] = "none"
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """What holds for a model that does not say otherwise."""
+
+    timeouts: Timeouts = Timeouts()
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole configuration. `source` is where it came from: a path, or words in brackets."""
+
+    source: str
+    providers: Mapping[str, Provider]
+    models: Mapping[str, Route] = {}
+    default_model: str | None = None
+    server: Server = Server()
+    defaults: Defaults = Defaults()
+    auth: Auth = "required"
+    keys: tuple[Key, ...] = ()
+    log: Log = Log()

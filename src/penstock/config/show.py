@@ -1,0 +1,73 @@
+"""A configuration as `/api/v1/config` and `penstock check --resolved` show it: resolved, every secret masked."""
+
+from __future__ import annotations
+
+from penstock.config.schema import Config, Key, Provider, Route, Timeouts
+from penstock.config.values import duration_text, size_text
+from penstock.redact import MASK, Secret
+
+__all__ = ["describe"]
+
+
+def describe(config: Config) -> dict[str, object]:
+    """`config` in the words of `penstock.yaml`, ready for JSON; a secret shows as `***` and where it came from."""
+    server = config.server
+    return {
+        "source": config.source,
+        "server": {
+            "listen": str(server.listen),
+            "admin": str(server.admin),
+            "workers": server.workers,
+            "drain": duration_text(server.drain),
+            "max_body": size_text(server.max_body),
+            "idle": duration_text(server.idle),
+        },
+        "providers": {name: _provider(provider) for name, provider in config.providers.items()},
+        "models": {name: _route(route) for name, route in config.models.items()},
+        "default_model": config.default_model,
+        "defaults": {"timeouts": _timeouts(config.defaults.timeouts)},
+        "auth": config.auth,
+        "keys": [_key(key) for key in config.keys],
+        "log": {"to": config.log.to, "content": config.log.content},
+    }
+
+
+def _secret(secret: Secret | None) -> str:
+    if secret is None:
+        return "none"
+    return f"{MASK} ({secret.source})" if secret.source else MASK
+
+
+def _provider(provider: Provider) -> dict[str, object]:
+    shown: dict[str, object] = {"kind": provider.kind}
+    if provider.base_url:
+        shown |= {"base_url": provider.base_url, "api_key": _secret(provider.api_key)}
+    if provider.ca_file:
+        shown["ca_file"] = provider.ca_file
+    if provider.off:
+        shown["off"] = provider.off
+    return shown
+
+
+def _route(route: Route) -> dict[str, object]:
+    return {"targets": [str(target) for target in route.targets], "timeouts": _timeouts(route.timeouts)}
+
+
+def _timeouts(timeouts: Timeouts) -> dict[str, str | None]:
+    return {
+        "connect": duration_text(timeouts.connect),
+        "first_token": "auto" if timeouts.first_token is None else duration_text(timeouts.first_token),
+        "idle": duration_text(timeouts.idle),
+        "total": None if timeouts.total is None else duration_text(timeouts.total),
+    }
+
+
+def _key(key: Key) -> dict[str, object]:
+    return {
+        "name": key.name,
+        "key": _secret(key.key),
+        "tenant": key.tenant,
+        "project": key.project,
+        "models": None if key.models is None else list(key.models),
+        "user": "trusted" if key.trusted_user else None,
+    }

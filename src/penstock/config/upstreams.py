@@ -1,0 +1,198 @@
+"""Reads the providers' side of a configuration: `providers`, `models`, `default_model`, `defaults`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from penstock.config import values
+from penstock.config.reader import NOT_YET, Reader, Unset
+from penstock.config.schema import Provider, Route, Timeouts
+from penstock.config.tree import Node
+from penstock.providers.catalogue import Row, load_catalogue
+from penstock.redact import Secret
+from penstock.routing.names import Target
+from penstock.routing.nearest import did_you_mean, quoted
+
+__all__ = ["read_providers", "read_routes", "read_timeouts"]
+
+# Kinds that later catalogue rows will bring.
+_LATER_KINDS = frozenset((
+    "anthropic", "azure", "gemini", "vertex", "bedrock", "cohere", "mistral", "groq", "deepseek", "together",
+    "fireworks", "openrouter", "perplexity", "xai", "cerebras", "huggingface", "alibaba", "nvidia", "sambanova",
+    "ollama", "vllm", "lmstudio", "llama.cpp", "tgi", "sglang",
+))  # fmt: skip
+_COMPATIBLE = "a server that speaks as OpenAI does is written {kind: openai, base_url: ..., api_key: ...}"
+
+
+def read_providers(reader: Reader, node: Node | None) -> dict[str, Provider]:
+    """`providers:`, each under the name it is given."""
+    found: dict[str, Provider] = {}
+    if node is None:
+        return found
+    for name, entry in reader.entries(node).items():
+        if "/" in name or not _is_label(name):
+            reader.problems.add(entry.key, f"a provider's name has no slash and no space: {quoted(name)}")
+            continue
+        fields = reader.fields(entry, "provider")
+        row = _row(reader, name, fields.get("kind"), entry)
+        # One whose kind is wrong is kept, so that its targets are not reported as well.
+        found[name] = _provider(reader, name, row, entry, fields) if row else Provider(name=name, kind=name)
+    return found
+
+
+def _is_label(name: str) -> bool:
+    try:
+        return bool(values.label(name))
+    except ValueError:
+        return False
+
+
+def _row(reader: Reader, name: str, kind_node: Node | None, entry: Node) -> Row | None:
+    catalogue = load_catalogue()
+    kind = kind_node.value if kind_node is not None else name
+    place = kind_node.place if kind_node is not None else entry.key
+    if isinstance(kind, str) and kind in catalogue:
+        return catalogue[kind]
+    if isinstance(kind, str) and kind in _LATER_KINDS:
+        reader.problems.add(place, f"the kind {quoted(kind)} is {NOT_YET}; {_COMPATIBLE}")
+    else:
+        near = did_you_mean(str(kind), catalogue)
+        reader.problems.add(place, f"unknown kind {quoted(str(kind))}{near}; {_COMPATIBLE}")
+    return None
+
+
+def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str, Node]) -> Provider:
+    if row.in_process:
+        for unused in ("base_url", "ca_file", "api_key"):
+            if unused in fields and fields[unused].value != "none":
+                reader.problems.add(fields[unused].key, f"{row.name} runs inside Penstock and has no {unused}")
+        return Provider(name=name, kind=row.name)
+    url = reader.value(fields.get("base_url"), values.base_url, row.url)
+    try:
+        key, off = _api_key(reader, row, url, entry, fields.get("api_key")), ""
+    except Unset as unset:
+        key, off = None, str(unset)
+    ca_file = _ca_file(reader, fields.get("ca_file"), url)
+    return Provider(name=name, kind=row.name, base_url=url, api_key=key, ca_file=ca_file, off=off)
+
+
+def _api_key(reader: Reader, row: Row, url: str, entry: Node, node: Node | None) -> Secret | None:
+    if node is not None:
+        return reader.secret(node, row.env)
+    if url != row.url:
+        # The vendor's own key goes to the vendor's own address and to no other.
+        reader.problems.add(entry.key, "api_key is missing: write api_key: env:NAME, or api_key: none to send none")
+        return None
+    return reader.secret(Node(f"env:{row.env}", entry.key, entry.key), row.env)
+
+
+def _ca_file(reader: Reader, node: Node | None, url: str) -> str | None:
+    if node is None:
+        return None
+    written = reader.text(node)
+    if not written:
+        return None
+    path = reader.path(written)
+    if not url.startswith("https:"):
+        reader.problems.add(node.place, "ca_file is for https, and base_url is http")
+    elif reader.check_files and (problem := _ca_problem(path)):
+        reader.problems.add(node.place, f"ca_file {quoted(written)} {problem}")
+    return str(path)
+
+
+def _ca_problem(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or 'not a path'}"
+    return "" if b"-----BEGIN " in data else "holds no PEM certificate"
+
+
+def read_timeouts(reader: Reader, node: Node | None, base: Timeouts) -> Timeouts:
+    """`timeouts:`, what is not written as in `base`."""
+    if node is None:
+        return base
+    fields = reader.fields(node, "timeouts")
+    return msgspec.structs.replace(
+        base,
+        connect=reader.value(fields.get("connect"), values.positive_duration, base.connect),
+        first_token=reader.value(fields.get("first_token"), _auto_or_duration, base.first_token),
+        idle=reader.value(fields.get("idle"), values.positive_duration, base.idle),
+        total=reader.value(fields.get("total"), _duration_or_none, base.total),
+    )
+
+
+def _auto_or_duration(value: object) -> float | None:
+    return None if value == "auto" else values.positive_duration(value)
+
+
+def _duration_or_none(value: object) -> float | None:
+    return values.positive_duration(value)
+
+
+def read_routes(
+    reader: Reader, node: Node | None, providers: Mapping[str, Provider], timeouts: Timeouts
+) -> dict[str, Route]:
+    """`models:`, each under the name callers ask for; `timeouts` are the defaults'."""
+    found: dict[str, Route] = {}
+    if node is None:
+        return found
+    for name, entry in reader.entries(node).items():
+        if not _is_label(name) or "*" in name:
+            reader.problems.add(entry.key, f"a model's name has no space and no *: {quoted(name)}")
+            continue
+        if not isinstance(entry.value, dict):
+            reader.problems.add(entry.place, "write {targets: [provider/model]}")
+            continue
+        fields = reader.fields(entry, "model")
+        target = _target(reader, entry, fields.get("targets"), providers)
+        own = read_timeouts(reader, fields.get("timeouts"), timeouts)
+        # One whose target is wrong is kept by name, so that what refers to it is not reported as well.
+        found[name] = Route(name, (target or Target("", name),), own)
+    return found
+
+
+def _target(reader: Reader, entry: Node, node: Node | None, providers: Mapping[str, Provider]) -> Target | None:
+    if node is None:
+        reader.problems.add(entry.key, "targets is missing: write targets: [provider/model]")
+        return None
+    if isinstance(node.value, str):
+        reader.problems.add(node.place, f"targets is a list: write [{node.value}]")
+        return None
+    items = reader.items(node)
+    if len(items) > 1:
+        reader.problems.add(items[1].place, "a model takes one target until fallback exists")
+    elif not items and isinstance(node.value, list | None):
+        reader.problems.add(node.place, "targets is empty: write targets: [provider/model]")
+    targets = [_one_target(reader, item, providers) for item in items]
+    return targets[0] if targets else None
+
+
+def _one_target(reader: Reader, item: Node, providers: Mapping[str, Provider]) -> Target | None:
+    if isinstance(item.value, dict):
+        written = reader.fields(item, "target").get("target")
+        if written is None:
+            reader.problems.add(item.place, "target is missing: write {target: provider/model}")
+            return None
+        item = written
+    provider, slash, model = reader.label(item).partition("/")
+    if not provider:
+        return None
+    if not slash or not model:
+        reader.problems.add(item.place, f"{quoted(provider)} is not provider/model")
+        return None
+    if provider not in providers:
+        reader.problems.add(item.place, _unknown_provider(provider, providers))
+        return None
+    return Target(provider, model)
+
+
+def _unknown_provider(name: str, providers: Mapping[str, Provider]) -> str:
+    near = did_you_mean(name, providers)
+    row = load_catalogue().get(name)
+    if row is not None and not near:
+        near = f"; declare it under providers: {name}: " + (f"{{api_key: env:{row.env}}}" if row.env else "{}")
+    return f"no provider is named {quoted(name)}{near}"

@@ -1,0 +1,138 @@
+"""The units and forms a value can be written in: pure, text in, value out.
+
+Every function takes what stood in the file, of any type, and raises ValueError with a sentence that says what
+to write instead. The second half turns values back into the text a person would write.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from penstock.config.schema import Address
+from penstock.routing.nearest import quoted
+
+__all__ = [
+    "address",
+    "base_url",
+    "duration",
+    "duration_text",
+    "label",
+    "positive_duration",
+    "size",
+    "size_text",
+    "text",
+]
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
+_LABEL = re.compile(r"[^\x00-\x20\x7f]{1,200}")
+# Loops count in milliseconds in 64 bits; ten years is for ever here.
+_LONGEST = 3650 * 86400.0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    return quoted(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def text(value: object) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"text is expected here, not {_shown(value)}")
+    return value
+
+
+def label(value: object) -> str:
+    """A name: at most 200 characters without spaces, so that it fits a log line, a header and a URL."""
+    if not isinstance(value, str) or not _LABEL.fullmatch(value):
+        raise ValueError(f"a name without spaces is expected here, not {_shown(value)}")
+    return value
+
+
+def duration(value: object) -> float:
+    """Seconds."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{_shown(value)} is not a duration: write 250ms, 5s, 2m, 1h or 7d")
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST:
+        raise ValueError(f"{_shown(value)} is too long: at most 3650d")
+    return seconds
+
+
+def positive_duration(value: object) -> float:
+    """Seconds, more than none."""
+    seconds = duration(value)
+    if seconds <= 0:
+        raise ValueError(f"{_shown(value)} must be more than nothing")
+    return seconds
+
+
+def size(value: object) -> int:
+    """Bytes, more than none."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        raise ValueError(f"{_shown(value)} is not a size: write 64KiB or 32MiB")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def address(value: object) -> Address:
+    """`host:port`, an IPv6 host in brackets."""
+    host, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    if not colon or not host or (":" in host and not bracketed) or not _LABEL.fullmatch(host):
+        raise ValueError(f"{_shown(value)} is not an address: write host:port, such as 127.0.0.1:8484 or [::1]:8484")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise ValueError(f"{_shown(value)} is not an address: the port is a number up to 65535")
+    return Address(host, int(port))
+
+
+def base_url(value: object) -> str:
+    """An http or https URL, slashes at its end taken off. Its text is never shown: it may hold a password."""
+    if not isinstance(value, str) or not value.isascii() or not _LABEL.fullmatch(value):
+        raise ValueError("base_url is not a URL: write http://host:port/v1 or https://...")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("base_url is not a URL: its host or port cannot be read") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("base_url must begin with http:// or https:// and name a host")
+    if "@" in parts.netloc:
+        raise ValueError("base_url holds a user name or password: leave it out and write api_key: env:NAME")
+    if "?" in value or "#" in value:
+        raise ValueError("base_url has a query or a fragment: leave it out")
+    if port == 0:
+        raise ValueError("base_url has port 0")
+    return value.rstrip("/")
+
+
+def duration_text(seconds: float) -> str:
+    """As a person would write it: `90s`, `250ms`, `1h`."""
+    if seconds and seconds % 1 == 0:
+        for unit in ("d", "h", "m"):
+            if seconds % _SECONDS[unit] == 0 and seconds > _SECONDS[unit]:
+                return f"{int(seconds / _SECONDS[unit])}{unit}"
+    if seconds % 1:
+        return f"{round(seconds * 1000)}ms"
+    return f"{int(seconds)}s"
+
+
+def size_text(count: int) -> str:
+    """In the largest unit that leaves no rest."""
+    for unit, factor in _BYTES.items():
+        if count and count % factor == 0:
+            return f"{count // factor}{unit}"
+    return f"{count}B"

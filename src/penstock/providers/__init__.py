@@ -1,0 +1,1 @@
+"""Who answers: the catalogue of vendors, how each is reached and authenticated, and the simulated one."""

@@ -1,0 +1,107 @@
+"""A deployment: one provider's model behind one credential, with everything a request to it always carries.
+
+The bytes that are the same for every request (request line, host, credential) are made once per provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from penstock.providers.catalogue import Headers as Passing
+from penstock.transport.http import Origin
+
+__all__ = ["Deployment", "Endpoint", "Timeouts"]
+
+_NOTHING = Passing()
+
+UNARY_SECONDS = 600.0
+# semantics.md: 10 s + 1 s per 10,000 input tokens, and 120 s where the model reasons. Which models reason is not
+# known in this version, and some think for a minute before the first word: so all get the long one.
+FIRST_TOKEN_SECONDS = 120.0
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """How long an attempt may wait, in seconds (semantics: Deadlines).
+
+    Attributes:
+        connect: until the connection stands.
+        first_token: until the first output of a stream; None is 120 s.
+        idle: between two pieces of a stream.
+        total: the whole request; None is 600 s for a unary call and no end for a stream.
+    """
+
+    connect: float = 5.0
+    first_token: float | None = None
+    idle: float = 30.0
+    total: float | None = None
+
+    @property
+    def answer(self) -> float:
+        """For the whole of a unary answer."""
+        return self.total if self.total is not None else UNARY_SECONDS
+
+    @property
+    def output(self) -> float:
+        """For a stream's first output."""
+        wait = self.first_token if self.first_token is not None else FIRST_TOKEN_SECONDS
+        return wait if self.total is None else min(wait, self.total)
+
+
+class Endpoint:
+    """What all deployments of one provider share.
+
+    Args:
+        name: the provider's name in the configuration.
+        origin: where to connect.
+        prefix: the base URL's path, without a slash at its end.
+        headers: sent with every request, the credential among them.
+        passing: which headers pass to and from the provider.
+    """
+
+    __slots__ = ("_fixed", "_prefix", "down", "name", "origin", "up")
+
+    def __init__(
+        self,
+        name: str,
+        origin: Origin,
+        prefix: str,
+        headers: Mapping[str, str],
+        passing: Passing = _NOTHING,
+    ) -> None:
+        self.name = name
+        self.origin = origin
+        self.up = tuple(header.encode() for header in passing.up)
+        self.down = tuple(header.encode() for header in passing.down)
+        self._prefix = prefix.encode("ascii")
+        fixed = ((key.encode(), value.encode("latin-1")) for key, value in headers.items())
+        self._fixed = b"".join(b"%b: %b\r\n" % pair for pair in fixed)
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name}>"
+
+    def head(self, path: bytes, query: bytes, passed: Mapping[bytes, bytes]) -> bytes:
+        """The request's head up to Content-Length; of the caller's headers `passed` only those in `up` go along."""
+        if query:
+            path = path + b"?" + query
+        head = b"POST %b%b HTTP/1.1\r\n%b" % (self._prefix, path, self._fixed)
+        for name in self.up:
+            if name in passed:
+                head += b"%b: %b\r\n" % (name, passed[name])
+        return head
+
+
+class Deployment:
+    """One model of one provider; `id` is `provider/model`."""
+
+    __slots__ = ("endpoint", "id", "model", "timeouts")
+
+    def __init__(self, endpoint: Endpoint, model: str, timeouts: Timeouts) -> None:
+        self.id = f"{endpoint.name}/{model}"
+        self.endpoint = endpoint
+        self.model = model
+        self.timeouts = timeouts
+
+    def __repr__(self) -> str:
+        return f"<Deployment {self.id}>"

@@ -1,0 +1,421 @@
+"""The connection pool towards providers: one asyncio protocol on `wire/h1`, kept alive per origin.
+
+A `Connection` carries one exchange at a time. `Pool.acquire` hands one out, `exchange` sends and waits for the
+head of a stream or the whole of any other answer, `read` gives a stream's bytes as they come, and `release` gives
+the connection back, or closes it when it was not read to its end: what a cancelled call left unread must never
+reach the next. Foreign exceptions end here; callers see `UpstreamError`s only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from penstock.clock import Clock, Timer
+from penstock.errors import ProtocolError, Unavailable, UpstreamError, UpstreamTimeout
+from penstock.transport import memory
+from penstock.wire.h1 import Malformed, ResponseParser
+
+__all__ = ["Connection", "Origin", "Pool"]
+
+KIB = 1024
+
+# Reading stops when this much of a stream waits to be passed on (semantics.md: <= 64 KiB a stream), and the whole
+# of any other answer is held, so that is capped.
+STREAM_HIGH_WATER = 32 * KIB
+MAX_UNARY = 64 * KIB * KIB
+
+# Below what common servers keep an idle connection for, so that it is us who close it: a request sent while the
+# other side closes is lost. uvicorn, which most local model servers run on, gives up after 5 s; hosted services
+# behind TLS keep 60 s and more.
+IDLE_PLAIN = 4.0
+IDLE_TLS = 50.0
+
+
+class Origin:
+    """Where a provider lives. Pools are per origin object.
+
+    Args:
+        host, port: where to connect.
+        tls: the context to use, None for plain TCP.
+        in_process: instead of a socket, makes the protocol of a server in this process.
+    """
+
+    __slots__ = ("host", "in_process", "port", "tls")
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        in_process: Callable[[], asyncio.Protocol] | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.tls = tls
+        self.in_process = in_process
+
+    def __repr__(self) -> str:
+        return f"<Origin {'https' if self.tls else 'http'}://{self.host}:{self.port}>"
+
+
+class Connection(asyncio.Protocol):
+    """One connection to a provider."""
+
+    __slots__ = (
+        "_error",
+        "_paused",
+        "_pool",
+        "_streamed",
+        "_transport",
+        "_waiter",
+        "_whole",
+        "closed",
+        "expires",
+        "origin",
+        "parser",
+        "reused",
+    )
+
+    def __init__(self, pool: Pool, origin: Origin) -> None:
+        self.origin = origin
+        self.parser = ResponseParser()
+        self.closed = False
+        self.reused = False
+        self.expires = 0.0
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: UpstreamError | None = None
+        self._paused = False
+        self._streamed = False
+        self._whole = True
+
+    # --- the caller's side
+
+    async def exchange(self, payload: bytes, *, stream: bool, timeout: float) -> None:
+        """Send a request and wait: for the head if the answer is a stream, for all of it otherwise.
+
+        Args:
+            payload: the whole request.
+            stream: a stream was asked for, so anything but JSON is taken as one.
+            timeout: seconds until then.
+
+        Raises:
+            Unavailable, UpstreamTimeout, ProtocolError: and the connection must be released.
+        """
+        self._streamed = stream
+        self._whole = True
+        assert self._transport is not None
+        if self.closed:
+            raise self._error or Unavailable("the provider closed the connection", do="Try again.")
+        self._transport.write(payload)
+        await self._wait(timeout)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the answer came as a stream, to be `read`; else its body can be taken whole from the parser."""
+        return not self._whole
+
+    async def read(self, timeout: float) -> bytes:
+        """The next bytes of a streamed body, b"" at its end.
+
+        Raises:
+            Unavailable, UpstreamTimeout, ProtocolError: it broke off, was silent for `timeout` seconds, or is invalid.
+        """
+        parser = self.parser
+        while not parser.pending:
+            if parser.complete:
+                return b""
+            if self._error is not None:
+                raise self._error
+            if self._paused:
+                self._resume()
+            await self._wait(timeout)
+        data = parser.take()
+        if self._paused:
+            self._resume()
+        return data
+
+    def release(self) -> None:
+        """Give the connection back; closes it unless the answer was read to its end. Safe more than once."""
+        transport = self._transport
+        if self.closed or transport is None:
+            return
+        parser = self.parser
+        if (
+            parser.complete
+            and not parser.surplus
+            and parser.keep_alive
+            and not parser.pending
+            and self._error is None
+            and transport.get_write_buffer_size() == 0
+        ):
+            parser.reset()
+            self._whole = True
+            self._pool.keep(self)
+        else:
+            self.discard()
+
+    def discard(self) -> None:
+        """Close at once, dropping what is unsent or unread."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._pool.forget(self)
+
+    def expire(self) -> None:
+        """Called by the pool when `expires` has passed while somebody waits."""
+        self._fail(UpstreamTimeout("the provider was silent for too long", do="Try again, or raise the timeout."))
+
+    async def _wait(self, timeout: float) -> None:
+        if self._error is not None:
+            raise self._error
+        waiter = self._waiter = self._pool.watch(self, timeout)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            self._pool.unwatch(self)
+        # Set together with the waiter's result; what had come before the failure is read first.
+        if self._error is not None and (self._whole or not self.parser.pending):
+            raise self._error
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self._error is None:
+            self._error = error
+        self._wake()
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._transport is not None and not self.closed:
+            self._transport.resume_reading()
+
+    # --- the socket's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        parser = self.parser
+        if self._waiter is None and self._whole:
+            # Nothing was asked: whatever this is, it answers no request of ours.
+            self.discard()
+            return
+        try:
+            parser.feed(data)
+        except Malformed as error:
+            self._fail(ProtocolError(f"the provider's answer is {error}", do="Check base_url and the provider."))
+            return
+        if parser.complete:
+            self._whole = self._whole and not self._is_stream()
+            self._wake()
+        elif parser.head_complete:
+            self._body_received()
+
+    def _body_received(self) -> None:
+        parser = self.parser
+        if self._whole:
+            if self._is_stream():
+                self._whole = False
+                self._wake()
+            elif parser.pending > MAX_UNARY:
+                self._fail(ProtocolError(f"the provider's answer is larger than {MAX_UNARY} bytes"))
+            return
+        if parser.pending:
+            self._wake()
+            if parser.pending >= STREAM_HIGH_WATER and not self._paused and self._transport is not None:
+                self._paused = True
+                self._transport.pause_reading()
+
+    def _is_stream(self) -> bool:
+        parser = self.parser
+        kind = parser.headers.get(b"content-type", b"")
+        if kind.startswith(b"text/event-stream"):
+            return True
+        return self._streamed and parser.status == 200 and b"json" not in kind and b"html" not in kind
+
+    def eof_received(self) -> None:
+        self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc)
+        self.closed = True
+        self.parser.close()
+        self._pool.forget(self)
+
+    def _end(self, exc: Exception | None) -> None:
+        parser = self.parser
+        if parser.complete or self._error is not None:
+            self._wake()
+            return
+        if exc is None:
+            try:
+                parser.eof()
+            except Malformed:
+                pass
+            else:
+                self._wake()
+                return
+        how = "reset" if exc is not None else "closed"
+        when = "in the middle of its answer" if parser.head_complete else "before it answered"
+        self._fail(Unavailable(f"the provider {how} the connection {when}", do="Try again."))
+
+
+class Pool:
+    """Connections to every provider of one gateway, on one loop.
+
+    Attributes:
+        opened: connections opened since the start, by TCP (or in process).
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._idle: dict[Origin, dict[Connection, float]] = {}
+        self._all: dict[Connection, None] = {}
+        self._watched: dict[Connection, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+        self.opened = 0
+
+    def __repr__(self) -> str:
+        idle = sum(len(connections) for connections in self._idle.values())
+        return f"<Pool {len(self._all)} open, {idle} idle>"
+
+    @property
+    def open(self) -> int:
+        """Connections open now."""
+        return len(self._all)
+
+    @property
+    def busy(self) -> int:
+        """Connections open and not idle."""
+        return len(self._all) - sum(len(connections) for connections in self._idle.values())
+
+    async def acquire(self, origin: Origin, timeout: float) -> Connection:
+        """An idle connection, or a new one.
+
+        Raises:
+            Unavailable: it cannot be reached (nothing was sent).
+            UpstreamTimeout: not within `timeout` seconds.
+        """
+        idle = self._idle.get(origin)
+        if idle:
+            connection, _ = idle.popitem()
+            connection.reused = True
+            return connection
+        return await self._connect(origin, timeout)
+
+    async def _connect(self, origin: Origin, timeout: float) -> Connection:
+        loop = self._loop = asyncio.get_running_loop()
+        connection = Connection(self, origin)
+        # Registered first: a connection made for a caller that is cancelled at this await must be found and closed.
+        self._all[connection] = None
+        try:
+            if origin.in_process is not None:
+                memory.pipe(loop, connection, origin.in_process())
+            else:
+                async with self._clock.timeout(timeout):
+                    await loop.create_connection(
+                        lambda: connection,
+                        origin.host,
+                        origin.port,
+                        ssl=origin.tls,
+                        server_hostname=origin.host if origin.tls else None,
+                    )
+        except TimeoutError:
+            connection.discard()
+            raise UpstreamTimeout(f"no connection to the provider within {timeout:g} s", do="Try again.") from None
+        except (OSError, ssl.SSLError) as error:
+            connection.discard()
+            raise Unavailable(
+                f"no connection to the provider: {_reason(error)}", do="Check its base_url and that it is up."
+            ) from error
+        except BaseException:
+            connection.discard()
+            raise
+        self.opened += 1
+        return connection
+
+    def keep(self, connection: Connection) -> None:
+        """Take a connection back as idle."""
+        limit = IDLE_PLAIN if connection.origin.tls is None else IDLE_TLS
+        idle = self._idle.setdefault(connection.origin, {})
+        expires = self._clock.monotonic() + limit
+        idle[connection] = expires
+        if self._timer is None or expires < self._timer_at:
+            self._schedule(expires)
+
+    def forget(self, connection: Connection) -> None:
+        """Drop every trace of a closed connection."""
+        self._all.pop(connection, None)
+        idle = self._idle.get(connection.origin)
+        if idle is not None:
+            idle.pop(connection, None)
+            if not idle:
+                del self._idle[connection.origin]
+
+    def watch(self, connection: Connection, timeout: float) -> asyncio.Future[None]:
+        """A future for the connection to complete; it is expired if that takes longer than `timeout` seconds.
+
+        One timer serves all connections: it stands at the earliest expiry, and most exchanges end long before.
+        """
+        expires = connection.expires = self._clock.monotonic() + timeout
+        self._watched[connection] = None
+        if self._timer is None or expires < self._timer_at:
+            self._schedule(expires)
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        return loop.create_future()
+
+    def unwatch(self, connection: Connection) -> None:
+        """The wait is over."""
+        self._watched.pop(connection, None)
+
+    def _schedule(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._clock.call_later(max(0.0, at - self._clock.monotonic()), self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = self._clock.monotonic()
+        upcoming = float("inf")
+        for connection in list(self._watched):
+            if connection.expires <= now:
+                connection.expire()
+            else:
+                upcoming = min(upcoming, connection.expires)
+        for connections in list(self._idle.values()):
+            for connection, expires in list(connections.items()):
+                if expires <= now:
+                    connection.discard()
+                else:
+                    upcoming = min(upcoming, expires)
+        if upcoming != float("inf"):
+            self._schedule(upcoming)
+
+    async def aclose(self) -> None:
+        """Close every connection, busy ones too."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for connection in list(self._all):
+            connection.discard()
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"the TLS handshake failed ({error.reason})"
+    return error.strerror or type(error).__name__

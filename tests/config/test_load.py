@@ -1,0 +1,388 @@
+"""What a configuration may say, and the exact lines that tell what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from penstock.config.load import load_config
+from penstock.config.schema import Address, Config, Key, Log, Provider, Route, Server, Timeouts
+from penstock.config.tree import Tree
+from penstock.config.yaml_file import open_config, read_yaml
+from penstock.errors import ConfigError
+from penstock.providers.catalogue import load_catalogue
+from penstock.redact import Secret
+from penstock.routing.names import Target
+
+ENV = {"OPENAI_API_KEY": "sk-openai", "APP_KEY": "pk-app", "OTHER_KEY": "pk-other", "SAME_KEY": "pk-app", "EMPTY": " "}
+OPENAI = "providers: {openai: {}, sim: {}}\n"
+OPEN = OPENAI + "auth: open\n"
+
+
+def tree(text: str) -> Tree:
+    return read_yaml(text.encode(), "p.yaml")
+
+
+def problems(source: Tree | Mapping[str, object], env: Mapping[str, str] = ENV) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(source, env)
+    return str(caught.value).split("\n")
+
+
+FULL = """\
+server: {listen: "[::1]:0", admin: localhost:9000, workers: 1, drain: 250ms, max_body: 64KiB, idle: 2m}
+providers:
+  openai: {api_key: env:OPENAI_API_KEY}
+  local: {kind: openai, base_url: "http://10.0.0.7:8000/v1/", api_key: none}
+  spare: {kind: openai, base_url: https://spare.example/v1, api_key: "env:SPARE_KEY?"}
+  sim:
+models:
+  fast: {targets: [openai/gpt-5-mini], timeouts: {connect: 1s, first_token: auto}}
+  deep:
+    targets:
+      - target: local/meta/llama-3
+default_model: fast
+defaults: {timeouts: {total: 1h, idle: 7s, first_token: 9s}}
+auth: required
+keys:
+  - {name: app, key: env:APP_KEY, tenant: acme, project: web, models: [fast, "openai/*"], user: trusted}
+  - {name: other, key: env:OTHER_KEY}
+  - {name: later, key: "env:LATER_KEY?"}
+log: {to: calls.log, content: none}
+"""
+
+
+def test_everything_this_version_has() -> None:
+    config = load_config(tree(FULL), ENV)
+    openai = Secret("sk-openai")
+    assert config == Config(
+        source="p.yaml",
+        server=Server(Address("::1", 0), Address("localhost", 9000), 1, 0.25, 65536, 120.0),
+        providers={
+            "openai": Provider(name="openai", kind="openai", base_url="https://api.openai.com/v1", api_key=openai),
+            "local": Provider(name="local", kind="openai", base_url="http://10.0.0.7:8000/v1"),
+            "spare": Provider(
+                name="spare", kind="openai", base_url="https://spare.example/v1", off="SPARE_KEY is not set"
+            ),
+            "sim": Provider(name="sim", kind="sim"),
+        },
+        models={
+            "fast": Route("fast", (Target("openai", "gpt-5-mini"),), Timeouts(1.0, None, 7.0, 3600.0)),
+            "deep": Route("deep", (Target("local", "meta/llama-3"),), Timeouts(5.0, 9.0, 7.0, 3600.0)),
+        },
+        default_model="fast",
+        defaults=config.defaults,
+        auth="required",
+        keys=(
+            Key(
+                name="app",
+                key=Secret("pk-app"),
+                tenant="acme",
+                project="web",
+                models=("fast", "openai/*"),
+                trusted_user=True,
+            ),
+            Key(name="other", key=Secret("pk-other")),
+        ),
+        log=Log(to=str(Path("calls.log").absolute())),
+    )
+    assert config.defaults.timeouts == Timeouts(5.0, 9.0, 7.0, 3600.0)
+    assert config.providers["openai"].api_key is not None
+    assert config.providers["openai"].api_key.source == "env:OPENAI_API_KEY"
+
+
+def test_the_same_from_a_dict() -> None:
+    config = load_config(
+        {"providers": {"sim": None}, "models": {"m": {"targets": ("sim/small",)}}, "auth": "open", "keys": None}, {}
+    )
+    assert config.models["m"].targets == (Target("sim", "small"),)
+    assert config.server == Server()
+
+
+SECRET = (
+    "a secret is written as a reference, not as itself: put it in a variable and write env:{}, or in a file and"
+    " write file:PATH"
+)
+NO_KEY = (
+    "auth is required, but no key is declared: write keys: [{name: app, key: env:APP_KEY}], or auth: open"
+    " (loopback only)"
+)
+COMPATIBLE = "a server that speaks as OpenAI does is written {kind: openai, base_url: ..., api_key: ...}"
+CREDENTIAL = "holds characters that no credential has"
+
+BAD_YAML: list[tuple[str, list[str]]] = [
+    # The edge.
+    ("auth: open\n", ["1:1: no provider is declared: write providers: {sim: {}} to begin without a key"]),
+    (OPENAI, [f"1:1: {NO_KEY}"]),
+    (OPENAI + "auth: required", [f"2:7: {NO_KEY}"]),
+    (OPENAI + 'keys: [{name: a, key: "env:NOPE?"}]', [f"1:1: {NO_KEY}"]),
+    (OPENAI + "auth: opne\nkeys: [{name: a, key: env:APP_KEY}]", ["2:7: write required or open"]),
+    (
+        OPEN + "server: {listen: 0.0.0.0:8484}",
+        [
+            "3:18: auth: open is for loopback addresses, and 0.0.0.0:8484 is none: write auth: required and"
+            " keys: [{name: app, key: env:APP_KEY}], or listen on 127.0.0.1"
+        ],
+    ),
+    (
+        OPEN + "server: {admin: '[::]:8485'}",
+        [
+            "3:17: the admin address [::]:8485 can be reached from other machines and has no TLS, which is not in this"
+            " version: write 127.0.0.1 and reach it through a tunnel"
+        ],
+    ),
+    (OPEN + "server: {listen: 127.0.0.1:8485}", ["1:1: admin and listen are both 127.0.0.1:8485"]),
+    (OPEN + "server: {workers: 2}", ["3:19: workers come in a later version: write 1"]),
+    (OPEN + "server: {workers: yes}", ["3:19: workers is a number from 1"]),
+    (OPEN + "server: {workers: true}", ["3:19: workers is a number from 1"]),
+    (
+        OPEN + "server: {listen: 8484}",
+        ['3:18: "8484" is not an address: write host:port, such as 127.0.0.1:8484 or [::1]:8484'],
+    ),
+    (OPEN + "server: {listen: '::1:84'}", ['3:18: "::1:84" is not an address: write host:port, such as'
+                                                   " 127.0.0.1:8484 or [::1]:8484"]),
+    (
+        OPEN + "server: {listen: localhost:70000}",
+        ['3:18: "localhost:70000" is not an address: the port is a number up to 65535'],
+    ),
+    (OPEN + "server: {idle: 75}", ['3:16: "75" is not a duration: write 250ms, 5s, 2m, 1h or 7d']),
+    (OPEN + "server: {idle: 0s}", ['3:16: "0s" must be more than nothing']),
+    (OPEN + "server: {drain: 4000d}", ['3:17: "4000d" is too long: at most 3650d']),
+    (OPEN + "server: {max_body: 32MB}", ['3:20: "32MB" is not a size: write 64KiB or 32MiB']),
+    (OPEN + "server: {keepalive: 15s, lisen: x}", [
+        '3:10: "keepalive" is not in this version',
+        '3:26: unknown key "lisen" (did you mean "listen"?)',
+    ]),
+    (OPEN + "server: [a]", ["3:9: a mapping is expected here: key: value"]),
+    (OPEN + "log: {to: '', content: full, retention: 30d}", [
+        '3:11: text is expected here, not ""',
+        '3:24: "full" is not in this version; write none',
+        '3:30: "retention" is not in this version',
+    ]),
+    # Keys.
+    (OPENAI + "keys: {name: a}", ["2:7: a list is expected here: [...]"]),
+    (OPENAI + "keys: [{name: a}]", ["2:8: a key needs key: {name: app, key: env:APP_KEY}"]),
+    (OPENAI + "keys: [{name: a b, key: env:APP_KEY}]", [
+        '2:15: a name without spaces is expected here, not "a b"']),
+    (OPENAI + "keys: [{name: a, key: none}]", ["2:23: a caller's key cannot be none: write env:APP_KEY"]),
+    (OPENAI + "keys: [{name: a, key: pk-literal}]", [f"2:23: {SECRET.format('APP_KEY')}"]),
+    (OPENAI + "keys: [{name: a, key: env:NOPE}]", ["2:23: NOPE is not set in the environment"]),
+    (OPENAI + "keys: [{name: a, key: env:EMPTY}]", ["2:23: EMPTY is not set in the environment"]),
+    (OPENAI + "keys: [{name: a, key: env:A-B}]", [
+        "2:23: env: must be followed by the name of a variable, such as env:OPENAI_API_KEY"]),
+    (OPENAI + "keys: [{name: a, key: env:APP_KEY}, {name: a, key: env:OTHER_KEY}]", [
+        '2:44: two keys are named "a"']),
+    (OPENAI + "keys:\n- {name: a, key: env:APP_KEY}\n- {name: b, key: env:SAME_KEY}", [
+        '4:18: the keys "a" and "b" have the same value']),
+    (OPENAI + "keys: [{name: a, key: env:APP_KEY, models: []}]", [
+        "2:44: an empty list allows nothing: leave models out to allow every name under it"]),
+    (OPENAI + "models: {fast: {targets: [sim/small]}}\nkeys: [{name: a, key: env:APP_KEY, models: [fsat, x/y]}]", [
+        '3:45: key "a" may ask for "fsat", which is no model (did you mean "fast"?)',
+        '3:51: key "a" may ask for "x/y", which is no model',
+    ]),
+    (OPENAI + "keys: [{name: a, key: env:APP_KEY, role: admin, user: yes}]", [
+        '2:36: "role" is not in this version',
+        "2:55: write trusted",
+    ]),
+    # Providers.
+    ("auth: open\nproviders: {}", [
+        "2:1: no provider is declared: write providers: {sim: {}} to begin without a key"]),
+    ("auth: open\nproviders: {a/b: {kind: sim}}", ['2:13: a provider\'s name has no slash and no space: "a/b"',
+        "2:1: no provider is declared: write providers: {sim: {}} to begin without a key"]),
+    ("auth: open\nproviders: {opnai: {}}", [
+        f'2:13: unknown kind "opnai" (did you mean "openai"?); {COMPATIBLE}']),
+    ("auth: open\nproviders: {a: {kind: anthropic}}", [
+        f'2:23: the kind "anthropic" is not in this version; {COMPATIBLE}']),
+    ("auth: open\nproviders: {openai: {region: us, credentials: [], basurl: x}}", [
+        '2:22: "region" is not in this version',
+        '2:34: "credentials" is not in this version',
+        '2:51: unknown key "basurl" (did you mean "base_url"?)',
+    ]),
+    ("auth: open\nproviders: {openai: {api_key: sk-literal}}", [f"2:31: {SECRET.format('OPENAI_API_KEY')}"]),
+    ("auth: open\nproviders: {openai: {api_key: 123}}", [f"2:31: {SECRET.format('OPENAI_API_KEY')}"]),
+    ("auth: open\nproviders: {openai: {api_key: 'file:'}}", ["2:31: file: must be followed by a path"]),
+    ("auth: open\nproviders: {openai: {api_key: file:no/such}}", [
+        '2:31: the file "no/such" cannot be read: No such file or directory']),
+    ("auth: open\nproviders: {local: {kind: openai, base_url: http://h/v1}}", [
+        "2:13: api_key is missing: write api_key: env:NAME, or api_key: none to send none"]),
+    ("auth: open\nproviders: {sim: {base_url: http://h, api_key: env:APP_KEY}}", [
+        "2:19: sim runs inside Penstock and has no base_url",
+        "2:39: sim runs inside Penstock and has no api_key",
+    ]),
+    ("auth: open\nproviders: {openai: {ca_file: no.pem}}", [
+        '2:31: ca_file "no.pem" cannot be read: No such file or directory']),
+    # Models.
+    (OPEN + "models: {a: {}}", ["3:10: targets is missing: write targets: [provider/model]"]),
+    (OPEN + "models: {a: openai/x}", ["3:13: write {targets: [provider/model]}"]),
+    (OPEN + "models: {a: {targets: openai/x}}", ["3:23: targets is a list: write [openai/x]"]),
+    (OPEN + "models: {a: {targets: []}}", ["3:23: targets is empty: write targets: [provider/model]"]),
+    (OPEN + "models: {a: {targets: [openai/x, sim/small]}}", [
+        "3:34: a model takes one target until fallback exists"]),
+    (OPEN + "models: {a: {targets: [openai]}}", ['3:24: "openai" is not provider/model']),
+    (OPEN + "models: {a: {targets: [opnai/x]}}", ['3:24: no provider is named "opnai" (did you mean "openai"?)']),
+    ("auth: open\nproviders: {sim: {}}\nmodels: {a: {targets: [openai/x]}}", [
+        '3:24: no provider is named "openai"; declare it under providers: openai: {api_key: env:OPENAI_API_KEY}']),
+    (OPEN + "models: {a: {targets: [{target: sim/small, weight: 9}]}}", [
+        '3:44: "weight" is not in this version']),
+    (OPEN + "models: {a: {targets: [{}]}}", ["3:24: target is missing: write {target: provider/model}"]),
+    (OPEN + "models: {'a*': {targets: [sim/small]}}", ['3:10: a model\'s name has no space and no *: "a*"']),
+    (OPEN + "models: {a: {targets: [sim/small], strategy: cost, retry: {}, hedge: off, timeouts: {idle: off}}}", [
+        '3:36: "strategy" is not in this version',
+        '3:52: "retry" is not in this version',
+        '3:63: "hedge" is not in this version',
+        '3:92: "off" is not a duration: write 250ms, 5s, 2m, 1h or 7d',
+    ]),
+    (OPEN + "models: {fast: {targets: [sim/small]}}\ndefault_model: fats", [
+        '4:16: default_model "fats" is not under models (did you mean "fast"?)']),
+    (OPEN + "defaults: {retry: {max_attempts: 3}}", ['3:12: "retry" is not in this version']),
+    # The whole.
+    (OPEN + "limits: []\nbudgtes: []\nauht: open", [
+        '3:1: "limits" is not in this version',
+        '4:1: unknown key "budgtes" (did you mean "budgets"? It is not in this version)',
+        '5:1: unknown key "auht" (did you mean "auth"?)',
+    ]),
+    (OPEN + "auth: required", ['3:1: duplicate key "auth", first on line 2']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD_YAML)
+def test_what_is_wrong_is_told_with_its_place(text: str, expected: list[str]) -> None:
+    assert sorted(problems(tree(text))) == sorted(f"p.yaml:{line}" for line in expected)
+
+
+def test_problems_stand_in_the_order_of_the_file() -> None:
+    found = problems(tree("keys: [{name: a}]\nlog: 1\nproviders: {sim: {x: 1}}\nserver: 2"))
+    assert [line.split(":")[1] for line in found] == ["1", "2", "3", "4"]
+
+
+BAD_DICTS: list[tuple[dict[str, object], list[str]]] = [
+    ({"providers": {"sim": {}}}, [f"config: {NO_KEY}"]),
+    (
+        {"providers": {"sim": {}}, "auth": "open", "models": {"fast": {"targets": ["sim/a", "sim/b"], "retry": 1}}},
+        [
+            'models.fast.retry: "retry" is not in this version',
+            "models.fast.targets[1]: a model takes one target until fallback exists",
+        ],
+    ),
+    (
+        {"providers": {"openai": {"api_key": "sk-literal"}}, "auth": "open"},
+        [f"providers.openai.api_key: {SECRET.format('OPENAI_API_KEY')}"],
+    ),
+    ({"providers": {"sim": {}, 1: {}}, "auth": "open"}, ["providers: the key 1 is not a string"]),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), BAD_DICTS)
+def test_what_is_wrong_with_a_dict_is_told_by_its_path(source: dict[str, object], expected: list[str]) -> None:
+    assert sorted(problems(source)) == expected
+
+
+def test_a_dict_that_contains_itself_ends() -> None:
+    loop: dict[str, object] = {"providers": {"sim": {}}, "auth": "open"}
+    loop["server"] = loop
+    assert any("nested too deep" in line for line in problems(loop))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("ftp://h/v1", "base_url must begin with http:// or https:// and name a host"),
+        ("http:///v1", "base_url must begin with http:// or https:// and name a host"),
+        ("api.openai.com/v1", "base_url must begin with http:// or https:// and name a host"),
+        ("http://me:hunter2@h/v1", "base_url holds a user name or password: leave it out and write api_key: env:NAME"),
+        ("http://h/v1?key=hunter2", "base_url has a query or a fragment: leave it out"),
+        ("http://h/v1#hunter2", "base_url has a query or a fragment: leave it out"),
+        ("http://h/v1#", "base_url has a query or a fragment: leave it out"),
+        ("http://h:hunter2/v1", "base_url is not a URL: its host or port cannot be read"),
+        ("http://h:0/v1", "base_url has port 0"),
+        ("http://h/ hunter2", "base_url is not a URL: write http://host:port/v1 or https://..."),
+        ("http://h\r\nx: hunter2/", "base_url is not a URL: write http://host:port/v1 or https://..."),
+    ],
+)
+def test_base_urls_that_are_refused_without_being_shown(url: str, expected: str) -> None:
+    source = {"auth": "open", "providers": {"a": {"kind": "openai", "base_url": url, "api_key": "none"}}}
+    assert problems(source) == [f"providers.a.base_url: {expected}"]
+
+
+def test_the_vendors_key_goes_to_the_vendors_address_alone() -> None:
+    same = {"auth": "open", "providers": {"a": {"kind": "openai", "base_url": "https://api.openai.com/v1/"}}}
+    assert load_config(same, ENV).providers["a"].api_key == Secret("sk-openai")
+    assert problems(same, {}) == ["providers.a: OPENAI_API_KEY is not set in the environment"]
+    other = {"auth": "open", "providers": {"a": {"kind": "openai", "base_url": "https://api.openai.com.evil/v1"}}}
+    assert problems(other) == [
+        "providers.a: api_key is missing: write api_key: env:NAME, or api_key: none to send none"
+    ]
+
+
+def test_paths_count_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "key").write_text("sk-from-file\n")
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    path = tmp_path / "penstock.yaml"
+    path.write_text("auth: open\nproviders: {openai: {api_key: file:secrets/key, ca_file: ca.pem}}\nlog: {to: l.log}")
+    config = open_config(path, {})
+    key = config.providers["openai"].api_key
+    assert key is not None
+    assert (key.reveal(), key.source) == ("sk-from-file", "file:secrets/key")
+    assert config.providers["openai"].ca_file == str(tmp_path / "ca.pem")
+    assert config.log.to == str(tmp_path / "l.log")
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        (b"", "is empty"),
+        (b"two\nlines", CREDENTIAL),
+        ("schlüssel".encode(), CREDENTIAL),
+        (b"x" * 65537, "too large"),
+    ],
+)
+def test_secret_files_that_hold_no_credential(tmp_path: Path, written: bytes, reason: str) -> None:
+    (tmp_path / "key").write_bytes(written)
+    source = {"auth": "open", "providers": {"openai": {"api_key": f"file:{tmp_path / 'key'}"}}}
+    (line,) = problems(source)
+    assert reason in line
+    assert written.decode() not in line or not written
+
+
+def test_ca_files(tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("not a certificate")
+    written: dict[str, object] = {"kind": "openai", "api_key": "none", "ca_file": str(path)}
+    source = {"auth": "open", "providers": {"a": written}}
+    assert problems(source) == [f'providers.a.ca_file: ca_file "{path}" holds no PEM certificate']
+    assert load_config(source, ENV, check_files=False).providers["a"].ca_file == str(path)
+    written["base_url"] = "http://h/v1"
+    assert problems(source) == ["providers.a.ca_file: ca_file is for https, and base_url is http"]
+
+
+def test_the_library_needs_no_key_and_no_address() -> None:
+    source = {"providers": {"sim": {}}, "server": {"admin": "10.0.0.1:1"}}
+    assert load_config(source, {}, serving=False).auth == "required"
+    assert len(problems(source)) == 2
+
+
+def test_a_missing_file() -> None:
+    with pytest.raises(ConfigError, match=r"^no/such.yaml: cannot be read: No such file or directory$"):
+        open_config("no/such.yaml", {})
+
+
+def test_without_a_file_there_is_sim() -> None:
+    config = load_config(None, {"OPENAI_BASE_URL": "http://evil", "GITHUB_TOKEN": "t", "OPENAI_API_KEY": " "})
+    assert config == Config(
+        source="(built in)",
+        providers={"sim": Provider(name="sim", kind="sim")},
+        default_model="sim/small",
+        auth="open",
+    )
+
+
+def test_without_a_file_a_key_in_the_environment_switches_its_provider_on() -> None:
+    config = load_config(None, {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://evil"})
+    assert list(config.providers) == ["openai", "sim"]
+    assert config.providers["openai"].base_url == load_catalogue()["openai"].url
+    assert config.providers["openai"].api_key == Secret("sk-1")
+    # Nobody with a real key shall take simulated text for an answer.
+    assert config.default_model is None

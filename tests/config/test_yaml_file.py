@@ -1,0 +1,98 @@
+"""YAML with its places: what is no YAML is told where, and nothing of the file is quoted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from penstock.config.tree import Node
+from penstock.config.yaml_file import read_yaml
+from penstock.errors import ConfigError
+
+MERGE = "2:5: merge keys (<<) are not YAML 1.2: write the keys out, or alias the whole value"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a: [sk-secret", "1:14: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        (b"a: b\n\tc: sk-secret", "2:1: not valid YAML: found character '\\t' that cannot start any token"),
+        (b"a: *gone", "1:4: not valid YAML: found undefined alias 'gone'"),
+        (
+            b"a: b\n---\nc: d",
+            "2:1: not valid YAML: expected a single document in the stream but found another document",
+        ),
+        (b"a: b\nc: \xff", "2:4: not valid UTF-8"),
+        ("ä: \xa0\nö: \x01".encode(), "2:4: the character U+0001 is not allowed"),
+    ],
+)
+def test_what_is_no_yaml(data: bytes, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(data, "p.yaml")
+    assert str(caught.value) == f"p.yaml:{expected}"
+
+
+def test_yaml_nested_without_end_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_yaml(b"a: " + b"[" * 5000, "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{a: 1, a: 2}", '1:8: duplicate key "a", first on line 1'),
+        ("1: x", '1:1: a key must be text: write "1" with its quotes'),
+        ("? [a]\n: b", "1:3: a key must be text"),
+        ("a: &x {b: c}\nd: {<<: *x}", MERGE),
+        ("a: !env X", "1:4: the tag !env is not known here"),
+        ("a: &x [*x]", "1:4: an anchor that contains itself"),
+        ("a: !!int x", "1:4: not a valid int"),
+        ("%YAML 1.1\n---\na: yes", "3:4: not a valid bool"),
+    ],
+)  # fmt: skip
+def test_what_is_yaml_but_not_for_us(text: str, expected: str) -> None:
+    tree = read_yaml(text.encode(), "p.yaml")
+    with pytest.raises(ConfigError) as caught:
+        tree.problems.raise_if_any()
+    assert str(caught.value) == f"p.yaml:{expected}"
+
+
+def plain(node: Node) -> object:
+    if isinstance(node.value, dict):
+        return {key: plain(entry) for key, entry in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(item) for item in node.value]
+    return node.value
+
+
+def test_scalars_are_those_of_yaml_1_2() -> None:
+    text = "a: [yes, off, true, 010, 0x10, 1.5, .inf, ~, null, 2026-01-01, 1:30, 'true', 60s]"
+    assert plain(read_yaml(text.encode(), "p.yaml").root) == {
+        "a": ["yes", "off", True, 10, 16, 1.5, float("inf"), None, None, "2026-01-01", "1:30", "true", "60s"]
+    }
+
+
+def test_an_alias_is_what_it_stands_for_and_has_its_own_place() -> None:
+    tree = read_yaml(b"a: &x {b: c}\nd: *x", "p.yaml")
+    tree.problems.raise_if_any()
+    assert plain(tree.root) == {"a": {"b": "c"}, "d": {"b": "c"}}
+    assert isinstance(tree.root.value, dict)
+    assert str(tree.root.value["d"].place) == "p.yaml:2:1"
+
+
+def test_places_count_letters_not_bytes() -> None:
+    tree = read_yaml('\ufeff"ü": x\nb: {c: 1}'.encode(), "p.yaml")
+    assert isinstance(tree.root.value, dict)
+    assert str(tree.root.value["ü"].place) == "p.yaml:1:6"
+    assert str(tree.root.value["b"].key) == "p.yaml:2:1"
+
+
+def test_the_parser_is_loaded_only_for_a_file() -> None:
+    script = (
+        "import sys; from penstock.config.load import load_config; load_config(None, {});"
+        "assert not any(name.startswith('ruamel') for name in sys.modules);"
+        "from penstock.config import yaml_file; assert 'ruamel.yaml' in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
