@@ -1,0 +1,198 @@
+"""Assembly: a configuration becomes one `Call`.
+
+The layers, outermost first; a request passes them in this order on its way in, its reply in reverse on its way out:
+
+1. trace: opens the record, stamps times
+2. record: closes the record, counts it, writes the log line
+3. authenticate: whose key it is
+4. route: which deployment answers, and whether this key may ask for it
+5. upstream: one attempt at that deployment
+
+`tests/house` asserts that this list and the stack agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from penstock.call import Call, stack
+from penstock.clock import Clock, Random
+from penstock.config.naming import names_of
+from penstock.config.schema import Config, Provider
+from penstock.layers.authenticate import Authenticate, Key, Keyring
+from penstock.layers.record import Recorder, Recording
+from penstock.layers.route import Route
+from penstock.layers.trace import Trace, open_record
+from penstock.messages import Caller
+from penstock.metrics import Metrics
+from penstock.providers.auth import auth_headers
+from penstock.providers.catalogue import Row, load_catalogue
+from penstock.providers.deployment import Deployment, Endpoint
+from penstock.providers.simulated import SimulatedProvider
+from penstock.providers.upstream import Upstream
+from penstock.records import Record
+from penstock.routing.names import AllowList, Found
+from penstock.transport.http import Origin, Pool
+from penstock.transport.tls import client_context
+from penstock.version import VERSION
+from penstock.wire.dialects import DIALECTS
+
+__all__ = ["LAYERS", "Gateway", "endpoint_of"]
+
+LAYERS = ("trace", "record", "authenticate", "route", "upstream")
+
+
+class Gateway:
+    """The engine behind all three ways in.
+
+    Args:
+        write_log: takes one log line; None writes none.
+
+    Attributes:
+        call: the whole stack.
+        config, metrics, names: what it was built from, and what it counts.
+        auth_open: whether calls need no key.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        random: Random,
+        write_log: Callable[[bytes], None] | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.config = config
+        self.metrics = metrics if metrics is not None else Metrics()
+        self.auth_open = config.auth == "open"
+        self._clock = clock
+        self._random = random
+        self._pool = Pool(clock)
+        self._recorder = Recorder(self.metrics, write_log, clock)
+        self._endpoints = self._make_endpoints()
+        self.names = names_of(config)
+        self._deployments: dict[str, Deployment] = {}
+        self._add_known_deployments()
+        self._keyring = None if self.auth_open else _keyring(config)
+        self.call: Call = self._make_stack()
+
+    def __repr__(self) -> str:
+        return f"<Gateway {' > '.join(LAYERS)} | {self._pool!r} | auth {self.config.auth}>"
+
+    # --- what shells use
+
+    def begin(self, operation: str) -> Record:
+        """The record of a request that has just arrived; it must reach `call` or `refuse`."""
+        return open_record(self._clock, self._random, operation)
+
+    def refuse(self, record: Record, error: BaseException) -> None:
+        """A request ended before it reached `call`: count it and log it all the same."""
+        self._recorder.begin()
+        self._recorder.fail(record, error)
+
+    def finish(self, record: Record, status: int) -> None:
+        """A request was answered without a model call, such as the list of models."""
+        self._recorder.begin()
+        record.status = status
+        self._recorder.end(record)
+
+    def models(self, caller: Caller, record: Record) -> list[Found]:
+        """What this caller may ask for.
+
+        Raises:
+            Unauthenticated: without a known key, where one is needed.
+        """
+        if self._keyring is None or caller.trusted:
+            return self.names.listed()
+        key = self._keyring.identify(caller.credential)
+        record.key, record.tenant, record.project = key.name, key.tenant, key.project
+        return self.names.listed(key.admits)
+
+    @property
+    def deployments(self) -> list[Deployment]:
+        """Those the configuration names."""
+        return list(self._deployments.values())
+
+    @property
+    def upstream_connections(self) -> int:
+        """Connections to providers open now."""
+        return self._pool.open
+
+    @property
+    def upstream_busy(self) -> int:
+        """Connections to providers that carry a request now."""
+        return self._pool.busy
+
+    async def aclose(self) -> None:
+        """Close every connection to providers, busy ones too."""
+        await self._pool.aclose()
+
+    # --- assembly
+
+    def _make_stack(self) -> Call:
+        return stack(
+            [
+                lambda call: Trace(call, self._clock),
+                lambda call: Recording(call, self._recorder),
+                lambda call: Authenticate(call, self._keyring),
+                lambda call: Route(call, self.names, self._deployment),
+            ],
+            Upstream(self._pool, DIALECTS, self._clock),
+        )
+
+    def _make_endpoints(self) -> dict[str, Endpoint]:
+        catalogue = load_catalogue()
+        on = (provider for provider in self.config.providers.values() if not provider.off)
+        return {provider.name: self._make_endpoint(provider, catalogue[provider.kind]) for provider in on}
+
+    def _make_endpoint(self, provider: Provider, row: Row) -> Endpoint:
+        if row.in_process:
+            simulated = SimulatedProvider(self._clock, keep=0)
+            origin = Origin(provider.name, 80, in_process=simulated.connection)
+            return Endpoint(provider.name, origin, "/v1", _headers(provider.name), row.headers)
+        return endpoint_of(provider, row)
+
+    def _add_known_deployments(self) -> None:
+        for found in self.names.listed():
+            route = self.config.models.get(found.route)
+            timeouts = route.timeouts if route else self.config.defaults.timeouts
+            self._deployments[found.name] = Deployment(self._endpoints[found.provider], found.model, timeouts)
+
+    def _deployment(self, found: Found) -> Deployment:
+        known = self._deployments.get(found.name)
+        if known is not None:
+            return known
+        # A vendor's model nobody declared: made for this request, not kept, so that strangers' names fill no memory.
+        return Deployment(self._endpoints[found.provider], found.model, self.config.defaults.timeouts)
+
+
+def endpoint_of(provider: Provider, row: Row) -> Endpoint:
+    """The endpoint of a provider that is reached by TCP.
+
+    Raises:
+        OSError: its `ca_file` cannot be read.
+    """
+    url = urlsplit(provider.base_url)
+    tls = client_context(provider.ca_file) if url.scheme == "https" else None
+    host = url.hostname or ""
+    origin = Origin(host, url.port or (443 if tls else 80), tls)
+    headers = _headers(url.netloc) | auth_headers(row.auth, provider.api_key)
+    return Endpoint(provider.name, origin, url.path, headers, row.headers)
+
+
+def _headers(host: str) -> dict[str, str]:
+    return {
+        "host": host,
+        "user-agent": f"penstock/{VERSION}",
+        "accept": "application/json, text/event-stream",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+    }
+
+
+def _keyring(config: Config) -> Keyring:
+    return Keyring(
+        (key.key.reveal(), Key(key.name, key.tenant, key.project, AllowList(key.models).admits, key.trusted_user))
+        for key in config.keys
+    )

@@ -1,0 +1,93 @@
+"""Layer 3, authenticate: who asks. Keys are looked up by their SHA-256, so none is kept in the clear here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from penstock.call import Call, Reply
+from penstock.errors import Unauthenticated
+from penstock.messages import Request
+
+__all__ = ["Authenticate", "Key", "Keyring", "digest"]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A caller's credential, without the secret.
+
+    Attributes:
+        admits: which models it may ask for.
+        trusts_user: whether the user a request names counts.
+    """
+
+    name: str
+    tenant: str | None
+    project: str | None
+    admits: Callable[[Any], bool]
+    trusts_user: bool = False
+
+
+def digest(secret: str) -> bytes:
+    """What a key is looked up by. Not a password hash: keys are random and long (security.md 31)."""
+    return sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+class Keyring:
+    """The known keys, by digest."""
+
+    def __init__(self, keys: Iterable[tuple[str, Key]]) -> None:
+        self._keys = {digest(secret): key for secret, key in keys}
+
+    def identify(self, credential: str | None) -> Key:
+        """The key of that secret.
+
+        Raises:
+            Unauthenticated: none was given, or it is not known.
+        """
+        if credential is None:
+            raise Unauthenticated("no API key was given", do="Send it as `Authorization: Bearer <key>`.")
+        key = self._keys.get(digest(credential))
+        if key is None:
+            raise Unauthenticated("the API key is not known here", do="It must be one of this gateway's own keys.")
+        return key
+
+
+class Authenticate:
+    """Admits calls from inside the process, every call where auth is open, and else those with a known key.
+
+    Args:
+        keyring: None where auth is open.
+    """
+
+    def __init__(self, call: Call, keyring: Keyring | None) -> None:
+        self._call = call
+        self._keyring = keyring
+
+    async def __call__(self, request: Request) -> Reply:
+        """Raises Unauthenticated."""
+        caller = request.caller
+        if caller.trusted:
+            _name_user(request)
+        elif self._keyring is not None:
+            key = self._keyring.identify(caller.credential)
+            record = request.record
+            record.key, record.tenant, record.project = key.name, key.tenant, key.project
+            caller.admits = key.admits
+            if key.trusts_user:
+                _name_user(request)
+        return await self._call(request)
+
+
+def _name_user(request: Request) -> None:
+    named = request.caller.headers.get(b"x-penstock-user")
+    if named is not None:
+        request.record.user = named.decode("latin-1")
+        return
+    raw = request.fields.get("user")
+    if raw is not None:
+        user = msgspec.json.decode(raw)
+        if isinstance(user, str):
+            request.record.user = user

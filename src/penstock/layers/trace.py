@@ -1,0 +1,28 @@
+"""Layer 1, trace: opens each request's record and stamps its times. Spans hang here once they exist."""
+
+from __future__ import annotations
+
+from penstock.call import Call, Reply
+from penstock.clock import Clock, Random, uuid7
+from penstock.messages import Request
+from penstock.records import Record
+
+__all__ = ["Trace", "open_record"]
+
+
+def open_record(clock: Clock, random: Random, operation: str) -> Record:
+    """The record of a request whose last byte has just arrived."""
+    return Record(uuid7(clock, random), operation, clock.monotonic(), clock.wall())
+
+
+class Trace:
+    """Stamps when the first output was in hand."""
+
+    def __init__(self, call: Call, clock: Clock) -> None:
+        self._call = call
+        self._clock = clock
+
+    async def __call__(self, request: Request) -> Reply:
+        reply = await self._call(request)
+        request.record.first_output = self._clock.monotonic()
+        return reply

@@ -1,0 +1,137 @@
+"""Every metric's name, unit and labels in one place. Layers count through it; the control plane shows it.
+
+Counting is a dict update, cheap enough for the request path; names follow Prometheus' rules (base units, `_total`).
+A metric keeps at most `MAX_SERIES` label sets: past that, new ones are summed under `other`, so that no caller can
+fill memory by inventing model names.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from penstock.records import Record
+
+__all__ = ["MAX_SERIES", "Counter", "Gauge", "Histogram", "Metrics"]
+
+MAX_SERIES = 1000
+_OTHER = "other"
+
+Labels = tuple[str, ...]
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+OVERHEAD_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
+
+
+class Counter:
+    """A number that only grows, per label set."""
+
+    kind = "counter"
+
+    def __init__(self, name: str, text: str, labels: Labels = ()) -> None:
+        self.name = name
+        self.text = text
+        self.labels = labels
+        self.series: dict[Labels, float] = {} if labels else {(): 0.0}
+
+    def inc(self, labels: Labels = (), amount: float = 1) -> None:
+        """Add to one series; values in the order of the labels."""
+        series = self.series
+        if labels in series:
+            series[labels] += amount
+        elif len(series) < MAX_SERIES:
+            series[labels] = amount
+        else:
+            other = (_OTHER,) * len(self.labels)
+            series[other] = series.get(other, 0) + amount
+
+
+class Gauge(Counter):
+    """A number that goes up and down."""
+
+    kind = "gauge"
+
+    def set(self, value: float) -> None:
+        """Set the one series of a gauge without labels."""
+        self.series[()] = value
+
+
+class Histogram:
+    """How values spread over fixed buckets, per label set: counts per bucket (the last is +Inf), then the sum."""
+
+    kind = "histogram"
+
+    def __init__(self, name: str, text: str, labels: Labels, bounds: tuple[float, ...]) -> None:
+        self.name = name
+        self.text = text
+        self.labels = labels
+        self.bounds = bounds
+        self.series: dict[Labels, list[float]] = {}
+
+    def observe(self, labels: Labels, value: float) -> None:
+        """Count one value."""
+        series = self.series.get(labels)
+        if series is None:
+            if len(self.series) >= MAX_SERIES:
+                labels = (_OTHER,) * len(self.labels)
+            series = self.series.setdefault(labels, [0.0] * (len(self.bounds) + 2))
+        series[bisect_left(self.bounds, value)] += 1
+        series[-1] += value
+
+
+class Metrics:
+    """All of Penstock's metrics."""
+
+    def __init__(self) -> None:
+        self.requests = Counter(
+            "penstock_requests_total", "Requests answered, by HTTP status.", ("operation", "deployment", "status")
+        )
+        self.seconds = Histogram(
+            "penstock_request_duration_seconds", "From a request's last byte in to its answer's last byte out.",
+            ("operation", "deployment"), SECONDS,
+        )  # fmt: skip
+        self.first_output = Histogram(
+            "penstock_first_output_seconds", "From a request's last byte in to the first output in hand.",
+            ("operation", "deployment"), SECONDS,
+        )  # fmt: skip
+        self.overhead = Histogram(
+            "penstock_overhead_seconds", "Time inside Penstock up to the first output, waits for providers left out.",
+            (), OVERHEAD_SECONDS,
+        )  # fmt: skip
+        self.attempts = Counter(
+            "penstock_attempts_total", "Wire attempts, by how they ended.", ("deployment", "outcome")
+        )
+        self.tokens = Counter("penstock_tokens_total", "Tokens used.", ("deployment", "kind"))
+        self.dropped_events = Counter(
+            "penstock_dropped_events_total", "Stream events that were not valid in their dialect.", ("deployment",)
+        )
+        self.stream_errors = Counter(
+            "penstock_stream_errors_total", "Streams that ended in an error event.", ("deployment", "code")
+        )
+        self.in_flight = Gauge("penstock_requests_in_flight", "Requests being answered.")
+        self.connections = Gauge("penstock_connections", "Callers' connections open.")
+        self.upstream_connections = Gauge("penstock_upstream_connections", "Connections to providers open.")
+        self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
+
+    def __iter__(self) -> Iterator[Counter | Histogram]:
+        return iter(vars(self).values())
+
+    def count(self, record: Record) -> None:
+        """Count one ended request."""
+        deployment = record.deployment or "none"
+        where = (record.operation, deployment)
+        self.requests.inc((record.operation, deployment, str(record.status)))
+        self.seconds.observe(where, record.ended - record.started)
+        if record.first_output:
+            self.first_output.observe(where, record.first_output - record.started)
+            self.overhead.observe((), record.overhead(record.first_output))
+        for attempt in record.attempts:
+            self.attempts.inc((attempt.deployment, attempt.outcome))
+        usage = record.usage
+        if usage is not None:
+            self.tokens.inc((deployment, "input"), usage.input_tokens)
+            self.tokens.inc((deployment, "output"), usage.output_tokens)
+        if record.dropped_events:
+            self.dropped_events.inc((deployment,), record.dropped_events)
+        if record.stream_error:
+            self.stream_errors.inc((deployment, record.stream_error))

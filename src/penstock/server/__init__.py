@@ -1,0 +1,1 @@
+"""The data plane: HTTP/1.1 in, the gateway's call, HTTP/1.1 out. Moves bytes and knows no policy."""

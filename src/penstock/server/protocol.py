@@ -1,0 +1,349 @@
+"""The data plane's HTTP/1.1 server: a thin asyncio protocol over `wire/h1`.
+
+One request at a time per connection, in order; each is answered by one task, which is cancelled when the caller
+leaves. The socket is never paused once a body is in, since a paused reader does not see the caller leave; and an
+end of file after a whole request means that it has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from email.utils import formatdate
+
+from penstock.clock import Clock, Timer
+from penstock.wire.h1 import CONTINUE, LAST_CHUNK, HttpRequest, Refused, RequestParser, encode_response_head
+
+__all__ = ["Exchange", "Listener", "ServerConnection"]
+
+KIB = 1024
+
+# What a caller that reads slowly may leave unsent here before reading from the provider stops.
+WRITE_HIGH_WATER = 32 * KIB
+
+# An absolute deadline for receiving, however slowly the bytes drip (security.md 19).
+HEAD_SECONDS = 10.0
+BODY_SECONDS = 60.0
+# How long a caller may leave its answer unread before it is cut (semantics.md: Streams).
+STALL_SECONDS = 30.0
+# How long the rest of a refused request is read and thrown away.
+LINGER_SECONDS = 2.0
+SWEEP_SECONDS = 1.0
+
+Headers = Iterable[tuple[bytes, bytes]]
+Handler = Callable[[HttpRequest, "Exchange"], Awaitable[None]]
+Refuse = Callable[[Refused, "Exchange"], None]
+
+
+class Listener:
+    """What all connections of one data plane share: the handler, the limits and the sweep that enforces them.
+
+    Args:
+        handle: answers one request through its exchange.
+        refuse: answers what is not valid HTTP.
+        max_body: bytes.
+        idle: seconds after which an unused connection is closed.
+    """
+
+    def __init__(self, handle: Handler, refuse: Refuse, clock: Clock, max_body: int, idle: float) -> None:
+        self.handle = handle
+        self.refuse = refuse
+        self.clock = clock
+        self.max_body = max_body
+        self.idle = idle
+        self.draining = False
+        self.connections: dict[ServerConnection, None] = {}
+        self._timer: Timer | None = None
+        self._emptied: asyncio.Future[None] | None = None
+        self._date = b""
+        self._date_at = -1
+
+    def connection(self) -> ServerConnection:
+        """A protocol for one more connection."""
+        return ServerConnection(self)
+
+    def date(self) -> bytes:
+        """The Date header's value (RFC 9110, section 6.6.1), made once a second."""
+        now = int(self.clock.wall())
+        if now != self._date_at:
+            self._date_at = now
+            self._date = formatdate(now, usegmt=True).encode()
+        return self._date
+
+    @property
+    def busy(self) -> int:
+        """Connections with a request being answered."""
+        return sum(1 for connection in self.connections if connection.busy)
+
+    def opened(self, connection: ServerConnection) -> None:
+        """A connection stands."""
+        self.connections[connection] = None
+        if self._timer is None:
+            self._timer = self.clock.call_later(SWEEP_SECONDS, self._sweep)
+
+    def closed(self, connection: ServerConnection) -> None:
+        """A connection is gone, its task done."""
+        self.connections.pop(connection, None)
+        if self._emptied is not None and not self.connections and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    async def drain(self, seconds: float) -> None:
+        """Close what is idle, let what is busy end within `seconds`, then cut it."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        if self.connections:
+            self._emptied = asyncio.get_running_loop().create_future()
+            try:
+                async with self.clock.timeout(seconds):
+                    await self._emptied
+            except TimeoutError:
+                pass
+        await self._cut()
+
+    async def _cut(self) -> None:
+        tasks = [connection.task for connection in self.connections if connection.task is not None]
+        for connection in list(self.connections):
+            connection.abort()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = self.clock.monotonic()
+        for connection in list(self.connections):
+            connection.enforce(now)
+        if self.connections:
+            self._timer = self.clock.call_later(SWEEP_SECONDS, self._sweep)
+
+
+class ServerConnection(asyncio.Protocol):
+    """One caller's connection.
+
+    Attributes:
+        task: what answers the request at hand, None between requests.
+    """
+
+    __slots__ = ("_lingers", "_listener", "_parser", "_refused", "_resumed", "_since", "_stalled_at", "_transport", "task")
+
+    def __init__(self, listener: Listener) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._listener = listener
+        self._parser = RequestParser(listener.max_body)
+        self._transport: asyncio.Transport | None = None
+        self._refused: Refused | None = None
+        self._resumed: asyncio.Future[None] | None = None
+        self._since = listener.clock.monotonic()
+        self._stalled_at = 0.0
+        self._lingers = False
+
+    # --- the socket's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[attr-defined]
+        self._listener.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        parser = self._parser
+        if self._refused is not None:
+            return  # the answer to what was refused is on its way; the rest is not read
+        if parser.idle and self.task is None:
+            self._since = self._listener.clock.monotonic()
+        try:
+            parser.feed(data)
+        except Refused as refused:
+            self._refused = refused
+        else:
+            if parser.wants_continue and self.task is None and self._transport is not None:
+                parser.wants_continue = False
+                self._transport.write(CONTINUE)
+        if self.task is None:
+            self._next()
+
+    def eof_received(self) -> None:
+        if self._transport is not None and (self.task is not None or not self._parser.idle):
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.task is not None:
+            self.task.cancel()
+        self._parser.close()
+        self.resume_writing()
+        if self.task is None:
+            self._listener.closed(self)
+        self._transport = None
+
+    def pause_writing(self) -> None:
+        self._stalled_at = self._listener.clock.monotonic()
+        self._resumed = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        self._stalled_at = 0.0
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and not resumed.done():
+            resumed.set_result(None)
+
+    # --- one request after the other
+
+    def _next(self) -> None:
+        transport, parser = self._transport, self._parser
+        if transport is None or transport.is_closing():
+            return
+        if parser.ready:
+            request = parser.ready.popleft()
+            self.task = asyncio.get_running_loop().create_task(self._answer(request))
+        elif self._refused is not None:
+            self._listener.refuse(self._refused, Exchange(self, self._listener, keep_alive=False))
+            self._linger(transport)
+        elif self._listener.draining and parser.idle:
+            transport.close()
+
+    def _linger(self, transport: asyncio.Transport) -> None:
+        # Closing with bytes unread resets the connection, and the refusal would be lost on its way: so say that
+        # nothing more comes, and read on for a moment (RFC 9112, section 9.6).
+        self._since = self._listener.clock.monotonic()
+        self._lingers = True
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    async def _answer(self, request: HttpRequest) -> None:
+        listener = self._listener
+        exchange = Exchange(self, listener, request.keep_alive and not listener.draining, request)
+        try:
+            await listener.handle(request, exchange)
+        finally:
+            self._answered(exchange)
+
+    def _answered(self, exchange: Exchange) -> None:
+        self.task = None
+        self._since = self._listener.clock.monotonic()
+        transport = self._transport
+        if transport is None:
+            self._listener.closed(self)
+        elif not exchange.ended:
+            transport.abort()
+        elif exchange.keep_alive:
+            self._next()
+        else:
+            transport.close()
+
+    # --- limits
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self.task is not None
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is being received or answered."""
+        if self.task is None and self._transport is not None and self._parser.idle:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; the task is cancelled."""
+        if self._transport is not None:
+            self._transport.abort()
+        if self.task is not None:
+            self.task.cancel()
+
+    def enforce(self, now: float) -> None:
+        """Close what waits for longer than it may."""
+        if self._transport is None:
+            return
+        if self._stalled_at and now - self._stalled_at > STALL_SECONDS:
+            self._transport.abort()
+        elif self.task is None:
+            waited = now - self._since
+            if self._lingers:
+                if waited > LINGER_SECONDS:
+                    self._transport.abort()
+            elif self._parser.idle:
+                if waited > self._listener.idle:
+                    self._transport.close()
+            elif waited > (HEAD_SECONDS if self._parser.in_head else BODY_SECONDS):
+                self._refused = Refused(408, "the request took too long to arrive")
+                self._next()
+
+    # --- what an exchange writes through
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; does nothing once the caller is gone."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the caller has read enough."""
+        if self._resumed is not None:
+            await self._resumed
+
+
+class Exchange:
+    """How one request is answered: `send` for a whole answer, or `start`, `write`, `finish` for a stream.
+
+    Attributes:
+        keep_alive: whether the connection goes on after this answer.
+        ended: a whole answer was written; without it the connection is cut.
+        written: bytes of body.
+    """
+
+    __slots__ = ("_bodyless", "_chunked", "_connection", "_listener", "ended", "keep_alive", "started", "written")
+
+    def __init__(
+        self, connection: ServerConnection, listener: Listener, keep_alive: bool, request: HttpRequest | None = None
+    ) -> None:
+        self._connection = connection
+        self._listener = listener
+        # HTTP/1.0 knows no chunks: a stream to it ends with the connection.
+        self._chunked = request is None or request.version == "1.1"
+        self._bodyless = request is not None and request.method == b"HEAD"
+        self.keep_alive = keep_alive
+        self.started = False
+        self.ended = False
+        self.written = 0
+
+    def send(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """A whole answer in one write."""
+        headers.append((b"content-length", b"%d" % len(body)))
+        head = self._head(status, headers)
+        self.started = self.ended = True
+        self.written = len(body)
+        self._connection.write(head if self._bodyless else head + body)
+
+    def start(self, status: int, headers: list[tuple[bytes, bytes]], first: bytes = b"") -> None:
+        """The head of a stream, with its first bytes."""
+        if self._chunked:
+            headers.append((b"transfer-encoding", b"chunked"))
+        else:
+            self.keep_alive = False
+        head = self._head(status, headers)
+        self.started = True
+        self._connection.write(head + self._framed(first) if first else head)
+
+    async def write(self, data: bytes) -> None:
+        """More of a stream; waits while the caller does not read."""
+        connection = self._connection
+        connection.write(self._framed(data))
+        if connection._resumed is not None:
+            await connection.drain()
+
+    def finish(self) -> None:
+        """The clean end of a stream."""
+        if self._chunked:
+            self._connection.write(LAST_CHUNK)
+        self.ended = True
+
+    def _framed(self, data: bytes) -> bytes:
+        self.written += len(data)
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        headers.append((b"date", self._listener.date()))
+        if not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        return encode_response_head(status, headers)

@@ -1,0 +1,308 @@
+"""The data plane's routes: from one HTTP request to the gateway's call, and its reply or error back.
+
+Errors come in the envelope of the dialect that was called. Nothing here knows what a body means; dialects do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+import msgspec
+
+from penstock.call import Reply
+from penstock.errors import (
+    InvalidRequest,
+    NotAvailable,
+    NotFound,
+    Overloaded,
+    PenstockError,
+    ProtocolError,
+    ProviderAnswer,
+    UnknownModel,
+    UpstreamCredential,
+    UpstreamError,
+    UpstreamQuota,
+)
+from penstock.gateway import Gateway
+from penstock.layers.record import CALLER_LEFT
+from penstock.messages import Caller, Request
+from penstock.records import Record
+from penstock.server.guards import Guards, json_only
+from penstock.server.protocol import Exchange
+from penstock.wire.dialect import Dialect
+from penstock.wire.dialects import DIALECTS
+from penstock.wire.h1 import HttpRequest, Refused
+
+__all__ = ["Routes"]
+
+log = logging.getLogger("penstock.server")
+
+Headers = list[tuple[bytes, bytes]]
+Answer = Callable[[HttpRequest, Exchange], Awaitable[None]]
+
+JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+PREFIXES = (b"/v1", b"/openai/v1")
+
+OPERATIONS = {"openai_chat": "chat", "openai_embeddings": "embeddings"}
+
+# In the contract, not in this version: said so, so that nobody looks for a typo.
+LATER = (
+    b"/v1/responses /v1/messages /v1/messages/count_tokens /v1/generate /v1/requests /v1/key /v1/jobs /v1/completions"
+    b" /v1/files /v1/batches /v1/audio /v1/images /v1/moderations /v1/rerank /v1/realtime /v1beta"
+).split()
+
+
+class Routes:
+    """Answers requests.
+
+    Attributes:
+        ready: what `/readyz` says; the server's lifecycle sets it.
+    """
+
+    def __init__(self, gateway: Gateway, guards: Guards) -> None:
+        self._gateway = gateway
+        self._guards = guards
+        self.ready = True
+        self._posts: dict[bytes, Dialect] = {
+            prefix + dialect.path: dialect for dialect in DIALECTS.values() for prefix in PREFIXES
+        }
+
+    async def handle(self, http: HttpRequest, out: Exchange) -> None:
+        """Answer one request; returns when the answer is written or the caller is known to be gone."""
+        dialect = self._posts.get(http.path)
+        if dialect is not None and http.method == b"POST":
+            await self._call(dialect, http, out)
+        elif http.path in (b"/healthz", b"/readyz"):
+            self._health(http, out)
+        else:
+            self._other(http, out)
+
+    def refuse(self, refused: Refused, out: Exchange) -> None:
+        """Answer what was not valid HTTP, so that no dialect is known: OpenAI's envelope, like any unknown route."""
+        record = self._gateway.begin("http")
+        error = InvalidRequest(refused.message, do="Mend the request.", status=refused.status)
+        self._gateway.refuse(record, error)
+        self._send_error(error, record, DIALECTS["openai_chat"], out)
+
+    # --- calls to models
+
+    async def _call(self, dialect: Dialect, http: HttpRequest, out: Exchange) -> None:
+        gateway = self._gateway
+        record = gateway.begin(OPERATIONS[dialect.name])
+        try:
+            request = self._request(dialect, http, record)
+        except Exception as error:  # noqa: BLE001 -- told to the caller, whatever it is
+            gateway.refuse(record, error)
+            self._fail(error, record, dialect, out)
+            return
+        try:
+            reply = await gateway.call(request)
+        except Exception as error:  # noqa: BLE001 -- as above
+            self._fail(error, record, dialect, out)
+            return
+        try:
+            await self._pass_on(reply, record, out)
+        except asyncio.CancelledError:
+            record.error = "cancelled"
+            raise
+        finally:
+            record.bytes_out = out.written
+            if not out.ended:
+                record.status = CALLER_LEFT
+            await reply.aclose()
+
+    def _request(self, dialect: Dialect, http: HttpRequest, record: Record) -> Request:
+        """The request's value; raises CallerError."""
+        if not self.ready:
+            raise Overloaded("Penstock is stopping", do="Try again in a moment.", retry_after=1.0)
+        self._guards.check(http)
+        json_only(http)
+        record.bytes_in = len(http.body)
+        caller = caller_of(http)
+        decoded = dialect.decode_request(http.body)
+        record.model = decoded.model
+        record.stream = decoded.stream
+        task = http.headers.get(b"x-penstock-task")
+        if task is not None:
+            record.task = task.decode("latin-1")
+        request = Request(dialect.name, decoded.model, decoded.stream, decoded.fields, caller, record)
+        request.usage_asked = decoded.usage_asked
+        return request
+
+    async def _pass_on(self, reply: Reply, record: Record, out: Exchange) -> None:
+        headers = _reply_headers(reply, record)
+        frame = await reply.read()
+        data = frame.data if frame is not None else b""
+        if not reply.streaming:
+            out.send(reply.status, headers, data)
+            return
+        out.start(reply.status, headers, data)
+        while (frame := await reply.read()) is not None:
+            await out.write(frame.data)
+        out.finish()
+
+    # --- everything else
+
+    def _health(self, http: HttpRequest, out: Exchange) -> None:
+        if http.method not in (b"GET", b"HEAD"):
+            out.send(405, [TEXT, (b"allow", b"GET, HEAD")], b"use GET\n")
+        elif http.path == b"/healthz" or self.ready:
+            out.send(200, [TEXT], b"ok\n")
+        else:
+            out.send(503, [TEXT], b"draining\n")
+
+    def _other(self, http: HttpRequest, out: Exchange) -> None:
+        record = self._gateway.begin("models" if b"/models" in http.path else "http")
+        dialect = DIALECTS["openai_chat"]
+        try:
+            self._guards.check(http)
+            body = self._find(http, record)
+        except Exception as error:  # noqa: BLE001 -- as above
+            self._gateway.refuse(record, error)
+            self._fail(error, record, dialect, out)
+        else:
+            record.bytes_out = len(body)
+            self._gateway.finish(record, 200)
+            out.send(200, [JSON, (b"x-request-id", record.id.encode())], body)
+
+    def _find(self, http: HttpRequest, record: Record) -> bytes:
+        """The body for a GET, or the error that says what there is; raises CallerError."""
+        path = http.path
+        for prefix in PREFIXES:
+            models = prefix + b"/models"
+            if path == models or path.startswith(models + b"/"):
+                _only(http, b"GET")
+                return self._models(http, record, unquote(path[len(models) + 1 :].decode("latin-1")))
+        if path in self._posts:
+            _only(http, b"POST")
+        raise _not_found(path)
+
+    def _models(self, http: HttpRequest, record: Record, wanted: str) -> bytes:
+        found = self._gateway.models(caller_of(http), record)
+        cards = [{"id": f.name, "object": "model", "created": 0, "owned_by": f.provider} for f in found]
+        if not wanted:
+            return msgspec.json.encode({"object": "list", "data": cards})
+        record.model = wanted
+        for card in cards:
+            if card["id"] == wanted:
+                return msgspec.json.encode(card)
+        raise UnknownModel(f"no model named '{wanted}' can be asked for", do="GET /v1/models lists them.")
+
+    # --- errors
+
+    def _fail(self, error: Exception, record: Record, dialect: Dialect, out: Exchange) -> None:
+        if isinstance(error, PenstockError):
+            self._send_error(error, record, dialect, out)
+            return
+        log.error("request %s failed inside Penstock", record.id, exc_info=error)
+        internal = PenstockError("something failed inside Penstock", do=f"Report it with the id {record.id}.")
+        internal.code = "internal_error"
+        self._send_error(internal, record, dialect, out)
+
+    def _send_error(self, error: PenstockError, record: Record, dialect: Dialect, out: Exchange) -> None:
+        headers: Headers = [JSON, (b"x-request-id", record.id.encode())]
+        if record.deployment:
+            headers.append((b"x-penstock-target", _header_safe(record.deployment)))
+            headers.append((b"x-penstock-attempts", b"%d" % len(record.attempts)))
+        if error.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % -(-error.retry_after // 1)))
+        status, body = error.status, None
+        answer = _own_words(error)
+        if answer is not None:
+            body = answer.body
+            headers[0] = (b"content-type", answer.headers.get(b"content-type", b"application/json"))
+            status = answer.status if answer.status >= 400 else status
+        if body is None:
+            body = dialect.encode_error(error, record.id)
+            if not error.retryable and (status >= 500 or status in (408, 409, 429)):
+                headers.append((b"x-should-retry", b"false"))
+        out.send(status, headers, body)
+
+
+def caller_of(http: HttpRequest) -> Caller:
+    """The edge's facts about a request; raises InvalidRequest where credentials contradict each other."""
+    headers = http.headers
+    credential = None
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        scheme, _, secret = authorization.partition(b" ")
+        if scheme.lower() == b"bearer":
+            credential = secret.strip().decode("latin-1")
+    else:
+        for name in (b"x-api-key", b"x-goog-api-key", b"api-key"):
+            if name in headers:
+                credential = headers[name].decode("latin-1")
+                break
+    query = http.query
+    if b"key=" in query:
+        kept = []
+        for pair in query.split(b"&"):
+            if pair.startswith(b"key="):
+                credential = credential if credential is not None else pair[4:].decode("latin-1")
+            else:
+                kept.append(pair)
+        query = b"&".join(kept)
+    return Caller(headers, query, credential)
+
+
+def _reply_headers(reply: Reply, record: Record) -> Headers:
+    return [
+        (b"content-type", reply.content_type),
+        (b"x-request-id", record.id.encode()),
+        (b"x-penstock-target", _header_safe(record.deployment)),
+        (b"x-penstock-attempts", b"%d" % len(record.attempts)),
+        (b"x-penstock-cache", b"off"),
+        (b"x-penstock-overhead-us", b"%d" % (record.overhead(record.first_output) * 1_000_000)),
+        *reply.headers,
+    ]
+
+
+def _header_safe(text: str) -> bytes:
+    """A value that may hold what a caller wrote, as a header: visible ASCII only (security.md 10)."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text).encode()
+
+
+def _own_words(error: PenstockError) -> ProviderAnswer | None:
+    """The provider's own answer, where the caller is to have it as it came.
+
+    Not where it complains about our credential or account, which is none of the caller's business, and not where it
+    is no JSON: a caller that expects an error object shall get one.
+    """
+    if not isinstance(error, UpstreamError) or isinstance(error, (UpstreamCredential, UpstreamQuota, ProtocolError)):
+        return None
+    answer = error.answer
+    if answer is None:
+        return None
+    try:
+        msgspec.json.decode(answer.body, type=dict)
+    except (ValueError, RecursionError):
+        return None
+    return answer
+
+
+def _only(http: HttpRequest, method: bytes) -> None:
+    if http.method != method and not (method == b"GET" and http.method == b"HEAD"):
+        raise NotFound(
+            f"{http.path.decode('latin-1')} is not there for {http.method.decode('latin-1')}",
+            do=f"Use {method.decode()}.",
+            status=405,
+        )
+
+
+def _not_found(path: bytes) -> PenstockError:
+    shown = path.decode("latin-1")[:200]
+    if any(path == later or path.startswith(later + b"/") for later in LATER):
+        return NotAvailable(f"{shown} is not in this version", do="See the README for what is.", status=404)
+    if path in (b"/chat/completions", b"/embeddings", b"/models"):
+        return NotFound(f"there is no {shown}", do=f"Did you mean /v1{shown}? The base URL ends in /v1.")
+    if path == b"/":
+        return NotFound(
+            "this is the data plane, it has no page", do="POST /v1/chat/completions; see /v1/models, /healthz."
+        )
+    return NotFound(f"there is no {shown}", do="Routes: /v1/chat/completions, /v1/embeddings, /v1/models.")

@@ -1,0 +1,291 @@
+"""The layers on a scripted call and a hand-driven clock: no socket, no sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from penstock.call import Call, Frame, Reply, stack
+from penstock.clock import Random, uuid7
+from penstock.errors import Forbidden, Unauthenticated, Unavailable, UnknownModel
+from penstock.layers.authenticate import Authenticate, Key, Keyring
+from penstock.layers.record import Recorder, Recording
+from penstock.layers.route import Route
+from penstock.layers.trace import Trace, open_record
+from penstock.messages import Caller, Request, Usage
+from penstock.metrics import Metrics
+from penstock.records import Attempt
+from penstock.routing.names import AllowList, Names, Target
+from penstock.testing import FakeClock, SeededRandom
+
+
+class Whole:
+    """A source of one frame."""
+
+    def __init__(self, data: bytes) -> None:
+        self.left: list[bytes] = [data]
+        self.closed = 0
+
+    async def read(self) -> Frame | None:
+        return Frame(self.left.pop(), lambda data: []) if self.left else None
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Scripted:
+    """A call that answers, raises or hangs as told."""
+
+    def __init__(self, answer: bytes | Exception | None) -> None:
+        self.answer = answer
+        self.asked: list[Request] = []
+        self.source = Whole(b"")
+
+    async def __call__(self, request: Request) -> Reply:
+        self.asked.append(request)
+        if self.answer is None:
+            await asyncio.get_running_loop().create_future()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        self.source = Whole(self.answer or b"")
+        return Reply(200, b"application/json", self.source, streaming=False)
+
+
+def request(clock: FakeClock, model: str = "fast", **caller: Any) -> Request:
+    record = open_record(clock, SeededRandom(1), "chat")
+    record.model = model
+    return Request("openai_chat", model, False, {}, Caller(**caller), record)
+
+
+def step(answer: Awaitable[Any]) -> Any:
+    """Run what needs no loop."""
+    try:
+        answer.__await__().__next__()
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waits")
+
+
+# --- shape
+
+
+def test_the_first_layer_named_sees_a_request_first() -> None:
+    order: list[str] = []
+
+    def layer(name: str) -> Callable[[Call], Call]:
+        def wrap(call: Call) -> Call:
+            async def wrapped(request: Request) -> Reply:
+                order.append(name)
+                return await call(request)
+
+            return wrapped
+
+        return wrap
+
+    step(stack([layer("a"), layer("b")], Scripted(b"x"))(request(FakeClock())))
+    assert order == ["a", "b"]
+
+
+def test_a_reply_is_closed_once_and_tells_its_layers_once() -> None:
+    source = Whole(b"x")
+    reply = Reply(200, b"", source, streaming=False)
+    told: list[str] = []
+    reply.on_end(lambda: told.append("inner"))
+    reply.on_end(lambda: told.append("outer"))
+    step(reply.aclose())
+    step(reply.aclose())
+    assert (source.closed, told) == (1, ["inner", "outer"])
+
+
+def test_taps_see_every_frame() -> None:
+    reply = Reply(200, b"", Whole(b"x"), streaming=False)
+    seen: list[bytes] = []
+    reply.taps.append(lambda frame: seen.append(frame.data))
+    step(reply.read())
+    assert step(reply.read()) is None
+    assert seen == [b"x"]
+
+
+# --- trace
+
+
+def test_ids_are_uuid_7_and_sort_by_time() -> None:
+    clock, random = FakeClock(), SeededRandom(7)
+    ids = []
+    for _ in range(50):
+        clock.advance(0.002)
+        ids.append(uuid7(clock, random))
+    assert ids == sorted(ids)
+    assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in ids)
+
+
+def test_the_same_seed_gives_the_same_ids() -> None:
+    def some(random: Random) -> list[str]:
+        return [uuid7(FakeClock(), random) for _ in range(3)]
+
+    assert some(SeededRandom(3)) == some(SeededRandom(3)) != some(SeededRandom(4))
+
+
+def test_trace_stamps_the_first_output() -> None:
+    clock = FakeClock()
+    asked = request(clock)
+    clock.advance(0.25)
+    step(Trace(Scripted(b"x"), clock)(asked))
+    assert asked.record.first_output - asked.record.started == pytest.approx(0.25)
+
+
+def test_overhead_leaves_out_the_waits_for_providers() -> None:
+    clock = FakeClock()
+    record = request(clock).record
+    attempt = Attempt("a/b", clock.monotonic())
+    attempt.sent = clock.monotonic() + 0.01
+    attempt.answered = attempt.sent + 2.0
+    record.attempts.append(attempt)
+    clock.advance(2.03)
+    assert record.overhead(clock.monotonic()) == pytest.approx(0.03)
+
+
+# --- record
+
+
+def recorder(clock: FakeClock) -> tuple[Recorder, Metrics, list[dict[str, Any]]]:
+    lines: list[dict[str, Any]] = []
+    metrics = Metrics()
+    return Recorder(metrics, lambda line: lines.append(msgspec.json.decode(line)), clock), metrics, lines
+
+
+def test_the_line_is_written_when_the_reply_is_closed_and_only_then() -> None:
+    clock = FakeClock()
+    keeper, metrics, lines = recorder(clock)
+    asked = request(clock)
+    reply = step(Recording(Scripted(b"x"), keeper)(asked))
+    assert not lines
+    assert metrics.in_flight.series[()] == 1
+    asked.record.usage = Usage(3, 5, cache_read_tokens=1)
+    asked.record.deployment = "sim/small"
+    clock.advance(1.5)
+    step(reply.aclose())
+    (line,) = lines
+    assert line["id"] == asked.record.id
+    assert (line["status"], line["ms"], line["deployment"], line["model"]) == (200, 1500.0, "sim/small", "fast")
+    assert line["tokens"]["input"] == 3
+    assert line["tokens"]["output"] == 5
+    assert metrics.in_flight.series[()] == 0
+    assert metrics.requests.series == {("chat", "sim/small", "200"): 1}
+    assert metrics.tokens.series == {("sim/small", "input"): 3, ("sim/small", "output"): 5}
+
+
+def test_an_error_is_recorded_with_its_code_and_status() -> None:
+    clock = FakeClock()
+    keeper, metrics, lines = recorder(clock)
+    with pytest.raises(Unavailable):
+        step(Recording(Scripted(Unavailable("down")), keeper)(request(clock)))
+    assert (lines[0]["status"], lines[0]["error"]) == (502, "unavailable")
+    assert metrics.in_flight.series[()] == 0
+
+
+def test_a_caller_that_left_is_recorded_as_499() -> None:
+    clock = FakeClock()
+    keeper, metrics, lines = recorder(clock)
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(Recording(Scripted(None), keeper)(request(clock)))
+        waiting = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(waiting.set_result, None)
+        await waiting
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(leave())
+    assert (lines[0]["status"], lines[0]["error"]) == (499, "cancelled")
+    assert metrics.in_flight.series[()] == 0
+
+
+def test_series_are_bounded() -> None:
+    metrics = Metrics()
+    for i in range(5000):
+        metrics.attempts.inc((f"sim/{i}", "ok"))
+        metrics.seconds.observe(("chat", f"sim/{i}"), 0.1)
+    assert len(metrics.attempts.series) <= 1001
+    assert metrics.attempts.series[("other", "other")] == 4000
+    assert len(metrics.seconds.series) <= 1001
+    assert sum(metrics.seconds.series[("other", "other")][:-1]) == 4000
+
+
+# --- authenticate
+
+SECRET = "psk_live_0123456789"
+
+
+def keyring(*, trusts_user: bool = False) -> Keyring:
+    return Keyring([(SECRET, Key("app", "acme", "web", AllowList(None).admits, trusts_user))])
+
+
+def test_a_known_key_is_named_in_the_record_and_admits_its_models() -> None:
+    asked = request(FakeClock(), credential=SECRET)
+    step(Authenticate(Scripted(b"x"), keyring())(asked))
+    assert (asked.record.key, asked.record.tenant, asked.record.project) == ("app", "acme", "web")
+    assert asked.caller.admits is not None
+
+
+@pytest.mark.parametrize("credential", [None, "", "wrong", SECRET + " ", SECRET[:-1], "\udcff"])
+def test_anything_else_is_refused_and_reaches_nobody(credential: str | None) -> None:
+    inner = Scripted(b"x")
+    with pytest.raises(Unauthenticated) as refused:
+        step(Authenticate(inner, keyring())(request(FakeClock(), credential=credential)))
+    assert not inner.asked
+    assert credential is None or len(credential) < 5 or credential not in str(refused.value)
+
+
+def test_calls_from_inside_and_open_gateways_need_no_key() -> None:
+    step(Authenticate(Scripted(b"x"), keyring())(request(FakeClock(), trusted=True)))
+    step(Authenticate(Scripted(b"x"), None)(request(FakeClock())))
+
+
+@pytest.mark.parametrize("trusts_user", [True, False])
+def test_a_named_user_counts_only_for_keys_that_say_so(trusts_user: bool) -> None:
+    by_header = request(FakeClock(), credential=SECRET, headers={b"x-penstock-user": b"u1"})
+    by_body = request(FakeClock(), credential=SECRET)
+    by_body.fields["user"] = msgspec.Raw(b'"u2"')
+    for asked in (by_header, by_body):
+        step(Authenticate(Scripted(b"x"), keyring(trusts_user=trusts_user))(asked))
+    assert [by_header.record.user, by_body.record.user] == (["u1", "u2"] if trusts_user else [None, None])
+
+
+# --- route
+
+
+def route(inner: Scripted) -> Route:
+    names = Names({"fast": Target("sim", "small"), "big": Target("sim", "large")}, {"sim": ("small", "large")})
+    return Route(inner, names, lambda found: f"to {found.deployment}")
+
+
+def test_route_names_the_deployment() -> None:
+    inner = Scripted(b"x")
+    asked = request(FakeClock())
+    step(route(inner)(asked))
+    assert (asked.record.deployment, asked.target) == ("sim/small", "to sim/small")
+
+
+def test_route_knows_the_nearest_names() -> None:
+    with pytest.raises(UnknownModel, match="fast"):
+        step(route(Scripted(b"x"))(request(FakeClock(), model="fats")))
+
+
+def test_a_key_may_only_ask_for_its_own() -> None:
+    inner = Scripted(b"x")
+    asked = request(FakeClock(), model="big")
+    asked.caller.admits = AllowList(["fast"]).admits
+    with pytest.raises(Forbidden):
+        step(route(inner)(asked))
+    assert not inner.asked
+    unknown = request(FakeClock(), model="bigg")
+    unknown.caller.admits = AllowList(["fast"]).admits
+    with pytest.raises(UnknownModel) as told:
+        step(route(inner)(unknown))
+    assert "big'" not in f"{told.value} {told.value.do}".replace("'bigg'", ""), "a name the key may not learn"
