@@ -1,0 +1,208 @@
+"""The control plane as an ASGI application over a gateway.
+
+One table of operations makes the routes, says which of them need the credential, and is what OpenAPI describes.
+Whether a request is let in is decided by the route that was matched, never by the URL as it was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from penstock.admin import exposition
+from penstock.admin.credential import Credential
+from penstock.admin.deployments import deployment_ids, describe_deployments, switched_off
+from penstock.admin.guards import Guarded
+from penstock.admin.openapi import JSON, Operation, Query, document
+from penstock.admin.pages import LARGEST, USUAL, page
+from penstock.admin.problems import problem, problem_of
+from penstock.clock import Clock
+from penstock.config.guards import is_loopback
+from penstock.config.show import describe
+from penstock.errors import InvalidRequest, NotFound, PenstockError
+from penstock.gateway import Gateway
+from penstock.version import VERSION
+
+__all__ = ["ControlPlane"]
+
+_PAGING = (
+    Query("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": LARGEST, "default": USUAL}),
+    Query("cursor", "`next_cursor` of the page before.", {"type": "string"}),
+)
+
+
+class ControlPlane:
+    """What the control plane answers; `app` is the ASGI application.
+
+    Args:
+        credential: what opens all but the open operations.
+        refresh: brings gauges up to date that are read rather than counted, such as the data plane's connections.
+
+    Attributes:
+        operations: what can be asked for.
+        routes: the router's own table, made from it.
+    """
+
+    def __init__(
+        self, gateway: Gateway, credential: Credential, clock: Clock, refresh: Callable[[], None] = lambda: None
+    ) -> None:
+        host = gateway.config.server.admin.host
+        self._gateway = gateway
+        self._credential = credential
+        self._clock = clock
+        self._refresh = refresh
+        self._started = clock.monotonic()
+        self.operations = self._table(metrics_open=is_loopback(host))
+        self._document = msgspec.json.encode(document(self.operations))
+        routed = self._make_app()
+        self.routes: Sequence[BaseRoute] = routed.routes
+        self.app: ASGIApp = Guarded(routed, host)
+
+    def _table(self, *, metrics_open: bool) -> tuple[Operation, ...]:
+        text = (exposition.TEXT, exposition.OPENMETRICS)
+        return (
+            Operation("/", "index", "What is here.", self.index, True, "Index"),
+            Operation("/metrics", "metrics", "Metrics for Prometheus.", self.metrics, metrics_open, "Page", text),
+            Operation("/api/openapi.json", "openapi", "This description.", self.openapi, True, "Document"),
+            Operation(
+                "/api/v1/config", "config", "The configuration, resolved, secrets masked.", self.config, False,
+                "Config", tagged=True,
+            ),
+            Operation(
+                "/api/v1/deployments", "deployments", "Every deployment and what became of it so far.",
+                self.deployments, False, "Deployments", query=_PAGING,
+            ),
+            Operation("/api/v1/health", "health", "What the process is doing.", self.health, False, "Health"),
+        )  # fmt: skip
+
+    def _make_app(self) -> Starlette:
+        routes = [Route(each.path, self._endpoint(each), methods=["GET"], name=each.name) for each in self.operations]
+        app = Starlette(
+            routes=routes,
+            exception_handlers={
+                PenstockError: _answer_error,
+                HTTPException: _answer_http_error,
+                Exception: _answer_bug,
+            },
+        )
+        # A redirect would be written with the Host that the caller sent.
+        app.router.redirect_slashes = False
+        return app
+
+    def _endpoint(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            if not operation.open:
+                self._credential.check(request.headers.getlist("authorization"))
+            _check_query(request, operation)
+            return await operation.answer(request)
+
+        return endpoint
+
+    # --- operations
+
+    async def index(self, request: Request) -> Response:
+        """What is here."""
+        paths = {operation.path: operation.summary for operation in self.operations}
+        return _json({"name": "penstock", "version": VERSION, "paths": paths})
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus' text."""
+        self._refresh_gauges()
+        taken = exposition.Snapshot(self._gateway.metrics)
+        body, media = await asyncio.to_thread(exposition.encode, taken, request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media})
+
+    async def openapi(self, request: Request) -> Response:
+        """The description of all operations."""
+        return Response(self._document, media_type=JSON)
+
+    async def config(self, request: Request) -> Response:
+        """The configuration, resolved, secrets masked."""
+        body = msgspec.json.encode(describe(self._gateway.config))
+        tag = f'"{sha256(body).hexdigest()[:32]}"'
+        if _names_tag(request.headers.getlist("if-none-match"), tag):
+            return Response(status_code=304, headers={"etag": tag})
+        return Response(body, headers={"etag": tag}, media_type=JSON)
+
+    async def deployments(self, request: Request) -> Response:
+        """A page of the deployments."""
+        gateway = self._gateway
+        ids, following = page(deployment_ids(gateway), request.query_params)
+        return _json(
+            {
+                "data": describe_deployments(gateway, ids),
+                "next_cursor": following,
+                "switched_off": switched_off(gateway.config),
+            }
+        )
+
+    async def health(self, request: Request) -> Response:
+        """What the process is doing."""
+        self._refresh_gauges()
+        gateway = self._gateway
+        return _json(
+            {
+                "version": VERSION,
+                "uptime_seconds": round(self._clock.monotonic() - self._started, 3),
+                "requests_in_flight": int(gateway.metrics.in_flight.series[()]),
+                "connections": int(gateway.metrics.connections.series[()]),
+                "upstream_connections": {"open": gateway.upstream_connections, "busy": gateway.upstream_busy},
+            }
+        )
+
+    def _refresh_gauges(self) -> None:
+        gateway = self._gateway
+        gateway.metrics.upstream_connections.set(gateway.upstream_connections)
+        self._refresh()
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type=JSON)
+
+
+def _check_query(request: Request, operation: Operation) -> None:
+    known = {query.name for query in operation.query}
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in known:
+            raise InvalidRequest("there is a query parameter that this route does not have", do=_queries(known))
+        if given.count(name) > 1:
+            raise InvalidRequest(f"{name} is given more than once", do="Give it once.", param=name)
+
+
+def _queries(known: set[str]) -> str:
+    return f"It has {', '.join(sorted(known))}." if known else "It has none."
+
+
+def _names_tag(conditions: list[str], tag: str) -> bool:
+    """Whether If-None-Match holds the tag, compared weakly (RFC 9110, section 13.1.2)."""
+    tags = [one.strip().removeprefix("W/") for value in conditions for one in value.split(",")]
+    return tag in tags or "*" in tags
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PenstockError)
+    return problem_of(error)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    """What the router refuses: an unknown path or method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return problem(405, NotFound.code, "this route is read by GET", "Send GET.", {"allow": "GET, HEAD"})
+    return problem(error.status_code, NotFound.code, "there is no such route here", "GET / says what is here.")
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    """A mistake of ours. The server writes the traceback to stderr; the caller learns only that there is one."""
+    return problem(500, "internal_error", "Penstock made a mistake", "Look into its log, and report it.")

@@ -1,0 +1,163 @@
+"""The admin key: who may see and steer a gateway. Not a caller's key, and never sent to a provider.
+
+It comes from PENSTOCK_ADMIN_KEY, or from the file `penstock.admin-key` beside the state, which is made on first
+start. Whoever prints something prints the path; the key itself leaves this room only in the `Secret`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import string
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from hmac import compare_digest
+from pathlib import Path
+from typing import NamedTuple
+
+from penstock.errors import ConfigError, Unauthenticated
+from penstock.redact import Secret
+
+__all__ = ["FILE", "VARIABLE", "AdminKey", "Credential", "load_admin_key"]
+
+VARIABLE = "PENSTOCK_ADMIN_KEY"
+FILE = "penstock.admin-key"
+SHORTEST = 16
+
+_PREFIX = "psk_admin_"
+_LETTERS = string.ascii_letters + string.digits
+_LENGTH = 32  # of 62 letters each: 190 bits
+_LARGEST_FILE = 4096
+_OWNER_ONLY = 0o600
+
+
+class AdminKey(NamedTuple):
+    """An admin key and where it came from.
+
+    Attributes:
+        secret: the key; its `source` (`env:NAME`, `file:PATH`) may be printed.
+        path: the file it lies in, None if it came from the environment.
+        made: whether it was made just now.
+        warning: what the operator should know, "" for nothing.
+    """
+
+    secret: Secret
+    path: Path | None = None
+    made: bool = False
+    warning: str = ""
+
+
+class Credential:
+    """Tells whether a request carries the admin key. Holds its SHA-256 only."""
+
+    __slots__ = ("_digest",)
+
+    def __init__(self, key: Secret) -> None:
+        self._digest = sha256(key.reveal().encode()).digest()
+
+    def check(self, authorization: Sequence[str]) -> None:
+        """Check the values of all Authorization headers of one request.
+
+        Raises:
+            Unauthenticated: none, several, or not `Bearer` with the key; always in the same words.
+        """
+        given = _bearer(authorization[0]) if len(authorization) == 1 else ""
+        # Digests have one length whatever was sent, so the time taken says nothing about the key (RFC 6750, 5.2).
+        same = compare_digest(sha256(given.encode("utf-8", "surrogatepass")).digest(), self._digest)
+        if not same:
+            raise Unauthenticated(
+                "the admin key is missing or wrong", do=f"Send `Authorization: Bearer <{VARIABLE} or {FILE}>`."
+            )
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, rest = authorization.partition(" ")
+    return rest.strip(" ") if scheme.lower() == "bearer" else ""  # RFC 9110, 11.1: schemes have no case
+
+
+def load_admin_key(env: Mapping[str, str], folder: Path) -> AdminKey:
+    """The admin key from the environment, else from its file in `folder`, else a new one written there.
+
+    Raises:
+        ConfigError: the variable is set but empty or short, or the file cannot be read, made or trusted.
+    """
+    if VARIABLE in env:
+        return AdminKey(Secret(_checked(env[VARIABLE], VARIABLE), f"env:{VARIABLE}"))
+    path = folder.absolute() / FILE
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _unusable(path, error) from None
+    try:
+        made = _make(path)
+        return _read(path)._replace(made=made)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def _checked(value: str, place: str) -> str:
+    value = value.strip()
+    if len(value) < SHORTEST:
+        # An empty secret that is accepted is no secret (new-api CVE-2026-41432).
+        raise ConfigError(f"{place} holds no usable admin key: it must have at least {SHORTEST} characters")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigError(f"{place} holds no usable admin key: only visible ASCII characters fit into a header")
+    return value
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    reason = error.strerror or type(error).__name__
+    return ConfigError(
+        f"{path}: the admin key cannot be read or made: {reason}",
+        do=f"Set {VARIABLE}, or let Penstock write in that folder.",
+    )
+
+
+def _read(path: Path) -> AdminKey:
+    """Read the file, and take away from others what they may do with it.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read; a symbolic link is not followed.
+        ConfigError: it is not a file of ours, or holds no key.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+            # Who may write a file here before we start could choose our key.
+            raise ConfigError(f"{path}: the admin key must lie in a plain file of the user who runs Penstock")
+        mode = stat.S_IMODE(about.st_mode)
+        warning = ""
+        if mode & ~_OWNER_ONLY:
+            os.fchmod(file.fileno(), _OWNER_ONLY)
+            warning = f"{path} had mode {mode:04o} and has 0600 now; if others may have read it, delete it and restart"
+        data = file.read(_LARGEST_FILE)
+    value = _checked(data.decode("utf-8", "replace"), str(path))
+    return AdminKey(Secret(value, f"file:{path}"), path, warning=warning)
+
+
+def _make(path: Path) -> bool:
+    """Write a new key; False where another process was first. Nobody ever sees half a file, or one open to others.
+
+    Raises:
+        OSError: the folder cannot be written, or its file system has no hard links.
+    """
+    # `secrets`, not clock.Random: this is a secret, not chance, and must not follow from a seed.
+    key = _PREFIX + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _OWNER_ONLY)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, _OWNER_ONLY)  # the umask may have taken more away
+            file.write(f"{key}\n".encode())
+            file.flush()
+            os.fsync(descriptor)
+        os.link(draft, path)  # unlike a rename, fails where the name is taken
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True

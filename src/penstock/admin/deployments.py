@@ -1,0 +1,85 @@
+"""What `/api/v1/deployments` tells: every deployment, the names that lead to it, and what became of it so far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from penstock.config.schema import Config
+from penstock.gateway import Gateway
+from penstock.metrics import Counter
+
+__all__ = ["deployment_ids", "describe_deployments", "switched_off"]
+
+Sums = dict[str, dict[str, int]]
+
+
+def deployment_ids(gateway: Gateway) -> list[str]:
+    """Those the configuration names, in its order, then others that callers asked for by `provider/model`."""
+    # Two routes to one deployment are two entries of the gateway's, with timeouts of their own.
+    named = list(dict.fromkeys(deployment.id for deployment in gateway.deployments))
+    counted = (labels[0] for labels in gateway.metrics.attempts.series)
+    asked = {id for id in counted if _provider(id) in gateway.config.providers}
+    return named + sorted(asked.difference(named))
+
+
+def describe_deployments(gateway: Gateway, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Those deployments, ready for JSON."""
+    metrics = gateway.metrics
+    requests = _sums(metrics.requests, 1, 2)
+    attempts = _sums(metrics.attempts, 0, 1)
+    tokens = _sums(metrics.tokens, 0, 1)
+    routes: dict[str, list[str]] = defaultdict(list)
+    for found in gateway.names.listed():
+        if found.route:
+            routes[found.deployment].append(found.route)
+    return [
+        {
+            **_identity(gateway.config, id),
+            "routes": routes.get(id, []),
+            "requests": requests.get(id, {}),
+            "attempts": attempts.get(id, {}),
+            "tokens": {"input": 0, "output": 0} | tokens.get(id, {}),
+        }
+        for id in ids
+    ]
+
+
+def _identity(config: Config, id: str) -> dict[str, Any]:
+    provider = config.providers[_provider(id)]
+    return {
+        "id": id,
+        "provider": provider.name,
+        "model": id.partition("/")[2],
+        "kind": provider.kind,
+        # One that runs inside Penstock has no address.
+        "base_url": provider.base_url or None,
+    }
+
+
+def switched_off(config: Config) -> list[dict[str, Any]]:
+    """Providers that are switched off: why, and which names under `models:` that takes away."""
+    return [
+        {
+            "provider": provider.name,
+            "kind": provider.kind,
+            "reason": provider.off,
+            "routes": [name for name, route in config.models.items() if route.targets[0].provider == provider.name],
+        }
+        for provider in config.providers.values()
+        if provider.off
+    ]
+
+
+def _provider(id: str) -> str:
+    return id.partition("/")[0]
+
+
+def _sums(counter: Counter, deployment: int, by: int) -> Sums:
+    """Sums per deployment and per one more label; both by their place among the counter's labels."""
+    sums: Sums = {}
+    for labels, value in counter.series.items():
+        of = sums.setdefault(labels[deployment], {})
+        of[labels[by]] = of.get(labels[by], 0) + int(value)
+    return sums

@@ -1,0 +1,161 @@
+"""The control plane described as OpenAPI 3.1, made from the same table that its routes are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.admin.problems import MEDIA_TYPE
+from penstock.version import VERSION
+
+__all__ = ["Operation", "Query", "document"]
+
+JSON = "application/json"
+
+
+class Query(NamedTuple):
+    """A query parameter and its JSON Schema."""
+
+    name: str
+    about: str
+    schema: dict[str, Any]
+
+
+class Operation(NamedTuple):
+    """One GET route.
+
+    Attributes:
+        answer: what runs; it may raise any PenstockError.
+        open: whether it needs no credential.
+        returns: which of the document's schemas the answer has.
+        media: the content types it may have.
+        tagged: whether the answer has an ETag and honours If-None-Match.
+    """
+
+    path: str
+    name: str
+    summary: str
+    answer: Callable[[Request], Awaitable[Response]]
+    open: bool
+    returns: str
+    media: tuple[str, ...] = (JSON,)
+    query: tuple[Query, ...] = ()
+    tagged: bool = False
+
+
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The description of all operations, ready for JSON."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Penstock control plane", "version": VERSION, "license": {"name": "Apache-2.0"}},
+        "servers": [{"url": "/"}],
+        "paths": {operation.path: {"get": _operation(operation)} for operation in operations},
+        "components": {
+            "schemas": SCHEMAS,
+            "responses": {"Problem": {"description": "What went wrong.", "content": _content("Problem", MEDIA_TYPE)}},
+            "securitySchemes": {
+                "adminKey": {"type": "http", "scheme": "bearer", "description": "PENSTOCK_ADMIN_KEY, or its file."}
+            },
+        },
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    good: dict[str, Any] = {"description": operation.summary, "content": _content(operation.returns, *operation.media)}
+    responses = {"200": good, "default": {"$ref": "#/components/responses/Problem"}}
+    parameters = [
+        {"name": query.name, "in": "query", "description": query.about, "schema": query.schema}
+        for query in operation.query
+    ]
+    if operation.tagged:
+        good["headers"] = {"etag": {"schema": {"type": "string"}}}
+        responses["304"] = {"description": "It is still what the given tag stands for."}
+        parameters.append({"name": "if-none-match", "in": "header", "schema": {"type": "string"}})
+    return {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "security": [] if operation.open else [{"adminKey": []}],
+        "parameters": parameters,
+        "responses": responses,
+    }
+
+
+def _content(schema: str, *media: str) -> dict[str, Any]:
+    return {kind: {"schema": {"$ref": f"#/components/schemas/{schema}"}} for kind in media}
+
+
+def _record(required: dict[str, Any], optional: dict[str, Any] | None = None, about: str = "") -> dict[str, Any]:
+    record = {"type": "object", "properties": required | (optional or {}), "required": list(required)}
+    return {"description": about} | record if about else record
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+COUNTS: dict[str, Any] = {"type": "object", "additionalProperties": COUNT}
+ANYTHING: dict[str, Any] = {"type": "object"}
+
+SCHEMAS: dict[str, Any] = {
+    "Problem": _record(
+        {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "code": TEXT},
+        {"do": TEXT | {"description": "What you can do about it."}},
+        "Problem details, RFC 9457.",
+    ),
+    "Page": {"type": "string", "description": "Text, as the content type says."},
+    "Document": ANYTHING | {"description": "An OpenAPI document."},
+    "Index": _record({"name": TEXT, "version": TEXT, "paths": {"type": "object", "additionalProperties": TEXT}}),
+    "Health": _record(
+        {
+            "version": TEXT,
+            "uptime_seconds": {"type": "number", "minimum": 0},
+            "requests_in_flight": COUNT,
+            "connections": COUNT,
+            "upstream_connections": _record({"open": COUNT, "busy": COUNT}),
+        }
+    ),
+    "Config": _record(
+        {
+            "source": TEXT,
+            "server": ANYTHING,
+            "providers": ANYTHING,
+            "models": ANYTHING,
+            "default_model": MAYBE_TEXT,
+            "defaults": ANYTHING,
+            "auth": {"enum": ["required", "open"]},
+            "keys": _list(ANYTHING),
+            "log": ANYTHING,
+        },
+        about="In the words of penstock.yaml, resolved, every secret masked.",
+    ),
+    "Deployments": _record(
+        {
+            "data": _list({"$ref": "#/components/schemas/Deployment"}),
+            "next_cursor": MAYBE_TEXT | {"description": "Send it as `cursor` for what follows; null at the end."},
+            "switched_off": _list({"$ref": "#/components/schemas/SwitchedOff"}),
+        }
+    ),
+    "Deployment": _record(
+        {
+            "id": TEXT,
+            "provider": TEXT,
+            "model": TEXT,
+            "kind": TEXT,
+            "base_url": MAYBE_TEXT | {"description": "null: it runs inside Penstock."},
+            "routes": _list(TEXT) | {"description": "Names under `models:` that lead to it."},
+            "requests": COUNTS | {"description": "Requests answered since the start, by HTTP status."},
+            "attempts": COUNTS | {"description": "Wire attempts since the start, by outcome."},
+            "tokens": COUNTS | {"description": "Tokens used since the start."},
+        }
+    ),
+    "SwitchedOff": _record(
+        {"provider": TEXT, "kind": TEXT, "reason": TEXT, "routes": _list(TEXT)},
+        about="A provider that is switched off, and the names under `models:` that cannot be asked for so.",
+    ),
+}

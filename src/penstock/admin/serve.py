@@ -1,0 +1,179 @@
+"""The control plane's listener: uvicorn on the running loop, without its logging, signals or trust in proxies.
+
+Its h11 side, not httptools: the parser is strict and a request's head bounded, and here speed is no matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from penstock.admin.app import ControlPlane
+from penstock.admin.credential import Credential, load_admin_key
+from penstock.clock import Clock, SystemClock, Timer
+from penstock.config.guards import is_loopback
+from penstock.config.schema import Address
+from penstock.errors import ConfigError
+from penstock.gateway import Gateway
+
+__all__ = ["AdminServer", "Connection", "open_admin", "settings"]
+
+log = logging.getLogger("penstock.admin")
+
+BACKLOG = 64
+MOST_CONNECTIONS = 64
+# An absolute deadline for receiving, however slowly the bytes drip (security.md 19); uvicorn has none.
+RECEIVE_SECONDS = 10.0
+CLOSE_SECONDS = 2
+
+_CLOCK = SystemClock()
+
+
+async def open_admin(
+    gateway: Gateway,
+    env: Mapping[str, str],
+    folder: Path,
+    *,
+    refresh: Callable[[], None] = lambda: None,
+    clock: Clock = _CLOCK,
+) -> AdminServer:
+    """The control plane of a gateway, listening at the configuration's admin address.
+
+    Args:
+        folder: where the state lies, and the file of the admin key with it.
+        refresh: as ControlPlane's.
+
+    Raises:
+        ConfigError: the admin key or the address cannot be used.
+    """
+    key = load_admin_key(env, folder)
+    if key.warning:
+        log.warning(key.warning)
+    plane = ControlPlane(gateway, Credential(key.secret), clock, refresh)
+    server = AdminServer(plane.app, gateway.config.server.admin, key.secret.source)
+    await server.open()
+    return server
+
+
+class Connection(H11Protocol):
+    """A connection that closes where a request's head does not arrive in time."""
+
+    _deadline: Timer | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self._begin()
+
+    def data_received(self, data: bytes) -> None:
+        if self._waits:
+            self._begin()
+        super().data_received(data)
+        if not self._waits:
+            self._end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+        super().connection_lost(exc)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the next thing to come is a request, or the rest of one that was answered already."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _begin(self) -> None:
+        if self._deadline is None:
+            self._deadline = _CLOCK.call_later(RECEIVE_SECONDS, self.transport.abort)
+
+    def _end(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield  # signals are `serve`'s, which drains the data plane first
+
+
+class AdminServer:
+    """Serves an application at an address of this machine.
+
+    Args:
+        credential_source: where the admin key came from, for whoever announces the server.
+
+    Attributes:
+        port: the port bound, once open.
+    """
+
+    def __init__(self, app: ASGIApp, address: Address, credential_source: str = "") -> None:
+        self.host = address.host
+        self.port = address.port
+        self.credential_source = credential_source
+        self._server = _Server(settings(app))
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://{Address(self.host, self.port)}"
+
+    async def open(self) -> None:
+        """Bind and accept.
+
+        Raises:
+            ConfigError: the address is taken, is not this machine's, or can be reached from others without TLS.
+        """
+        if not is_loopback(self.host):
+            raise ConfigError(
+                f"the admin address {self.host} can be reached from other machines and has no TLS",
+                do="Listen on 127.0.0.1 and reach it through a tunnel.",
+            )
+        listener = self._bind()
+        self.port = listener.getsockname()[1]
+        self._server.config.load()
+        self._task = asyncio.get_running_loop().create_task(self._server.serve([listener]), name="admin")
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {Address(self.host, self.port)}: {error.strerror or error}",
+                do="Stop what uses the port, or choose another with --admin-port.",
+            ) from error
+
+    async def aclose(self) -> None:
+        """Stop accepting, let open requests end within 2 s, close; further calls do nothing."""
+        task, self._task = self._task, None
+        if task is not None:
+            self._server.should_exit = True
+            await task
+
+
+def settings(app: ASGIApp) -> uvicorn.Config:
+    """How uvicorn serves the control plane."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",  # without handlers of its own: a bug's traceback, and no line per stranger's bad request
+        access_log=False,
+        workers=1,  # else uvicorn reads WEB_CONCURRENCY
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+    )

@@ -1,0 +1,161 @@
+"""Where calls go: a gateway inside this process, or one elsewhere. Both are an `Engine`, with the same `call`.
+
+`Engines` binds one to the running loop, at first use, and makes a new one in a forked process or after the loop
+it was bound to has been closed (`asyncio.run` twice with one `Penstock`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import penstock
+from penstock.call import Reply
+from penstock.clock import Clock, Random, SystemClock, SystemRandom
+from penstock.config.load import load_config
+from penstock.config.schema import Config
+from penstock.gateway import Gateway
+from penstock.messages import Request
+from penstock.records import Record
+
+__all__ = ["Engine", "Engines", "InProcess", "Receipt", "chance", "load"]
+
+
+class Receipt(NamedTuple):
+    """What an engine says of a call besides its answer: Penstock's id of it, and the wire attempts made."""
+
+    request_id: str
+    attempts: int
+
+
+class Engine(Protocol):
+    """What can answer."""
+
+    def begin(self, operation: str) -> Record:
+        """The record of a new request; it must reach `call`."""
+        ...
+
+    async def call(self, request: Request) -> Reply:
+        """Answer; the reply must be closed. Raises PenstockError."""
+        ...
+
+    def receipt(self, request: Request, reply: Reply) -> Receipt:
+        """What is known of a call once it was answered."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection, busy ones too."""
+
+
+class InProcess:
+    """A gateway in this process."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.begin = gateway.begin
+        self.aclose = gateway.aclose
+
+    def __repr__(self) -> str:
+        return repr(self._gateway)
+
+    async def call(self, request: Request) -> Reply:
+        """Raises PenstockError."""
+        return await self._gateway.call(request)
+
+    def receipt(self, request: Request, reply: Reply) -> Receipt:
+        return Receipt(request.record.id, len(request.record.attempts))
+
+
+class Engines:
+    """The engine of the running loop.
+
+    Args:
+        build: makes one; called on the loop it will belong to.
+        owned: whether closing is ours; an engine that was handed in is its owner's.
+    """
+
+    def __init__(self, build: Callable[[], Engine], *, owned: bool = True) -> None:
+        self._build = build
+        self._owned = owned
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return "closed" if self._closed else "not started" if self._engine is None else repr(self._engine)
+
+    def get(self) -> Engine:
+        """The engine, made when first asked for.
+
+        Raises:
+            RuntimeError: it was closed, belongs to another loop that is still open, or no loop is running.
+        """
+        loop = asyncio.get_running_loop()
+        engine = self._engine
+        if engine is None or loop is not self._loop or self._pid != os.getpid():
+            engine = self._start(loop)
+        return engine
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> Engine:
+        if self._closed:
+            raise RuntimeError("this Penstock is closed")
+        if self._is_bound():
+            raise RuntimeError(
+                "this Penstock belongs to another event loop: make one for each loop, or use SyncPenstock from threads"
+            )
+        self._loop, self._pid = loop, os.getpid()
+        self._engine = self._build()
+        return self._engine
+
+    def _is_bound(self) -> bool:
+        # A parent's sockets stay the parent's; those of a closed loop are gone with it.
+        return self._loop is not None and not self._loop.is_closed() and self._pid == os.getpid()
+
+    async def aclose(self) -> None:
+        """Close the engine for good; further calls do nothing.
+
+        Raises:
+            RuntimeError: it belongs to another loop that is still open.
+        """
+        if self._closed:
+            return
+        engine = self._engine
+        if engine is not None and self._is_bound():
+            engine = self.get()
+            self._closed = True
+            if self._owned:
+                await engine.aclose()
+        self._closed = True
+        self._engine = self._loop = None
+
+
+def load(config: str | os.PathLike[str] | Mapping[str, object] | None) -> Callable[[], Engine]:
+    """Read a configuration now, and build gateways from it later.
+
+    Raises:
+        ConfigError: it is wrong.
+        TypeError: it is neither a path nor a mapping.
+    """
+    if config is None or isinstance(config, Mapping):
+        loaded = load_config(config, os.environ, serving=False)
+    elif isinstance(config, str | os.PathLike):
+        # By way of the root, which loads the YAML parser at this moment and not before.
+        loaded = penstock.open_config(Path(config), os.environ, serving=False)
+    else:
+        raise TypeError(f"a config is a path, a mapping or None, not {type(config).__name__}")
+    return lambda: _gateway(loaded, SystemClock(), chance())
+
+
+def _gateway(config: Config, clock: Clock, random: Random) -> Engine:
+    return InProcess(Gateway(config, clock, random))
+
+
+@cache
+def chance() -> Random:
+    """The process's own chance. One for all, because each registers itself to be seeded anew after a fork."""
+    return SystemRandom()
