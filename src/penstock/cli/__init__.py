@@ -1,0 +1,97 @@
+"""The command line: one file per command, loaded when it is called, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from penstock.errors import CallerError, ConfigError, PenstockError
+from penstock.version import VERSION
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "serve": "Run the gateway.",
+    "chat": "Ask a model once; the answer streams to the terminal.",
+    "version": "Show the versions of Penstock and what it runs on.",
+}
+
+# In the contract, not in this version: said so, so that nobody looks for a typo.
+LATER = frozenset((
+    "admin", "check", "db", "demo", "deployments", "doctor", "explain", "import", "keys", "prompts", "rehearse",
+    "simulate", "tenants", "usage",
+))  # fmt: skip
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Knows the commands' names and first lines; imports a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"penstock.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            _refuse(ctx, args[0])
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, message="%(prog)s %(version)s")
+def _cli() -> None:
+    """Penstock: the layer between an application and the LLMs it calls."""
+
+
+def main() -> None:
+    """Run a command. Exit codes: 0 good, 1 failed, 2 bad input or configuration, 130 interrupted."""
+    try:
+        code = _cli.main(prog_name="penstock", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except PenstockError as error:
+        _tell(error)
+        code = 2 if isinstance(error, (ConfigError, CallerError)) and not _is_taken(error) else 1
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _refuse(ctx: click.Context, name: str) -> NoReturn:
+    if name in LATER:
+        ctx.fail(f"'{name}' is not in this version.")
+    # Only for those who mistyped: difflib takes its time to load.
+    from penstock.routing.nearest import did_you_mean
+
+    ctx.fail(f"No such command '{name}'{did_you_mean(name, COMMANDS)}.")
+
+
+def _is_taken(error: PenstockError) -> bool:
+    # An address in use is the machine's state; the configuration may well be right.
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
+
+
+def _tell(error: PenstockError) -> None:
+    # A wrong configuration is told as compilers do, `file:line:col: message`, which editors can follow.
+    click.echo(error.message if isinstance(error, ConfigError) else f"penstock: {error.message}", file=sys.stderr)
+    if error.do:
+        click.echo(f"  {error.do}", file=sys.stderr)

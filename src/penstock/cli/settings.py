@@ -1,0 +1,28 @@
+"""Which configuration a command uses: `--config`, else PENSTOCK_CONFIG, else ./penstock.yaml, else the built-in one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from penstock.config.load import load_config
+from penstock.config.schema import Config
+
+__all__ = ["find_config"]
+
+DEFAULT_FILE = "penstock.yaml"
+
+
+def find_config(path: str | None, *, serving: bool) -> tuple[Config, Path]:
+    """The configuration and the folder its state lies in.
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    chosen = path or os.environ.get("PENSTOCK_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
+    if chosen is None:
+        return load_config(None, os.environ), Path.cwd()
+    # The YAML parser takes longer to load than all the rest, and most first runs have no file.
+    from penstock.config.yaml_file import open_config
+
+    return open_config(chosen, os.environ, serving=serving), Path(chosen).resolve().parent
