@@ -10,7 +10,9 @@ from typing import Any
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.gateway import Gateway
+from penstock.layers.record import encode_line
 from penstock.providers.simulated import SimulatedProvider
+from penstock.records import Record
 from penstock.server.data_plane import DataPlane
 from penstock.testing import SeededRandom, SimLoop
 from penstock.wire.h1 import ResponseParser
@@ -118,9 +120,12 @@ class Stage:
         self.config: Config = load_config({**CONFIG, **(config or {})}, ENV)
         self.provider = SimulatedProvider(loop.clock, seed, key=ENV["UP_KEY"])
         self.log: list[bytes] = []
-        self.gateway = Gateway(self.config, loop.clock, SeededRandom(seed), self.log.append)
+        self.gateway = Gateway(self.config, loop.clock, SeededRandom(seed), self._log)
         self.plane = DataPlane(self.gateway, loop.clock)
         self._server: asyncio.AbstractServer | None = None
+
+    def _log(self, record: Record) -> None:
+        self.log.append(encode_line(record))
 
     @property
     def lines(self) -> list[dict[str, Any]]:

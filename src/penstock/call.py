@@ -1,7 +1,7 @@
 """The shape of everything that can answer: `Call`, what it returns, and how layers wrap it.
 
 A `Call` turns a `Request` into a `Reply`. It returns at the commit point, when the first output (or the whole
-unary body) is in hand, and raises a `PenstockError` before that. Whoever holds the `Reply` must `aclose` it:
+unary body) is in hand, and raises a `PenstockError` before that. Whoever holds the `Reply` must `close` it:
 that frees the connection, closes the record and runs every layer's end hook, exactly once.
 """
 
@@ -35,68 +35,119 @@ class Frame:
 
 
 class Source(Protocol):
-    """Where a reply's frames come from."""
+    """Where a streamed reply's frames come from."""
 
     async def read(self) -> Frame | None:
         """The next frame, None at the end. Never raises for what the provider does: that is told in a frame."""
         ...
 
-    async def aclose(self) -> None:
+    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+        """All frames' bytes from here on, given to `push`; where it returns True, `drain` is awaited before more."""
+
+    def decode(self, data: bytes) -> list[Event]:
+        """The events in whole frames' bytes."""
+        ...
+
+    def close(self) -> None:
         """Give everything back; safe at any time and more than once."""
 
 
 class Reply:
     """A committed answer.
 
+    Args:
+        answer: the one frame of a unary answer, or the source of a stream's.
+
     Attributes:
         status: HTTP status for a caller of the same dialect.
         content_type: as the provider sent it.
         headers: further response headers that may pass to the caller.
         streaming: whether frames are events of a stream; else there is exactly one frame.
+        taps: called with each frame as it passes.
     """
 
-    __slots__ = ("_ended", "_hooks", "content_type", "headers", "source", "status", "streaming", "taps")
+    __slots__ = ("_ended", "_hooks", "_source", "_whole", "content_type", "headers", "status", "streaming", "taps")
 
     def __init__(
-        self,
-        status: int,
-        content_type: bytes,
-        source: Source,
-        *,
-        streaming: bool,
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        self, status: int, content_type: bytes, answer: Frame | Source, headers: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
         self.status = status
         self.content_type = content_type
         self.headers = headers
-        self.streaming = streaming
-        self.source = source
-        self.taps: list[Callable[[Frame], None]] = []
+        self.taps: list[Callable[[Frame], None]] | None = None
         self._hooks: list[Callable[[], None]] = []
         self._ended = False
+        if answer.__class__ is Frame:
+            self.streaming = False
+            self._whole: Frame | None = answer
+            self._source: Source | None = None
+        else:
+            self.streaming = True
+            self._whole = None
+            self._source = answer  # type: ignore[assignment]
+
+    def take(self) -> Frame | None:
+        """The whole of a unary answer, once; None for a stream."""
+        frame, self._whole = self._whole, None
+        if frame is not None and self.taps:
+            self._show(frame)
+        return frame
 
     async def read(self) -> Frame | None:
         """The next frame, or None at the end."""
-        frame = await self.source.read()
+        if self._source is None:
+            return self.take()
+        frame = await self._source.read()
         if frame is not None and self.taps:
-            for tap in self.taps:
-                tap(frame)
+            self._show(frame)
         return frame
+
+    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+        """The rest of a stream, as bytes given to `push`: the one pump, without a task or a wake-up per piece.
+
+        Args:
+            push: takes bytes; returns True where `drain` must be awaited before it is given more.
+        """
+        source = self._source
+        if source is None:
+            return
+        if not self.taps:
+            await source.pump(push, drain)
+            return
+
+        def shown(data: bytes) -> bool:
+            self._show(Frame(data, source.decode))
+            return push(data)
+
+        await source.pump(shown, drain)
+
+    def _show(self, frame: Frame) -> None:
+        for tap in self.taps or ():
+            tap(frame)
+
+    def tap(self, watch: Callable[[Frame], None]) -> None:
+        """Have `watch` called with each frame from now on."""
+        self.taps = [*(self.taps or ()), watch]
 
     def on_end(self, hook: Callable[[], None]) -> None:
         """Run `hook` once, when the reply is closed, innermost layer's first."""
         self._hooks.append(hook)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Free what the reply holds, then tell the layers; further calls do nothing."""
         if self._ended:
             return
         self._ended = True
         try:
-            await self.source.aclose()
+            if self._source is not None:
+                self._source.close()
         finally:
             for hook in self._hooks:
                 hook()
+
+    async def aclose(self) -> None:
+        """`close`, for those who hold it in an async context."""
+        self.close()
 
 
 Call = Callable[[Request], Awaitable[Reply]]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-__all__ = ["Clock", "Random", "SystemClock", "SystemRandom", "Timer", "uuid7"]
+__all__ = ["Clock", "Ids", "Random", "SystemClock", "SystemRandom", "Timer", "uuid7"]
 
 
 class Timer(Protocol):
@@ -88,6 +88,41 @@ def uuid7(clock: Clock, random: Random) -> str:
     """A UUIDv7 as text (RFC 9562, section 5.7): 48 bits of Unix milliseconds, 74 of chance."""
     millis = int(clock.wall() * 1000) & 0xFFFF_FFFF_FFFF
     bits = random.getrandbits(74)
-    value = (millis << 80) | (0x7 << 76) | ((bits >> 62) << 64) | (0b10 << 62) | (bits & 0x3FFF_FFFF_FFFF_FFFF)
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return "%08x-%04x-7%03x-%04x-%012x" % (
+        millis >> 16,
+        millis & 0xFFFF,
+        bits >> 62,
+        0x8000 | (bits >> 48) & 0x3FFF,
+        bits & 0xFFFF_FFFF_FFFF,
+    )
+
+
+class Ids:
+    """Makes UUIDv7s as `uuid7` does, cheaper by drawing the chance of many at once."""
+
+    _BATCH = 64
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self._millis = -1
+        self._stamp = ""
+        self._tails: list[str] = []
+
+    def new(self) -> str:
+        """One more id."""
+        millis = int(self._clock.wall() * 1000)
+        if millis != self._millis:
+            self._millis = millis
+            self._stamp = "%08x-%04x-7" % (millis >> 16 & 0xFFFF_FFFF, millis & 0xFFFF)
+        if not self._tails:
+            self._draw()
+        return self._stamp + self._tails.pop()
+
+    def _draw(self) -> None:
+        bits = self._random.getrandbits(74 * self._BATCH)
+        for _ in range(self._BATCH):
+            self._tails.append(
+                "%03x-%04x-%012x" % (bits >> 62 & 0xFFF, 0x8000 | bits >> 48 & 0x3FFF, bits & 0xFFFF_FFFF_FFFF)
+            )
+            bits >>= 74

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from penstock.call import Call, stack
-from penstock.clock import Clock, Random
+from penstock.clock import Clock, Ids, Random
 from penstock.config.naming import names_of
 from penstock.config.schema import Config, Provider
 from penstock.layers.authenticate import Authenticate, Key, Keyring
@@ -47,7 +47,7 @@ class Gateway:
     """The engine behind all three ways in.
 
     Args:
-        write_log: takes one log line; None writes none.
+        log: takes each request's record when it is over, for its log line; None writes none.
 
     Attributes:
         call: the whole stack.
@@ -60,16 +60,16 @@ class Gateway:
         config: Config,
         clock: Clock,
         random: Random,
-        write_log: Callable[[bytes], None] | None = None,
+        log: Callable[[Record], None] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self.config = config
         self.metrics = metrics if metrics is not None else Metrics()
         self.auth_open = config.auth == "open"
         self._clock = clock
-        self._random = random
+        self._ids = Ids(clock, random)
         self._pool = Pool(clock)
-        self._recorder = Recorder(self.metrics, write_log, clock)
+        self._recorder = Recorder(self.metrics, log, clock)
         self._endpoints = self._make_endpoints()
         self.names = names_of(config)
         self._deployments: dict[str, Deployment] = {}
@@ -84,7 +84,7 @@ class Gateway:
 
     def begin(self, operation: str) -> Record:
         """The record of a request that has just arrived; it must reach `call` or `refuse`."""
-        return open_record(self._clock, self._random, operation)
+        return open_record(self._ids, self._clock, operation)
 
     def refuse(self, record: Record, error: BaseException) -> None:
         """A request ended before it reached `call`: count it and log it all the same."""
@@ -105,7 +105,7 @@ class Gateway:
         """
         if self._keyring is None or caller.trusted:
             return self.names.listed()
-        key = self._keyring.identify(caller.credential)
+        key = self._keyring.identify(caller)
         record.key, record.tenant, record.project = key.name, key.tenant, key.project
         return self.names.listed(key.admits)
 

@@ -92,9 +92,10 @@ class Caller:
         credential: the key presented, as text; None if there was none.
         trusted: True for calls from inside the process, which need no key.
         admits: which models its key may ask for, once that is known; None means any.
+        digest: what the key is looked up by, once that is known.
     """
 
-    __slots__ = ("admits", "credential", "headers", "query", "trusted")
+    __slots__ = ("admits", "credential", "digest", "headers", "query", "trusted")
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class Caller:
         self.credential = credential
         self.trusted = trusted
         self.admits: Callable[[Any], bool] | None = None
+        self.digest: bytes | None = None
 
 
 class Request:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from penstock.records import Record
 
@@ -32,18 +33,26 @@ class Counter:
         self.name = name
         self.text = text
         self.labels = labels
-        self.series: dict[Labels, float] = {} if labels else {(): 0.0}
+        self._cells: dict[Labels, list[float]] = {} if labels else {(): [0.0]}
+
+    @property
+    def series(self) -> dict[Labels, float]:
+        """Each label set's value now."""
+        return {labels: cell[0] for labels, cell in self._cells.items()}
+
+    def child(self, labels: Labels = ()) -> list[float]:
+        """The cell of one label set, to be added to in place; values in the order of the labels."""
+        cells = self._cells
+        if labels not in cells and len(cells) >= MAX_SERIES:
+            labels = (_OTHER,) * len(self.labels)
+        return cells.setdefault(labels, [0.0])
 
     def inc(self, labels: Labels = (), amount: float = 1) -> None:
-        """Add to one series; values in the order of the labels."""
-        series = self.series
-        if labels in series:
-            series[labels] += amount
-        elif len(series) < MAX_SERIES:
-            series[labels] = amount
-        else:
-            other = (_OTHER,) * len(self.labels)
-            series[other] = series.get(other, 0) + amount
+        """Add to one series."""
+        cell = self._cells.get(labels)
+        if cell is None:
+            cell = self.child(labels)
+        cell[0] += amount
 
 
 class Gauge(Counter):
@@ -53,7 +62,7 @@ class Gauge(Counter):
 
     def set(self, value: float) -> None:
         """Set the one series of a gauge without labels."""
-        self.series[()] = value
+        self._cells[()][0] = value
 
 
 class Histogram:
@@ -68,15 +77,21 @@ class Histogram:
         self.bounds = bounds
         self.series: dict[Labels, list[float]] = {}
 
+    def child(self, labels: Labels) -> list[float]:
+        """The buckets and sum of one label set, for `add`."""
+        series = self.series
+        if labels not in series and len(series) >= MAX_SERIES:
+            labels = (_OTHER,) * len(self.labels)
+        return series.setdefault(labels, [0.0] * (len(self.bounds) + 2))
+
+    def add(self, child: list[float], value: float) -> None:
+        """Count one value in a child."""
+        child[bisect_left(self.bounds, value)] += 1
+        child[-1] += value
+
     def observe(self, labels: Labels, value: float) -> None:
         """Count one value."""
-        series = self.series.get(labels)
-        if series is None:
-            if len(self.series) >= MAX_SERIES:
-                labels = (_OTHER,) * len(self.labels)
-            series = self.series.setdefault(labels, [0.0] * (len(self.bounds) + 2))
-        series[bisect_left(self.bounds, value)] += 1
-        series[-1] += value
+        self.add(self.child(labels), value)
 
 
 class Metrics:
@@ -113,25 +128,56 @@ class Metrics:
         self.upstream_connections = Gauge("penstock_upstream_connections", "Connections to providers open.")
         self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
 
+        self._bound: dict[tuple[str, str, int], _Bound] = {}
+
     def __iter__(self) -> Iterator[Counter | Histogram]:
-        return iter(vars(self).values())
+        return (metric for metric in vars(self).values() if isinstance(metric, Counter | Histogram))
 
     def count(self, record: Record) -> None:
         """Count one ended request."""
-        deployment = record.deployment or "none"
-        where = (record.operation, deployment)
-        self.requests.inc((record.operation, deployment, str(record.status)))
-        self.seconds.observe(where, record.ended - record.started)
-        if record.first_output:
-            self.first_output.observe(where, record.first_output - record.started)
-            self.overhead.observe((), record.overhead(record.first_output))
+        key = (record.operation, record.deployment or "none", record.status)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bind(key)
+        bound.requests[0] += 1
+        self.seconds.add(bound.seconds, record.ended - record.started)
+        first = record.first_output
+        if first:
+            self.first_output.add(bound.first_output, first - record.started)
+            self.overhead.add(bound.overhead, record.overhead)
         for attempt in record.attempts:
             self.attempts.inc((attempt.deployment, attempt.outcome))
         usage = record.usage
         if usage is not None:
-            self.tokens.inc((deployment, "input"), usage.input_tokens)
-            self.tokens.inc((deployment, "output"), usage.output_tokens)
+            bound.tokens_in[0] += usage.input_tokens
+            bound.tokens_out[0] += usage.output_tokens
         if record.dropped_events:
-            self.dropped_events.inc((deployment,), record.dropped_events)
+            self.dropped_events.inc((key[1],), record.dropped_events)
         if record.stream_error:
-            self.stream_errors.inc((deployment, record.stream_error))
+            self.stream_errors.inc((key[1], record.stream_error))
+
+    def _bind(self, key: tuple[str, str, int]) -> _Bound:
+        operation, deployment, status = key
+        where = (operation, deployment)
+        bound = _Bound(
+            self.requests.child((operation, deployment, str(status))),
+            self.seconds.child(where),
+            self.first_output.child(where),
+            self.overhead.child(()),
+            self.tokens.child((deployment, "input")),
+            self.tokens.child((deployment, "output")),
+        )
+        if len(self._bound) < MAX_SERIES:
+            self._bound[key] = bound
+        return bound
+
+
+class _Bound(NamedTuple):
+    """The series of one kind of request, looked up once."""
+
+    requests: list[float]
+    seconds: list[float]
+    first_output: list[float]
+    overhead: list[float]
+    tokens_in: list[float]
+    tokens_out: list[float]

@@ -39,6 +39,7 @@ class Record:
         operation: `chat`, `embeddings`, `models` or the path's kind.
         started: when its last byte arrived; `first_output`, `ended`: 0.0 until known.
         wall: Unix time of `started`.
+        overhead: seconds spent inside Penstock up to the first output: all of it less the waits for providers.
         model: the name asked for; `deployment`: what was chosen; `response_model`: what the provider says answered.
         status: the HTTP status the caller got (499: it left first); `error`: the error's code, if any.
         stream_error: the code of an error told inside a stream that had begun.
@@ -46,63 +47,39 @@ class Record:
         bytes_in, bytes_out: size of the request's body and of the answer's.
     """
 
-    __slots__ = (
-        "attempts",
-        "bytes_in",
-        "bytes_out",
-        "deployment",
-        "dropped_events",
-        "ended",
-        "error",
-        "finish_reason",
-        "first_output",
-        "id",
-        "key",
-        "model",
-        "operation",
-        "project",
-        "response_model",
-        "started",
-        "status",
-        "stream",
-        "stream_error",
-        "task",
-        "tenant",
-        "usage",
-        "user",
-        "wall",
-    )
+    # Defaults stand on the class: most requests set few of them, and this is made once a request.
+    stream = False
+    first_output = 0.0
+    overhead = 0.0
+    ended = 0.0
+    key: str | None = None
+    tenant: str | None = None
+    project: str | None = None
+    user: str | None = None
+    task: str | None = None
+    model = ""
+    deployment = ""
+    response_model: str | None = None
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    status = 0
+    error: str | None = None
+    stream_error: str | None = None
+    dropped_events = 0
+    bytes_in = 0
+    bytes_out = 0
 
     def __init__(self, id: str, operation: str, started: float, wall: float) -> None:
         self.id = id
         self.operation = operation
         self.started = started
         self.wall = wall
-        self.stream = False
-        self.first_output = 0.0
-        self.ended = 0.0
-        self.key: str | None = None
-        self.tenant: str | None = None
-        self.project: str | None = None
-        self.user: str | None = None
-        self.task: str | None = None
-        self.model = ""
-        self.deployment = ""
-        self.response_model: str | None = None
         self.attempts: list[Attempt] = []
-        self.usage: Usage | None = None
-        self.finish_reason: str | None = None
-        self.status = 0
-        self.error: str | None = None
-        self.stream_error: str | None = None
-        self.dropped_events = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
 
-    def overhead(self, now: float) -> float:
-        """Seconds spent inside Penstock since the start: all of it less the waits for providers."""
-        waited = 0.0
+    def waited(self) -> float:
+        """Seconds spent waiting for providers."""
+        seconds = 0.0
         for attempt in self.attempts:
             if attempt.answered:
-                waited += attempt.answered - attempt.sent
-        return now - self.started - waited
+                seconds += attempt.answered - attempt.sent
+        return seconds

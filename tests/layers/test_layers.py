@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from penstock.call import Call, Frame, Reply, stack
-from penstock.clock import Random, uuid7
+from penstock.clock import Ids, Random, uuid7
 from penstock.errors import Forbidden, Unauthenticated, Unavailable, UnknownModel
 from penstock.layers.authenticate import Authenticate, Key, Keyring
-from penstock.layers.record import Recorder, Recording
+from penstock.layers.record import Recorder, Recording, encode_line
 from penstock.layers.route import Route
 from penstock.layers.trace import Trace, open_record
 from penstock.messages import Caller, Request, Usage
@@ -34,7 +34,7 @@ class Whole:
     async def read(self) -> Frame | None:
         return Frame(self.left.pop(), lambda data: []) if self.left else None
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self.closed += 1
 
 
@@ -44,7 +44,6 @@ class Scripted:
     def __init__(self, answer: bytes | Exception | None) -> None:
         self.answer = answer
         self.asked: list[Request] = []
-        self.source = Whole(b"")
 
     async def __call__(self, request: Request) -> Reply:
         self.asked.append(request)
@@ -52,12 +51,11 @@ class Scripted:
             await asyncio.get_running_loop().create_future()
         if isinstance(self.answer, Exception):
             raise self.answer
-        self.source = Whole(self.answer or b"")
-        return Reply(200, b"application/json", self.source, streaming=False)
+        return Reply(200, b"application/json", Frame(self.answer or b"", lambda data: []))
 
 
 def request(clock: FakeClock, model: str = "fast", **caller: Any) -> Request:
-    record = open_record(clock, SeededRandom(1), "chat")
+    record = open_record(Ids(clock, SeededRandom(1)), clock, "chat")
     record.model = model
     return Request("openai_chat", model, False, {}, Caller(**caller), record)
 
@@ -93,7 +91,7 @@ def test_the_first_layer_named_sees_a_request_first() -> None:
 
 def test_a_reply_is_closed_once_and_tells_its_layers_once() -> None:
     source = Whole(b"x")
-    reply = Reply(200, b"", source, streaming=False)
+    reply = Reply(200, b"", source)
     told: list[str] = []
     reply.on_end(lambda: told.append("inner"))
     reply.on_end(lambda: told.append("outer"))
@@ -103,9 +101,9 @@ def test_a_reply_is_closed_once_and_tells_its_layers_once() -> None:
 
 
 def test_taps_see_every_frame() -> None:
-    reply = Reply(200, b"", Whole(b"x"), streaming=False)
+    reply = Reply(200, b"", Whole(b"x"))
     seen: list[bytes] = []
-    reply.taps.append(lambda frame: seen.append(frame.data))
+    reply.tap(lambda frame: seen.append(frame.data))
     step(reply.read())
     assert step(reply.read()) is None
     assert seen == [b"x"]
@@ -141,13 +139,28 @@ def test_trace_stamps_the_first_output() -> None:
 
 def test_overhead_leaves_out_the_waits_for_providers() -> None:
     clock = FakeClock()
-    record = request(clock).record
+    asked = request(clock)
     attempt = Attempt("a/b", clock.monotonic())
     attempt.sent = clock.monotonic() + 0.01
     attempt.answered = attempt.sent + 2.0
-    record.attempts.append(attempt)
+    asked.record.attempts.append(attempt)
     clock.advance(2.03)
-    assert record.overhead(clock.monotonic()) == pytest.approx(0.03)
+    step(Trace(Scripted(b"x"), clock)(asked))
+    assert asked.record.overhead == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ids_made_in_batches_are_the_same_kind(seed: int) -> None:
+    clock = FakeClock()
+    ids = Ids(clock, SeededRandom(seed))
+    made = []
+    for _ in range(200):
+        clock.advance(0.002)
+        made.append(ids.new())
+    assert made == sorted(made)
+    assert len(set(made)) == 200
+    assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in made)
+    assert int(made[-1].replace("-", "")[:12], 16) == int(clock.wall() * 1000)
 
 
 # --- record
@@ -156,7 +169,7 @@ def test_overhead_leaves_out_the_waits_for_providers() -> None:
 def recorder(clock: FakeClock) -> tuple[Recorder, Metrics, list[dict[str, Any]]]:
     lines: list[dict[str, Any]] = []
     metrics = Metrics()
-    return Recorder(metrics, lambda line: lines.append(msgspec.json.decode(line)), clock), metrics, lines
+    return Recorder(metrics, lambda record: lines.append(msgspec.json.decode(encode_line(record))), clock), metrics, lines
 
 
 def test_the_line_is_written_when_the_reply_is_closed_and_only_then() -> None:
@@ -176,7 +189,7 @@ def test_the_line_is_written_when_the_reply_is_closed_and_only_then() -> None:
     assert line["tokens"]["input"] == 3
     assert line["tokens"]["output"] == 5
     assert metrics.in_flight.series[()] == 0
-    assert metrics.requests.series == {("chat", "sim/small", "200"): 1}
+    assert metrics.requests.series == {("chat", "sim/small", "200"): 1.0}
     assert metrics.tokens.series == {("sim/small", "input"): 3, ("sim/small", "output"): 5}
 
 

@@ -25,6 +25,7 @@ from penstock.gateway import Gateway
 from penstock.metrics import Metrics
 from penstock.routing.names import AllowList
 from penstock.server.data_plane import DataPlane
+from penstock.layers.record import encode_line
 from penstock.stores.log import LogWriter, threaded
 from penstock.version import VERSION
 
@@ -54,8 +55,8 @@ async def _serve(config: Config, folder: Path) -> int:
     clock = SystemClock()
     metrics = Metrics()
     sink, close_log = _open_log(config.log.to)
-    writer = LogWriter(sink, clock, lambda lines: metrics.log_dropped.inc((), lines))
-    gateway = Gateway(config, clock, SystemRandom(), None if config.log.to == "none" else writer.write, metrics)
+    writer = LogWriter(encode_line, sink, clock, lambda lines: metrics.log_dropped.inc((), lines))
+    gateway = Gateway(config, clock, SystemRandom(), None if config.log.to == "none" else writer.add, metrics)
     plane = DataPlane(gateway, clock)
     stop = _Stop()
     admin: AdminServer | None = None
@@ -69,6 +70,8 @@ async def _serve(config: Config, folder: Path) -> int:
         gc.collect()
         gc.freeze()
         await stop.wait()
+        # Before it is told, so that whoever reads it and looks finds it so.
+        plane.routes.ready = False
         _say(f"stopping: open requests may end within {config.server.drain:g} s; a second signal cuts them")
         await stop.unless_again(plane.drain(config.server.drain))
     finally:

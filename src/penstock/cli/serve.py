@@ -27,8 +27,7 @@ def command(
     """
     if workers not in (None, 1):
         raise click.BadParameter("more than one is not in this version: leave it out.", param_hint="--workers")
-    # Loads the whole gateway, which `--help` need not wait for.
-    from penstock.cli.process import serve
+    # What `--help` need not wait for; nor a wrong config for the whole gateway.
     from penstock.cli.settings import find_config
     from penstock.config.guards import with_addresses
     from penstock.config.schema import Address
@@ -37,4 +36,7 @@ def command(
     listen, admin = config.server.listen, config.server.admin
     listen = Address(host or listen.host, listen.port if port is None else port)
     admin = Address(admin_host or admin.host, admin.port if admin_port is None else admin_port)
-    raise SystemExit(serve(with_addresses(config, listen, admin), folder))
+    config = with_addresses(config, listen, admin)
+    from penstock.cli.process import serve
+
+    raise SystemExit(serve(config, folder))

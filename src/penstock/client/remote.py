@@ -16,7 +16,7 @@ import msgspec
 from penstock.call import Reply
 from penstock.client.engines import Engine, Receipt, chance
 from penstock.client.failures import error_of_gateway
-from penstock.clock import Clock, SystemClock
+from penstock.clock import Clock, Ids, SystemClock
 from penstock.config.schema import Provider
 from penstock.errors import ConfigError, PenstockError, UpstreamError
 from penstock.gateway import endpoint_of
@@ -98,6 +98,7 @@ class Remote:
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"ca_file {ca_file}: cannot be used: {error.strerror or error}") from error
         self._clock = clock if clock is not None else SystemClock()
+        self._ids = Ids(self._clock, chance())
         self._pool = Pool(self._clock)
         self._upstream = Upstream(self._pool, _DIALECTS, self._clock)
         self._url = base
@@ -106,7 +107,7 @@ class Remote:
         return f"<Remote {self._url} | {self._pool!r}>"
 
     def begin(self, operation: str) -> Record:
-        return open_record(self._clock, chance(), operation)
+        return open_record(self._ids, self._clock, operation)
 
     async def call(self, request: Request) -> Reply:
         """Raises PenstockError: the gateway's own error by its class, or why the gateway cannot be reached."""

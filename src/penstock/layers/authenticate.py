@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.call import Call, Reply
 from penstock.errors import Unauthenticated
-from penstock.messages import Request
+from penstock.messages import Caller, Request
 
 __all__ = ["Authenticate", "Key", "Keyring", "digest"]
 
@@ -41,15 +41,18 @@ class Keyring:
     def __init__(self, keys: Iterable[tuple[str, Key]]) -> None:
         self._keys = {digest(secret): key for secret, key in keys}
 
-    def identify(self, credential: str | None) -> Key:
-        """The key of that secret.
+    def identify(self, caller: Caller) -> Key:
+        """The caller's key.
 
         Raises:
             Unauthenticated: none was given, or it is not known.
         """
-        if credential is None:
-            raise Unauthenticated("no API key was given", do="Send it as `Authorization: Bearer <key>`.")
-        key = self._keys.get(digest(credential))
+        hashed = caller.digest
+        if hashed is None:
+            if caller.credential is None:
+                raise Unauthenticated("no API key was given", do="Send it as `Authorization: Bearer <key>`.")
+            hashed = caller.digest = digest(caller.credential)
+        key = self._keys.get(hashed)
         if key is None:
             raise Unauthenticated("the API key is not known here", do="It must be one of this gateway's own keys.")
         return key
@@ -72,7 +75,7 @@ class Authenticate:
         if caller.trusted:
             _name_user(request)
         elif self._keyring is not None:
-            key = self._keyring.identify(caller.credential)
+            key = self._keyring.identify(caller)
             record = request.record
             record.key, record.tenant, record.project = key.name, key.tenant, key.project
             caller.admits = key.admits

@@ -1,6 +1,6 @@
 """Layer 2, record: closes each request's record, counts it and writes its one log line.
 
-The line never holds content or a secret: it is made from the record alone, field by field.
+The line never holds content or a secret: it is made from the record alone, field by field, and later, in batches.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
@@ -19,7 +18,7 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Record
 
-__all__ = ["CALLER_LEFT", "Recorder", "Recording"]
+__all__ = ["CALLER_LEFT", "Recorder", "Recording", "encode_line"]
 
 # nginx's status for a caller that closed before it had its answer; never sent, only logged.
 CALLER_LEFT = 499
@@ -30,23 +29,23 @@ _encode = msgspec.json.Encoder().encode
 class Recorder:
     """Closes records: metrics and the log line. Also used by the edge for requests that reach no layer."""
 
-    def __init__(self, metrics: Metrics, write: Callable[[bytes], None] | None, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, log: Callable[[Record], None] | None, clock: Clock) -> None:
         self._metrics = metrics
-        self._write = write
+        self._in_flight = metrics.in_flight.child()
+        self._log = log
         self._clock = clock
 
     def begin(self) -> None:
         """A request is being answered."""
-        self._metrics.in_flight.series[()] += 1
+        self._in_flight[0] += 1
 
     def end(self, record: Record) -> None:
         """A request is over; the record must not change afterwards."""
         record.ended = self._clock.monotonic()
-        metrics = self._metrics
-        metrics.in_flight.series[()] -= 1
-        metrics.count(record)
-        if self._write is not None:
-            self._write(_encode(line_of(record)) + b"\n")
+        self._in_flight[0] -= 1
+        self._metrics.count(record)
+        if self._log is not None:
+            self._log(record)
 
     def fail(self, record: Record, error: BaseException) -> None:
         """A request ended in an error before anything was sent."""
@@ -79,55 +78,120 @@ class Recording:
         return reply
 
 
-def line_of(record: Record) -> dict[str, Any]:
-    """The log line as a dict; times in milliseconds, keys that say nothing left out."""
-    line: dict[str, Any] = {
-        "time": datetime.fromtimestamp(record.wall, UTC).isoformat(timespec="milliseconds"),
-        "id": record.id,
-        "operation": record.operation,
-        "status": record.status,
-        "model": record.model,
-        "deployment": record.deployment,
-        "stream": record.stream,
-        "ms": _millis(record.ended - record.started),
-    }
-    if record.first_output:
-        line["first_output_ms"] = _millis(record.first_output - record.started)
-        line["overhead_ms"] = _millis(record.overhead(record.first_output))
-    if record.attempts:
-        line["attempts"] = [
-            {
-                "deployment": attempt.deployment,
-                "outcome": attempt.outcome,
-                "status": attempt.status,
-                "ms": _millis((attempt.answered or record.ended) - attempt.started),
-            }
-            for attempt in record.attempts
-        ]
-    usage = record.usage
-    if usage is not None:
-        line["tokens"] = {
-            "input": usage.input_tokens,
-            "output": usage.output_tokens,
-            "cache_read": usage.cache_read_tokens,
-            "cache_write": usage.cache_write_tokens,
-            "reasoning": usage.reasoning_tokens,
-            "estimated": usage.estimated,
-        }
-    for name in _OPTIONAL:
-        value = getattr(record, name)
-        if value:
-            line[name] = value
-    line["bytes_in"] = record.bytes_in
-    line["bytes_out"] = record.bytes_out
-    return line
+class Tokens(msgspec.Struct, gc=False):
+    """What was used."""
+
+    input: int
+    output: int
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    estimated: bool = False
 
 
-_OPTIONAL = (
-    "key", "tenant", "project", "user", "task", "response_model", "finish_reason", "error", "stream_error",
-    "dropped_events",
-)  # fmt: skip
+class AttemptLine(msgspec.Struct, gc=False):
+    """One wire attempt; `status` is 0 where the provider sent none."""
+
+    deployment: str
+    outcome: str
+    status: int
+    ms: float
+
+
+class Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """The log line. Times in milliseconds; what says nothing is left out."""
+
+    time: str
+    id: str
+    operation: str
+    status: int
+    model: str
+    deployment: str
+    stream: bool
+    ms: float
+    bytes_in: int
+    bytes_out: int
+    attempts: list[AttemptLine] = []
+    first_output_ms: float | None = None
+    overhead_ms: float | None = None
+    tokens: Tokens | None = None
+    key: str | None = None
+    tenant: str | None = None
+    project: str | None = None
+    user: str | None = None
+    task: str | None = None
+    response_model: str | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    stream_error: str | None = None
+    dropped_events: int = 0
+
+
+def encode_line(record: Record) -> bytes:
+    """The record's log line, with its newline."""
+    return _encode(line_of(record)) + b"\n"
+
+
+def line_of(record: Record) -> Line:
+    """The record as its log line."""
+    started, ended, first, usage = record.started, record.ended, record.first_output, record.usage
+    return Line(
+        _TIME.text(record.wall),
+        record.id,
+        record.operation,
+        record.status,
+        record.model,
+        record.deployment,
+        record.stream,
+        _millis(ended - started),
+        record.bytes_in,
+        record.bytes_out,
+        [
+            AttemptLine(a.deployment, a.outcome, a.status, _millis((a.answered or ended) - a.started))
+            for a in record.attempts
+        ],
+        _millis(first - started) if first else None,
+        _millis(record.overhead) if first else None,
+        None
+        if usage is None
+        else Tokens(
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.reasoning_tokens,
+            usage.estimated,
+        ),
+        record.key,
+        record.tenant,
+        record.project,
+        record.user,
+        record.task,
+        record.response_model,
+        record.finish_reason,
+        record.error,
+        record.stream_error,
+        record.dropped_events,
+    )
+
+
+class _Time:
+    """Unix time as RFC 3339 text; the second's part is made once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def text(self, wall: float) -> str:
+        second = int(wall)
+        if second != self._second:
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = second
+        return "%s.%03dZ" % (self._text, (wall - second) * 1000)
+
+
+_TIME = _Time()
 
 
 def _millis(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    return int(seconds * 1e6) / 1e3

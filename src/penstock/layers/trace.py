@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from penstock.call import Call, Reply
-from penstock.clock import Clock, Random, uuid7
+from penstock.clock import Clock, Ids
 from penstock.messages import Request
 from penstock.records import Record
 
 __all__ = ["Trace", "open_record"]
 
 
-def open_record(clock: Clock, random: Random, operation: str) -> Record:
+def open_record(ids: Ids, clock: Clock, operation: str) -> Record:
     """The record of a request whose last byte has just arrived."""
-    return Record(uuid7(clock, random), operation, clock.monotonic(), clock.wall())
+    return Record(ids.new(), operation, clock.monotonic(), clock.wall())
 
 
 class Trace:
@@ -24,5 +24,7 @@ class Trace:
 
     async def __call__(self, request: Request) -> Reply:
         reply = await self._call(request)
-        request.record.first_output = self._clock.monotonic()
+        record = request.record
+        now = record.first_output = self._clock.monotonic()
+        record.overhead = now - record.started - record.waited()
         return reply

@@ -1,8 +1,8 @@
-"""Where a provider's answer comes from, frame by frame: whole, or as a stream that is watched while it passes."""
+"""A provider's streamed answer, frame by frame, watched while it passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from penstock.call import Frame
 from penstock.errors import ProtocolError, StreamInterrupted, Unavailable, UpstreamError
@@ -12,32 +12,13 @@ from penstock.records import Attempt, Record
 from penstock.transport.http import Connection
 from penstock.wire.dialect import StreamReader
 
-__all__ = ["StreamedAnswer", "WholeAnswer"]
+__all__ = ["StreamedAnswer"]
 
 # What may be held back while waiting for a stream's first output; beyond that it commits (house.md: Commit point).
 MAX_HELD_BYTES = 64 * 1024
 
-# A provider that has said its last word but leaves the body open is given this long to close it, so that the
-# connection can be used again; nobody waits for more.
+# A provider that has said its last word but leaves the body open is given this long to close it.
 CLOSING_SECONDS = 1.0
-
-
-class WholeAnswer:
-    """The source of a unary answer: its one frame."""
-
-    __slots__ = ("_frame",)
-
-    def __init__(self, frame: Frame) -> None:
-        self._frame: Frame | None = frame
-
-    async def read(self) -> Frame | None:
-        """The frame, then None."""
-        frame, self._frame = self._frame, None
-        return frame
-
-    async def aclose(self) -> None:
-        """Nothing is held: the connection went back when the body was whole."""
-        self._frame = None
 
 
 class StreamedAnswer:
@@ -47,7 +28,7 @@ class StreamedAnswer:
         record: its last attempt is this one; closing fills in what the stream amounted to.
     """
 
-    __slots__ = ("_attempt", "_connection", "_decode", "_held", "_idle", "_over", "_reader", "_record", "_settled")
+    __slots__ = ("_attempt", "_connection", "_held", "_idle", "_over", "_reader", "_record", "_settled", "decode")
 
     def __init__(
         self,
@@ -58,7 +39,7 @@ class StreamedAnswer:
     ) -> None:
         self._connection = connection
         self._reader = reader
-        self._decode = decode
+        self.decode = decode
         self._record = record
         self._attempt: Attempt = record.attempts[-1]
         self._held = b""
@@ -76,48 +57,91 @@ class StreamedAnswer:
         reader = self._reader
         held: list[bytes] = []
         size = 0
-        while not reader.output and size <= MAX_HELD_BYTES:
-            data = await self._connection.read(timeouts.output)
-            piece = reader.feed(data) if data else reader.end()
+        while not reader.output and size <= MAX_HELD_BYTES and not self._over:
+            piece = self._take(await self._connection.read(timeouts.output))
             if reader.error is not None and not reader.output:
                 raise reader.error
             held.append(piece)
             size += len(piece)
-            if not data:
-                self._over = True
-                break
         self._held = b"".join(held)
 
     async def read(self) -> Frame | None:
         """The next whole events; the last frame may be an error event. None at the end."""
         if self._held:
             data, self._held = self._held, b""
-            return Frame(data, self._decode)
-        reader = self._reader
+            return Frame(data, self.decode)
         while not self._over:
             try:
-                data = await self._connection.read(CLOSING_SECONDS if reader.done else self._idle)
+                wait = CLOSING_SECONDS if self._reader.ended else self._idle
+                piece = self._take(await self._connection.read(wait))
             except UpstreamError as error:
                 self._over = True
-                piece = reader.end(_in_the_stream(error))
-            else:
-                piece = reader.feed(data) if data else reader.end()
-                if not data:
-                    self._over = True
-                elif isinstance(reader.error, ProtocolError):
-                    self._over = True
-                    piece += reader.end()
+                piece = self._reader.end(_in_the_stream(error))
             if piece:
-                return Frame(piece, self._decode)
+                return Frame(piece, self.decode)
         return None
 
-    async def aclose(self) -> None:
+    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+        """Pass all of it on, each piece as the provider's socket gives it.
+
+        Args:
+            push: takes whole events; returns whether `drain` must be awaited before it is given more.
+        """
+        stalled = False
+        if self._held:
+            data, self._held = self._held, b""
+            stalled = push(data)
+
+        def sink(data: bytes) -> bool:
+            nonlocal stalled
+            ended = self._reader.ended
+            piece = self._take(data)
+            if piece:
+                stalled = push(piece)
+            return stalled or self._over or self._reader.ended != ended
+
+        while not self._over:
+            if stalled:
+                stalled = False
+                await drain()
+            try:
+                if await self._connection.flow(sink, CLOSING_SECONDS if self._reader.ended else self._idle):
+                    piece = self._take(b"")
+                else:
+                    continue
+            except UpstreamError as error:
+                self._over = True
+                piece = self._reader.end(_in_the_stream(error))
+            if piece:
+                push(piece)
+
+    def _take(self, data: bytes) -> bytes:
+        """What of the bytes goes on, b"" being the end of the body."""
+        reader = self._reader
+        if not data:
+            self._over = True
+            return reader.end()
+        piece = reader.feed(data)
+        if isinstance(reader.error, ProtocolError):
+            # What comes is no stream: nobody need wait for its end.
+            self._over = True
+            tail = reader.end()
+            return piece + tail if tail else piece
+        return piece
+
+    def close(self) -> None:
         """Give the connection back, or close it if the stream was not read to its end; close the attempt."""
         if self._settled:
             return
         self._settled = True
-        self._connection.release()
         reader, record, attempt = self._reader, self._record, self._attempt
+        if reader.ended and not self._over:
+            # The caller left at the last word, as OpenAI's own client does: it has had its answer.
+            self._over = True
+            record.status, record.error = 200, None
+            self._connection.finish()
+        else:
+            self._connection.release()
         record.usage, record.response_model, record.finish_reason = reader.usage, reader.model, reader.finish_reason
         record.dropped_events = reader.dropped
         if reader.error is not None:

@@ -13,7 +13,7 @@ from penstock.call import Frame, Reply
 from penstock.clock import Clock
 from penstock.errors import PenstockError, ProtocolError
 from penstock.messages import Request
-from penstock.providers.answers import StreamedAnswer, WholeAnswer
+from penstock.providers.answers import StreamedAnswer
 from penstock.providers.deployment import Deployment
 from penstock.records import Attempt
 from penstock.transport.http import Connection, Pool
@@ -38,26 +38,17 @@ class Upstream:
     async def __call__(self, request: Request) -> Reply:
         """Raises UpstreamError."""
         deployment: Deployment = request.target
-        dialect = self._dialects[request.dialect]
-        attempt = Attempt(deployment.id, self._clock.monotonic())
-        request.record.attempts.append(attempt)
-        try:
-            return await self._attempt(request, deployment, dialect, attempt)
-        except PenstockError as error:
-            attempt.outcome = error.code
-            attempt.answered = self._clock.monotonic()
-            raise
-        except BaseException:
-            attempt.outcome = "cancelled"
-            attempt.answered = self._clock.monotonic()
-            raise
-
-    async def _attempt(self, request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt) -> Reply:
         timeouts = deployment.timeouts
-        payload = self._payload(request, deployment, dialect)
-        connection = await self._pool.acquire(deployment.endpoint.origin, timeouts.connect)
+        dialect = self._dialects[request.dialect]
+        clock = self._clock
+        attempt = Attempt(deployment.id, clock.monotonic())
+        request.record.attempts.append(attempt)
+        connection: Connection | None = None
         try:
-            attempt.sent = self._clock.monotonic()
+            payload = self._payload(request, deployment, dialect)
+            origin = deployment.endpoint.origin
+            connection = self._pool.take(origin) or await self._pool.connect(origin, timeouts.connect)
+            attempt.sent = clock.monotonic()
             wait = timeouts.output if request.stream else timeouts.answer
             await connection.exchange(payload, stream=request.stream, timeout=wait)
             attempt.status = connection.parser.status
@@ -65,8 +56,11 @@ class Upstream:
             if connection.streaming and connection.parser.status == 200:
                 return await self._stream(request, deployment, dialect, attempt, connection)
             return self._unary(request, deployment, dialect, attempt, connection)
-        except BaseException:
-            connection.release()
+        except BaseException as error:
+            if connection is not None:
+                connection.release()
+            attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
+            attempt.answered = clock.monotonic()
             raise
 
     def _payload(self, request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
@@ -91,9 +85,8 @@ class Upstream:
         return Reply(
             status,
             headers.get(b"content-type", b"application/json"),
-            WholeAnswer(Frame(body, dialect.decode_events)),
-            streaming=False,
-            headers=_passed_down(headers, deployment),
+            Frame(body, dialect.decode_events),
+            _passed_down(headers, deployment) if deployment.endpoint.down else (),
         )
 
     async def _stream(
@@ -105,7 +98,7 @@ class Upstream:
         attempt.answered = self._clock.monotonic()
         headers = connection.parser.headers
         kind = headers.get(b"content-type", b"text/event-stream")
-        return Reply(200, kind, source, streaming=True, headers=_passed_down(headers, deployment))
+        return Reply(200, kind, source, _passed_down(headers, deployment))
 
 
 def _refuse_coding(connection: Connection) -> None:

@@ -176,15 +176,18 @@ class AllowList:
     A pattern matches the name asked for or the `provider/model` it leads to.
     """
 
-    __slots__ = ("_exact", "_match")
+    __slots__ = ("_everything", "_exact", "_match")
 
     def __init__(self, patterns: Sequence[str] | None) -> None:
+        self._everything = "*" in (patterns or ())
         self._exact = frozenset(pattern for pattern in patterns or () if "*" not in pattern)
         wild = [pattern for pattern in patterns or () if "*" in pattern]
         self._match = re.compile("|".join(map(_expression, wild)), re.DOTALL).fullmatch if wild else None
 
     def admits(self, found: Found) -> bool:
         """Whether the name that was found may be used."""
+        if self._everything:
+            return True
         if found.name in self._exact or found.deployment in self._exact:
             return True
         if self._match is not None:

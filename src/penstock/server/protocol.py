@@ -8,11 +8,12 @@ end of file after a whole request means that it has left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
+from typing import Any
 
 from penstock.clock import Clock, Timer
-from penstock.wire.h1 import CONTINUE, LAST_CHUNK, HttpRequest, Refused, RequestParser, encode_response_head
+from penstock.wire.h1 import CONTINUE, LAST_CHUNK, HttpRequest, Refused, RequestParser, status_line
 
 __all__ = ["Exchange", "Listener", "ServerConnection"]
 
@@ -28,10 +29,13 @@ BODY_SECONDS = 60.0
 STALL_SECONDS = 30.0
 # How long the rest of a refused request is read and thrown away.
 LINGER_SECONDS = 2.0
+
+_CLOSE = b"connection: close\r\n"
+_CHUNKED = b"transfer-encoding: chunked\r\n"
 SWEEP_SECONDS = 1.0
 
-Headers = Iterable[tuple[bytes, bytes]]
-Handler = Callable[[HttpRequest, "Exchange"], Awaitable[None]]
+# Answers at once and returns None, or returns what will; that must call `Exchange.close` at its end.
+Handler = Callable[[HttpRequest, "Exchange"], Coroutine[Any, Any, None] | None]
 Refuse = Callable[[Refused, "Exchange"], None]
 
 
@@ -63,11 +67,11 @@ class Listener:
         return ServerConnection(self)
 
     def date(self) -> bytes:
-        """The Date header's value (RFC 9110, section 6.6.1), made once a second."""
+        """The Date header's line (RFC 9110, section 6.6.1), made once a second."""
         now = int(self.clock.wall())
         if now != self._date_at:
             self._date_at = now
-            self._date = formatdate(now, usegmt=True).encode()
+            self._date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode()
         return self._date
 
     @property
@@ -127,7 +131,10 @@ class ServerConnection(asyncio.Protocol):
         task: what answers the request at hand, None between requests.
     """
 
-    __slots__ = ("_lingers", "_listener", "_parser", "_refused", "_resumed", "_since", "_stalled_at", "_transport", "task")
+    __slots__ = (
+        "_lingers", "_listener", "_loop", "_parser", "_refused", "_resumed", "_since", "_stalled_at", "_transport",
+        "task",
+    )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
         self.task: asyncio.Task[None] | None = None
@@ -144,6 +151,7 @@ class ServerConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        self._loop = asyncio.get_running_loop()
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[attr-defined]
         self._listener.opened(self)
 
@@ -169,17 +177,19 @@ class ServerConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.task is not None:
-            self.task.cancel()
+        self._transport = None
         self._parser.close()
         self.resume_writing()
         if self.task is None:
             self._listener.closed(self)
-        self._transport = None
+        else:
+            # A task that has not begun is cancelled without any of its code being run: only this tells of its end.
+            self.task.add_done_callback(lambda _: self._listener.closed(self))
+            self.task.cancel()
 
     def pause_writing(self) -> None:
         self._stalled_at = self._listener.clock.monotonic()
-        self._resumed = asyncio.get_running_loop().create_future()
+        self._resumed = self._loop.create_future()
 
     def resume_writing(self) -> None:
         self._stalled_at = 0.0
@@ -194,8 +204,13 @@ class ServerConnection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if parser.ready:
-            request = parser.ready.popleft()
-            self.task = asyncio.get_running_loop().create_task(self._answer(request))
+            listener, request = self._listener, parser.ready.popleft()
+            exchange = Exchange(self, listener, request.keep_alive and not listener.draining, request)
+            work = listener.handle(request, exchange)
+            if work is None:
+                self.answered(exchange)
+            else:
+                self.task = self._loop.create_task(work)
         elif self._refused is not None:
             self._listener.refuse(self._refused, Exchange(self, self._listener, keep_alive=False))
             self._linger(transport)
@@ -212,21 +227,14 @@ class ServerConnection(asyncio.Protocol):
         else:
             transport.close()
 
-    async def _answer(self, request: HttpRequest) -> None:
-        listener = self._listener
-        exchange = Exchange(self, listener, request.keep_alive and not listener.draining, request)
-        try:
-            await listener.handle(request, exchange)
-        finally:
-            self._answered(exchange)
-
-    def _answered(self, exchange: Exchange) -> None:
+    def answered(self, exchange: Exchange) -> None:
+        """The answer is written, or will never be: on to the next request, or close."""
         self.task = None
-        self._since = self._listener.clock.monotonic()
         transport = self._transport
         if transport is None:
-            self._listener.closed(self)
-        elif not exchange.ended:
+            return
+        self._since = self._listener.clock.monotonic()
+        if not exchange.ended:
             transport.abort()
         elif exchange.keep_alive:
             self._next()
@@ -277,6 +285,11 @@ class ServerConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the caller has left so much unread that writing should wait."""
+        return self._resumed is not None
+
     async def drain(self) -> None:
         """Wait until the caller has read enough."""
         if self._resumed is not None:
@@ -307,30 +320,50 @@ class Exchange:
         self.ended = False
         self.written = 0
 
-    def send(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """A whole answer in one write."""
-        headers.append((b"content-length", b"%d" % len(body)))
-        head = self._head(status, headers)
+    def send(self, status: int, headers: bytes, body: bytes) -> None:
+        """A whole answer in one write; `headers` are lines as `encode_headers` makes them."""
         self.started = self.ended = True
         self.written = len(body)
-        self._connection.write(head if self._bodyless else head + body)
+        self._connection.write(
+            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (
+                status_line(status),
+                headers,
+                self._listener.date(),
+                b"" if self.keep_alive else _CLOSE,
+                len(body),
+                b"" if self._bodyless else body,
+            )
+        )
 
-    def start(self, status: int, headers: list[tuple[bytes, bytes]], first: bytes = b"") -> None:
+    def start(self, status: int, headers: bytes, first: bytes = b"") -> None:
         """The head of a stream, with its first bytes."""
-        if self._chunked:
-            headers.append((b"transfer-encoding", b"chunked"))
-        else:
+        if not self._chunked:
             self.keep_alive = False
-        head = self._head(status, headers)
         self.started = True
+        head = b"%b%b%b%b%b\r\n" % (
+            status_line(status),
+            headers,
+            self._listener.date(),
+            b"" if self.keep_alive else _CLOSE,
+            _CHUNKED if self._chunked else b"",
+        )
         self._connection.write(head + self._framed(first) if first else head)
 
     async def write(self, data: bytes) -> None:
         """More of a stream; waits while the caller does not read."""
+        if self.push(data):
+            await self._connection.drain()
+
+    def push(self, data: bytes) -> bool:
+        """More of a stream, without waiting; returns whether `drain` must be awaited before the next."""
         connection = self._connection
         connection.write(self._framed(data))
-        if connection._resumed is not None:
-            await connection.drain()
+        return connection.stalled
+
+    async def drain(self) -> None:
+        """Wait until the caller has read enough."""
+        await self._connection.drain()
 
     def finish(self) -> None:
         """The clean end of a stream."""
@@ -338,12 +371,10 @@ class Exchange:
             self._connection.write(LAST_CHUNK)
         self.ended = True
 
+    def close(self) -> None:
+        """Nothing more will be written: what answers calls this at its end, whatever happened."""
+        self._connection.answered(self)
+
     def _framed(self, data: bytes) -> bytes:
         self.written += len(data)
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
-
-    def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-        headers.append((b"date", self._listener.date()))
-        if not self.keep_alive:
-            headers.append((b"connection", b"close"))
-        return encode_response_head(status, headers)

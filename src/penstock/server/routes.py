@@ -5,9 +5,9 @@ Errors come in the envelope of the dialect that was called. Nothing here knows w
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -34,17 +34,17 @@ from penstock.server.guards import Guards, json_only
 from penstock.server.protocol import Exchange
 from penstock.wire.dialect import Dialect
 from penstock.wire.dialects import DIALECTS
-from penstock.wire.h1 import HttpRequest, Refused
+from penstock.wire.h1 import HttpRequest, Refused, encode_headers
+from penstock.wire.tolerant_json import decode_tolerant
 
 __all__ = ["Routes"]
 
 log = logging.getLogger("penstock.server")
 
 Headers = list[tuple[bytes, bytes]]
-Answer = Callable[[HttpRequest, Exchange], Awaitable[None]]
 
 JSON = (b"content-type", b"application/json")
-TEXT = (b"content-type", b"text/plain; charset=utf-8")
+TEXT = b"content-type: text/plain; charset=utf-8\r\n"
 PREFIXES = (b"/v1", b"/openai/v1")
 
 OPERATIONS = {"openai_chat": "chat", "openai_embeddings": "embeddings"}
@@ -71,15 +71,16 @@ class Routes:
             prefix + dialect.path: dialect for dialect in DIALECTS.values() for prefix in PREFIXES
         }
 
-    async def handle(self, http: HttpRequest, out: Exchange) -> None:
-        """Answer one request; returns when the answer is written or the caller is known to be gone."""
+    def handle(self, http: HttpRequest, out: Exchange) -> Coroutine[Any, Any, None] | None:
+        """Answer at once, or return what will; it calls `out.close` at its end."""
         dialect = self._posts.get(http.path)
         if dialect is not None and http.method == b"POST":
-            await self._call(dialect, http, out)
-        elif http.path in (b"/healthz", b"/readyz"):
+            return self._call(dialect, http, out)
+        if http.path in (b"/healthz", b"/readyz"):
             self._health(http, out)
         else:
             self._other(http, out)
+        return None
 
     def refuse(self, refused: Refused, out: Exchange) -> None:
         """Answer what was not valid HTTP, so that no dialect is known: OpenAI's envelope, like any unknown route."""
@@ -93,67 +94,72 @@ class Routes:
     async def _call(self, dialect: Dialect, http: HttpRequest, out: Exchange) -> None:
         gateway = self._gateway
         record = gateway.begin(OPERATIONS[dialect.name])
+        reply: Reply | None = None
         try:
-            request = self._request(dialect, http, record)
-        except Exception as error:  # noqa: BLE001 -- told to the caller, whatever it is
-            gateway.refuse(record, error)
-            self._fail(error, record, dialect, out)
-            return
-        try:
+            try:
+                request = self._request(dialect, http, record)
+            except Exception as error:
+                gateway.refuse(record, error)
+                raise
             reply = await gateway.call(request)
-        except Exception as error:  # noqa: BLE001 -- as above
-            self._fail(error, record, dialect, out)
-            return
-        try:
-            await self._pass_on(reply, record, out)
-        except asyncio.CancelledError:
-            record.error = "cancelled"
-            raise
+            frame = reply.take()
+            if frame is not None:
+                out.send(reply.status, _reply_headers(reply, record), frame.data)
+            else:
+                await self._stream(reply, record, out)
+        except Exception as error:  # noqa: BLE001 -- told to the caller, whatever it is
+            if not out.started:
+                self._fail(error, record, dialect, out)
+            else:
+                log.error("request %s failed inside Penstock", record.id, exc_info=error)
         finally:
-            record.bytes_out = out.written
-            if not out.ended:
-                record.status = CALLER_LEFT
-            await reply.aclose()
+            if reply is not None:
+                record.bytes_out = out.written
+                if not out.ended:
+                    record.status, record.error = CALLER_LEFT, "cancelled"
+                reply.close()
+            out.close()
 
     def _request(self, dialect: Dialect, http: HttpRequest, record: Record) -> Request:
         """The request's value; raises CallerError."""
         if not self.ready:
             raise Overloaded("Penstock is stopping", do="Try again in a moment.", retry_after=1.0)
-        self._guards.check(http)
-        json_only(http)
-        record.bytes_in = len(http.body)
-        caller = caller_of(http)
-        decoded = dialect.decode_request(http.body)
+        caller = self._caller(http)
+        body = http.body
+        record.bytes_in = len(body)
+        if b"x-penstock-task" in caller.headers:
+            record.task = caller.headers[b"x-penstock-task"].decode("latin-1")
+        decoded = dialect.decode_request(body)
         record.model = decoded.model
         record.stream = decoded.stream
-        task = http.headers.get(b"x-penstock-task")
-        if task is not None:
-            record.task = task.decode("latin-1")
         request = Request(dialect.name, decoded.model, decoded.stream, decoded.fields, caller, record)
         request.usage_asked = decoded.usage_asked
         return request
 
-    async def _pass_on(self, reply: Reply, record: Record, out: Exchange) -> None:
-        headers = _reply_headers(reply, record)
+    def _caller(self, http: HttpRequest) -> Caller:
+        """The edge's facts, once the guards let it pass; a connection's further requests often have the same head."""
+        caller = http.facts.caller
+        if caller is None:
+            self._guards.check(http)
+            json_only(http)
+            caller = http.facts.caller = caller_of(http)
+        return caller  # type: ignore[no-any-return]
+
+    async def _stream(self, reply: Reply, record: Record, out: Exchange) -> None:
         frame = await reply.read()
-        data = frame.data if frame is not None else b""
-        if not reply.streaming:
-            out.send(reply.status, headers, data)
-            return
-        out.start(reply.status, headers, data)
-        while (frame := await reply.read()) is not None:
-            await out.write(frame.data)
+        out.start(reply.status, _reply_headers(reply, record), frame.data if frame is not None else b"")
+        await reply.pump(out.push, out.drain)
         out.finish()
 
     # --- everything else
 
     def _health(self, http: HttpRequest, out: Exchange) -> None:
         if http.method not in (b"GET", b"HEAD"):
-            out.send(405, [TEXT, (b"allow", b"GET, HEAD")], b"use GET\n")
+            out.send(405, TEXT + b"allow: GET, HEAD\r\n", b"use GET\n")
         elif http.path == b"/healthz" or self.ready:
-            out.send(200, [TEXT], b"ok\n")
+            out.send(200, TEXT, b"ok\n")
         else:
-            out.send(503, [TEXT], b"draining\n")
+            out.send(503, TEXT, b"draining\n")
 
     def _other(self, http: HttpRequest, out: Exchange) -> None:
         record = self._gateway.begin("models" if b"/models" in http.path else "http")
@@ -167,7 +173,7 @@ class Routes:
         else:
             record.bytes_out = len(body)
             self._gateway.finish(record, 200)
-            out.send(200, [JSON, (b"x-request-id", record.id.encode())], body)
+            out.send(200, b"content-type: application/json\r\nx-request-id: %b\r\n" % record.id.encode(), body)
 
     def _find(self, http: HttpRequest, record: Record) -> bytes:
         """The body for a GET, or the error that says what there is; raises CallerError."""
@@ -220,7 +226,7 @@ class Routes:
             body = dialect.encode_error(error, record.id)
             if not error.retryable and (status >= 500 or status in (408, 409, 429)):
                 headers.append((b"x-should-retry", b"false"))
-        out.send(status, headers, body)
+        out.send(status, encode_headers(headers), body)
 
 
 def caller_of(http: HttpRequest) -> Caller:
@@ -249,16 +255,18 @@ def caller_of(http: HttpRequest) -> Caller:
     return Caller(headers, query, credential)
 
 
-def _reply_headers(reply: Reply, record: Record) -> Headers:
-    return [
-        (b"content-type", reply.content_type),
-        (b"x-request-id", record.id.encode()),
-        (b"x-penstock-target", _header_safe(record.deployment)),
-        (b"x-penstock-attempts", b"%d" % len(record.attempts)),
-        (b"x-penstock-cache", b"off"),
-        (b"x-penstock-overhead-us", b"%d" % (record.overhead(record.first_output) * 1_000_000)),
-        *reply.headers,
-    ]
+def _reply_headers(reply: Reply, record: Record) -> bytes:
+    block = (
+        b"content-type: %b\r\nx-request-id: %b\r\nx-penstock-target: %b\r\nx-penstock-attempts: %d\r\n"
+        b"x-penstock-cache: off\r\nx-penstock-overhead-us: %d\r\n"
+    ) % (
+        reply.content_type,
+        record.id.encode(),
+        _header_safe(record.deployment),
+        len(record.attempts),
+        record.overhead * 1_000_000,
+    )
+    return block + encode_headers(reply.headers) if reply.headers else block
 
 
 def _header_safe(text: str) -> bytes:
@@ -280,10 +288,10 @@ def _own_words(error: PenstockError) -> ProviderAnswer | None:
     if answer is None:
         return None
     try:
-        msgspec.json.decode(answer.body, type=dict)
-    except (ValueError, RecursionError):
+        told = decode_tolerant(answer.body)
+    except ValueError:
         return None
-    return answer
+    return answer if isinstance(told, dict | list) else None
 
 
 def _only(http: HttpRequest, method: bytes) -> None:

@@ -1,4 +1,5 @@
-"""The batched writer of the request log: the request path appends to a list, a thread writes.
+"""The batched writer of the request log: the request path appends to a list; encoding is done by the batch, and a
+thread writes.
 
 A slow or stopped sink never holds a request up: the queue is bounded, and what does not fit is dropped and counted.
 """
@@ -7,39 +8,44 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from penstock.clock import Clock, Timer
 
 __all__ = ["LogWriter", "inline", "threaded"]
 
 FLUSH_SECONDS = 0.1
-FLUSH_BYTES = 256 * 1024
+FLUSH_ITEMS = 256
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
 
+T = TypeVar("T")
 Sink = Callable[[bytes], object]
 
 
-class LogWriter:
-    """Collects lines and hands them on in batches.
+class LogWriter(Generic[T]):
+    """Collects what is to be logged and hands it on in batches of lines.
 
     Args:
-        sink: takes one batch of whole lines; must not block (see `threaded`).
+        encode: makes a whole line of one item.
+        sink: takes one batch of lines; must not block (see `threaded`).
         dropped: told how many lines were lost when the sink refuses a batch by raising BlockingIOError.
     """
 
-    def __init__(self, sink: Sink, clock: Clock, dropped: Callable[[int], None]) -> None:
+    def __init__(
+        self, encode: Callable[[T], bytes], sink: Sink, clock: Clock, dropped: Callable[[int], None]
+    ) -> None:
+        self._encode = encode
         self._sink = sink
         self._clock = clock
         self._dropped = dropped
-        self._lines: list[bytes] = []
-        self._size = 0
+        self._items: list[T] = []
         self._timer: Timer | None = None
 
-    def write(self, line: bytes) -> None:
-        """Add one line, its newline included."""
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size >= FLUSH_BYTES:
+    def add(self, item: T) -> None:
+        """Log one item; it must not change afterwards."""
+        items = self._items
+        items.append(item)
+        if len(items) >= FLUSH_ITEMS:
             self.flush()
         elif self._timer is None:
             self._timer = self._clock.call_later(FLUSH_SECONDS, self.flush)
@@ -49,12 +55,12 @@ class LogWriter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lines, self._lines, self._size = self._lines, [], 0
-        if lines:
+        items, self._items = self._items, []
+        if items:
             try:
-                self._sink(b"".join(lines))
+                self._sink(b"".join(map(self._encode, items)))
             except BlockingIOError:
-                self._dropped(len(lines))
+                self._dropped(len(items))
 
 
 def inline(write: Callable[[bytes], object]) -> tuple[Sink, Callable[[], None]]:

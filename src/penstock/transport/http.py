@@ -1,6 +1,6 @@
 """The connection pool towards providers: one asyncio protocol on `wire/h1`, kept alive per origin.
 
-A `Connection` carries one exchange at a time. `Pool.acquire` hands one out, `exchange` sends and waits for the
+A `Connection` carries one exchange at a time. `Pool.take` and `connect` hand one out, `exchange` sends and waits for the
 head of a stream or the whole of any other answer, `read` gives a stream's bytes as they come, and `release` gives
 the connection back, or closes it when it was not read to its end: what a cancelled call left unread must never
 reach the next. Foreign exceptions end here; callers see `UpstreamError`s only.
@@ -31,6 +31,9 @@ MAX_UNARY = 64 * KIB * KIB
 # behind TLS keep 60 s and more.
 IDLE_PLAIN = 4.0
 IDLE_TLS = 50.0
+
+# How long a provider may take to close a body whose last word it has said.
+FINISHING_SECONDS = 1.0
 
 
 class Origin:
@@ -65,8 +68,11 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_error",
+        "_finishing",
         "_paused",
         "_pool",
+        "_silence",
+        "_sink",
         "_streamed",
         "_transport",
         "_waiter",
@@ -88,7 +94,10 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: UpstreamError | None = None
+        self._finishing = False
         self._paused = False
+        self._silence = 0.0
+        self._sink: Callable[[bytes], bool] | None = None
         self._streamed = False
         self._whole = True
 
@@ -110,8 +119,18 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         if self.closed:
             raise self._error or Unavailable("the provider closed the connection", do="Try again.")
+        if self._error is not None:
+            raise self._error
+        waiter = self._waiter = self._pool.watch(self, timeout)
         self._transport.write(payload)
-        await self._wait(timeout)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            self._pool.unwatch(self)
+        # What had come of a stream before it failed is read first.
+        if self._error is not None and (self._whole or not self.parser.pending):
+            raise self._error
 
     @property
     def streaming(self) -> bool:
@@ -138,6 +157,35 @@ class Connection(asyncio.Protocol):
             self._resume()
         return data
 
+    async def flow(self, sink: Callable[[bytes], bool], timeout: float) -> bool:
+        """Hand a streamed body to `sink` as it comes, without waking anybody for each piece.
+
+        Args:
+            sink: takes the next bytes; returns True to be given no more for now.
+            timeout: the longest silence.
+
+        Returns:
+            True at the end of the body, False where the sink wants no more: reading has stopped then.
+
+        Raises:
+            Unavailable, UpstreamTimeout, ProtocolError: as `read`.
+        """
+        parser = self.parser
+        if parser.pending and sink(parser.take()):
+            return False
+        if parser.complete:
+            return True
+        if self._error is not None:
+            raise self._error
+        self._sink, self._silence = sink, timeout
+        if self._paused:
+            self._resume()
+        try:
+            await self._wait(timeout)
+        finally:
+            self._sink = None
+        return False
+
     def release(self) -> None:
         """Give the connection back; closes it unless the answer was read to its end. Safe more than once."""
         transport = self._transport
@@ -158,6 +206,21 @@ class Connection(asyncio.Protocol):
         else:
             self.discard()
 
+    def finish(self) -> None:
+        """Give the connection back when the rest of the body has come, of which nobody wants anything.
+
+        A provider that has said its last word mostly closes the body a moment later; waiting for that keeps the
+        connection usable, and nobody waits meanwhile.
+        """
+        if self.parser.complete or self.closed or self._error is not None:
+            self.release()
+            return
+        self._finishing = True
+        self.parser.take()
+        if self._paused:
+            self._resume()
+        self._pool.watch(self, FINISHING_SECONDS)
+
     def discard(self) -> None:
         """Close at once, dropping what is unsent or unread."""
         self.closed = True
@@ -167,6 +230,9 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """Called by the pool when `expires` has passed while somebody waits."""
+        if self._finishing:
+            self.discard()
+            return
         self._fail(UpstreamTimeout("the provider was silent for too long", do="Try again, or raise the timeout."))
 
     async def _wait(self, timeout: float) -> None:
@@ -178,8 +244,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._waiter = None
             self._pool.unwatch(self)
-        # Set together with the waiter's result; what had come before the failure is read first.
-        if self._error is not None and (self._whole or not self.parser.pending):
+        if self._error is not None and not self.parser.pending:
             raise self._error
 
     def _wake(self) -> None:
@@ -191,6 +256,11 @@ class Connection(asyncio.Protocol):
         if self._error is None:
             self._error = error
         self._wake()
+
+    def _pause(self) -> None:
+        if not self._paused and self._transport is not None and not self.closed:
+            self._paused = True
+            self._transport.pause_reading()
 
     def _resume(self) -> None:
         self._paused = False
@@ -204,6 +274,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         parser = self.parser
+        if self._finishing:
+            self._finish_with(data)
+            return
         if self._waiter is None and self._whole:
             # Nothing was asked: whatever this is, it answers no request of ours.
             self.discard()
@@ -222,24 +295,49 @@ class Connection(asyncio.Protocol):
     def _body_received(self) -> None:
         parser = self.parser
         if self._whole:
-            if self._is_stream():
+            if parser.pending and self._is_stream():
                 self._whole = False
                 self._wake()
             elif parser.pending > MAX_UNARY:
                 self._fail(ProtocolError(f"the provider's answer is larger than {MAX_UNARY} bytes"))
             return
         if parser.pending:
+            sink = self._sink
+            if sink is not None:
+                self.expires = self._pool.now() + self._silence
+                if sink(parser.take()):
+                    self._sink = None
+                    self._pause()
+                    self._wake()
+                return
             self._wake()
-            if parser.pending >= STREAM_HIGH_WATER and not self._paused and self._transport is not None:
-                self._paused = True
-                self._transport.pause_reading()
+            if parser.pending >= STREAM_HIGH_WATER:
+                self._pause()
+
+    def _finish_with(self, data: bytes) -> None:
+        parser = self.parser
+        try:
+            parser.feed(data)
+        except Malformed:
+            self.discard()
+            return
+        parser.take()
+        if parser.complete:
+            self._finishing = False
+            self._pool.unwatch(self)
+            self.release()
 
     def _is_stream(self) -> bool:
+        """By the first byte where a stream was asked for: servers put errors under a streaming content type, and
+        streams under others. No line of a stream begins with what JSON and HTML begin with."""
         parser = self.parser
         kind = parser.headers.get(b"content-type", b"")
-        if kind.startswith(b"text/event-stream"):
-            return True
-        return self._streamed and parser.status == 200 and b"json" not in kind and b"html" not in kind
+        if not self._streamed or parser.status != 200:
+            return kind.startswith(b"text/event-stream")
+        first = parser.first_byte()
+        if first:
+            return first not in b"{[<"
+        return kind.startswith(b"text/event-stream")
 
     def eof_received(self) -> None:
         self._end(None)
@@ -277,6 +375,7 @@ class Pool:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.now = clock.monotonic
         self._idle: dict[Origin, dict[Connection, float]] = {}
         self._all: dict[Connection, None] = {}
         self._watched: dict[Connection, None] = {}
@@ -299,21 +398,22 @@ class Pool:
         """Connections open and not idle."""
         return len(self._all) - sum(len(connections) for connections in self._idle.values())
 
-    async def acquire(self, origin: Origin, timeout: float) -> Connection:
-        """An idle connection, or a new one.
+    def take(self, origin: Origin) -> Connection | None:
+        """The connection that was idle for the shortest time, None if there is none."""
+        idle = self._idle.get(origin)
+        if not idle:
+            return None
+        connection, _ = idle.popitem()
+        connection.reused = True
+        return connection
+
+    async def connect(self, origin: Origin, timeout: float) -> Connection:
+        """A new connection.
 
         Raises:
             Unavailable: it cannot be reached (nothing was sent).
             UpstreamTimeout: not within `timeout` seconds.
         """
-        idle = self._idle.get(origin)
-        if idle:
-            connection, _ = idle.popitem()
-            connection.reused = True
-            return connection
-        return await self._connect(origin, timeout)
-
-    async def _connect(self, origin: Origin, timeout: float) -> Connection:
         loop = self._loop = asyncio.get_running_loop()
         connection = Connection(self, origin)
         # Registered first: a connection made for a caller that is cancelled at this await must be found and closed.
@@ -356,6 +456,7 @@ class Pool:
     def forget(self, connection: Connection) -> None:
         """Drop every trace of a closed connection."""
         self._all.pop(connection, None)
+        self._watched.pop(connection, None)
         idle = self._idle.get(connection.origin)
         if idle is not None:
             idle.pop(connection, None)
@@ -367,7 +468,7 @@ class Pool:
 
         One timer serves all connections: it stands at the earliest expiry, and most exchanges end long before.
         """
-        expires = connection.expires = self._clock.monotonic() + timeout
+        expires = connection.expires = self.now() + timeout
         self._watched[connection] = None
         if self._timer is None or expires < self._timer_at:
             self._schedule(expires)

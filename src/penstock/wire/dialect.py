@@ -81,7 +81,12 @@ class StreamReader(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether the provider itself has ended the answer."""
+        """Whether the answer is complete; usage and the like may still follow."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the provider has said its last word, so that nothing follows."""
         ...
 
     def feed(self, data: bytes) -> bytes:

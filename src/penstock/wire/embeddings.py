@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from penstock.errors import InvalidRequest, ProtocolError
+from penstock.errors import ProtocolError
 from penstock.events import Event
 from penstock.messages import Embeddings, Usage
 from penstock.wire.dialect import Decoded, Facts
 from penstock.wire.openai_errors import classify, encode_error, encode_stream_error, no_answer
 from penstock.wire.openai_fields import read_model
 from penstock.wire.openai_usage import estimate, read_usage
-from penstock.wire.splice import decode_object, encode_object, raw
+from penstock.wire.splice import decode_object, encode_object, raw_text
 from penstock.wire.tolerant_json import decode_tolerant
 
 __all__ = ["OpenAIEmbeddings"]
@@ -43,20 +43,16 @@ class OpenAIEmbeddings:
     encode_stream_error = staticmethod(encode_stream_error)
 
     def decode_request(self, body: bytes) -> Decoded:
-        """Read `model`; `input` must be there, what it may be is the provider's to judge. Raises InvalidRequest."""
+        """Read `model`; the rest is the provider's to judge. Raises InvalidRequest."""
         fields = decode_object(body)
         model = read_model(fields)
-        if "input" not in fields:
-            raise InvalidRequest(
-                "Missing required parameter: 'input'.", do="Send the text to embed as 'input'.", param="input"
-            )
         return Decoded(fields, model, False, False)
 
     def encode_request(
         self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool = False, ask_usage: bool = True
     ) -> bytes:
         """The body with `model` replaced in its place."""
-        return encode_object({**fields, "model": raw(model)})
+        return encode_object({**fields, "model": raw_text(model)})
 
     def decode_facts(self, body: bytes, prompt_bytes: int = 0) -> Facts:
         """Usage and model. Raises UpstreamError where the 200 holds no vectors."""

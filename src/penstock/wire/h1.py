@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Any
 
 import httptools
 
@@ -23,8 +24,10 @@ __all__ = [
     "RequestParser",
     "ResponseParser",
     "encode_chunk",
+    "encode_headers",
     "encode_request",
     "encode_response_head",
+    "status_line",
 ]
 
 KIB = 1024
@@ -44,6 +47,8 @@ _DECIDING = frozenset(
 )
 _ONCE = frozenset(b"host content-length transfer-encoding content-type authorization x-api-key expect".split())
 
+_LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
+
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
 
@@ -61,6 +66,15 @@ class Malformed(Exception):
     """A response that is not valid HTTP/1.1, or ends before its end."""
 
 
+class Facts:
+    """A reader's notes about a head. `caller` is the server's, None until it has looked."""
+
+    __slots__ = ("caller",)
+
+    def __init__(self) -> None:
+        self.caller: Any = None
+
+
 class HttpRequest:
     """One whole request.
 
@@ -69,9 +83,10 @@ class HttpRequest:
         headers: lower-case names; repeated fields are joined by a comma.
         body: all of it.
         keep_alive: whether the connection may carry another request.
+        facts: what readers found out about the head, shared by a connection's requests that have the same one.
     """
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query", "version")
+    __slots__ = ("body", "facts", "headers", "keep_alive", "method", "path", "query", "version")
 
     def __init__(self, method: bytes, target: bytes, version: str, headers: dict[bytes, bytes]) -> None:
         self.method = method
@@ -80,6 +95,15 @@ class HttpRequest:
         self.headers = headers
         self.body = b""
         self.keep_alive = True
+        self.facts = Facts()
+
+    def again(self, body: bytes) -> HttpRequest:
+        """Another request with the same head; what was found out about the head is shared."""
+        other = HttpRequest.__new__(HttpRequest)
+        other.method, other.path, other.query, other.version = self.method, self.path, self.query, self.version
+        other.headers, other.keep_alive, other.facts = self.headers, self.keep_alive, self.facts
+        other.body = body
+        return other
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method!r} {self.path!r} {len(self.body)} bytes>"
@@ -99,6 +123,7 @@ class RequestParser:
         "_head_bytes",
         "_headers",
         "_in_head",
+        "_known",
         "_max_body",
         "_max_fields",
         "_max_head",
@@ -120,6 +145,7 @@ class RequestParser:
         self._max_head = max_head
         self._max_fields = max_fields
         self._parser = httptools.HttpRequestParser(self)
+        self._known: tuple[bytes, bytes, HttpRequest] | None = None
         self._in_head = True
         self._head_bytes = 0
         self._headers: dict[bytes, bytes] = {}
@@ -135,6 +161,10 @@ class RequestParser:
         Raises:
             Refused: answer what is in `ready`, then this, then close; feed nothing more.
         """
+        known = self._known
+        if known is not None and self.idle and self._feed_known(known, data):
+            return
+        fresh = self.idle and not self._head_bytes
         try:
             if self._in_head and self._head_bytes + len(data) > self._max_head:
                 room = self._max_head - self._head_bytes
@@ -147,6 +177,8 @@ class RequestParser:
             if self._in_head:
                 # After a request that ended in these bytes, how many of them began the next is not known: count none.
                 self._head_bytes = 0 if len(self.ready) > waiting else self._head_bytes + len(data)
+            if fresh and len(self.ready) == waiting + 1:
+                self._remember(data)
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, Refused):
                 raise error.__context__ from None
@@ -160,6 +192,36 @@ class RequestParser:
     def in_head(self) -> bool:
         """Whether the head of a request is still awaited."""
         return self._in_head
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the head of a request that came in one piece: the connection's next one mostly has the same."""
+        request = self.ready[-1]
+        end = data.find(b"\r\n\r\n") + 4
+        length = _LENGTH.search(data, 0, end)
+        if (
+            length is not None
+            and request.keep_alive
+            and b"expect" not in request.headers
+            and end + len(request.body) == len(data)
+        ):
+            self._known = (data[: length.start(1)], data[length.end(1) : end], request)
+
+    def _feed_known(self, known: tuple[bytes, bytes, HttpRequest], data: bytes) -> bool:
+        """Take a whole request whose head is, but for the length's digits, the one parsed before: the same bytes mean
+        the same. Anything else is left to the parser, which has not seen a byte of it."""
+        before, after, request = known
+        if not data.startswith(before):
+            return False
+        start = len(before)
+        end = data.find(b"\r", start, start + 10)
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+            return False
+        begin, length = end + len(after), int(digits)
+        if len(data) - begin != length or length > self._max_body or len(self.ready) >= MAX_PIPELINED:
+            return False
+        self.ready.append(request.again(data[begin:]))
+        return True
 
     def close(self) -> None:
         """Break the reference cycle with the parser; feed nothing afterwards."""
@@ -353,6 +415,14 @@ class ResponseParser:
             return
         raise Malformed("the connection was closed before the response was complete")
 
+    def first_byte(self) -> bytes:
+        """The first byte of the waiting body that is no white space, b"" if there is none."""
+        for chunk in self._chunks:
+            stripped = chunk.lstrip()
+            if stripped:
+                return stripped[:1]
+        return b""
+
     def take(self) -> bytes:
         """The body bytes that came since the last call."""
         chunks = self._chunks
@@ -410,13 +480,19 @@ class ResponseParser:
         self.complete = True
 
 
+def status_line(status: int) -> bytes:
+    """The first line of a response."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
+
+
+def encode_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header lines; names and values must already be clean."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+
+
 def encode_response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Status line and headers with the closing blank line; names and values must already be clean."""
-    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status]
-    for name, value in headers:
-        parts.append(b"%b: %b\r\n" % (name, value))
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    """Status line and headers with the closing blank line."""
+    return b"%b%b\r\n" % (status_line(status), encode_headers(headers))
 
 
 def encode_chunk(data: bytes) -> bytes:

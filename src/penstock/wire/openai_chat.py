@@ -17,8 +17,8 @@ from penstock.wire.openai_errors import classify, encode_error, encode_stream_er
 from penstock.wire.openai_events import decode_events, decode_message
 from penstock.wire.openai_fields import asks_usage, read_flag, read_model
 from penstock.wire.openai_stream import ChatStream
-from penstock.wire.openai_usage import estimate, read_usage
-from penstock.wire.splice import decode_object, encode_object, raw, replaced
+from penstock.wire.openai_usage import PlainUsage, estimate, read_usage
+from penstock.wire.splice import decode_object, encode_object, raw_text, replaced
 from penstock.wire.tolerant_json import decode_tolerant
 
 __all__ = ["OpenAIChat"]
@@ -32,7 +32,7 @@ class _Ending(msgspec.Struct, gc=False):
 
 class _Answer(msgspec.Struct, gc=False):
     choices: list[_Ending] | None = None
-    usage: dict[str, Any] | None = None
+    usage: PlainUsage | None = None
     model: str | None = None
 
 
@@ -61,7 +61,7 @@ class OpenAIChat:
         self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool, ask_usage: bool = True
     ) -> bytes:
         """The body with `model` replaced in its place; a stream also asks for usage, its other options kept."""
-        changed = {**fields, "model": raw(model)}
+        changed = {**fields, "model": raw_text(model)}
         if stream and ask_usage:
             changed["stream_options"] = replaced(fields.get("stream_options"), {"include_usage": _TRUE})
         return encode_object(changed)
@@ -74,7 +74,7 @@ class OpenAIChat:
             answer = _ANSWER.decode(body)
         except (ValueError, RecursionError):
             return _facts(_decoded(body), prompt_bytes)
-        usage = read_usage(answer.usage) if answer.choices else None
+        usage = answer.usage.counts() if answer.choices and answer.usage is not None else None
         if not answer.choices or usage is None:
             return _facts(_decoded(body), prompt_bytes)
         return Facts(usage, answer.model or None, answer.choices[0].finish_reason or None)

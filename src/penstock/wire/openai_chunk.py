@@ -84,10 +84,12 @@ class Chunk(msgspec.Struct, gc=False):
     x_groq: dict[str, Any] | None = None
 
 
-_CR, _LF = 0x0D, 0x0A
+_CR = 0x0D
 
 # As the dialect has it, or ValueError. Looks into no field it doesn't know, so the UTF-8 must have been checked.
-read_strict = msgspec.json.Decoder(Chunk).decode
+_DECODER = msgspec.json.Decoder(Chunk)
+read_strict = _DECODER.decode
+read_lines = _DECODER.decode_lines
 
 
 def plain_chunks(data: bytes) -> list[Chunk] | None:
@@ -99,14 +101,18 @@ def plain_chunks(data: bytes) -> list[Chunk] | None:
         data = data.replace(b"\r\n", b"\n")
     if data[:6] != b"data: " or data[-2:] != b"\n\n" or _CR in data:
         return None
-    pieces = data[6:-2].split(b"\n\ndata: ")
+    # One decode for all of them, where each begins with a brace and ends with one and there are as many values as
+    # events: then each is a value of its own, since inside a value no brace may follow a closing one.
+    count = data.count(b"}\n\n")
+    if data[6:7] != b"{" or data.count(b"\n\ndata: {") != count - 1 or data.count(b"\n") != 2 * count:
+        return None
     try:
         if not data.isascii():
             str(data, "utf-8")
-        chunks = [read_strict(piece) for piece in pieces if _LF not in piece]
+        chunks = read_lines(data[6:].replace(b"\n\ndata: ", b"\n")) if count > 1 else [read_strict(data[6:-2])]
     except (ValueError, RecursionError):
         return None
-    if len(chunks) != len(pieces):
+    if len(chunks) != count:
         return None
     for chunk in chunks:
         if not chunk.choices or chunk.error is not None:

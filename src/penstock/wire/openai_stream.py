@@ -75,6 +75,11 @@ class ChatStream:
         """`[DONE]` was seen, or a finish reason for every choice begun."""
         return self._ended or (bool(self._ends) and None not in self._ends.values())
 
+    @property
+    def ended(self) -> bool:
+        """`[DONE]` was seen."""
+        return self._ended
+
     decode_events = staticmethod(decode_events)
 
     def feed(self, data: bytes) -> bytes:
@@ -165,8 +170,11 @@ class ChatStream:
             for choice in chunk.choices or ():
                 if choice.finish_reason or choice.index not in ends:
                     self._take_turn(choice)
-                if choice.delta is not None:
-                    size += size_of(choice.delta)
+                delta = choice.delta
+                if delta is not None:
+                    text = delta.content
+                    plain = text.__class__ is str and text and text.isascii()
+                    size += len(text) if plain else size_of(delta)  # type: ignore[arg-type]
         if size:
             self._said_bytes += size
             self.output = True

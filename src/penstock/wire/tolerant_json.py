@@ -21,7 +21,7 @@ def decode_tolerant(data: bytes) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        return json.loads(str(data, "utf-8"), parse_constant=_refuse)
+        return json.loads(str(data, "utf-8-sig"), parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

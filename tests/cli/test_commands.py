@@ -1,0 +1,116 @@
+"""The command line as a whole: help that answers at once, mistakes that are told, versions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import click
+import pytest
+
+from penstock.cli import COMMANDS, LATER, _cli
+from penstock.version import VERSION
+from tests.cli.running import penstock
+from tests.end_to_end.process import PENSTOCK, environment
+
+# What takes long to load and helps nobody to read a help text.
+HEAVY = {"uvloop", "httptools", "starlette", "uvicorn", "ruamel", "rich", "prometheus_client", "penstock.gateway"}
+LOADED = """
+import sys
+sys.argv = ["penstock", *sys.argv[1:]]
+import penstock.cli
+if len(sys.argv) > 1:
+    try:
+        penstock.cli.main()
+    except SystemExit as stop:
+        assert not stop.code, stop.code
+print(*sys.modules, file=sys.stderr)
+"""
+HELPS = [["--help"], *([name, "--help"] for name in COMMANDS)]
+
+
+@pytest.mark.parametrize("arguments", [[], *HELPS, ["version"]], ids=" ".join)
+def test_nothing_heavy_is_loaded(tmp_path: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-c", LOADED, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "penstock.cli" in loaded
+    assert not HEAVY & loaded
+
+
+@pytest.mark.parametrize("arguments", HELPS, ids=" ".join)
+def test_help_answers_at_once(tmp_path: Path, arguments: list[str]) -> None:
+    # CPU time, so that a busy machine does not fail it; on a quiet one that is the time it takes.
+    assert min(_cpu_seconds(tmp_path, arguments) for _ in range(3)) < 0.3
+
+
+def _cpu_seconds(folder: Path, arguments: list[str]) -> float:
+    process = subprocess.Popen([*PENSTOCK, *arguments], cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
+def test_help_names_every_command(tmp_path: Path, arguments: list[str]) -> None:
+    ran = penstock(tmp_path, *arguments)
+    assert ran.code == 0
+    assert ran.err == ""
+    for name, told in COMMANDS.items():
+        assert f"  {name}" in ran.out
+        assert told in ran.out
+
+
+def test_every_command_is_there() -> None:
+    context = click.Context(_cli)
+    assert _cli.list_commands(context) == list(COMMANDS)
+    for name in COMMANDS:
+        command = _cli.get_command(context, name)
+        assert command is not None
+        assert command.help
+        assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option))
+    assert not LATER & set(COMMANDS)
+
+
+def test_no_command(tmp_path: Path) -> None:
+    ran = penstock(tmp_path)
+    assert ran.code == 2
+    assert "Commands:" in ran.out + ran.err
+
+
+def test_a_mistyped_command(tmp_path: Path) -> None:
+    ran = penstock(tmp_path, "sevre")
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "No such command 'sevre' (did you mean \"serve\"?)" in ran.err
+
+
+def test_a_command_of_a_later_version(tmp_path: Path) -> None:
+    ran = penstock(tmp_path, "simulate", "scenario.yaml")
+    assert ran.code == 2
+    assert "'simulate' is not in this version" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--nope"], ["serve", "--nope"], ["serve", "--port", "many"], ["serve", "--port", "65536"], ["chat"]]
+)
+def test_a_wrong_option(tmp_path: Path, arguments: list[str]) -> None:
+    ran = penstock(tmp_path, *arguments)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "Usage: penstock" in ran.err
+
+
+def test_version(tmp_path: Path) -> None:
+    short, long = penstock(tmp_path, "--version"), penstock(tmp_path, "version")
+    assert (short.code, long.code) == (0, 0)
+    assert short.out == f"penstock {VERSION}\n"
+    lines = long.out.splitlines()
+    assert lines[0] == short.out.strip()
+    assert any(line.startswith(f"python {sys.version_info.major}.{sys.version_info.minor}.") for line in lines)
+    assert f"httptools {metadata.version('httptools')}" in lines
+    assert list(tmp_path.iterdir()) == []
