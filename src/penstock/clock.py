@@ -86,15 +86,16 @@ class SystemRandom(random.Random):
 
 def uuid7(clock: Clock, random: Random) -> str:
     """A UUIDv7 as text (RFC 9562, section 5.7): 48 bits of Unix milliseconds, 74 of chance."""
-    millis = int(clock.wall() * 1000) & 0xFFFF_FFFF_FFFF
-    bits = random.getrandbits(74)
-    return "%08x-%04x-7%03x-%04x-%012x" % (
-        millis >> 16,
-        millis & 0xFFFF,
-        bits >> 62,
-        0x8000 | (bits >> 48) & 0x3FFF,
-        bits & 0xFFFF_FFFF_FFFF,
-    )
+    millis = int(clock.wall() * 1000)
+    return _stamp(millis) + _tail(random.getrandbits(74))
+
+
+def _stamp(millis: int) -> str:
+    return f"{millis >> 16 & 0xFFFF_FFFF:08x}-{millis & 0xFFFF:04x}-7"
+
+
+def _tail(bits: int) -> str:
+    return f"{bits >> 62 & 0xFFF:03x}-{0x8000 | bits >> 48 & 0x3FFF:04x}-{bits & 0xFFFF_FFFF_FFFF:012x}"
 
 
 class Ids:
@@ -114,15 +115,11 @@ class Ids:
         millis = int(self._clock.wall() * 1000)
         if millis != self._millis:
             self._millis = millis
-            self._stamp = "%08x-%04x-7" % (millis >> 16 & 0xFFFF_FFFF, millis & 0xFFFF)
+            self._stamp = _stamp(millis)
         if not self._tails:
             self._draw()
         return self._stamp + self._tails.pop()
 
     def _draw(self) -> None:
         bits = self._random.getrandbits(74 * self._BATCH)
-        for _ in range(self._BATCH):
-            self._tails.append(
-                "%03x-%04x-%012x" % (bits >> 62 & 0xFFF, 0x8000 | bits >> 48 & 0x3FFF, bits & 0xFFFF_FFFF_FFFF)
-            )
-            bits >>= 74
+        self._tails = [_tail(bits >> 74 * turn) for turn in range(self._BATCH)]

@@ -73,9 +73,7 @@ class Collector:
         """What the events so far amount to."""
         text, reasoning, refusal = ("".join(self._parts[k]) for k in ("text", "reasoning", "refusal"))
         calls = [self._calls[i] for i in sorted(self._calls)]
-        message = Message(
-            "assistant", content=text or None, reasoning=reasoning, refusal=refusal, tool_calls=calls
-        )
+        message = Message("assistant", content=text or None, reasoning=reasoning, refusal=refusal, tool_calls=calls)
         return Response(
             text=text, message=message, tool_calls=calls, usage=self._usage, finish_reason=self._finish_reason, raw=raw
         )

@@ -64,8 +64,9 @@ def test_sigterm_lets_a_stream_end(tmp_path: Path) -> None:
             waiting.sendall(b"\r\n")
             assert receive(waiting) == (b"503", b"draining\n")
             assert waiting.recv(1) == b""
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS)
+        with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as probe:
+            probe.sendall(READY + b"\r\n")
+            assert receive(probe) == (b"503", b"draining\n"), "a probe on a connection of its own sees it too"
         assert served.process.poll() is None
         assert response.read().endswith(b"data: [DONE]\n\n")
         assert served.wait() == 0

@@ -28,7 +28,8 @@ Stage = Callable[[SimLoop], AbstractAsyncContextManager[tuple[Penstock, Gateway]
 
 def new_gateway(loop: SimLoop, lines: list[bytes] | None = None) -> Gateway:
     config = load_config(CONFIG, {"APP_KEY": KEY})
-    return Gateway(config, SimClock(loop), SeededRandom(1), None if lines is None else lambda record: lines.append(encode_line(record)))
+    log = None if lines is None else lambda record: lines.append(encode_line(record))
+    return Gateway(config, SimClock(loop), SeededRandom(1), log)
 
 
 @asynccontextmanager

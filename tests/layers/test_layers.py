@@ -13,13 +13,14 @@ import pytest
 from penstock.call import Call, Frame, Reply, stack
 from penstock.clock import Ids, Random, uuid7
 from penstock.errors import Forbidden, Unauthenticated, Unavailable, UnknownModel
+from penstock.events import Event
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.record import Recorder, Recording, encode_line
 from penstock.layers.route import Route
 from penstock.layers.trace import Trace, open_record
 from penstock.messages import Caller, Request, Usage
 from penstock.metrics import Metrics
-from penstock.records import Attempt
+from penstock.records import Attempt, Record
 from penstock.routing.names import AllowList, Names, Target
 from penstock.testing import FakeClock, SeededRandom
 
@@ -33,6 +34,14 @@ class Whole:
 
     async def read(self) -> Frame | None:
         return Frame(self.left.pop(), lambda data: []) if self.left else None
+
+    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+        while self.left:
+            if push(self.left.pop()):
+                await drain()
+
+    def decode(self, data: bytes) -> list[Event]:
+        return [Event("text", text=data.decode())]
 
     def close(self) -> None:
         self.closed += 1
@@ -109,6 +118,24 @@ def test_taps_see_every_frame() -> None:
     assert seen == [b"x"]
 
 
+def test_taps_see_what_is_pumped_and_a_full_caller_is_waited_for() -> None:
+    reply = Reply(200, b"", Whole(b"x"))
+    seen: list[str] = []
+    passed: list[bytes] = []
+    drained: list[bool] = []
+
+    async def drain() -> None:
+        drained.append(True)
+
+    def push(data: bytes) -> bool:
+        passed.append(data)
+        return True
+
+    reply.tap(lambda frame: seen.extend(event.text for event in frame.events))
+    step(reply.pump(push, drain))
+    assert (seen, passed, drained) == (["x"], [b"x"], [True])
+
+
 # --- trace
 
 
@@ -169,7 +196,11 @@ def test_ids_made_in_batches_are_the_same_kind(seed: int) -> None:
 def recorder(clock: FakeClock) -> tuple[Recorder, Metrics, list[dict[str, Any]]]:
     lines: list[dict[str, Any]] = []
     metrics = Metrics()
-    return Recorder(metrics, lambda record: lines.append(msgspec.json.decode(encode_line(record))), clock), metrics, lines
+
+    def log(record: Record) -> None:
+        lines.append(msgspec.json.decode(encode_line(record)))
+
+    return Recorder(metrics, log, clock), metrics, lines
 
 
 def test_the_line_is_written_when_the_reply_is_closed_and_only_then() -> None:

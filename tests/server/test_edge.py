@@ -401,11 +401,20 @@ def test_drain_refuses_the_new_and_finishes_the_open() -> None:
         await stage.loop.clock.sleep(0.1)
         assert await second.reader.read() == b"", "an idle connection is closed"
         second.close()
-        with pytest.raises(OSError):
-            await Caller.connect()
+        probe = await Caller.connect()
+        assert (await probe.get("/readyz")).status == 503
+        assert await probe.reader.read() == b"", "and so is one that asked in between"
+        late = await Caller.connect()
+        refused = await late.post(chat())
+        assert (refused.status, refused.error["code"]) == (503, "overloaded")
+        assert "retry-after" in refused.headers
+        probe.close()
+        late.close()
         assert (await running).events[-1] == "[DONE]"
         await draining
         assert await caller.reader.read() == b""
+        with pytest.raises(OSError):
+            await Caller.connect()
 
     play(scene)
 

@@ -32,9 +32,7 @@ def test_request() -> None:
     assert EMBEDDINGS.encode_request(decoded.fields, "v", stream=False) == b'{"input":[1, 2],"model":"v","stream":true}'
 
 
-@pytest.mark.parametrize(
-    ("body", "param"), [(b'{"input":"a","model":1}', "model"), (b"[", None)]
-)
+@pytest.mark.parametrize(("body", "param"), [(b'{"input":"a","model":1}', "model"), (b"[", None)])
 def test_wrong_requests(body: bytes, param: str | None) -> None:
     with pytest.raises(InvalidRequest) as raised:
         EMBEDDINGS.decode_request(body)

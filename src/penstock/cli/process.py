@@ -22,10 +22,10 @@ from penstock.clock import SystemClock, SystemRandom
 from penstock.config.schema import Config, Key
 from penstock.errors import ConfigError
 from penstock.gateway import Gateway
+from penstock.layers.record import encode_line
 from penstock.metrics import Metrics
 from penstock.routing.names import AllowList
 from penstock.server.data_plane import DataPlane
-from penstock.layers.record import encode_line
 from penstock.stores.log import LogWriter, threaded
 from penstock.version import VERSION
 

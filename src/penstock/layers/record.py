@@ -187,7 +187,7 @@ class _Time:
         if second != self._second:
             self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
             self._second = second
-        return "%s.%03dZ" % (self._text, (wall - second) * 1000)
+        return f"{self._text}.{int((wall - second) * 1000):03d}Z"
 
 
 _TIME = _Time()

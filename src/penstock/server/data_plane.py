@@ -57,11 +57,13 @@ class DataPlane:
             self.port = _port_of(self._server)
 
     async def drain(self, seconds: float) -> None:
-        """Stop accepting, let open requests end, cut what is left after `seconds`."""
+        """Refuse new requests, let open ones end, cut what is left after `seconds`, and stop listening."""
         self.routes.ready = False
-        if self._server is not None:
-            self._server.close()
-        await self.listener.drain(seconds)
+        try:
+            await self.listener.drain(seconds)
+        finally:
+            if self._server is not None:
+                self._server.close()
 
     def count_connections(self) -> None:
         """Refresh the gauges that are read, not counted."""

@@ -58,7 +58,7 @@ class Listener:
         self.draining = False
         self.connections: dict[ServerConnection, None] = {}
         self._timer: Timer | None = None
-        self._emptied: asyncio.Future[None] | None = None
+        self._calm: asyncio.Future[None] | None = None
         self._date = b""
         self._date_at = -1
 
@@ -88,22 +88,30 @@ class Listener:
     def closed(self, connection: ServerConnection) -> None:
         """A connection is gone, its task done."""
         self.connections.pop(connection, None)
-        if self._emptied is not None and not self.connections and not self._emptied.done():
-            self._emptied.set_result(None)
+        self.settle()
 
     async def drain(self, seconds: float) -> None:
-        """Close what is idle, let what is busy end within `seconds`, then cut it."""
+        """Close what is idle, let what is busy end within `seconds`, then cut it.
+
+        New connections are still answered meanwhile (by handlers that know of the drain), so that a readiness probe
+        sees a 503 and not a refusal that might be anything.
+        """
         self.draining = True
         for connection in list(self.connections):
             connection.close_if_idle()
-        if self.connections:
-            self._emptied = asyncio.get_running_loop().create_future()
+        if self.busy:
+            self._calm = asyncio.get_running_loop().create_future()
             try:
                 async with self.clock.timeout(seconds):
-                    await self._emptied
+                    await self._calm
             except TimeoutError:
                 pass
         await self._cut()
+
+    def settle(self) -> None:
+        """A request was answered: tell the drain, if one waits, when it was the last."""
+        if self._calm is not None and not self._calm.done() and not self.busy:
+            self._calm.set_result(None)
 
     async def _cut(self) -> None:
         tasks = [connection.task for connection in self.connections if connection.task is not None]
@@ -231,6 +239,8 @@ class ServerConnection(asyncio.Protocol):
         """The answer is written, or will never be: on to the next request, or close."""
         self.task = None
         transport = self._transport
+        if self._listener.draining:
+            self._listener.settle()
         if transport is None:
             return
         self._since = self._listener.clock.monotonic()

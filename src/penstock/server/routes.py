@@ -107,7 +107,7 @@ class Routes:
                 out.send(reply.status, _reply_headers(reply, record), frame.data)
             else:
                 await self._stream(reply, record, out)
-        except Exception as error:  # noqa: BLE001 -- told to the caller, whatever it is
+        except Exception as error:
             if not out.started:
                 self._fail(error, record, dialect, out)
             else:

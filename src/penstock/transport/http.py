@@ -1,9 +1,9 @@
 """The connection pool towards providers: one asyncio protocol on `wire/h1`, kept alive per origin.
 
-A `Connection` carries one exchange at a time. `Pool.take` and `connect` hand one out, `exchange` sends and waits for the
-head of a stream or the whole of any other answer, `read` gives a stream's bytes as they come, and `release` gives
-the connection back, or closes it when it was not read to its end: what a cancelled call left unread must never
-reach the next. Foreign exceptions end here; callers see `UpstreamError`s only.
+A `Connection` carries one exchange at a time. `Pool.take` and `connect` hand one out, `exchange` sends and waits for
+the head of a stream or the whole of any other answer, `read` and `flow` give a stream's bytes as they come, and
+`release` gives the connection back, or closes it when it was not read to its end: what a cancelled call left unread
+must never reach the next. Foreign exceptions end here; callers see `UpstreamError`s only.
 """
 
 from __future__ import annotations
@@ -64,7 +64,15 @@ class Origin:
 
 
 class Connection(asyncio.Protocol):
-    """One connection to a provider."""
+    """One connection to a provider.
+
+    Attributes:
+        parser: the answer so far.
+        streaming: the answer came as a stream, to be read as it comes; else its body is taken whole from the parser.
+        closed: it carries nothing any more.
+        reused: it has carried an exchange before.
+        expires: when the wait under way is too long.
+    """
 
     __slots__ = (
         "_error",
@@ -76,12 +84,12 @@ class Connection(asyncio.Protocol):
         "_streamed",
         "_transport",
         "_waiter",
-        "_whole",
         "closed",
         "expires",
         "origin",
         "parser",
         "reused",
+        "streaming",
     )
 
     def __init__(self, pool: Pool, origin: Origin) -> None:
@@ -99,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._silence = 0.0
         self._sink: Callable[[bytes], bool] | None = None
         self._streamed = False
-        self._whole = True
+        self.streaming = False
 
     # --- the caller's side
 
@@ -115,7 +123,7 @@ class Connection(asyncio.Protocol):
             Unavailable, UpstreamTimeout, ProtocolError: and the connection must be released.
         """
         self._streamed = stream
-        self._whole = True
+        self.streaming = False
         assert self._transport is not None
         if self.closed:
             raise self._error or Unavailable("the provider closed the connection", do="Try again.")
@@ -129,13 +137,8 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             self._pool.unwatch(self)
         # What had come of a stream before it failed is read first.
-        if self._error is not None and (self._whole or not self.parser.pending):
+        if self._error is not None and not (self.streaming and self.parser.pending):
             raise self._error
-
-    @property
-    def streaming(self) -> bool:
-        """Whether the answer came as a stream, to be `read`; else its body can be taken whole from the parser."""
-        return not self._whole
 
     async def read(self, timeout: float) -> bytes:
         """The next bytes of a streamed body, b"" at its end.
@@ -201,7 +204,7 @@ class Connection(asyncio.Protocol):
             and transport.get_write_buffer_size() == 0
         ):
             parser.reset()
-            self._whole = True
+            self.streaming = False
             self._pool.keep(self)
         else:
             self.discard()
@@ -277,7 +280,7 @@ class Connection(asyncio.Protocol):
         if self._finishing:
             self._finish_with(data)
             return
-        if self._waiter is None and self._whole:
+        if self._waiter is None and not self.streaming:
             # Nothing was asked: whatever this is, it answers no request of ours.
             self.discard()
             return
@@ -287,16 +290,16 @@ class Connection(asyncio.Protocol):
             self._fail(ProtocolError(f"the provider's answer is {error}", do="Check base_url and the provider."))
             return
         if parser.complete:
-            self._whole = self._whole and not self._is_stream()
+            self.streaming = self.streaming or self._is_stream()
             self._wake()
         elif parser.head_complete:
             self._body_received()
 
     def _body_received(self) -> None:
         parser = self.parser
-        if self._whole:
+        if not self.streaming:
             if parser.pending and self._is_stream():
-                self._whole = False
+                self.streaming = True
                 self._wake()
             elif parser.pending > MAX_UNARY:
                 self._fail(ProtocolError(f"the provider's answer is larger than {MAX_UNARY} bytes"))
@@ -338,9 +341,6 @@ class Connection(asyncio.Protocol):
         if first:
             return first not in b"{[<"
         return kind.startswith(b"text/event-stream")
-
-    def eof_received(self) -> None:
-        self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)

@@ -146,9 +146,7 @@ _TELLS: dict[type[e.UpstreamError], tuple[str, str]] = {
 _UNQUOTED = (e.UpstreamCredential, e.UpstreamQuota)
 
 
-def classify(
-    status: int, headers: dict[bytes, bytes], body: bytes, now: float | None = None
-) -> e.UpstreamError:
+def classify(status: int, headers: dict[bytes, bytes], body: bytes, now: float | None = None) -> e.UpstreamError:
     """What an answer other than a 200 means.
 
     Args:

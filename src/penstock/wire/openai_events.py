@@ -46,9 +46,7 @@ def decode_message(value: dict[str, Any]) -> Response:
     message = _message(value)
     if isinstance(message.get("content"), list):
         response.message.content = message["content"]
-    response.message.extra = {
-        name: field for name, field in message.items() if name not in _READ and field is not None
-    }
+    response.message.extra = {name: field for name, field in message.items() if name not in _READ and field is not None}
     return response
 
 
