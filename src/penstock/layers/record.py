@@ -43,7 +43,7 @@ class Recorder:
         """A request is over; the record must not change afterwards."""
         record.ended = self._clock.monotonic()
         self._in_flight[0] -= 1
-        self._metrics.count(record)
+        self._metrics.note(record)
         if self._log is not None:
             self._log(record)
 

@@ -74,8 +74,8 @@ class Upstream:
     ) -> Reply:
         parser = connection.parser
         status, headers, body = parser.status, parser.headers, parser.take()
-        connection.release()
-        attempt.answered = self._clock.monotonic()
+        now = attempt.answered = self._clock.monotonic()
+        connection.release(now)
         if not 200 <= status < 300:
             raise dialect.classify(status, headers, body, self._clock.wall())
         facts = dialect.decode_facts(body, request.record.bytes_in)
@@ -86,7 +86,7 @@ class Upstream:
             status,
             headers.get(b"content-type", b"application/json"),
             Frame(body, dialect.decode_events),
-            _passed_down(headers, deployment) if deployment.endpoint.down else (),
+            _passed_down(headers, deployment),
         )
 
     async def _stream(
@@ -108,4 +108,8 @@ def _refuse_coding(connection: Connection) -> None:
 
 
 def _passed_down(headers: Mapping[bytes, bytes], deployment: Deployment) -> list[tuple[bytes, bytes]]:
-    return [(name, headers[name]) for name in deployment.endpoint.down if name in headers]
+    passed = []
+    for name in deployment.endpoint.down:
+        if name in headers:
+            passed.append((name, headers[name]))
+    return passed

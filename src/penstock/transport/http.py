@@ -189,8 +189,12 @@ class Connection(asyncio.Protocol):
             self._sink = None
         return False
 
-    def release(self) -> None:
-        """Give the connection back; closes it unless the answer was read to its end. Safe more than once."""
+    def release(self, now: float | None = None) -> None:
+        """Give the connection back; closes it unless the answer was read to its end. Safe more than once.
+
+        Args:
+            now: the time, where the caller has just read it.
+        """
         transport = self._transport
         if self.closed or transport is None:
             return
@@ -205,7 +209,7 @@ class Connection(asyncio.Protocol):
         ):
             parser.reset()
             self.streaming = False
-            self._pool.keep(self)
+            self._pool.keep(self, now)
         else:
             self.discard()
 
@@ -444,11 +448,13 @@ class Pool:
         self.opened += 1
         return connection
 
-    def keep(self, connection: Connection) -> None:
+    def keep(self, connection: Connection, now: float | None = None) -> None:
         """Take a connection back as idle."""
-        limit = IDLE_PLAIN if connection.origin.tls is None else IDLE_TLS
-        idle = self._idle.setdefault(connection.origin, {})
-        expires = self._clock.monotonic() + limit
+        origin = connection.origin
+        idle = self._idle.get(origin)
+        if idle is None:
+            idle = self._idle[origin] = {}
+        expires = (self.now() if now is None else now) + (IDLE_PLAIN if origin.tls is None else IDLE_TLS)
         idle[connection] = expires
         if self._timer is None or expires < self._timer_at:
             self._schedule(expires)

@@ -95,27 +95,29 @@ read_lines = _DECODER.decode_lines
 def plain_chunks(data: bytes) -> list[Chunk] | None:
     """The chunks in whole events, where each is one line `data: {...}` with an answer in it; else None.
 
+    The last may hold the usage alone.
+
     What streams consist of, read fast; what differs in any way is left to the slower reading.
     """
     if _CR in data:
         data = data.replace(b"\r\n", b"\n")
     if data[:6] != b"data: " or data[-2:] != b"\n\n" or _CR in data:
         return None
-    # One decode for all of them, where each begins with a brace and ends with one and there are as many values as
-    # events: then each is a value of its own, since inside a value no brace may follow a closing one.
-    count = data.count(b"}\n\n")
-    if data[6:7] != b"{" or data.count(b"\n\ndata: {") != count - 1 or data.count(b"\n") != 2 * count:
+    # One decode for all of them, a line each. Where each begins with a brace and ends with one, and there are as many
+    # values as lines, each is a value of its own: inside a value no brace may follow a closing one.
+    if data[6:7] != b"{":
         return None
+    lines = data[6:].replace(b"}\n\ndata: {", b"}\n{")
     try:
         if not data.isascii():
             str(data, "utf-8")
-        chunks = read_lines(data[6:].replace(b"\n\ndata: ", b"\n")) if count > 1 else [read_strict(data[6:-2])]
+        chunks = read_lines(lines)
     except (ValueError, RecursionError):
         return None
-    if len(chunks) != count:
+    if len(chunks) != lines.count(b"\n") - 1:
         return None
     for chunk in chunks:
-        if not chunk.choices or chunk.error is not None:
+        if chunk.error is not None or not (chunk.choices or (chunk.usage and chunk is chunks[-1])):
             return None
     return chunks
 

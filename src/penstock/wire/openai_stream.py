@@ -21,6 +21,7 @@ from penstock.wire.tolerant_json import decode_tolerant
 __all__ = ["ChatStream"]
 
 _ENDS = (b"\n\n", b"\r\n\r\n")
+_DONE = b"data: [DONE]\n\n"
 
 
 class ChatStream:
@@ -87,10 +88,19 @@ class ChatStream:
         framer = self._framer
         if framer.pending or not data.endswith(_ENDS) or len(data) > MAX_EVENT or framer.error is not None:
             data = framer.cut(data)
+        last = b""
+        if data.endswith(_DONE) and len(data) > len(_DONE):
+            data, last = data[: -len(_DONE)], _DONE
         chunks = plain_chunks(data)
         if chunks is not None:
             self._take_answers(chunks)
+            if not chunks[-1].choices and not self._keep_usage:
+                data = _without_last(data)
+            if last:
+                self._ended = self.output = True
+                data += last
         elif data:
+            data += last
             blocks = split(data)
             kept = [block for block in blocks if self._take_block(block)]
             if len(kept) < len(blocks):
@@ -160,9 +170,9 @@ class ChatStream:
         """What chunks say, errors apart. One loop for many: a call for each would cost as much as the work."""
         ends = self._ends
         size = 0
+        if self.model is None:
+            self.model = next((chunk.model for chunk in chunks if chunk.model), None)
         for chunk in chunks:
-            if self.model is None and chunk.model:
-                self.model = chunk.model
             if chunk.x_groq is not None:
                 self._note_usage(chunk.x_groq.get("usage"))
             if chunk.usage is not None:
@@ -205,6 +215,13 @@ class ChatStream:
         if self.error is None:
             self.error = error
             self._untold = True
+
+
+def _without_last(data: bytes) -> bytes:
+    """Whole events without the last of them."""
+    if b"\r" in data:
+        return b"".join(split(data)[:-1])
+    return data[: data.rfind(b"\n\n", 0, -2) + 2] if data.count(b"\n\n") > 1 else b""
 
 
 def _interrupted(begun: bool) -> StreamInterrupted:
