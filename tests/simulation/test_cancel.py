@@ -1,0 +1,88 @@
+"""Cancellation at every await of the request path, from the parsed request to the last byte, leaks nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from penstock.server.protocol import Exchange
+from penstock.testing import Cancel, Faults, Link, SimLoop, pipe, sweep_scenario
+from penstock.wire.h1 import HttpRequest, RequestParser
+
+from tests.stage import Stage, chat
+
+# A first connect, several reads, a caller slow enough that writing waits, and every way a provider fails.
+CASES = {
+    "unary": chat(),
+    "stream": chat(model="up/small:tokens=12,between=5ms", stream=True),
+    "stream with usage": chat(stream=True, stream_options={"include_usage": True}),
+    "long stream": chat(model="up/small:tokens=600,burst=30,between=1ms", stream=True),
+    "no connection": chat(model="nobody/x"),
+    "in process": chat(model="sim/small", stream=True),
+    "provider's error": chat(model="up/small:status=500"),
+    "cut": chat(model="up/small:cut=4,between=5ms", stream=True),
+    "stall": chat(model="up/small:stall=3", stream=True),
+    "reset": chat(model="up/small:reset=before_headers"),
+    "unknown model": chat(model="nope"),
+}
+CONFIG: dict[str, Any] = {
+    "providers": {
+        "up": {"kind": "openai", "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"},
+        "nobody": {"kind": "openai", "base_url": "http://nobody:1/v1", "api_key": "none"},
+        "sim": {},
+    },
+    "defaults": {"timeouts": {"idle": "2s"}},
+}
+SLOW = Faults(up=Link(latency=0.001), down=Link(latency=0.001, chunking="random"))
+
+
+def parsed(body: Any) -> HttpRequest:
+    data = json.dumps(body).encode()
+    parser = RequestParser()
+    parser.feed(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\n\r\n%b" % (len(data), data)
+    )
+    return parser.ready[0]
+
+
+class SlowReader(asyncio.Protocol):
+    """A caller that stops reading again and again, so that the server's writing waits too."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self.loop = loop
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.pause_reading()
+        self.loop.call_later(0.01, self.transport.resume_reading)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_await(case: str) -> None:
+    async def scenario(loop: SimLoop, cancel: Cancel) -> None:
+        async with Stage(loop, CONFIG) as stage:
+            listener = stage.plane.listener
+            connection = listener.connection()
+            caller, _ = pipe(loop, SlowReader(loop), connection)
+            http = parsed(CASES[case])
+            work = stage.plane.routes.handle(http, Exchange(connection, listener, keep_alive=True, request=http))
+            assert work is not None
+            await cancel(work)
+            await loop.clock.sleep(3)
+            assert stage.gateway.upstream_busy == 0, stage.gateway
+            assert stage.gateway.metrics.in_flight.series[()] == 0
+            assert stage.provider.journal.open == 0
+            # A task that is cancelled before it runs has no request yet, and so no line.
+            for line in stage.lines:
+                assert all(attempt["outcome"] != "open" for attempt in line.get("attempts", []))
+            assert len(stage.lines) <= 1
+            caller.abort()
+
+    awaits = sweep_scenario(scenario, faults=SLOW)
+    assert awaits >= (0 if case == "unknown model" else 1), awaits
