@@ -8,12 +8,15 @@ that frees the connection, closes the record and runs every layer's end hook, ex
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from penstock.events import Event
 from penstock.messages import Request
 
 __all__ = ["Call", "Frame", "Layer", "Reply", "Source", "stack"]
+
+
+T = TypeVar("T")
 
 
 class Frame:
@@ -75,7 +78,7 @@ class Reply:
         self.content_type = content_type
         self.headers = headers
         self.taps: list[Callable[[Frame], None]] | None = None
-        self._hooks: list[Callable[[], None]] = []
+        self._hooks: list[tuple[Callable[[Any], None], Any]] = []
         self._ended = False
         if answer.__class__ is Frame:
             self.streaming = False
@@ -129,9 +132,9 @@ class Reply:
         """Have `watch` called with each frame from now on."""
         self.taps = [*(self.taps or ()), watch]
 
-    def on_end(self, hook: Callable[[], None]) -> None:
-        """Run `hook` once, when the reply is closed, innermost layer's first."""
-        self._hooks.append(hook)
+    def on_end(self, hook: Callable[[T], None], what: T) -> None:
+        """Call `hook(what)` once, when the reply is closed, innermost layer's first."""
+        self._hooks.append((hook, what))
 
     def close(self) -> None:
         """Free what the reply holds, then tell the layers; further calls do nothing."""
@@ -142,8 +145,8 @@ class Reply:
             if self._source is not None:
                 self._source.close()
         finally:
-            for hook in self._hooks:
-                hook()
+            for hook, what in self._hooks:
+                hook(what)
 
     async def aclose(self) -> None:
         """`close`, for those who hold it in an async context."""

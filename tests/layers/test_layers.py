@@ -102,8 +102,8 @@ def test_a_reply_is_closed_once_and_tells_its_layers_once() -> None:
     source = Whole(b"x")
     reply = Reply(200, b"", source)
     told: list[str] = []
-    reply.on_end(lambda: told.append("inner"))
-    reply.on_end(lambda: told.append("outer"))
+    reply.on_end(told.append, "inner")
+    reply.on_end(told.append, "outer")
     step(reply.aclose())
     step(reply.aclose())
     assert (source.closed, told) == (1, ["inner", "outer"])

@@ -7,10 +7,10 @@ import json
 from typing import Any
 
 import pytest
+
 from penstock.server.protocol import Exchange
 from penstock.testing import Cancel, Faults, Link, SimLoop, pipe, sweep_scenario
 from penstock.wire.h1 import HttpRequest, RequestParser
-
 from tests.stage import Stage, chat
 
 # A first connect, several reads, a caller slow enough that writing waits, and every way a provider fails.

@@ -74,7 +74,7 @@ class Recording:
             recorder.fail(record, error)
             raise
         record.status = reply.status
-        reply.on_end(lambda: recorder.end(record))
+        reply.on_end(recorder.end, record)
         return reply
 
 
@@ -135,6 +135,10 @@ def encode_line(record: Record) -> bytes:
 def line_of(record: Record) -> Line:
     """The record as its log line."""
     started, ended, first, usage = record.started, record.ended, record.first_output, record.usage
+    attempts = []
+    for attempt in record.attempts:
+        took = int(((attempt.answered or ended) - attempt.started) * 1e6) / 1e3
+        attempts.append(AttemptLine(attempt.deployment, attempt.outcome, attempt.status, took))
     return Line(
         _TIME.text(record.wall),
         record.id,
@@ -143,15 +147,12 @@ def line_of(record: Record) -> Line:
         record.model,
         record.deployment,
         record.stream,
-        _millis(ended - started),
+        int((ended - started) * 1e6) / 1e3,
         record.bytes_in,
         record.bytes_out,
-        [
-            AttemptLine(a.deployment, a.outcome, a.status, _millis((a.answered or ended) - a.started))
-            for a in record.attempts
-        ],
-        _millis(first - started) if first else None,
-        _millis(record.overhead) if first else None,
+        attempts,
+        int((first - started) * 1e6) / 1e3 if first else None,
+        int(record.overhead * 1e6) / 1e3 if first else None,
         None
         if usage is None
         else Tokens(
@@ -191,7 +192,3 @@ class _Time:
 
 
 _TIME = _Time()
-
-
-def _millis(seconds: float) -> float:
-    return int(seconds * 1e6) / 1e3

@@ -52,7 +52,8 @@ class Upstream:
             wait = timeouts.output if request.stream else timeouts.answer
             await connection.exchange(payload, stream=request.stream, timeout=wait)
             attempt.status = connection.parser.status
-            _refuse_coding(connection)
+            if b"content-encoding" in connection.parser.headers:
+                _refuse_coding(connection)
             if connection.streaming and connection.parser.status == 200:
                 return await self._stream(request, deployment, dialect, attempt, connection)
             return self._unary(request, deployment, dialect, attempt, connection)
@@ -86,7 +87,7 @@ class Upstream:
             status,
             headers.get(b"content-type", b"application/json"),
             Frame(body, dialect.decode_events),
-            _passed_down(headers, deployment),
+            _passed_down(headers, deployment) if deployment.endpoint.down else (),
         )
 
     async def _stream(
@@ -102,8 +103,7 @@ class Upstream:
 
 
 def _refuse_coding(connection: Connection) -> None:
-    coding = connection.parser.headers.get(b"content-encoding")
-    if coding is not None and coding.lower() != b"identity":
+    if connection.parser.headers[b"content-encoding"].lower() != b"identity":
         raise ProtocolError("the provider's answer is compressed, which it was asked not to do")
 
 

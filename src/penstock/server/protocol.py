@@ -334,7 +334,8 @@ class Exchange:
         """A whole answer in one write; `headers` are lines as `encode_headers` makes them."""
         self.started = self.ended = True
         self.written = len(body)
-        self._connection.write(
+        connection = self._connection
+        connection.write(
             b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
                 status_line(status),

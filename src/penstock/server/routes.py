@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -269,6 +270,7 @@ def _reply_headers(reply: Reply, record: Record) -> bytes:
     return block + encode_headers(reply.headers) if reply.headers else block
 
 
+@lru_cache(1024)
 def _header_safe(text: str) -> bytes:
     """A value that may hold what a caller wrote, as a header: visible ASCII only (security.md 10)."""
     if text.isascii() and text.isprintable():

@@ -129,13 +129,14 @@ class Connection(asyncio.Protocol):
             raise self._error or Unavailable("the provider closed the connection", do="Try again.")
         if self._error is not None:
             raise self._error
-        waiter = self._waiter = self._pool.watch(self, timeout)
+        pool = self._pool
+        waiter = self._waiter = pool.watch(self, timeout)
         self._transport.write(payload)
         try:
             await waiter
         finally:
             self._waiter = None
-            self._pool.unwatch(self)
+            pool.watched.pop(self, None)
         # What had come of a stream before it failed is read first.
         if self._error is not None and not (self.streaming and self.parser.pending):
             raise self._error
@@ -250,7 +251,7 @@ class Connection(asyncio.Protocol):
             await waiter
         finally:
             self._waiter = None
-            self._pool.unwatch(self)
+            self._pool.watched.pop(self, None)
         if self._error is not None and not self.parser.pending:
             raise self._error
 
@@ -294,8 +295,12 @@ class Connection(asyncio.Protocol):
             self._fail(ProtocolError(f"the provider's answer is {error}", do="Check base_url and the provider."))
             return
         if parser.complete:
-            self.streaming = self.streaming or self._is_stream()
-            self._wake()
+            kind = parser.headers.get(b"content-type", b"")
+            if self._streamed or kind.startswith(b"text/"):
+                self.streaming = self.streaming or self._is_stream()
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
         elif parser.head_complete:
             self._body_received()
 
@@ -331,7 +336,7 @@ class Connection(asyncio.Protocol):
         parser.take()
         if parser.complete:
             self._finishing = False
-            self._pool.unwatch(self)
+            self._pool.watched.pop(self, None)
             self.release()
 
     def _is_stream(self) -> bool:
@@ -375,6 +380,7 @@ class Pool:
 
     Attributes:
         opened: connections opened since the start, by TCP (or in process).
+        watched: those somebody waits for; leaving it ends the watch.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -382,7 +388,7 @@ class Pool:
         self.now = clock.monotonic
         self._idle: dict[Origin, dict[Connection, float]] = {}
         self._all: dict[Connection, None] = {}
-        self._watched: dict[Connection, None] = {}
+        self.watched: dict[Connection, None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -462,7 +468,7 @@ class Pool:
     def forget(self, connection: Connection) -> None:
         """Drop every trace of a closed connection."""
         self._all.pop(connection, None)
-        self._watched.pop(connection, None)
+        self.watched.pop(connection, None)
         idle = self._idle.get(connection.origin)
         if idle is not None:
             idle.pop(connection, None)
@@ -475,17 +481,13 @@ class Pool:
         One timer serves all connections: it stands at the earliest expiry, and most exchanges end long before.
         """
         expires = connection.expires = self.now() + timeout
-        self._watched[connection] = None
+        self.watched[connection] = None
         if self._timer is None or expires < self._timer_at:
             self._schedule(expires)
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         return loop.create_future()
-
-    def unwatch(self, connection: Connection) -> None:
-        """The wait is over."""
-        self._watched.pop(connection, None)
 
     def _schedule(self, at: float) -> None:
         if self._timer is not None:
@@ -497,7 +499,7 @@ class Pool:
         self._timer = None
         now = self._clock.monotonic()
         upcoming = float("inf")
-        for connection in list(self._watched):
+        for connection in list(self.watched):
             if connection.expires <= now:
                 connection.expire()
             else:

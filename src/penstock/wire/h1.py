@@ -438,12 +438,6 @@ class ResponseParser:
 
     # Called by httptools while it is being fed.
 
-    def on_message_begin(self) -> None:
-        if self.complete:
-            self.surplus = True
-            raise httptools.HttpParserError("surplus")
-        self.headers = {}
-
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head_complete:
             return  # a trailer
@@ -452,12 +446,17 @@ class ResponseParser:
         headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
+        if self.complete:
+            # A second response, unasked: its headers went nowhere, as a trailer's would.
+            self.surplus = True
+            raise httptools.HttpParserError("surplus")
         parser = self._parser
         status = parser.get_status_code()
         if 100 <= status < 200:
             if status == 101:
                 raise Malformed("the provider switched protocols unasked")
             self._interim = True
+            self.headers = {}
             return
         if len(self.headers) > 500:
             raise Malformed("the response has more than 500 header fields")
