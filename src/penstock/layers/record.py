@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import msgspec
 
@@ -102,19 +103,15 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     """The log line. Times in milliseconds; what says nothing is left out."""
 
     time: str
+    ms: float
     id: str
     operation: str
     status: int
     model: str
     deployment: str
     stream: bool
-    ms: float
     bytes_in: int
     bytes_out: int
-    attempts: list[AttemptLine] = []
-    first_output_ms: float | None = None
-    overhead_ms: float | None = None
-    tokens: Tokens | None = None
     key: str | None = None
     tenant: str | None = None
     project: str | None = None
@@ -125,6 +122,17 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     error: str | None = None
     stream_error: str | None = None
     dropped_events: int = 0
+    attempts: list[AttemptLine] = []
+    tokens: Tokens | None = None
+    first_output_ms: float | None = None
+    overhead_ms: float | None = None
+
+
+# The fields a line takes over as they are, in its order: one call for all of them.
+_same = attrgetter(*Line.__struct_fields__[2:20])
+_counts = attrgetter(
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "estimated"
+)
 
 
 def encode_line(record: Record) -> bytes:
@@ -139,41 +147,17 @@ def line_of(record: Record) -> Line:
     for attempt in record.attempts:
         took = int(((attempt.answered or ended) - attempt.started) * 1e6) / 1e3
         attempts.append(AttemptLine(attempt.deployment, attempt.outcome, attempt.status, took))
-    return Line(
+    line = Line(
         _TIME.text(record.wall),
-        record.id,
-        record.operation,
-        record.status,
-        record.model,
-        record.deployment,
-        record.stream,
         int((ended - started) * 1e6) / 1e3,
-        record.bytes_in,
-        record.bytes_out,
+        *_same(record),  # type: ignore[call-arg]  # its length is Line's own
         attempts,
-        int((first - started) * 1e6) / 1e3 if first else None,
-        int(record.overhead * 1e6) / 1e3 if first else None,
-        None
-        if usage is None
-        else Tokens(
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.reasoning_tokens,
-            usage.estimated,
-        ),
-        record.key,
-        record.tenant,
-        record.project,
-        record.user,
-        record.task,
-        record.response_model,
-        record.finish_reason,
-        record.error,
-        record.stream_error,
-        record.dropped_events,
+        Tokens(*_counts(usage)) if usage is not None else None,
     )
+    if first:
+        line.first_output_ms = int((first - started) * 1e6) / 1e3
+        line.overhead_ms = int(record.overhead * 1e6) / 1e3
+    return line
 
 
 class _Time:

@@ -55,7 +55,7 @@ class OpenAIChat:
         fields = decode_object(body)
         model = read_model(fields)
         stream = read_flag(fields, "stream")
-        return Decoded(fields, model, stream, stream and asks_usage(fields))
+        return Decoded(fields, model, stream, asks_usage(fields) and stream)
 
     def encode_request(
         self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool, ask_usage: bool = True

@@ -5,7 +5,7 @@ Providers' numbers are not trusted: what is no number counts as 0, negatives as 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -19,37 +19,38 @@ _MOST = 2**53
 _BYTES_PER_TOKEN = 4
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+
+
 class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
 
 
 class PlainUsage(msgspec.Struct, gc=False):
     """The shape that nearly all answers have, typed so that decoding it is most of the work."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
-    num_cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    prompt_cache_hit_tokens: _Count | None = None
+    cached_tokens: _Count | None = None
+    num_cached_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
 
     def counts(self) -> Usage | None:
         """What `read_usage` gives for it; None where the numbers are odd and it has to look itself."""
         taken_in, given_out = self.prompt_tokens, self.completion_tokens
-        if taken_in + given_out != self.total_tokens or taken_in < 0 or given_out < 0 or self.total_tokens > _MOST:
+        if taken_in + given_out != self.total_tokens:
             return None
         prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
-        cached = (prompt and prompt.cached_tokens) or self.prompt_cache_hit_tokens or 0
+        cached = (prompt and prompt.cached_tokens) or self.prompt_cache_hit_tokens
         cached = cached or self.cached_tokens or self.num_cached_tokens or 0
         written = (prompt and prompt.cache_write_tokens) or 0
         reasoning = (completion and completion.reasoning_tokens) or self.reasoning_tokens or 0
-        if min(cached, written, reasoning) < 0 or max(cached, written, reasoning) > _MOST:
-            return None
         return Usage(taken_in, given_out, cached, written, reasoning)
 
 
