@@ -112,7 +112,7 @@ def show(gateway: Gateway) -> None:
     print(f"  {took(response)}")
 
     title("4. A typo, and an error that says what to do")
-    response = gateway.call("POST", "/v1/chat/completions", ask("Hello", "sim/smal"))
+    response = gateway.call("POST", "/v1/chat/completions", ask("Hello", "smal"))
     error = json.load(response)["error"]
     print(f"  HTTP {response.status} {error['code']}: {error['message']}")
 

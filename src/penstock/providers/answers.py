@@ -92,26 +92,30 @@ class StreamedAnswer:
             data, self._held = self._held, b""
             stalled = push(data)
 
+        reader = self._reader
+
         def sink(data: bytes) -> bool:
             nonlocal stalled
-            ended = self._reader.ended
-            piece = self._take(data)
+            ended = reader.ended
+            piece = reader.feed(data)
+            if reader.error is not None:
+                piece += self._after_error()
             if piece:
                 stalled = push(piece)
-            return stalled or self._over or self._reader.ended != ended
+            return stalled or self._over or reader.ended is not ended
 
         while not self._over:
             if stalled:
                 stalled = False
                 await drain()
             try:
-                if await self._connection.flow(sink, CLOSING_SECONDS if self._reader.ended else self._idle):
+                if await self._connection.flow(sink, CLOSING_SECONDS if reader.ended else self._idle):
                     piece = self._take(b"")
                 else:
                     continue
             except UpstreamError as error:
                 self._over = True
-                piece = self._reader.end(_in_the_stream(error))
+                piece = reader.end(_in_the_stream(error))
             if piece:
                 push(piece)
 
@@ -122,12 +126,14 @@ class StreamedAnswer:
             self._over = True
             return reader.end()
         piece = reader.feed(data)
-        if isinstance(reader.error, ProtocolError):
-            # What comes is no stream: nobody need wait for its end.
+        return piece + self._after_error() if reader.error is not None else piece
+
+    def _after_error(self) -> bytes:
+        """What is still to be told: where the bytes are no stream, nobody need wait for their end."""
+        if isinstance(self._reader.error, ProtocolError):
             self._over = True
-            tail = reader.end()
-            return piece + tail if tail else piece
-        return piece
+            return self._reader.end()
+        return b""
 
     def close(self) -> None:
         """Give the connection back, or close it if the stream was not read to its end; close the attempt."""

@@ -307,7 +307,7 @@ class ServerConnection(asyncio.Protocol):
 
 
 class Exchange:
-    """How one request is answered: `send` for a whole answer, or `start`, `write`, `finish` for a stream.
+    """How one request is answered: `send` for a whole answer, or `start`, `push` and `drain`, `finish` for a stream.
 
     Attributes:
         keep_alive: whether the connection goes on after this answer.
@@ -360,11 +360,6 @@ class Exchange:
             _CHUNKED if self._chunked else b"",
         )
         self._connection.write(head + self._framed(first) if first else head)
-
-    async def write(self, data: bytes) -> None:
-        """More of a stream; waits while the caller does not read."""
-        if self.push(data):
-            await self._connection.drain()
 
     def push(self, data: bytes) -> bool:
         """More of a stream, without waiting; returns whether `drain` must be awaited before the next."""

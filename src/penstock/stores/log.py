@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from penstock.clock import Clock, Timer
 
-__all__ = ["LogWriter", "inline", "threaded"]
+__all__ = ["LogWriter", "threaded"]
 
 FLUSH_SECONDS = 0.1
 FLUSH_ITEMS = 256
@@ -59,11 +59,6 @@ class LogWriter(Generic[T]):
                 self._sink(b"".join(map(self._encode, items)))
             except BlockingIOError:
                 self._dropped(len(items))
-
-
-def inline(write: Callable[[bytes], object]) -> tuple[Sink, Callable[[], None]]:
-    """A sink that writes at once, for tests and short-lived processes; returns it and how to close it."""
-    return write, lambda: None
 
 
 def threaded(write: Callable[[bytes], object]) -> tuple[Sink, Callable[[], None]]:

@@ -62,8 +62,10 @@ class StreamReader(Protocol):
         error: what went wrong: an error event that passed by, no good end, or bytes that are not a stream; else None.
             A `ProtocolError` here means that the rest is ignored: the upstream may be closed at once.
         dropped: events left out because they are not valid in the dialect.
+        ended: the provider has said its last word, so that nothing that matters follows.
     """
 
+    ended: bool
     output: bool
     model: str | None
     error: UpstreamError | None
@@ -82,11 +84,6 @@ class StreamReader(Protocol):
     @property
     def done(self) -> bool:
         """Whether the answer is complete; usage and the like may still follow."""
-        ...
-
-    @property
-    def ended(self) -> bool:
-        """Whether the provider has said its last word, so that nothing follows."""
         ...
 
     def feed(self, data: bytes) -> bytes:

@@ -25,7 +25,6 @@ __all__ = [
     "ResponseParser",
     "encode_chunk",
     "encode_headers",
-    "encode_request",
     "encode_response_head",
     "status_line",
 ]
@@ -504,13 +503,3 @@ def encode_response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) ->
 def encode_chunk(data: bytes) -> bytes:
     """One chunk of a chunked body (RFC 9112, section 7.1); `data` must not be empty."""
     return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def encode_request(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """A whole request; Content-Length is added, Host must be among the headers."""
-    parts = [b"%b %b HTTP/1.1\r\n" % (method, target)]
-    for name, value in headers:
-        parts.append(b"%b: %b\r\n" % (name, value))
-    parts.append(b"content-length: %d\r\n\r\n" % len(body))
-    parts.append(body)
-    return b"".join(parts)

@@ -6,7 +6,7 @@ dialect; `read_chunk` falls back to a reading that forgives wrong ones.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ __all__ = [
     "chunk_of",
     "delta_of",
     "plain_chunks",
+    "plain_text",
     "read_chunk",
     "read_strict",
     "said",
@@ -92,25 +93,81 @@ read_strict = _DECODER.decode
 read_lines = _DECODER.decode_lines
 
 
+class _TextDelta(msgspec.Struct, gc=False):
+    """More text and nothing else: what is typed None here must be null or absent, or the decoding fails."""
+
+    content: str
+    reasoning_content: None = None
+    reasoning: None = None
+    tool_calls: None = None
+    refusal: None = None
+    reasoning_details: None = None
+    function_call: None = None
+    audio: None = None
+
+
+class _TextChoice(msgspec.Struct, gc=False):
+    delta: _TextDelta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    usage: None = None
+
+
+class _TextChunk(msgspec.Struct, gc=False):
+    choices: tuple[_TextChoice]
+    usage: None = None
+    error: None = None
+    x_groq: None = None
+
+
+_read_texts = msgspec.json.Decoder(_TextChunk).decode_lines
+
+
+def _lines(data: bytes) -> bytes | None:
+    """Whole events' data, a line each, where each event is one line `data: {...}`; else None.
+
+    Where each begins with a brace and ends with one, and there are as many values as lines, each is a value of its
+    own: inside a value no brace may follow a closing one. So one decode serves them all.
+    """
+    if _CR in data:
+        data = data.replace(b"\r\n", b"\n")
+    if data[:7] != b"data: {" or data[-2:] != b"\n\n" or _CR in data:
+        return None
+    try:
+        if not data.isascii():
+            str(data, "utf-8")
+    except ValueError:
+        return None
+    return data[6:].replace(b"}\n\ndata: {", b"}\n{")
+
+
+def plain_text(data: bytes) -> int | None:
+    """How many bytes of text whole events say, where they are the only choice's and say nothing else; else None.
+
+    What most of a stream consists of, judged by the decoder alone.
+    """
+    lines = _lines(data)
+    if lines is None:
+        return None
+    try:
+        chunks = _read_texts(lines)
+    except (ValueError, RecursionError):
+        return None
+    if len(chunks) != lines.count(b"\n") - 1:
+        return None
+    text = "".join([chunk.choices[0].delta.content for chunk in chunks])
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def plain_chunks(data: bytes) -> list[Chunk] | None:
     """The chunks in whole events, where each is one line `data: {...}` with an answer in it; else None.
 
     The last may hold the usage alone.
-
-    What streams consist of, read fast; what differs in any way is left to the slower reading.
     """
-    if _CR in data:
-        data = data.replace(b"\r\n", b"\n")
-    if data[:6] != b"data: " or data[-2:] != b"\n\n" or _CR in data:
+    lines = _lines(data)
+    if lines is None:
         return None
-    # One decode for all of them, a line each. Where each begins with a brace and ends with one, and there are as many
-    # values as lines, each is a value of its own: inside a value no brace may follow a closing one.
-    if data[6:7] != b"{":
-        return None
-    lines = data[6:].replace(b"}\n\ndata: {", b"}\n{")
     try:
-        if not data.isascii():
-            str(data, "utf-8")
         chunks = read_lines(lines)
     except (ValueError, RecursionError):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.errors import StreamInterrupted, UpstreamError
 from penstock.messages import Usage
-from penstock.wire.openai_chunk import Choice, Chunk, plain_chunks, read_chunk, size_of
+from penstock.wire.openai_chunk import Choice, Chunk, plain_chunks, plain_text, read_chunk, size_of
 from penstock.wire.openai_errors import classify_body, encode_stream_error
 from penstock.wire.openai_events import decode_events
 from penstock.wire.openai_usage import estimate, read_usage
@@ -33,15 +33,16 @@ class ChatStream:
     """
 
     __slots__ = (
-        "_ended",
         "_ends",
         "_framer",
         "_keep_usage",
+        "_plain",
         "_prompt_bytes",
         "_said_bytes",
         "_untold",
         "_usage",
         "dropped",
+        "ended",
         "error",
         "model",
         "output",
@@ -53,12 +54,13 @@ class ChatStream:
         self.error: UpstreamError | None = None
         self.dropped = 0
         self._keep_usage = keep_usage
+        self._plain = False  # one choice has begun to speak, so that more text changes nothing but the count
         self._prompt_bytes = prompt_bytes
         self._framer = Framer()
         self._usage: Usage | None = None
         self._said_bytes = 0
         self._ends: dict[int, str | None] = {}  # finish reasons of the choices begun
-        self._ended = False  # [DONE] was seen
+        self.ended = False  # [DONE] was seen
         self._untold = False  # an error came in a form that clients don't read
 
     @property
@@ -74,12 +76,7 @@ class ChatStream:
     @property
     def done(self) -> bool:
         """`[DONE]` was seen, or a finish reason for every choice begun."""
-        return self._ended or (bool(self._ends) and None not in self._ends.values())
-
-    @property
-    def ended(self) -> bool:
-        """`[DONE]` was seen."""
-        return self._ended
+        return self.ended or (bool(self._ends) and None not in self._ends.values())
 
     decode_events = staticmethod(decode_events)
 
@@ -88,6 +85,11 @@ class ChatStream:
         framer = self._framer
         if framer.pending or not data.endswith(_ENDS) or len(data) > MAX_EVENT or framer.error is not None:
             data = framer.cut(data)
+        if self._plain:
+            size = plain_text(data)
+            if size is not None:
+                self._said_bytes += size
+                return data
         last = b""
         if data.endswith(_DONE) and len(data) > len(_DONE):
             data, last = data[: -len(_DONE)], _DONE
@@ -97,7 +99,7 @@ class ChatStream:
             if not chunks[-1].choices and not self._keep_usage:
                 data = _without_last(data)
             if last:
-                self._ended = self.output = True
+                self.ended = self.output = True
                 data += last
         elif data:
             data += last
@@ -107,6 +109,7 @@ class ChatStream:
                 data = b"".join(kept)
         if framer.error is not None:
             self._fail(framer.error)
+        self._plain = self.output and self.model is not None and self.error is None and self._ends == {0: None}
         return data
 
     def end(self, cause: UpstreamError | None = None) -> bytes:
@@ -121,7 +124,7 @@ class ChatStream:
                 self.output = True
                 return out
             self._fail(cause or _interrupted(bool(self._ends)))
-        if self.error is None or not self._untold or self._ended:
+        if self.error is None or not self._untold or self.ended:
             return out
         self._untold = False
         if out.strip(b"\r\n"):
@@ -201,7 +204,7 @@ class ChatStream:
 
     def _take_no_chunk(self, data: bytes) -> bool:
         if data.strip() == b"[DONE]":
-            self._ended = self.output = True
+            self.ended = self.output = True
             return True
         self.dropped += 1
         return False
