@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.providers.simulated import SimulatedProvider
 from penstock.testing import SimClock, SimLoop, pipe
-from penstock.wire.h1 import ResponseParser, encode_request
+from penstock.wire.h1 import ResponseParser, encode_headers
 
 USER = [{"role": "user", "content": "How do turbines work?"}]
 
@@ -101,7 +101,8 @@ def request(body: Any, *, path: str = "/v1/chat/completions", method: str = "POS
     fields = [(b"host", b"sim")]
     fields += [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return encode_request(method.encode(), path.encode(), fields, data)
+    fields.append((b"content-length", b"%d" % len(data)))
+    return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), path.encode(), encode_headers(fields), data)
 
 
 def connect(loop: SimLoop, provider: SimulatedProvider) -> Client:
