@@ -179,6 +179,26 @@ def test_responses(case: str) -> None:
         assert b"a" not in parser.headers
 
 
+def test_a_chunk_a_byte_is_held_in_one_piece_a_read() -> None:
+    count = 20_000
+    bytewise = b"1\r\nx\r\n" * count
+    response = ResponseParser()
+    response.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for turn in range(1, 4):
+        response.feed(bytewise)
+        assert response.gather() == turn * count
+        assert len(response.pending) == turn
+    assert response.take() == b"x" * 3 * count
+    assert response.gather() == 0
+    request = RequestParser()
+    request.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(3):
+        request.feed(bytewise)
+    assert len(request._chunks) == 3
+    request.feed(b"0\r\n\r\n")
+    assert request.ready[0].body == b"x" * 3 * count
+
+
 def test_surplus_after_a_response_is_seen() -> None:
     for extra in (b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"):
         parser = ResponseParser()

@@ -310,7 +310,7 @@ class Connection(asyncio.Protocol):
             if parser.pending and self._is_stream():
                 self.streaming = True
                 self._wake()
-            elif parser.size > MAX_UNARY:
+            elif parser.gather() > MAX_UNARY:
                 self._fail(ProtocolError(f"the provider's answer is larger than {MAX_UNARY} bytes"))
             return
         if parser.pending:
@@ -323,7 +323,7 @@ class Connection(asyncio.Protocol):
                     self._wake()
                 return
             self._wake()
-            if parser.size >= STREAM_HIGH_WATER:
+            if parser.gather() >= STREAM_HIGH_WATER:
                 self._pause()
 
     def _finish_with(self, data: bytes) -> None:

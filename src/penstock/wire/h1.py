@@ -171,8 +171,11 @@ class RequestParser:
                 if self._in_head:
                     raise Refused(431, f"the request's head is larger than {self._max_head} bytes")
                 data = data[room:]
-            waiting = len(self.ready)
+            waiting, pieces = len(self.ready), len(self._chunks)
             self._parser.feed_data(data)
+            if len(self._chunks) > pieces + 1:
+                # A chunk a byte would take forty times its size: one piece a read is enough.
+                self._chunks[pieces:] = [b"".join(self._chunks[pieces:])]
             if self._in_head:
                 # After a request that ended in these bytes, how many of them began the next is not known: count none.
                 self._head_bytes = 0 if len(self.ready) > waiting else self._head_bytes + len(data)
@@ -351,8 +354,10 @@ class ResponseParser:
         "_fields",
         "_head_bytes",
         "_interim",
+        "_joined",
         "_max_head",
         "_parser",
+        "_size",
         "_until_close",
         "complete",
         "head_complete",
@@ -365,6 +370,8 @@ class ResponseParser:
 
     def __init__(self, max_head: int = 64 * KIB) -> None:
         self._max_head = max_head
+        self._joined = 0
+        self._size = 0
         self.pending: list[bytes] = []
         self._fields: dict[bytes, bytes] = {}
         self._parser = httptools.HttpResponseParser(_Callbacks(self, self._fields))
@@ -426,10 +433,18 @@ class ResponseParser:
             return
         raise Malformed("the connection was closed before the response was complete")
 
-    @property
-    def size(self) -> int:
-        """Bytes of body waiting to be taken."""
-        return sum(map(len, self.pending))
+    def gather(self) -> int:
+        """Join the pieces that came since the last call, and return how many bytes wait to be taken.
+
+        A peer may send each byte as a chunk of its own: unjoined, they would take forty times their size.
+        """
+        pieces, joined = self.pending, self._joined
+        if len(pieces) > joined:
+            if len(pieces) > joined + 1:
+                pieces[joined:] = [b"".join(pieces[joined:])]
+            self._size += len(pieces[joined])
+            self._joined = joined + 1
+        return self._size
 
     def first_byte(self) -> bytes:
         """The first byte of the waiting body that is no white space, b"" if there is none."""
@@ -446,6 +461,7 @@ class ResponseParser:
             return b""
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
+        self._joined = self._size = 0
         return data
 
     def close(self) -> None:
