@@ -108,6 +108,11 @@ class Caller:
         transport: Any = self.writer.transport
         transport.pause_reading()
 
+    def resume(self) -> None:
+        """Read on."""
+        transport: Any = self.writer.transport
+        transport.resume_reading()
+
     def close(self) -> None:
         self.writer.transport.abort()
 

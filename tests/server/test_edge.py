@@ -388,6 +388,17 @@ def test_a_caller_that_does_not_read_stops_the_provider_and_is_cut() -> None:
     assert line["status"] == 499
 
 
+def test_a_caller_that_never_takes_the_last_word_has_not_had_its_answer() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        caller.pause()
+        model = "up/small:tokens=380,burst=380"  # the last word comes in the read that fills the buffer
+        await caller.send("POST", "/v1/chat/completions", json.dumps(chat(model=model, stream=True)).encode(), JSON)
+        await stage.loop.clock.sleep(40)
+
+    (line,) = play(scene)
+    assert (line["status"], line["error"]) == (499, "cancelled")
+
+
 # --- drain
 
 
@@ -415,6 +426,27 @@ def test_drain_refuses_the_new_and_finishes_the_open() -> None:
         assert await caller.reader.read() == b""
         with pytest.raises(OSError):
             await Caller.connect()
+
+    play(scene)
+
+
+def test_drain_lets_what_was_written_leave() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        slow = await Caller.connect()
+        slow.pause()
+        wanted = chat(model="up/large:tokens=60000")
+        await slow.send("POST", "/v1/chat/completions", json.dumps(wanted).encode(), JSON)
+        await stage.loop.clock.sleep(1)
+        assert not stage.plane.listener.busy, "answered, and most of it waits in the server's buffer"
+        draining = asyncio.ensure_future(stage.plane.drain(20))
+        await stage.loop.clock.sleep(5)
+        assert not draining.done()
+        slow.resume()
+        answer = await slow.receive()
+        assert answer.whole
+        assert len(answer.body) > 200_000
+        await draining
+        slow.close()
 
     play(scene)
 

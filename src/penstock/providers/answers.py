@@ -28,7 +28,18 @@ class StreamedAnswer:
         record: its last attempt is this one; closing fills in what the stream amounted to.
     """
 
-    __slots__ = ("_attempt", "_connection", "_held", "_idle", "_over", "_reader", "_record", "_settled", "decode")
+    __slots__ = (
+        "_attempt",
+        "_connection",
+        "_held",
+        "_idle",
+        "_over",
+        "_reader",
+        "_record",
+        "_settled",
+        "_unread",
+        "decode",
+    )
 
     def __init__(
         self,
@@ -46,6 +57,7 @@ class StreamedAnswer:
         self._idle = 0.0
         self._over = False
         self._settled = False
+        self._unread = False  # the caller has left so much unread that it is waited for
 
     async def hold(self, timeouts: Timeouts) -> None:
         """Read up to the first output and keep what came.
@@ -107,7 +119,9 @@ class StreamedAnswer:
         while not self._over:
             if stalled:
                 stalled = False
+                self._unread = True
                 await drain()
+                self._unread = False
             try:
                 if await self._connection.flow(sink, CLOSING_SECONDS if reader.ended else self._idle):
                     piece = self._take(b"")
@@ -141,7 +155,7 @@ class StreamedAnswer:
             return
         self._settled = True
         reader, record, attempt = self._reader, self._record, self._attempt
-        if reader.ended and not self._over:
+        if reader.ended and not self._over and not self._unread:
             # The caller left at the last word, as OpenAI's own client does: it has had its answer.
             self._over = True
             record.status, record.error = 200, None

@@ -33,6 +33,7 @@ class DataPlane:
     def __init__(self, gateway: Gateway, clock: Clock) -> None:
         server = gateway.config.server
         self.gateway = gateway
+        self._clock = clock
         self.host = server.listen.host
         self.port = server.listen.port
         self.routes = Routes(gateway, Guards(self.host))
@@ -60,10 +61,19 @@ class DataPlane:
         """Refuse new requests, let open ones end, cut what is left after `seconds`, and stop listening."""
         self.routes.ready = False
         try:
-            await self.listener.drain(seconds)
+            async with self._clock.timeout(seconds):
+                await self.listener.calm()
+                self._stop_listening()
+                await self.listener.flushed()
+        except TimeoutError:
+            pass
         finally:
-            if self._server is not None:
-                self._server.close()
+            self._stop_listening()
+            await self.listener.cut()
+
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
 
     def count_connections(self) -> None:
         """Refresh the gauges that are read, not counted."""

@@ -58,7 +58,7 @@ class Listener:
         self.draining = False
         self.connections: dict[ServerConnection, None] = {}
         self._timer: Timer | None = None
-        self._calm: asyncio.Future[None] | None = None
+        self._changed: asyncio.Future[None] | None = None
         self._date = b""
         self._date_at = -1
 
@@ -90,8 +90,8 @@ class Listener:
         self.connections.pop(connection, None)
         self.settle()
 
-    async def drain(self, seconds: float) -> None:
-        """Close what is idle, let what is busy end within `seconds`, then cut it.
+    async def calm(self) -> None:
+        """Begin to drain: close what is idle, and wait until no request is being answered.
 
         New connections are still answered meanwhile (by handlers that know of the drain), so that a readiness probe
         sees a 503 and not a refusal that might be anything.
@@ -99,21 +99,16 @@ class Listener:
         self.draining = True
         for connection in list(self.connections):
             connection.close_if_idle()
-        if self.busy:
-            self._calm = asyncio.get_running_loop().create_future()
-            try:
-                async with self.clock.timeout(seconds):
-                    await self._calm
-            except TimeoutError:
-                pass
-        await self._cut()
+        await self._until(lambda: not self.busy)
 
-    def settle(self) -> None:
-        """A request was answered: tell the drain, if one waits, when it was the last."""
-        if self._calm is not None and not self._calm.done() and not self.busy:
-            self._calm.set_result(None)
+    async def flushed(self) -> None:
+        """Close every connection that answers nothing, and wait until what was written has left."""
+        for connection in list(self.connections):
+            connection.close_if_free()
+        await self._until(lambda: not self.connections)
 
-    async def _cut(self) -> None:
+    async def cut(self) -> None:
+        """Close what is left at once."""
         tasks = [connection.task for connection in self.connections if connection.task is not None]
         for connection in list(self.connections):
             connection.abort()
@@ -122,6 +117,16 @@ class Listener:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
+
+    def settle(self) -> None:
+        """A request was answered or a connection is gone: tell the drain, if one waits."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
     def _sweep(self) -> None:
         self._timer = None
@@ -239,8 +244,7 @@ class ServerConnection(asyncio.Protocol):
         """The answer is written, or will never be: on to the next request, or close."""
         self.task = None
         transport = self._transport
-        if self._listener.draining:
-            self._listener.settle()
+        self._listener.settle()
         if transport is None:
             return
         self._since = self._listener.clock.monotonic()
@@ -261,6 +265,11 @@ class ServerConnection(asyncio.Protocol):
     def close_if_idle(self) -> None:
         """Close unless a request is being received or answered."""
         if self.task is None and self._transport is not None and self._parser.idle:
+            self._transport.close()
+
+    def close_if_free(self) -> None:
+        """Close unless a request is being answered; what was written still leaves."""
+        if self.task is None and self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
