@@ -244,7 +244,8 @@ class ServerConnection(asyncio.Protocol):
         """The answer is written, or will never be: on to the next request, or close."""
         self.task = None
         transport = self._transport
-        self._listener.settle()
+        if self._listener.draining:
+            self._listener.settle()
         if transport is None:
             return
         self._since = self._listener.clock.monotonic()
