@@ -125,4 +125,9 @@ def summary(line: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        # The gateway has been stopped on the way here.
+        print("\nstopped")
+        raise SystemExit(130) from None
