@@ -10,7 +10,7 @@ from typing import Any
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.gateway import Gateway
-from penstock.layers.record import encode_line
+from penstock.layers.record import encode_lines
 from penstock.providers.simulated import SimulatedProvider
 from penstock.records import Record
 from penstock.server.data_plane import DataPlane
@@ -130,7 +130,7 @@ class Stage:
         self._server: asyncio.AbstractServer | None = None
 
     def _log(self, record: Record) -> None:
-        self.log.append(encode_line(record))
+        self.log.append(encode_lines([record]))
 
     @property
     def lines(self) -> list[dict[str, Any]]:

@@ -69,7 +69,12 @@ class Reply:
         taps: called with each frame as it passes.
     """
 
-    __slots__ = ("_ended", "_hooks", "_source", "_whole", "content_type", "headers", "status", "streaming", "taps")
+    # Defaults stand on the class: this is made once a request, and a unary answer leaves most of them.
+    taps: list[Callable[[Frame], None]] | None = None
+    streaming = False
+    _ended = False
+    _whole: Frame | None = None
+    _source: Source | None = None
 
     def __init__(
         self, status: int, content_type: bytes, answer: Frame | Source, headers: Sequence[tuple[bytes, bytes]] = ()
@@ -77,16 +82,11 @@ class Reply:
         self.status = status
         self.content_type = content_type
         self.headers = headers
-        self.taps: list[Callable[[Frame], None]] | None = None
         self._hooks: list[tuple[Callable[[Any], None], Any]] = []
-        self._ended = False
         if answer.__class__ is Frame:
-            self.streaming = False
-            self._whole: Frame | None = answer
-            self._source: Source | None = None
+            self._whole = answer
         else:
             self.streaming = True
-            self._whole = None
             self._source = answer  # type: ignore[assignment]
 
     def take(self) -> Frame | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -110,9 +111,9 @@ class Ids:
         self._stamp = ""
         self._tails: list[str] = []
 
-    def new(self) -> str:
-        """One more id."""
-        millis = int(self._clock.wall() * 1000)
+    def new(self, wall: float | None = None) -> str:
+        """One more id. `wall`: the Unix time, where the caller has just read it."""
+        millis = int((self._clock.wall() if wall is None else wall) * 1000)
         if millis != self._millis:
             self._millis = millis
             self._stamp = _stamp(millis)
@@ -123,12 +124,9 @@ class Ids:
     def _draw(self) -> None:
         # One number's digits for all of them: formatting each on its own costs more than the rest of a request's id.
         digits = f"{self._random.getrandbits(80 * self._BATCH):0{20 * self._BATCH}x}"
-        for at in range(0, 20 * self._BATCH, 20):
-            variant = _VARIANT[digits[at]]
-            self._tails.append(
-                f"{digits[at + 1 : at + 4]}-{variant}{digits[at + 4 : at + 7]}-{digits[at + 7 : at + 19]}"
-            )
+        self._tails = [f"{a}-{_VARIANT[v]}{b}-{c}" for v, a, b, c in _TAIL.findall(digits)]
 
 
+_TAIL = re.compile(r"(.)(...)(...)(.{12}).")
 # The two bits `10` and two of chance, from a digit of chance.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}

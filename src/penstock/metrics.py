@@ -7,7 +7,9 @@ fill memory by inventing model names.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,8 +18,8 @@ from penstock.records import Record
 __all__ = ["MAX_SERIES", "Counter", "Gauge", "Histogram", "Metrics"]
 
 MAX_SERIES = 1000
-# Requests that may wait to be counted: many in one go cost half of one at a time.
-NOTED = 64
+# Requests that may wait to be counted: many in one go cost a third of one at a time.
+NOTED = 256
 _OTHER = "other"
 
 Labels = tuple[str, ...]
@@ -113,6 +115,21 @@ class Histogram:
         self.add(self.child(labels), value)
 
 
+def _spread(child: list[float], bounds: tuple[float, ...], values: list[float]) -> None:
+    """Count many values in a histogram's child."""
+    values.sort()
+    below, total = 0, len(values)
+    for at, bound in enumerate(bounds):
+        upto = bisect_right(values, bound)
+        if upto > below:
+            child[at] += upto - below
+            below = upto
+            if below == total:
+                break
+    child[-2] += total - below
+    child[-1] += sum(values)
+
+
 class Metrics:
     """All of Penstock's metrics."""
 
@@ -165,41 +182,37 @@ class Metrics:
     def settle(self) -> None:
         """Count what was noted."""
         noted, self._noted = self._noted, []
+        groups: defaultdict[tuple[str, str, int], list[Record]] = defaultdict(list)
         for record in noted:
-            self.count(record)
+            groups[record.operation, record.deployment, record.status].append(record)
+        for key, records in groups.items():
+            self._count(key, records)
 
-    def count(self, record: Record) -> None:
-        """Count one ended request now."""
-        key = (record.operation, record.deployment or "none", record.status)
-        bound = self._bound.get(key)
-        if bound is None:
-            bound = self._bind(key)
-        bound.requests[0] += 1
-        # What `Histogram.add` does, three times without the call.
-        took, seconds = record.ended - record.started, bound.seconds
-        seconds[bisect_left(SECONDS, took)] += 1
-        seconds[-1] += took
-        first = record.first_output
-        if first:
-            took, seconds = first - record.started, bound.first_output
-            seconds[bisect_left(SECONDS, took)] += 1
-            seconds[-1] += took
-            took, seconds = record.overhead, bound.overhead
-            seconds[bisect_left(OVERHEAD_SECONDS, took)] += 1
-            seconds[-1] += took
-        for attempt in record.attempts:
-            self.attempts.inc((attempt.deployment, attempt.outcome))
-        usage = record.usage
-        if usage is not None:
-            bound.tokens_in[0] += usage.input_tokens
-            bound.tokens_out[0] += usage.output_tokens
-        if record.dropped_events:
-            self.dropped_events.inc((key[1],), record.dropped_events)
-        if record.stream_error:
-            self.stream_errors.inc((key[1], record.stream_error))
+    def _count(self, key: tuple[str, str, int], records: list[Record]) -> None:
+        """Count ended requests of one kind: lists and C functions, since loops of Python's would cost twice that."""
+        bound = self._bound.get(key) or self._bind(key)
+        bound.requests[0] += len(records)
+        _spread(bound.seconds, SECONDS, [record.ended - record.started for record in records])
+        answered = [record for record in records if record.first_output]
+        if answered:
+            _spread(bound.first_output, SECONDS, [record.first_output - record.started for record in answered])
+            _spread(bound.overhead, OVERHEAD_SECONDS, [record.overhead for record in answered])
+        ends = Tally([(attempt.deployment, attempt.outcome) for record in records for attempt in record.attempts])
+        for labels, times in ends.items():
+            self.attempts.inc(labels, times)
+        usages = [record.usage for record in records if record.usage is not None]
+        if usages:
+            bound.tokens_in[0] += sum([usage.input_tokens for usage in usages])
+            bound.tokens_out[0] += sum([usage.output_tokens for usage in usages])
+        for record in [record for record in records if record.dropped_events or record.stream_error]:
+            if record.dropped_events:
+                self.dropped_events.inc((record.deployment,), record.dropped_events)
+            if record.stream_error:
+                self.stream_errors.inc((record.deployment, record.stream_error))
 
     def _bind(self, key: tuple[str, str, int]) -> _Bound:
         operation, deployment, status = key
+        deployment = deployment or "none"
         where = (operation, deployment)
         bound = _Bound(
             self.requests.child((operation, deployment, str(status))),

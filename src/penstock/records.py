@@ -44,6 +44,7 @@ class Record:
         status: the HTTP status the caller got (499: it left first); `error`: the error's code, if any.
         stream_error: the code of an error told inside a stream that had begun.
         dropped_events: events of the stream that were not valid in their dialect.
+        dropped, clamped: what of the request was left out or made smaller in translation, in the caller's words.
         bytes_in, bytes_out: size of the request's body and of the answer's.
     """
 
@@ -66,6 +67,8 @@ class Record:
     error: str | None = None
     stream_error: str | None = None
     dropped_events = 0
+    dropped: tuple[str, ...] = ()
+    clamped: tuple[str, ...] = ()
     bytes_in = 0
     bytes_out = 0
 
@@ -78,8 +81,4 @@ class Record:
 
     def waited(self) -> float:
         """Seconds spent waiting for providers."""
-        seconds = 0.0
-        for attempt in self.attempts:
-            if attempt.answered:
-                seconds += attempt.answered - attempt.sent
-        return seconds
+        return sum([attempt.answered - attempt.sent for attempt in self.attempts if attempt.answered])

@@ -24,7 +24,7 @@ def answered(gateway: Gateway, deployment: str, status: int = 200, outcome: str 
     attempt.outcome = outcome
     record.attempts.append(attempt)
     record.usage = Usage(input_tokens=tokens, output_tokens=2 * tokens) if tokens else None
-    gateway.metrics.count(record)
+    gateway.metrics.note(record)
 
 
 def test_the_index_names_every_path() -> None:

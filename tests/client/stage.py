@@ -10,7 +10,7 @@ from typing import Any
 from penstock import Penstock
 from penstock.config.load import load_config
 from penstock.gateway import Gateway
-from penstock.layers.record import encode_line
+from penstock.layers.record import encode_lines
 from penstock.server.data_plane import DataPlane
 from penstock.testing import SeededRandom, SimClock, SimLoop
 
@@ -28,7 +28,7 @@ Stage = Callable[[SimLoop], AbstractAsyncContextManager[tuple[Penstock, Gateway]
 
 def new_gateway(loop: SimLoop, lines: list[bytes] | None = None) -> Gateway:
     config = load_config(CONFIG, {"APP_KEY": KEY})
-    log = None if lines is None else lambda record: lines.append(encode_line(record))
+    log = None if lines is None else lambda record: lines.append(encode_lines([record]))
     return Gateway(config, SimClock(loop), SeededRandom(1), log)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from penstock.clock import Clock, Random
 from penstock.config.load import load_config
 from penstock.gateway import Gateway
-from penstock.layers.record import encode_line
+from penstock.layers.record import encode_lines
 from penstock.providers.simulated.play import FINISH, Step
 from penstock.server.data_plane import DataPlane
 from penstock.testing import ScriptedUpstream
@@ -101,7 +101,7 @@ class Replay:
             "default_model": "up/standard",
         }
         loaded = load_config(config, {"UP_KEY": PROVIDER_SECRET})
-        self.gateway = Gateway(loaded, self._clock, self._random, lambda record: self._log.append(encode_line(record)))
+        self.gateway = Gateway(loaded, self._clock, self._random, lambda record: self._log.append(encode_lines([record])))
         self.plane = DataPlane(self.gateway, self._clock)
         await self.plane.open()
         return self

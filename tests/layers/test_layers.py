@@ -15,7 +15,7 @@ from penstock.clock import Ids, Random, uuid7
 from penstock.errors import Forbidden, Unauthenticated, Unavailable, UnknownModel
 from penstock.events import Event
 from penstock.layers.authenticate import Authenticate, Key, Keyring
-from penstock.layers.record import Recorder, Recording, encode_line
+from penstock.layers.record import Recorder, Recording, encode_lines
 from penstock.layers.route import Route
 from penstock.layers.trace import Trace, open_record
 from penstock.messages import Caller, Request, Usage
@@ -198,7 +198,7 @@ def recorder(clock: FakeClock) -> tuple[Recorder, Metrics, list[dict[str, Any]]]
     metrics = Metrics()
 
     def log(record: Record) -> None:
-        lines.append(msgspec.json.decode(encode_line(record)))
+        lines.append(msgspec.json.decode(encode_lines([record])))
 
     return Recorder(metrics, log, clock), metrics, lines
 

@@ -71,7 +71,7 @@ def test_every_await(case: str) -> None:
             connection = listener.connection()
             caller, _ = pipe(loop, SlowReader(loop), connection)
             http = parsed(CASES[case])
-            work = stage.plane.routes.handle(http, Exchange(connection, listener, keep_alive=True, request=http))
+            work = stage.plane.routes.handle(http, Exchange(connection, listener, http))
             assert work is not None
             await cancel(work)
             await loop.clock.sleep(3)

@@ -22,7 +22,7 @@ from penstock.clock import SystemClock, SystemRandom
 from penstock.config.schema import Config, Key
 from penstock.errors import ConfigError
 from penstock.gateway import Gateway
-from penstock.layers.record import encode_line
+from penstock.layers.record import encode_lines
 from penstock.metrics import Metrics
 from penstock.routing.names import AllowList
 from penstock.server.data_plane import DataPlane
@@ -55,7 +55,7 @@ async def _serve(config: Config, folder: Path) -> int:
     clock = SystemClock()
     metrics = Metrics()
     sink, close_log = _open_log(config.log.to)
-    writer = LogWriter(encode_line, sink, clock, lambda lines: metrics.log_dropped.inc((), lines))
+    writer = LogWriter(encode_lines, sink, clock, lambda lines: metrics.log_dropped.inc((), lines))
     gateway = Gateway(config, clock, SystemRandom(), None if config.log.to == "none" else writer.add, metrics)
     plane = DataPlane(gateway, clock)
     stop = _Stop()

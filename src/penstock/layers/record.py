@@ -6,7 +6,7 @@ The line never holds content or a secret: it is made from the record alone, fiel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -19,31 +19,35 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Record
 
-__all__ = ["CALLER_LEFT", "Recorder", "Recording", "encode_line"]
+__all__ = ["CALLER_LEFT", "Recorder", "Recording", "encode_lines"]
+
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 # nginx's status for a caller that closed before it had its answer; never sent, only logged.
 CALLER_LEFT = 499
 
-_encode = msgspec.json.Encoder().encode
-
 
 class Recorder:
-    """Closes records: metrics and the log line. Also used by the edge for requests that reach no layer."""
+    """Closes records: metrics and the log line. Also used by the edge for requests that reach no layer.
+
+    Attributes:
+        in_flight: the cell that counts requests being answered.
+    """
 
     def __init__(self, metrics: Metrics, log: Callable[[Record], None] | None, clock: Clock) -> None:
         self._metrics = metrics
-        self._in_flight = metrics.in_flight.child()
+        self.in_flight = metrics.in_flight.child()
         self._log = log
         self._clock = clock
 
     def begin(self) -> None:
         """A request is being answered."""
-        self._in_flight[0] += 1
+        self.in_flight[0] += 1
 
     def end(self, record: Record) -> None:
         """A request is over; the record must not change afterwards."""
         record.ended = self._clock.monotonic()
-        self._in_flight[0] -= 1
+        self.in_flight[0] -= 1
         self._metrics.note(record)
         if self._log is not None:
             self._log(record)
@@ -68,7 +72,7 @@ class Recording:
 
     async def __call__(self, request: Request) -> Reply:
         recorder, record = self._recorder, request.record
-        recorder.begin()
+        recorder.in_flight[0] += 1
         try:
             reply = await self._call(request)
         except BaseException as error:
@@ -122,6 +126,8 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     error: str | None = None
     stream_error: str | None = None
     dropped_events: int = 0
+    dropped: tuple[str, ...] = ()
+    clamped: tuple[str, ...] = ()
     attempts: list[AttemptLine] = []
     tokens: Tokens | None = None
     first_output_ms: float | None = None
@@ -129,50 +135,38 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 # The fields a line takes over as they are, in its order: one call for all of them.
-_same = attrgetter(*Line.__struct_fields__[2:20])
+_same = attrgetter(*Line.__struct_fields__[2:22])
 _counts = attrgetter(
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "estimated"
 )
 
 
-def encode_line(record: Record) -> bytes:
-    """The record's log line, with its newline."""
-    return _encode(line_of(record)) + b"\n"
+def encode_lines(records: Sequence[Record]) -> bytes:
+    """The records' log lines, each with its newline; one loop for all, since a call for each costs as much again.
 
-
-def line_of(record: Record) -> Line:
-    """The record as its log line."""
-    started, ended, first, usage = record.started, record.ended, record.first_output, record.usage
-    attempts = []
-    for attempt in record.attempts:
-        took = int(((attempt.answered or ended) - attempt.started) * 1e6) / 1e3
-        attempts.append(AttemptLine(attempt.deployment, attempt.outcome, attempt.status, took))
-    line = Line(
-        _TIME.text(record.wall),
-        int((ended - started) * 1e6) / 1e3,
-        *_same(record),  # type: ignore[call-arg]  # its length is Line's own
-        attempts,
-        Tokens(*_counts(usage)) if usage is not None else None,
-    )
-    if first:
-        line.first_output_ms = int((first - started) * 1e6) / 1e3
-        line.overhead_ms = int(record.overhead * 1e6) / 1e3
-    return line
-
-
-class _Time:
-    """Unix time as RFC 3339 text; the second's part is made once a second."""
-
-    def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
-
-    def text(self, wall: float) -> str:
-        second = int(wall)
-        if second != self._second:
-            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = second
-        return f"{self._text}.{int((wall - second) * 1000):03d}Z"
-
-
-_TIME = _Time()
+    Text put together by format strings was measured to be slower than these records and msgspec.
+    """
+    lines = []
+    second, text = -1, ""
+    for record in records:
+        wall, started, ended, first = record.wall, record.started, record.ended, record.first_output
+        if int(wall) != second:
+            second = int(wall)
+            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        attempts = []
+        for attempt in record.attempts:
+            took = int(((attempt.answered or ended) - attempt.started) * 1e6) / 1e3
+            attempts.append(AttemptLine(attempt.deployment, attempt.outcome, attempt.status, took))
+        usage = record.usage
+        line = Line(
+            f"{text}.{int((wall - second) * 1000):03d}Z",
+            int((ended - started) * 1e6) / 1e3,
+            *_same(record),  # type: ignore[call-arg]  # its length is Line's own
+            attempts,
+            Tokens(*_counts(usage)) if usage is not None else None,
+        )
+        if first:
+            line.first_output_ms = int((first - started) * 1e6) / 1e3
+            line.overhead_ms = int(record.overhead * 1e6) / 1e3
+        lines.append(line)
+    return _encode_lines(lines)

@@ -12,7 +12,8 @@ __all__ = ["Trace", "open_record"]
 
 def open_record(ids: Ids, clock: Clock, operation: str) -> Record:
     """The record of a request whose last byte has just arrived."""
-    return Record(ids.new(), operation, clock.monotonic(), clock.wall())
+    wall = clock.wall()
+    return Record(ids.new(wall), operation, clock.monotonic(), wall)
 
 
 class Trace:

@@ -51,10 +51,11 @@ class Upstream:
             attempt.sent = clock.monotonic()
             wait = timeouts.output if request.stream else timeouts.answer
             await connection.exchange(payload, stream=request.stream, timeout=wait)
-            attempt.status = connection.parser.status
-            if b"content-encoding" in connection.parser.headers:
+            parser = connection.parser
+            attempt.status = parser.status
+            if b"content-encoding" in parser.headers:
                 _refuse_coding(connection)
-            if connection.streaming and connection.parser.status == 200:
+            if connection.streaming and parser.status == 200:
                 return await self._stream(request, deployment, dialect, attempt, connection)
             return self._unary(request, deployment, dialect, attempt, connection)
         except BaseException as error:
@@ -108,8 +109,4 @@ def _refuse_coding(connection: Connection) -> None:
 
 
 def _passed_down(headers: Mapping[bytes, bytes], deployment: Deployment) -> list[tuple[bytes, bytes]]:
-    passed = []
-    for name in deployment.endpoint.down:
-        if name in headers:
-            passed.append((name, headers[name]))
-    return passed
+    return [(name, headers[name]) for name in deployment.endpoint.down if name in headers]

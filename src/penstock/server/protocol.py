@@ -141,16 +141,20 @@ class ServerConnection(asyncio.Protocol):
     """One caller's connection.
 
     Attributes:
-        task: what answers the request at hand, None between requests.
+        task: what answers its requests, one after the other; None until the first.
+        busy: whether a request is being answered.
     """
 
     __slots__ = (
         "_lingers", "_listener", "_loop", "_parser", "_refused", "_resumed", "_since", "_stalled_at", "_transport",
-        "task",
+        "_wake", "_work", "busy", "task",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
         self.task: asyncio.Task[None] | None = None
+        self.busy = False
+        self._work: Coroutine[Any, Any, None] | None = None
+        self._wake: asyncio.Future[None] | None = None
         self._listener = listener
         self._parser = RequestParser(listener.max_body)
         self._transport: asyncio.Transport | None = None
@@ -172,21 +176,23 @@ class ServerConnection(asyncio.Protocol):
         parser = self._parser
         if self._refused is not None:
             return  # the answer to what was refused is on its way; the rest is not read
-        if parser.idle and self.task is None:
-            self._since = self._listener.clock.monotonic()
+        was_idle = parser.idle
         try:
             parser.feed(data)
         except Refused as refused:
             self._refused = refused
-        else:
-            if parser.wants_continue and self.task is None and self._transport is not None:
+        if self.busy:
+            return
+        if not parser.idle:
+            if was_idle:
+                self._since = self._listener.clock.monotonic()
+            if parser.wants_continue and self._refused is None and self._transport is not None:
                 parser.wants_continue = False
                 self._transport.write(CONTINUE)
-        if self.task is None:
-            self._next()
+        self._next()
 
     def eof_received(self) -> None:
-        if self._transport is not None and (self.task is not None or not self._parser.idle):
+        if self._transport is not None and (self.busy or not self._parser.idle):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -196,8 +202,6 @@ class ServerConnection(asyncio.Protocol):
         if self.task is None:
             self._listener.closed(self)
         else:
-            # A task that has not begun is cancelled without any of its code being run: only this tells of its end.
-            self.task.add_done_callback(lambda _: self._listener.closed(self))
             self.task.cancel()
 
     def pause_writing(self) -> None:
@@ -218,17 +222,47 @@ class ServerConnection(asyncio.Protocol):
             return
         if parser.ready:
             listener, request = self._listener, parser.ready.popleft()
-            exchange = Exchange(self, listener, request.keep_alive and not listener.draining, request)
+            exchange = Exchange(self, listener, request)
             work = listener.handle(request, exchange)
             if work is None:
                 self.answered(exchange)
             else:
-                self.task = self._loop.create_task(work)
+                self._begin(work)
         elif self._refused is not None:
-            self._listener.refuse(self._refused, Exchange(self, self._listener, keep_alive=False))
+            self._listener.refuse(self._refused, Exchange(self, self._listener))
             self._linger(transport)
         elif self._listener.draining and parser.idle:
             transport.close()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self.busy = True
+        if self.task is None:
+            self.task = self._loop.create_task(self._answer(work))
+            self.task.add_done_callback(self._ended)
+            return
+        self._work = work
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake.set_result(None)
+
+    async def _answer(self, work: Coroutine[Any, Any, None]) -> None:
+        """The connection's one task: making one for each request would cost more than most layers do."""
+        while True:
+            await work
+            if self._work is None:
+                self._wake = wake = self._loop.create_future()
+                await wake
+            assert self._work is not None
+            work, self._work = self._work, None
+
+    def _ended(self, _: object) -> None:
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()  # it was to begin when the caller left
+        self.busy = False
+        if self._transport is not None:
+            self._transport.abort()
+        self._listener.closed(self)
 
     def _linger(self, transport: asyncio.Transport) -> None:
         # Closing with bytes unread resets the connection, and the refusal would be lost on its way: so say that
@@ -242,35 +276,30 @@ class ServerConnection(asyncio.Protocol):
 
     def answered(self, exchange: Exchange) -> None:
         """The answer is written, or will never be: on to the next request, or close."""
-        self.task = None
-        transport = self._transport
-        if self._listener.draining:
-            self._listener.settle()
+        self.busy = False
+        transport, listener = self._transport, self._listener
+        if listener.draining:
+            listener.settle()
         if transport is None:
             return
-        self._since = self._listener.clock.monotonic()
+        self._since = listener.clock.monotonic()
         if not exchange.ended:
             transport.abort()
-        elif exchange.keep_alive:
-            self._next()
-        else:
+        elif not exchange.keep_alive:
             transport.close()
+        elif self._parser.ready or self._refused is not None or listener.draining:
+            self._next()
 
     # --- limits
 
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being answered."""
-        return self.task is not None
-
     def close_if_idle(self) -> None:
         """Close unless a request is being received or answered."""
-        if self.task is None and self._transport is not None and self._parser.idle:
+        if not self.busy and self._transport is not None and self._parser.idle:
             self._transport.close()
 
     def close_if_free(self) -> None:
         """Close unless a request is being answered; what was written still leaves."""
-        if self.task is None and self._transport is not None:
+        if not self.busy and self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
@@ -286,7 +315,7 @@ class ServerConnection(asyncio.Protocol):
             return
         if self._stalled_at and now - self._stalled_at > STALL_SECONDS:
             self._transport.abort()
-        elif self.task is None:
+        elif not self.busy:
             waited = now - self._since
             if self._lingers:
                 if waited > LINGER_SECONDS:
@@ -325,27 +354,31 @@ class Exchange:
         written: bytes of body.
     """
 
-    __slots__ = ("_bodyless", "_chunked", "_connection", "_listener", "ended", "keep_alive", "started", "written")
+    # Defaults stand on the class: this is made once a request, and most leave them.
+    started = False
+    ended = False
+    written = 0
+    _chunked = True
+    _bodyless = False
 
-    def __init__(
-        self, connection: ServerConnection, listener: Listener, keep_alive: bool, request: HttpRequest | None = None
-    ) -> None:
+    def __init__(self, connection: ServerConnection, listener: Listener, request: HttpRequest | None = None) -> None:
         self._connection = connection
         self._listener = listener
-        # HTTP/1.0 knows no chunks: a stream to it ends with the connection.
-        self._chunked = request is None or request.version == "1.1"
-        self._bodyless = request is not None and request.method == b"HEAD"
-        self.keep_alive = keep_alive
-        self.started = False
-        self.ended = False
-        self.written = 0
+        if request is None:
+            self.keep_alive = False
+            return
+        head = request.head
+        self.keep_alive = head.keep_alive and not listener.draining
+        if head.version != "1.1":
+            self._chunked = False  # HTTP/1.0 knows no chunks: a stream to it ends with the connection
+        if head.method == b"HEAD":
+            self._bodyless = True
 
     def send(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer in one write; `headers` are lines as `encode_headers` makes them."""
         self.started = self.ended = True
         self.written = len(body)
-        connection = self._connection
-        connection.write(
+        self._connection.write(
             b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
                 status_line(status),

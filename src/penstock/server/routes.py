@@ -74,8 +74,9 @@ class Routes:
 
     def handle(self, http: HttpRequest, out: Exchange) -> Coroutine[Any, Any, None] | None:
         """Answer at once, or return what will; it calls `out.close` at its end."""
-        dialect = self._posts.get(http.path)
-        if dialect is not None and http.method == b"POST":
+        head = http.head
+        dialect = self._posts.get(head.path)
+        if dialect is not None and head.method == b"POST":
             return self._call(dialect, http, out)
         if http.path in (b"/healthz", b"/readyz"):
             self._health(http, out)
@@ -125,7 +126,7 @@ class Routes:
         """The request's value; raises CallerError."""
         if not self.ready:
             raise Overloaded("Penstock is stopping", do="Try again in a moment.", retry_after=1.0)
-        caller = self._caller(http)
+        caller: Caller = http.head.noted or self._caller(http)
         body = http.body
         record.bytes_in = len(body)
         if b"x-penstock-task" in caller.headers:
@@ -139,12 +140,10 @@ class Routes:
 
     def _caller(self, http: HttpRequest) -> Caller:
         """The edge's facts, once the guards let it pass; a connection's further requests often have the same head."""
-        caller = http.facts.caller
-        if caller is None:
-            self._guards.check(http)
-            json_only(http)
-            caller = http.facts.caller = caller_of(http)
-        return caller  # type: ignore[no-any-return]
+        self._guards.check(http)
+        json_only(http)
+        caller = http.head.noted = caller_of(http)
+        return caller
 
     async def _stream(self, reply: Reply, record: Record, out: Exchange) -> None:
         frame = await reply.read()

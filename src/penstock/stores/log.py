@@ -26,12 +26,12 @@ class LogWriter(Generic[T]):
     """Collects what is to be logged and hands it on in batches of lines.
 
     Args:
-        encode: makes a whole line of one item.
+        encode: makes the whole lines of a batch.
         sink: takes one batch of lines; must not block (see `threaded`).
         dropped: told how many lines were lost when the sink refuses a batch by raising BlockingIOError.
     """
 
-    def __init__(self, encode: Callable[[T], bytes], sink: Sink, clock: Clock, dropped: Callable[[int], None]) -> None:
+    def __init__(self, encode: Callable[[list[T]], bytes], sink: Sink, clock: Clock, dropped: Callable[[int], None]) -> None:
         self._encode = encode
         self._sink = sink
         self._clock = clock
@@ -56,7 +56,7 @@ class LogWriter(Generic[T]):
         items, self._items = self._items, []
         if items:
             try:
-                self._sink(b"".join(map(self._encode, items)))
+                self._sink(self._encode(items))
             except BlockingIOError:
                 self._dropped(len(items))
 

@@ -32,6 +32,8 @@ MAX_UNARY = 64 * KIB * KIB
 IDLE_PLAIN = 4.0
 IDLE_TLS = 50.0
 
+NEVER = float("inf")
+
 # How long a provider may take to close a body whose last word it has said.
 FINISHING_SECONDS = 1.0
 
@@ -71,7 +73,7 @@ class Connection(asyncio.Protocol):
         streaming: the answer came as a stream, to be read as it comes; else its body is taken whole from the parser.
         closed: it carries nothing any more.
         reused: it has carried an exchange before.
-        expires: when the wait under way is too long.
+        expires: when the wait under way is too long; infinite where nobody waits.
     """
 
     __slots__ = (
@@ -97,7 +99,7 @@ class Connection(asyncio.Protocol):
         self.parser = ResponseParser()
         self.closed = False
         self.reused = False
-        self.expires = 0.0
+        self.expires = NEVER
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -129,14 +131,13 @@ class Connection(asyncio.Protocol):
             raise self._error or Unavailable("the provider closed the connection", do="Try again.")
         if self._error is not None:
             raise self._error
-        pool = self._pool
-        waiter = self._waiter = pool.watch(self, timeout)
+        waiter = self._waiter = self._pool.watch(self, timeout)
         self._transport.write(payload)
         try:
             await waiter
         finally:
             self._waiter = None
-            pool.watched.pop(self, None)
+            self.expires = NEVER
         # What had come of a stream before it failed is read first.
         if self._error is not None and not (self.streaming and self.parser.pending):
             raise self._error
@@ -251,7 +252,7 @@ class Connection(asyncio.Protocol):
             await waiter
         finally:
             self._waiter = None
-            self._pool.watched.pop(self, None)
+            self.expires = NEVER
         if self._error is not None and not self.parser.pending:
             raise self._error
 
@@ -295,9 +296,8 @@ class Connection(asyncio.Protocol):
             self._fail(ProtocolError(f"the provider's answer is {error}", do="Check base_url and the provider."))
             return
         if parser.complete:
-            kind = parser.headers.get(b"content-type", b"")
-            if self._streamed or kind.startswith(b"text/"):
-                self.streaming = self.streaming or self._is_stream()
+            if not self.streaming and (self._streamed or parser.headers.get(b"content-type", b"")[:5] == b"text/"):
+                self.streaming = self._is_stream()
             waiter = self._waiter
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
@@ -336,7 +336,7 @@ class Connection(asyncio.Protocol):
         parser.take()
         if parser.complete:
             self._finishing = False
-            self._pool.watched.pop(self, None)
+            self.expires = NEVER
             self.release()
 
     def _is_stream(self) -> bool:
@@ -380,7 +380,6 @@ class Pool:
 
     Attributes:
         opened: connections opened since the start, by TCP (or in process).
-        watched: those somebody waits for; leaving it ends the watch.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -388,7 +387,6 @@ class Pool:
         self.now = clock.monotonic
         self._idle: dict[Origin, dict[Connection, float]] = {}
         self._all: dict[Connection, None] = {}
-        self.watched: dict[Connection, None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -468,7 +466,6 @@ class Pool:
     def forget(self, connection: Connection) -> None:
         """Drop every trace of a closed connection."""
         self._all.pop(connection, None)
-        self.watched.pop(connection, None)
         idle = self._idle.get(connection.origin)
         if idle is not None:
             idle.pop(connection, None)
@@ -481,7 +478,6 @@ class Pool:
         One timer serves all connections: it stands at the earliest expiry, and most exchanges end long before.
         """
         expires = connection.expires = self.now() + timeout
-        self.watched[connection] = None
         if self._timer is None or expires < self._timer_at:
             self._schedule(expires)
         loop = self._loop
@@ -498,19 +494,20 @@ class Pool:
     def _sweep(self) -> None:
         self._timer = None
         now = self._clock.monotonic()
-        upcoming = float("inf")
-        for connection in list(self.watched):
+        upcoming = NEVER
+        for connection in list(self._all):
             if connection.expires <= now:
+                connection.expires = NEVER
                 connection.expire()
-            else:
-                upcoming = min(upcoming, connection.expires)
+            elif connection.expires < upcoming:
+                upcoming = connection.expires
         for connections in list(self._idle.values()):
             for connection, expires in list(connections.items()):
                 if expires <= now:
                     connection.discard()
                 else:
                     upcoming = min(upcoming, expires)
-        if upcoming != float("inf"):
+        if upcoming != NEVER:
             self._schedule(upcoming)
 
     async def aclose(self) -> None:

@@ -18,6 +18,7 @@ import httptools
 __all__ = [
     "CONTINUE",
     "LAST_CHUNK",
+    "Head",
     "HttpRequest",
     "Malformed",
     "Refused",
@@ -48,6 +49,8 @@ _ONCE = frozenset(b"host content-length transfer-encoding content-type authoriza
 
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
 
+_lower = bytes.lower
+
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
 
@@ -65,44 +68,62 @@ class Malformed(Exception):
     """A response that is not valid HTTP/1.1, or ends before its end."""
 
 
-class Facts:
-    """A reader's notes about a head. `caller` is the server's, None until it has looked."""
-
-    __slots__ = ("caller",)
-
-    def __init__(self) -> None:
-        self.caller: Any = None
-
-
-class HttpRequest:
-    """One whole request.
+class Head:
+    """A request's head.
 
     Attributes:
         method, path, query: as sent; the path is not decoded and the query comes without its `?`.
+        version: `1.1` or `1.0`.
         headers: lower-case names; repeated fields are joined by a comma.
-        body: all of it.
         keep_alive: whether the connection may carry another request.
-        facts: what readers found out about the head, shared by a connection's requests that have the same one.
+        noted: what a reader found out about it, None until it has looked; a connection's requests that have the same
+            head share it.
     """
 
-    __slots__ = ("body", "facts", "headers", "keep_alive", "method", "path", "query", "version")
+    __slots__ = ("headers", "keep_alive", "method", "noted", "path", "query", "version")
 
     def __init__(self, method: bytes, target: bytes, version: str, headers: dict[bytes, bytes]) -> None:
         self.method = method
         self.path, _, self.query = target.partition(b"?")
         self.version = version
         self.headers = headers
-        self.body = b""
         self.keep_alive = True
-        self.facts = Facts()
+        self.noted: Any = None
 
-    def again(self, body: bytes) -> HttpRequest:
-        """Another request with the same head; what was found out about the head is shared."""
-        other = HttpRequest.__new__(HttpRequest)
-        other.method, other.path, other.query, other.version = self.method, self.path, self.query, self.version
-        other.headers, other.keep_alive, other.facts = self.headers, self.keep_alive, self.facts
-        other.body = body
-        return other
+
+class HttpRequest:
+    """One whole request: a head, perhaps shared with others, and the body."""
+
+    __slots__ = ("body", "head")
+
+    def __init__(self, head: Head, body: bytes = b"") -> None:
+        self.head = head
+        self.body = body
+
+    @property
+    def method(self) -> bytes:
+        """As sent."""
+        return self.head.method
+
+    @property
+    def path(self) -> bytes:
+        """As sent, not decoded."""
+        return self.head.path
+
+    @property
+    def query(self) -> bytes:
+        """What follows the `?`."""
+        return self.head.query
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """Lower-case names; repeated fields are joined by a comma."""
+        return self.head.headers
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may carry another request."""
+        return self.head.keep_alive
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method!r} {self.path!r} {len(self.body)} bytes>"
@@ -144,7 +165,7 @@ class RequestParser:
         self._max_head = max_head
         self._max_fields = max_fields
         self._parser = httptools.HttpRequestParser(self)
-        self._known: tuple[bytes, bytes, HttpRequest] | None = None
+        self._known: tuple[bytes, int, bytes, Head] | None = None
         self._in_head = True
         self._head_bytes = 0
         self._headers: dict[bytes, bytes] = {}
@@ -202,27 +223,26 @@ class RequestParser:
         length = _LENGTH.search(data, 0, end)
         if (
             length is not None
-            and request.keep_alive
+            and request.head.keep_alive
             and b"expect" not in request.headers
             and end + len(request.body) == len(data)
         ):
-            self._known = (data[: length.start(1)], data[length.end(1) : end], request)
+            self._known = (data[: length.start(1)], length.start(1), data[length.end(1) : end], request.head)
 
-    def _feed_known(self, known: tuple[bytes, bytes, HttpRequest], data: bytes) -> bool:
+    def _feed_known(self, known: tuple[bytes, int, bytes, Head], data: bytes) -> bool:
         """Take a whole request whose head is, but for the length's digits, the one parsed before: the same bytes mean
         the same. Anything else is left to the parser, which has not seen a byte of it."""
-        before, after, request = known
+        before, start, after, head = known
         if not data.startswith(before):
             return False
-        start = len(before)
         end = data.find(b"\r", start, start + 10)
         digits = data[start:end]
         if end < 0 or not digits.isdigit() or not data.startswith(after, end):
             return False
-        begin, length = end + len(after), int(digits)
-        if len(data) - begin != length or length > self._max_body or len(self.ready) >= MAX_PIPELINED:
+        body = data[end + len(after) :]
+        if len(body) != int(digits) or len(body) > self._max_body or len(self.ready) >= MAX_PIPELINED:
             return False
-        self.ready.append(request.again(data[begin:]))
+        self.ready.append(HttpRequest(head, body))
         return True
 
     def close(self) -> None:
@@ -262,9 +282,9 @@ class RequestParser:
         length = headers.get(b"content-length")
         if length is not None and int(length) > self._max_body:
             raise Refused(413, f"the body is larger than {self._max_body} bytes")
-        request = HttpRequest(parser.get_method(), self._target(), version, headers)
-        request.keep_alive = parser.should_keep_alive()
-        self._request = request
+        head = Head(parser.get_method(), self._target(), version, headers)
+        head.keep_alive = parser.should_keep_alive()
+        self._request = HttpRequest(head)
         self._size = 0
         if b"expect" in headers:
             if headers[b"expect"].lower() != b"100-continue":
@@ -477,7 +497,7 @@ class ResponseParser:
             raise httptools.HttpParserError("surplus")
         parser, fields = self._parser, self._fields
         status = parser.get_status_code()
-        if 100 <= status < 200:
+        if status < 200 and status >= 100:
             if status == 101:
                 raise Malformed("the provider switched protocols unasked")
             self._interim = True
@@ -485,12 +505,13 @@ class ResponseParser:
             return
         if len(fields) > 500:
             raise Malformed("the response has more than 500 header fields")
-        headers = self.headers = {name.lower(): value for name, value in fields.items()}
+        headers = self.headers = dict(zip(map(_lower, fields), fields.values(), strict=True))
         self.status = status
-        self._until_close = (
-            b"content-length" not in headers and b"transfer-encoding" not in headers and status not in (204, 304)
-        )
-        self.keep_alive = parser.should_keep_alive() and not self._until_close
+        self.keep_alive = parser.should_keep_alive()
+        if not self.keep_alive:  # as it must be where only the connection's end tells the body's
+            self._until_close = (
+                b"content-length" not in headers and b"transfer-encoding" not in headers and status not in (204, 304)
+            )
         self.head_complete = True
 
     def message_completed(self) -> None:
