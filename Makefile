@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := $(wildcard src tests scripts examples benchmarks .ci)
 
-.PHONY: help demo test check bench fmt picture clean
+.PHONY: help demo test check bench fmt picture docs clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1\t/p' Makefile | expand -t 16
@@ -32,6 +32,9 @@ fmt: .venv/dev  ## put the code in shape
 
 picture: .venv/made  ## draw docs/house.svg and docs/house.md anew from the imports
 	$(BIN)/python -m scripts.house
+
+docs: .venv/package  ## measure docs/dialects.md anew from what the dialects do
+	$(BIN)/python -m scripts.dialects
 
 clean:  ## forget the environment and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -22,7 +22,11 @@ PROVIDER = ("provider", 8000)
 
 CONFIG: dict[str, Any] = {
     "auth": "open",
-    "providers": {"up": {"kind": "openai", "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"}, "sim": {}},
+    "providers": {
+        "up": {"kind": "openai", "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"},
+        "ant": {"kind": "anthropic", "base_url": "http://provider:8000", "api_key": "env:UP_KEY"},
+        "sim": {},
+    },
     "models": {"fast": {"targets": ["up/small"]}},
 }
 ENV = {"UP_KEY": "sk-provider-0123456789", "APP_KEY": "psk_test_0123456789", "OTHER_KEY": "psk_test_9876543210"}
@@ -147,6 +151,14 @@ class Stage:
         if self._server is not None:
             self._server.close()
         self.provider.close()
+
+
+def ask(dialect: str, text: str = "Hello there", model: str = "fast", **more: Any) -> tuple[str, dict[str, Any]]:
+    """A request's path and body in one of the dialects callers speak."""
+    body = chat(text, model, **more)
+    if dialect == "messages":
+        return "/v1/messages", {"max_tokens": 200, **body}
+    return ("/v1/chat/completions" if dialect == "chat" else "/v1/generate"), body
 
 
 def chat(text: str = "Hello there", model: str = "fast", **more: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from penstock.events import Event
 from penstock.messages import Request
+from penstock.usage import Usage
 
 __all__ = ["Call", "Frame", "Layer", "Reply", "Source", "stack"]
 
@@ -47,6 +48,11 @@ class Source(Protocol):
     async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
         """All frames' bytes from here on, given to `push`; where it returns True, `drain` is awaited before more."""
 
+    @property
+    def usage(self) -> Usage:
+        """The provider's count so far; else an estimate of what has passed, marked as one."""
+        ...
+
     def decode(self, data: bytes) -> list[Event]:
         """The events in whole frames' bytes."""
         ...
@@ -64,6 +70,7 @@ class Reply:
     Attributes:
         status: HTTP status for a caller of the same dialect.
         content_type: as the provider sent it.
+        dialect: what its bytes are written in; the caller's, or another that must be translated for it.
         headers: further response headers that may pass to the caller.
         streaming: whether frames are events of a stream; else there is exactly one frame.
         taps: called with each frame as it passes.
@@ -77,9 +84,15 @@ class Reply:
     _source: Source | None = None
 
     def __init__(
-        self, status: int, content_type: bytes, answer: Frame | Source, headers: Sequence[tuple[bytes, bytes]] = ()
+        self,
+        status: int,
+        content_type: bytes,
+        answer: Frame | Source,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        dialect: str = "",
     ) -> None:
         self.status = status
+        self.dialect = dialect
         self.content_type = content_type
         self.headers = headers
         self._hooks: list[tuple[Callable[[Any], None], Any]] = []
@@ -104,6 +117,15 @@ class Reply:
         if frame is not None and self.taps:
             self._show(frame)
         return frame
+
+    @property
+    def usage(self) -> Usage | None:
+        """A stream's count so far, or an estimate; None for a unary answer."""
+        return self._source.usage if self._source is not None else None
+
+    def decode(self, data: bytes) -> list[Event]:
+        """The events in bytes of a stream that `pump` gave."""
+        return self._source.decode(data) if self._source is not None else []
 
     async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
         """The rest of a stream, as bytes given to `push`: the one pump, without a task or a wake-up per piece.

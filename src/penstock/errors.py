@@ -92,8 +92,11 @@ class PenstockError(Exception):
 
     @property
     def told(self) -> str:
-        """What happened and what to do, as sentences."""
-        sentences = (text[:1].upper() + text[1:] for text in (self.message, self.do) if text)
+        """What happened and what to do, as sentences. A field's name stays as it is written."""
+        message, do = (text[:1].upper() + text[1:] for text in (self.message, self.do))
+        if self.param and self.message.startswith(self.param):
+            message = self.message
+        sentences = (text for text in (message, do) if text)
         return " ".join(text if text[-1] in ".!?" else f"{text}." for text in sentences)
 
 
@@ -169,11 +172,13 @@ class UpstreamError(PenstockError):
 
     Attributes:
         answer: status, headers and body as the provider sent them, or None if it sent nothing usable.
+        dialect: the dialect `answer` is in; "" where there is none.
     """
 
     status = 502
     retryable = True
     answer: ProviderAnswer | None = None
+    dialect: str = ""
 
 
 class Unavailable(UpstreamError):

@@ -10,11 +10,16 @@ from typing import Any, Literal
 
 import msgspec
 
+from penstock.errors import UpstreamError
 from penstock.messages import Message, Response, ToolCall, Usage
 
-__all__ = ["Collector", "Event", "ToolCallDelta", "collect"]
+__all__ = ["TOLD", "Collector", "Event", "ToolCallDelta", "collect", "merged"]
 
-Kind = Literal["text", "reasoning", "refusal", "tool_call", "usage", "finish"]
+Kind = Literal[
+    "start", "text", "reasoning", "refusal", "tool_call", "citation", "other", "usage", "finish", "error", "end"
+]
+# What a user of the library is told of; the others are for whoever says the answer in another dialect.
+TOLD: frozenset[str] = frozenset(("text", "reasoning", "refusal", "tool_call", "usage", "finish"))
 
 
 class ToolCallDelta(msgspec.Struct):
@@ -27,12 +32,21 @@ class ToolCallDelta(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """One decoded item of a stream.
+    """One decoded item of a stream. Decoding needs no memory: the same bytes give the same events wherever they stand.
 
     Attributes:
-        kind: text, reasoning, refusal, tool_call, usage or finish; says which field is set.
-        text: the piece of text for text, reasoning and refusal.
+        kind: start, text, reasoning, refusal, tool_call, citation, other, usage, finish, error or end (nothing that
+            matters follows); says which field is set.
+        text: the piece of text for text, reasoning and refusal. For start the vendor's id of the answer.
+        usage: the count so far; fields a later event does not repeat keep their earlier value (`merged`).
+        finish_reason: in the vocabulary's words (`messages.FinishReason`), or the vendor's own where none fits.
         choice: which of `n` answers it belongs to.
+        index: the content block it belongs to, where the dialect numbers them; else 0.
+        signature: for reasoning, the vendor's seal on the block (whole or a piece); `redacted`: encrypted thinking.
+        data: citation, other: as decoded JSON. For text: its logprobs, if they were asked for. For finish: details
+            the vendor gave beside the reason (`stop_sequence`, ...).
+        model: for start, the vendor's name of the model.
+        error: for error, what the provider said, classified.
     """
 
     kind: Kind
@@ -41,6 +55,23 @@ class Event(msgspec.Struct):
     usage: Usage | None = None
     finish_reason: str | None = None
     choice: int = 0
+    index: int = 0
+    signature: str = ""
+    redacted: str = ""
+    data: Any = None
+    model: str = ""
+    error: UpstreamError | None = None
+
+
+def merged(earlier: Usage | None, later: Usage) -> Usage:
+    """Two counts of one answer: counts only grow, and some vendors tell the input at the start, the output at the end.
+
+    https://platform.claude.com/docs/en/build-with-claude/streaming: counts in `message_delta` are cumulative.
+    """
+    if earlier is None or earlier.estimated or not any(msgspec.structs.astuple(earlier)):
+        return later
+    before, after = msgspec.structs.asdict(earlier), msgspec.structs.asdict(later)
+    return Usage(**{name: max(count, before[name]) for name, count in after.items()})
 
 
 class Collector:
@@ -60,12 +91,14 @@ class Collector:
             self._parts[event.kind].append(event.text)
         elif event.tool_call is not None:
             delta = event.tool_call
+            if delta.index not in self._calls and not (delta.id or delta.name):
+                return  # what a tool is asked that the vendor runs itself
             call = self._calls.setdefault(delta.index, ToolCall())
             call.id = call.id or delta.id
             call.name = call.name or delta.name
             call.arguments += delta.arguments
         elif event.usage is not None:
-            self._usage = event.usage
+            self._usage = merged(self._usage, event.usage)
         elif event.kind == "finish":
             self._finish_reason = event.finish_reason
 

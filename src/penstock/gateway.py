@@ -16,10 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import msgspec
+
 from penstock.call import Call, stack
 from penstock.clock import Clock, Ids, Random
 from penstock.config.naming import names_of
-from penstock.config.schema import Config, Provider
+from penstock.config.schema import Config, Defaults, Provider
+from penstock.config.schema import Route as Declared
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
@@ -29,6 +32,7 @@ from penstock.metrics import Metrics
 from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row, load_catalogue
 from penstock.providers.deployment import Deployment, Endpoint
+from penstock.providers.facts import facts_of
 from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
@@ -53,6 +57,7 @@ class Gateway:
         call: the whole stack.
         config, metrics, names: what it was built from, and what it counts.
         auth_open: whether calls need no key.
+        now: the monotonic time.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Gateway:
         self.metrics = metrics if metrics is not None else Metrics()
         self.auth_open = config.auth == "open"
         self._clock = clock
+        self.now = clock.monotonic
         self._ids = Ids(clock, random)
         self._pool = Pool(clock)
         self._recorder = Recorder(self.metrics, log, clock)
@@ -150,21 +156,33 @@ class Gateway:
         if row.in_process:
             simulated = SimulatedProvider(self._clock, keep=0)
             origin = Origin(provider.name, 80, in_process=simulated.connection)
-            return Endpoint(provider.name, origin, "/v1", _headers(provider.name), row.headers)
+            headers = _headers(provider.name)
+            return Endpoint(provider.name, origin, "/v1", headers, row.headers, dialects=row.dialects)
         return endpoint_of(provider, row)
 
     def _add_known_deployments(self) -> None:
         for found in self.names.listed():
-            route = self.config.models.get(found.route)
-            timeouts = route.timeouts if route else self.config.defaults.timeouts
-            self._deployments[found.name] = Deployment(self._endpoints[found.provider], found.model, timeouts)
+            policies = self.config.models.get(found.route) or self.config.defaults
+            self._deployments[found.name] = self._make_deployment(found, policies)
 
     def _deployment(self, found: Found) -> Deployment:
         known = self._deployments.get(found.name)
         if known is not None:
             return known
         # A vendor's model nobody declared: made for this request, not kept, so that strangers' names fill no memory.
-        return Deployment(self._endpoints[found.provider], found.model, self.config.defaults.timeouts)
+        return self._make_deployment(found, self.config.defaults)
+
+    def _make_deployment(self, found: Found, policies: Declared | Defaults) -> Deployment:
+        facts = facts_of(self.config.providers[found.provider].kind, found.model)
+        if policies.default_max_output is not None:
+            facts = msgspec.structs.replace(facts, default_output_tokens=policies.default_max_output)
+        return Deployment(
+            self._endpoints[found.provider],
+            found.model,
+            policies.timeouts,
+            facts,
+            lenient=policies.untranslatable == "drop",
+        )
 
 
 def endpoint_of(provider: Provider, row: Row) -> Endpoint:
@@ -178,7 +196,7 @@ def endpoint_of(provider: Provider, row: Row) -> Endpoint:
     host = url.hostname or ""
     origin = Origin(host, url.port or (443 if tls else 80), tls)
     headers = _headers(url.netloc) | auth_headers(row.auth, provider.api_key)
-    return Endpoint(provider.name, origin, url.path, headers, row.headers)
+    return Endpoint(provider.name, origin, url.path, headers, row.headers, dialects=row.dialects)
 
 
 def _headers(host: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from penstock.prompt import Prompt
 from penstock.records import Record
 from penstock.usage import Usage
 
@@ -125,9 +126,10 @@ class Request:
         caller: the edge's facts.
         record: what becomes of it; layers write here.
         target: the deployment that was chosen, None until then; only providers know what it is.
+        prompt: the fields in no vendor's words, once a provider of another dialect has been asked.
     """
 
-    __slots__ = ("caller", "dialect", "fields", "model", "record", "stream", "target", "usage_asked")
+    __slots__ = ("caller", "dialect", "fields", "model", "prompt", "record", "stream", "target", "usage_asked")
 
     def __init__(
         self,
@@ -146,6 +148,7 @@ class Request:
         self.record = record
         self.usage_asked = False
         self.target: Any = None
+        self.prompt: Prompt | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.record.id} {self.dialect} model={self.model!r} stream={self.stream}>"

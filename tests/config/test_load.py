@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.config.load import load_config
-from penstock.config.schema import Address, Config, Key, Log, Provider, Route, Server, Timeouts
+from penstock.config.schema import Address, Config, Defaults, Key, Log, Provider, Route, Server, Timeouts
 from penstock.config.tree import Tree
 from penstock.config.yaml_file import open_config, read_yaml
 from penstock.errors import ConfigError
@@ -39,12 +39,12 @@ providers:
   spare: {kind: openai, base_url: https://spare.example/v1, api_key: "env:SPARE_KEY?"}
   sim:
 models:
-  fast: {targets: [openai/gpt-5-mini], timeouts: {connect: 1s, first_token: auto}}
+  fast: {targets: [openai/gpt-5-mini], timeouts: {connect: 1s, first_token: auto}, default_max_output: 32k}
   deep:
     targets:
       - target: local/meta/llama-3
 default_model: fast
-defaults: {timeouts: {total: 1h, idle: 7s, first_token: 9s}}
+defaults: {timeouts: {total: 1h, idle: 7s, first_token: 9s}, default_max_output: 4096}
 auth: required
 keys:
   - {name: app, key: env:APP_KEY, tenant: acme, project: web, models: [fast, "openai/*"], user: trusted}
@@ -69,8 +69,8 @@ def test_everything_this_version_has() -> None:
             "sim": Provider(name="sim", kind="sim"),
         },
         models={
-            "fast": Route("fast", (Target("openai", "gpt-5-mini"),), Timeouts(1.0, None, 7.0, 3600.0)),
-            "deep": Route("deep", (Target("local", "meta/llama-3"),), Timeouts(5.0, 9.0, 7.0, 3600.0)),
+            "fast": Route("fast", (Target("openai", "gpt-5-mini"),), Timeouts(1.0, None, 7.0, 3600.0), 32_000),
+            "deep": Route("deep", (Target("local", "meta/llama-3"),), Timeouts(5.0, 9.0, 7.0, 3600.0), 4096),
         },
         default_model="fast",
         defaults=config.defaults,
@@ -88,7 +88,7 @@ def test_everything_this_version_has() -> None:
         ),
         log=Log(to=str(Path("calls.log").absolute())),
     )
-    assert config.defaults.timeouts == Timeouts(5.0, 9.0, 7.0, 3600.0)
+    assert config.defaults == Defaults(Timeouts(5.0, 9.0, 7.0, 3600.0), 4096)
     assert config.providers["openai"].api_key is not None
     assert config.providers["openai"].api_key.source == "env:OPENAI_API_KEY"
 
@@ -193,8 +193,8 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         "2:1: no provider is declared: write providers: {sim: {}} to begin without a key"]),
     ("auth: open\nproviders: {opnai: {}}", [
         f'2:13: unknown kind "opnai" (did you mean "openai"?); {COMPATIBLE}']),
-    ("auth: open\nproviders: {a: {kind: anthropic}}", [
-        f'2:23: the kind "anthropic" is not in this version; {COMPATIBLE}']),
+    ("auth: open\nproviders: {a: {kind: gemini}}", [
+        f'2:23: the kind "gemini" is not in this version; {COMPATIBLE}']),
     ("auth: open\nproviders: {openai: {region: us, credentials: [], basurl: x}}", [
         '2:22: "region" is not in this version',
         '2:34: "credentials" is not in this version',
@@ -236,6 +236,11 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     ]),
     (OPEN + "models: {fast: {targets: [sim/small]}}\ndefault_model: fats", [
         '4:16: default_model "fats" is not under models (did you mean "fast"?)']),
+    (OPEN + "models: {a: {targets: [sim/small], default_max_output: 0}}", [
+        '3:56: "0" is not a number of things: write 8192, 64k or 1M']),
+    (OPEN + "defaults: {default_max_output: many}", ['3:32: "many" is not a number of things: write 8192, 64k or 1M']),
+    (OPEN + "defaults: {default_max_output: yes}", ['3:32: "yes" is not a number of things: write 8192, 64k or 1M']),
+    (OPEN + "defaults: {default_max_output: 1.5}", ['3:32: "1.5" is not a number of things: write 8192, 64k or 1M']),
     (OPEN + "defaults: {retry: {max_attempts: 3}}", ['3:12: "retry" is not in this version']),
     # The whole.
     (OPEN + "limits: []\nbudgtes: []\nauht: open", [
@@ -304,6 +309,39 @@ def test_a_dict_that_contains_itself_ends() -> None:
 def test_base_urls_that_are_refused_without_being_shown(url: str, expected: str) -> None:
     source = {"auth": "open", "providers": {"a": {"kind": "openai", "base_url": url, "api_key": "none"}}}
     assert problems(source) == [f"providers.a.base_url: {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("https://api.anthropic.com", "https://api.anthropic.com/v1"),
+        ("https://api.anthropic.com/v1/", "https://api.anthropic.com/v1"),
+        ("http://h:8000", "http://h:8000/v1"),
+        ("https://h/anthropic/", "https://h/anthropic/v1"),
+        ("https://h/anthropic/v1", "https://h/anthropic/v1"),
+    ],
+)
+def test_anthropics_base_url_is_written_with_or_without_its_version(written: str, url: str) -> None:
+    source = {"auth": "open", "providers": {"anthropic": {"base_url": written, "api_key": "none"}}}
+    assert load_config(source, ENV).providers["anthropic"].base_url == url
+
+
+def test_openais_base_url_is_taken_as_it_is_written() -> None:
+    source = {"auth": "open", "providers": {"a": {"kind": "openai", "base_url": "http://h:8000", "api_key": "none"}}}
+    assert load_config(source, ENV).providers["a"].base_url == "http://h:8000"
+
+
+def test_anthropic_by_its_name_alone() -> None:
+    source = {"auth": "open", "providers": {"anthropic": {}, "same": {"kind": "anthropic"}}}
+    config = load_config(source, {"ANTHROPIC_API_KEY": "sk-ant"})
+    for name in ("anthropic", "same"):
+        provider = config.providers[name]
+        assert (provider.kind, provider.base_url) == ("anthropic", "https://api.anthropic.com/v1")
+        assert provider.api_key == Secret("sk-ant")
+    written = {"anthropic": {"base_url": "https://api.anthropic.com"}}
+    assert load_config({"auth": "open", "providers": written}, {"ANTHROPIC_API_KEY": "sk-ant"}).providers[
+        "anthropic"
+    ].api_key == Secret("sk-ant")
 
 
 def test_the_vendors_key_goes_to_the_vendors_address_alone() -> None:

@@ -9,13 +9,14 @@ from penstock.config.guards import is_loopback, with_addresses
 from penstock.config.load import load_config
 from penstock.config.schema import Address
 from penstock.config.show import describe
-from penstock.config.values import duration, duration_text, size, size_text
+from penstock.config.values import count, duration, duration_text, size, size_text
 from penstock.errors import ConfigError
 
 ENV = {"APP_KEY": "pk-hidden", "OPENAI_API_KEY": "sk-hidden"}
 SOURCE = {
     "providers": {"openai": {}, "sim": {}, "gone": {"kind": "openai", "api_key": "env:GONE?"}},
     "models": {"fast": {"targets": ["openai/gpt-5"], "timeouts": {"connect": "250ms", "total": "90s"}}},
+    "defaults": {"default_max_output": "16k"},
     "keys": [{"name": "app", "key": "env:APP_KEY", "user": "trusted"}],
 }
 
@@ -39,10 +40,14 @@ def test_describe() -> None:
             "gone": {"kind": "openai", "base_url": url, "api_key": "none", "off": "GONE is not set"},
         },
         "models": {
-            "fast": {"targets": ["openai/gpt-5"], "timeouts": timeouts | {"connect": "250ms", "total": "90s"}},
+            "fast": {
+                "targets": ["openai/gpt-5"],
+                "timeouts": timeouts | {"connect": "250ms", "total": "90s"},
+                "default_max_output": 16_000,
+            },
         },
         "default_model": None,
-        "defaults": {"timeouts": timeouts},
+        "defaults": {"timeouts": timeouts, "default_max_output": 16_000},
         "auth": "required",
         "keys": [
             {
@@ -85,6 +90,11 @@ def test_durations(written: str, seconds: float, shown: str) -> None:
 def test_sizes(written: str, count: int) -> None:
     assert size(written) == count
     assert size_text(count) == written
+
+
+@pytest.mark.parametrize(("written", "number"), [(8192, 8192), ("8192", 8192), ("64k", 64_000), ("1M", 1_000_000)])
+def test_counts(written: object, number: int) -> None:
+    assert count(written) == number
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost"])

@@ -35,6 +35,10 @@ class Whole:
     async def read(self) -> Frame | None:
         return Frame(self.left.pop(), lambda data: []) if self.left else None
 
+    @property
+    def usage(self) -> Usage:
+        return Usage()
+
     async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
         while self.left:
             if push(self.left.pop()):

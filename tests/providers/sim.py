@@ -87,6 +87,13 @@ class Said:
         return [event.removeprefix(b"data: ") for event in events if event.startswith(b"data: ")]
 
     @property
+    def events(self) -> list[tuple[str, bytes]]:
+        """The name and the data of each named event, comments left out."""
+        lines = [event.split(b"\n") for event in self.body.replace(b"\r\n", b"\n").split(b"\n\n")]
+        named = [line for line in lines if line[0].startswith(b"event: ")]
+        return [(name[7:].decode(), data.removeprefix(b"data: ")) for name, data in named]
+
+    @property
     def chunks(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(each) for each in self.payloads if each != b"[DONE]"]
 
@@ -142,6 +149,26 @@ def ask(body: Any, script: str = "", **options: Any) -> Said:
     """Send one chat request with a fault script in the header."""
     headers = {"x_penstock_sim": script} if script else {}
     return ask_all(request(body, **headers), **options)[0]
+
+
+def message_body(model: str = "small", **fields: Any) -> dict[str, Any]:
+    return {"model": model, "max_tokens": 1000, "messages": USER, **fields}
+
+
+def message_request(body: Any, *, path: str = "/v1/messages", method: str = "POST", **headers: str) -> bytes:
+    """A request to Anthropic's API."""
+    return request(body, path=path, method=method, **{"anthropic_version": "2023-06-01", **headers})
+
+
+def message(body: Any, script: str = "", **options: Any) -> Said:
+    """Send one messages request with a fault script in the header."""
+    headers = {"x_penstock_sim": script} if script else {}
+    return ask_all(message_request(body, **headers), **options)[0]
+
+
+def message_stream(script: str = "", **fields: Any) -> Said:
+    """A streamed message under a fault script."""
+    return message(message_body(stream=True, **fields), script)
 
 
 def stream(script: str = "", **fields: Any) -> Said:

@@ -28,6 +28,17 @@ def test_a_row_says_what_it_must(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_default_is_for_a_header_that_passes(row: Row) -> None:
+    assert set(row.headers.defaults) <= set(row.headers.up)
+    assert all(row.headers.defaults.values())
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_url_ends_with_its_version(row: Row) -> None:
+    assert row.url.endswith(row.version_path)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_no_row_passes_credentials_cookies_or_accounts(row: Row) -> None:
     forbidden = {
         "authorization",
@@ -38,6 +49,8 @@ def test_no_row_passes_credentials_cookies_or_accounts(row: Row) -> None:
         "set-cookie",
         "openai-organization",
         "openai-project",
+        "anthropic-organization-id",
+        "request-id",
         "x-request-id",
     }
     assert not forbidden & {*row.headers.up, *row.headers.down}

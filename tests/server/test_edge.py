@@ -103,7 +103,6 @@ def test_the_line_knows_what_a_stream_took() -> None:
         ("GET", "/v1/chat/completions", 405, "not_found"),
         ("POST", "/v1/models", 405, "not_found"),
         ("DELETE", "/v1/embeddings", 405, "not_found"),
-        ("POST", "/v1/messages", 404, "not_available"),
         ("POST", "/v1/responses", 404, "not_available"),
         ("GET", "/v1/requests/abc", 404, "not_available"),
         ("POST", "/v1/chat/completions/", 404, "not_found"),
@@ -288,12 +287,17 @@ def test_what_is_not_http_is_refused_and_closed() -> None:
     assert line["status"] == 400
 
 
-def test_a_body_over_the_cap_is_refused_before_it_is_read() -> None:
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [("/v1/chat/completions", "invalid_request_error"), ("/anthropic/v1/messages?beta=true", "request_too_large")],
+)
+@pytest.mark.parametrize("framing", [b"content-length: 5000\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n1400\r\n"])
+def test_a_body_over_the_cap_is_refused_before_it_is_read(target: str, kind: str, framing: bytes) -> None:
     async def scene(stage: Stage, caller: Caller) -> None:
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000\r\n\r\n"
-        caller.writer.write(head + b"x" * 2000)
+        caller.writer.write(b"POST %b HTTP/1.1\r\nhost: localhost\r\n%b" % (target.encode(), framing) + b"x" * 4999)
         answer = await caller.receive()
         assert answer.status == 413
+        assert answer.error["type"] == kind
 
     play(scene, {"server": {"max_body": "4KiB"}})
 

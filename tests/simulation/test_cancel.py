@@ -26,10 +26,17 @@ CASES = {
     "stall": chat(model="up/small:stall=3", stream=True),
     "reset": chat(model="up/small:reset=before_headers"),
     "unknown model": chat(model="nope"),
+    "translated": chat(model="ant/small"),
+    "translated stream": chat(model="ant/small:tokens=12,between=5ms", stream=True),
+    "translated long stream": chat(model="ant/small:tokens=600,burst=30,between=1ms", stream=True),
+    "translated cut": chat(model="ant/small:cut=4,between=5ms", stream=True),
+    "translated error": chat(model="ant/small:status=529"),
+    "untranslatable": chat(model="ant/small", n=2),
 }
 CONFIG: dict[str, Any] = {
     "providers": {
         "up": {"kind": "openai", "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"},
+        "ant": {"kind": "anthropic", "base_url": "http://provider:8000", "api_key": "env:UP_KEY"},
         "nobody": {"kind": "openai", "base_url": "http://nobody:1/v1", "api_key": "none"},
         "sim": {},
     },
@@ -85,4 +92,4 @@ def test_every_await(case: str) -> None:
             caller.abort()
 
     awaits = sweep_scenario(scenario, faults=SLOW)
-    assert awaits >= (0 if case == "unknown model" else 1), awaits
+    assert awaits >= (0 if case in ("unknown model", "untranslatable") else 1), awaits

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from penstock.testing import SimLoop, draw_faults, run
-from tests.stage import GATEWAY, PROVIDER, Answer, Caller, Stage, chat
+from tests.stage import GATEWAY, PROVIDER, Answer, Caller, Stage, ask
 
 SEEDS = 200
 SCRIPTS = [
@@ -24,7 +24,30 @@ SCRIPTS = [
 CONFIG = {"defaults": {"timeouts": {"connect": "2s", "first_token": "5s", "idle": "4s", "total": "8s"}}}
 
 
-def judge(answer: Answer, stream: bool, script: str) -> None:
+def judge_message(answer: Answer, stream: bool, script: str) -> None:
+    """The same for Anthropic's messages: an end or an error, and never both."""
+    if not stream:
+        assert answer.json()["content"]
+        assert answer.json()["stop_reason"]
+        return
+    kinds = [event["type"] for event in answer.events]
+    ends = ("message_stop", "message_delta") if script == "no_done" else ("message_stop",)
+    assert kinds[-1] in (*ends, "error"), answer.body[-300:]
+    assert not ("message_stop" in kinds and "error" in kinds), answer.body[-300:]
+    # An event that is not valid is left out, and what it opened or closed with it.
+    if "message_stop" in kinds and not script.startswith(("malformed", "bad_utf8")):
+        assert kinds[0] == "message_start", answer.body[:300]
+        assert kinds.count("content_block_start") == kinds.count("content_block_stop"), answer.body[:300]
+
+
+def judge_result(answer: Answer, stream: bool) -> None:
+    """The same for Penstock's own contract."""
+    result = answer.events[-1] if stream else answer.json()
+    assert result["status"] in ("ok", "failed"), result
+    assert result["text"] if result["status"] == "ok" else result["error"]["message"], result
+
+
+def judge(answer: Answer, dialect: str, stream: bool, script: str) -> None:
     """A whole answer is a good one or an error that says so."""
     if not answer.whole:
         return  # the caller's own link broke: it can see that
@@ -32,9 +55,18 @@ def judge(answer: Answer, stream: bool, script: str) -> None:
         assert answer.error["message"], answer.body
         return
     assert "x-request-id" in answer.headers
-    if not stream:
+    if dialect == "messages":
+        judge_message(answer, stream, script)
+    elif dialect == "generate":
+        judge_result(answer, stream)
+    elif not stream:
         assert answer.json()["choices"][0]["message"]["content"]
-        return
+    else:
+        judge_chat(answer, script)
+
+
+def judge_chat(answer: Answer, script: str) -> None:
+    """A stream of OpenAI's."""
     events = [event for event in answer.events if event != "[DONE]"]
     finished = any(c["finish_reason"] for e in events for c in e.get("choices", []))
     failed = any(e.get("error") for e in events)
@@ -52,11 +84,11 @@ async def caller(stage: Stage, random: Random, requests: int) -> None:
         except (OSError, TimeoutError):
             continue
         patience = random.choice((60.0, 60.0, 60.0, random.random()))
-        model = f"up/small:{script}" if script else "fast"
+        dialect, provider = random.choice(("chat", "chat", "messages", "generate")), random.choice(("up", "ant"))
+        path, body = ask(dialect, model=f"{provider}/small:{script}" if script else f"{provider}/small", stream=stream)
         try:
             async with asyncio.timeout(patience):
-                answer = await connection.post(chat(model=model, stream=stream))
-                judge(answer, stream, script)
+                judge(await connection.post(body, path), dialect, stream, script)
         except (ConnectionError, TimeoutError):
             pass
         finally:

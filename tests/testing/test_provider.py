@@ -14,7 +14,7 @@ import uvloop
 from penstock.clock import SystemClock
 from penstock.testing import run
 from penstock.testing.provider import EOF, RESET, ScriptedUpstream, SimulatedServer
-from tests.providers.sim import body_of, request
+from tests.providers.sim import body_of, message_body, message_request, request
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
@@ -54,6 +54,20 @@ def test_the_sdk_talks_to_a_simulated_server(runner: Runner) -> None:
         async with SimulatedServer() as server:
             await sdk(server, use)
             assert server.provider.journal.open == 0
+
+    runner(main())
+
+
+@on_sockets
+def test_one_port_speaks_both_vendors_languages(runner: Runner) -> None:
+    async def main() -> None:
+        async with SimulatedServer() as server:
+            # Anthropic's client puts /v1 behind its base URL, which ends with it already.
+            asked = [request(body_of()), message_request(message_body(), path="/v1/v1/messages")]
+            openais, anthropics = await exchange(server.port, *asked)
+            assert b'"object":"chat.completion"' in openais
+            assert b'"type":"message"' in anthropics
+            assert [seen.model for seen in server.provider.journal.log] == ["small", "small"]
 
     runner(main())
 

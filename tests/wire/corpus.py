@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["UNSET", "Recording", "openai_shaped", "recordings"]
+__all__ = ["UNSET", "Recording", "anthropic_shaped", "openai_shaped", "recordings"]
 
 UNSET = "PENSTOCK_CORPUS is not set: no recorded exchanges to run"
 
@@ -66,4 +66,10 @@ def recordings() -> tuple[Recording, ...]:
 def openai_shaped(keep: Callable[[Recording], bool] = lambda recording: True) -> list[Recording]:
     """Those of OpenAI's chat completions and embeddings, told by the path."""
     paths = ("/chat/completions", "/embeddings")
+    return [recording for recording in recordings() if recording.path.endswith(paths) and keep(recording)]
+
+
+def anthropic_shaped(keep: Callable[[Recording], bool] = lambda recording: True) -> list[Recording]:
+    """Those of Anthropic's messages and their counting, told by the path."""
+    paths = ("/messages", "/messages/count_tokens")
     return [recording for recording in recordings() if recording.path.endswith(paths) and keep(recording)]

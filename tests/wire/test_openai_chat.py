@@ -256,4 +256,4 @@ def test_choice_0_is_the_response() -> None:
 
 def test_an_answer_as_events() -> None:
     events = CHAT.decode_events(answer({"content": "Hi.", "reasoning": "Hm."}))
-    assert [event.kind for event in events] == ["reasoning", "text", "finish", "usage"]
+    assert [event.kind for event in events] == ["start", "reasoning", "text", "finish", "usage"]

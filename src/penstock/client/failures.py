@@ -17,7 +17,7 @@ from penstock.wire.openai_errors import read_error
 from penstock.wire.sse import Framer, parse
 from penstock.wire.tolerant_json import decode_tolerant
 
-__all__ = ["error_in", "error_of_gateway", "interrupted", "last_chunk"]
+__all__ = ["error_in", "error_of_gateway", "interrupted", "last_chunk", "last_value"]
 
 _CLASSES: dict[str, type[PenstockError]] = {
     kind.code: kind
@@ -78,6 +78,14 @@ def last_chunk(data: bytes) -> dict[str, Any] | None:
     """The last of these whole events that has choices, as decoded JSON."""
     found = (value for value in reversed(_values(data)) if value.get("choices"))
     return next(found, None)
+
+
+def last_value(data: bytes) -> Any:
+    """The last object in whole events, or the whole body, as decoded JSON; None if there is none."""
+    if data.lstrip()[:1] == b"{":
+        return _json(data)
+    values = _values(data)
+    return values[-1] if values else None
 
 
 def _values(data: bytes) -> list[dict[str, Any]]:

@@ -11,14 +11,16 @@ from typing import NoReturn, cast
 from penstock.call import Frame, Reply
 from penstock.client.asking import Ask
 from penstock.client.engines import Engine, Engines
-from penstock.client.failures import error_in, interrupted, last_chunk
+from penstock.client.failures import error_in, interrupted, last_chunk, last_value
 from penstock.errors import PenstockError
-from penstock.events import Collector, Event
+from penstock.events import TOLD, Collector, Event
 from penstock.layers.record import CALLER_LEFT
 from penstock.messages import Embeddings, Request, Response
-from penstock.wire.dialects import DIALECTS
+from penstock.wire.dialects import CHAT, DIALECTS
 
 __all__ = ["Reading", "embed", "generate"]
+
+_SPOKEN = ("text", "reasoning", "refusal")
 
 
 class Reading:
@@ -29,6 +31,7 @@ class Reading:
         self._ask = ask
         self._dialect = DIALECTS[ask.dialect]
         self._collector = Collector()
+        self._foreign: list[Event] = []  # all that a provider of another dialect said
         self._engine: Engine | None = None
         self._request: Request | None = None
         self._reply: Reply | None = None
@@ -99,7 +102,7 @@ class Reading:
             frame = await self._reply.read()
             self._over = True
             data = self._seen(frame) if frame is not None else b""
-            answer = self._dialect.decode_response(data)
+            answer = self._decoded(data, frame.events if frame is not None and self._is_foreign else [])
         finally:
             await self.aclose()
         return self._complete(answer)
@@ -115,7 +118,12 @@ class Reading:
 
     def _take(self, frame: Frame) -> list[Event]:
         assert self._reply is not None
-        data, events = self._seen(frame), frame.events
+        data, events = self._seen(frame), _told(frame.events)
+        if self._is_foreign:
+            self._foreign += frame.events
+            self._told = data
+            self._failure = next((event.error for event in frame.events if event.error is not None), None)
+            return events
         for event in events:
             self._collector.add(event)
         if not self._reply.streaming:
@@ -140,11 +148,24 @@ class Reading:
         if code is not None:
             self._failure = interrupted(code)
             raise self._failure
-        if self._reply.streaming:
+        if self._reply.streaming and not self._is_foreign:
             response = self._collector.response(last_chunk(self._told))
         else:
-            response = cast(Response, self._dialect.decode_response(self._told))
+            response = cast(Response, self._decoded(self._told, self._foreign))
         self._response = cast(Response, self._complete(response))
+
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether the provider spoke another dialect than the library's."""
+        return self._reply is not None and self._reply.dialect != self._ask.dialect
+
+    def _decoded(self, data: bytes, events: list[Event]) -> Response | Embeddings:
+        """The answer; one of another dialect by way of ours, so that `message` can be sent again as it is."""
+        if not self._is_foreign:
+            return self._dialect.decode_response(data)
+        answer = self._dialect.decode_response(CHAT[self._ask.dialect].encode_answer(events, "", 0))
+        answer.raw = last_value(data)
+        return answer
 
     async def _fail(self, failure: PenstockError) -> NoReturn:
         # Told by an event, after which a provider may well leave the connection open: nobody waits for that.
@@ -163,6 +184,11 @@ class Reading:
         answer.usage = record.usage if record.usage is not None else answer.usage
         answer.model = answer.model or record.response_model or ""
         return answer
+
+
+def _told(events: list[Event]) -> list[Event]:
+    """Those that a user of the library is told of: a seal on a thought, or text without a letter, says nothing here."""
+    return [event for event in events if event.kind in TOLD and (event.text or event.kind not in _SPOKEN)]
 
 
 async def generate(engines: Engines, ask: Ask) -> Response:

@@ -25,7 +25,7 @@ TAKEN = frozenset((
 ))  # fmt: skip
 
 _ROUTE_LATER = (
-    "strategy", "regions", "retry", "on_stream_cut", "untranslatable", "default_max_output", "rate_limit", "budget",
+    "strategy", "regions", "retry", "on_stream_cut", "rate_limit", "budget",
 )  # fmt: skip
 
 SECTIONS: dict[str, Section] = {
@@ -38,10 +38,10 @@ SECTIONS: dict[str, Section] = {
         ("kind", "base_url", "api_key", "ca_file"),
         ("region", "credentials", "headers", "quirks", "weight", "timeouts", "retry"),
     ),
-    "model": Section(("targets", "timeouts"), _ROUTE_LATER),
+    "model": Section(("targets", "timeouts", "default_max_output", "untranslatable"), _ROUTE_LATER),
     "target": Section(("target",), ("weight", "max_attempts", "is", "region", "timeouts")),
     "timeouts": Section(("connect", "first_token", "idle", "total"), ("attempt", "throughput")),
-    "defaults": Section(("timeouts",), _ROUTE_LATER),
+    "defaults": Section(("timeouts", "default_max_output", "untranslatable"), _ROUTE_LATER),
     "key": Section(
         ("name", "key", "tenant", "project", "models", "user"),
         ("expires", "role", "roles", "limits", "budgets", "charge"),

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from penstock.config.edge import check_edge, read_auth, read_keys, read_log, read_server
 from penstock.config.naming import names_of
 from penstock.config.reader import Reader
-from penstock.config.schema import Config, Defaults, Key, Timeouts
+from penstock.config.schema import Config, Key
 from penstock.config.tree import Node, Problems, Tree, from_mapping
-from penstock.config.upstreams import read_providers, read_routes, read_timeouts
+from penstock.config.upstreams import read_defaults, read_providers, read_routes
 from penstock.errors import ConfigError, UnknownModel
 from penstock.providers.catalogue import load_catalogue
 from penstock.routing.names import Names
@@ -80,7 +80,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     if not providers:
         place = fields["providers"].key if "providers" in fields else tree.root.place
         reader.problems.add(place, "no provider is declared: write providers: {sim: {}} to begin without a key")
-    defaults = Defaults(timeouts=_default_timeouts(reader, fields.get("defaults")))
+    defaults = read_defaults(reader, fields.get("defaults"))
     before = len(tree.problems)
     keys = read_keys(reader, fields.get("keys"))
     # A key that is wrong has been reported; that none is left would be the same problem told twice.
@@ -88,7 +88,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     config = Config(
         source=tree.source,
         providers=providers,
-        models=read_routes(reader, fields.get("models"), providers, defaults.timeouts),
+        models=read_routes(reader, fields.get("models"), providers, defaults),
         default_model=reader.label(fields.get("default_model")) or None,
         server=server,
         defaults=defaults,
@@ -102,11 +102,6 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     if serving:
         check_edge(reader, tree.root, server, auth, any_key=any_key)
     return config
-
-
-def _default_timeouts(reader: Reader, node: Node | None) -> Timeouts:
-    fields = reader.fields(node, "defaults") if node is not None else {}
-    return read_timeouts(reader, fields.get("timeouts"), Timeouts())
 
 
 def _check_default(problems: Problems, node: Node | None, config: Config, names: Names) -> None:

@@ -68,11 +68,22 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A name under `models:`. `targets` holds exactly one until fallback exists; `timeouts` are complete."""
+    """A name under `models:`.
+
+    Attributes:
+        targets: exactly one until fallback exists.
+        timeouts: complete.
+        default_max_output: tokens of output to ask for where the dialect demands a number and the caller gave none;
+            None is the model's limit, at most 8,192.
+        untranslatable: what happens to what a provider of another dialect has no word for: `refuse`, or `drop` and
+            name it.
+    """
 
     name: str
     targets: tuple[Target, ...]
     timeouts: Timeouts = Timeouts()
+    default_max_output: int | None = None
+    untranslatable: Literal["refuse", "drop"] = "refuse"
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +114,8 @@ class Defaults(msgspec.Struct, frozen=True):
     """What holds for a model that does not say otherwise."""
 
     timeouts: Timeouts = Timeouts()
+    default_max_output: int | None = None
+    untranslatable: Literal["refuse", "drop"] = "refuse"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.config.schema import Config, Key, Provider, Route, Timeouts
+from penstock.config.schema import Config, Defaults, Key, Provider, Route, Timeouts
 from penstock.config.values import duration_text, size_text
 from penstock.redact import MASK, Secret
 
@@ -25,7 +25,7 @@ def describe(config: Config) -> dict[str, object]:
         "providers": {name: _provider(provider) for name, provider in config.providers.items()},
         "models": {name: _route(route) for name, route in config.models.items()},
         "default_model": config.default_model,
-        "defaults": {"timeouts": _timeouts(config.defaults.timeouts)},
+        "defaults": _policies(config.defaults),
         "auth": config.auth,
         "keys": [_key(key) for key in config.keys],
         "log": {"to": config.log.to, "content": config.log.content},
@@ -50,7 +50,16 @@ def _provider(provider: Provider) -> dict[str, object]:
 
 
 def _route(route: Route) -> dict[str, object]:
-    return {"targets": [str(target) for target in route.targets], "timeouts": _timeouts(route.timeouts)}
+    return {"targets": [str(target) for target in route.targets], **_policies(route)}
+
+
+def _policies(source: Route | Defaults) -> dict[str, object]:
+    shown: dict[str, object] = {"timeouts": _timeouts(source.timeouts)}
+    if source.default_max_output is not None:
+        shown["default_max_output"] = source.default_max_output
+    if source.untranslatable != "refuse":
+        shown["untranslatable"] = source.untranslatable
+    return shown
 
 
 def _timeouts(timeouts: Timeouts) -> dict[str, str | None]:

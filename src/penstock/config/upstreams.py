@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from penstock.config import values
 from penstock.config.reader import NOT_YET, Reader, Unset
-from penstock.config.schema import Provider, Route, Timeouts
+from penstock.config.schema import Defaults, Provider, Route, Timeouts
 from penstock.config.tree import Node
 from penstock.providers.catalogue import Row, load_catalogue
 from penstock.redact import Secret
 from penstock.routing.names import Target
 from penstock.routing.nearest import did_you_mean, quoted
 
-__all__ = ["read_providers", "read_routes", "read_timeouts"]
+__all__ = ["read_defaults", "read_providers", "read_routes"]
 
 # Kinds that later catalogue rows will bring.
 _LATER_KINDS = frozenset((
-    "anthropic", "azure", "gemini", "vertex", "bedrock", "cohere", "mistral", "groq", "deepseek", "together",
+    "azure", "gemini", "vertex", "bedrock", "cohere", "mistral", "groq", "deepseek", "together",
     "fireworks", "openrouter", "perplexity", "xai", "cerebras", "huggingface", "alibaba", "nvidia", "sambanova",
     "ollama", "vllm", "lmstudio", "llama.cpp", "tgi", "sglang",
 ))  # fmt: skip
@@ -70,13 +71,18 @@ def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str
             if unused in fields and fields[unused].value != "none":
                 reader.problems.add(fields[unused].key, f"{row.name} runs inside Penstock and has no {unused}")
         return Provider(name=name, kind=row.name)
-    url = reader.value(fields.get("base_url"), values.base_url, row.url)
+    url = _base_url(reader, fields.get("base_url"), row)
     try:
         key, off = _api_key(reader, row, url, entry, fields.get("api_key")), ""
     except Unset as unset:
         key, off = None, str(unset)
     ca_file = _ca_file(reader, fields.get("ca_file"), url)
     return Provider(name=name, kind=row.name, base_url=url, api_key=key, ca_file=ca_file, off=off)
+
+
+def _base_url(reader: Reader, node: Node | None, row: Row) -> str:
+    url = reader.value(node, values.base_url, row.url)
+    return url if url.endswith(row.version_path) else url + row.version_path
 
 
 def _api_key(reader: Reader, row: Row, url: str, entry: Node, node: Node | None) -> Secret | None:
@@ -111,8 +117,20 @@ def _ca_problem(path: Path) -> str:
     return "" if b"-----BEGIN " in data else "holds no PEM certificate"
 
 
-def read_timeouts(reader: Reader, node: Node | None, base: Timeouts) -> Timeouts:
-    """`timeouts:`, what is not written as in `base`."""
+def read_defaults(reader: Reader, node: Node | None) -> Defaults:
+    """`defaults:`."""
+    if node is None:
+        return Defaults()
+    fields = reader.fields(node, "defaults")
+    return Defaults(
+        timeouts=_read_timeouts(reader, fields.get("timeouts"), Timeouts()),
+        default_max_output=reader.value(fields.get("default_max_output"), values.count, None),
+        untranslatable=reader.value(fields.get("untranslatable"), _untranslatable, "refuse"),
+    )
+
+
+def _read_timeouts(reader: Reader, node: Node | None, base: Timeouts) -> Timeouts:
+    # What is not written is as in `base`.
     if node is None:
         return base
     fields = reader.fields(node, "timeouts")
@@ -125,6 +143,12 @@ def read_timeouts(reader: Reader, node: Node | None, base: Timeouts) -> Timeouts
     )
 
 
+def _untranslatable(value: object) -> Literal["refuse", "drop"]:
+    if value == "refuse" or value == "drop":
+        return value
+    raise ValueError("write refuse, or drop")
+
+
 def _auto_or_duration(value: object) -> float | None:
     return None if value == "auto" else values.positive_duration(value)
 
@@ -134,9 +158,9 @@ def _duration_or_none(value: object) -> float | None:
 
 
 def read_routes(
-    reader: Reader, node: Node | None, providers: Mapping[str, Provider], timeouts: Timeouts
+    reader: Reader, node: Node | None, providers: Mapping[str, Provider], defaults: Defaults
 ) -> dict[str, Route]:
-    """`models:`, each under the name callers ask for; `timeouts` are the defaults'."""
+    """`models:`, each under the name callers ask for."""
     found: dict[str, Route] = {}
     if node is None:
         return found
@@ -149,9 +173,11 @@ def read_routes(
             continue
         fields = reader.fields(entry, "model")
         target = _target(reader, entry, fields.get("targets"), providers)
-        own = read_timeouts(reader, fields.get("timeouts"), timeouts)
+        timeouts = _read_timeouts(reader, fields.get("timeouts"), defaults.timeouts)
+        most = reader.value(fields.get("default_max_output"), values.count, defaults.default_max_output)
         # One whose target is wrong is kept by name, so that what refers to it is not reported as well.
-        found[name] = Route(name, (target or Target("", name),), own)
+        lost = reader.value(fields.get("untranslatable"), _untranslatable, defaults.untranslatable)
+        found[name] = Route(name, (target or Target("", name),), timeouts, most, lost)
     return found
 
 

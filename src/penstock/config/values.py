@@ -15,6 +15,7 @@ from penstock.routing.nearest import quoted
 __all__ = [
     "address",
     "base_url",
+    "count",
     "duration",
     "duration_text",
     "label",
@@ -28,6 +29,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
+_COUNT = re.compile(r"([0-9]{1,12})(k|M|)")
+_THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000}
 _LABEL = re.compile(r"[^\x00-\x20\x7f]{1,200}")
 # Loops count in milliseconds in 64 bits; ten years is for ever here.
 _LONGEST = 3650 * 86400.0
@@ -84,6 +87,14 @@ def size(value: object) -> int:
     if match is None or int(match[1]) == 0:
         raise ValueError(f"{_shown(value)} is not a size: write 64KiB or 32MiB")
     return int(match[1]) * _BYTES[match[2]]
+
+
+def count(value: object) -> int:
+    """A whole number, more than none; `k` and `M` are thousands and millions."""
+    match = _COUNT.fullmatch(str(value)) if isinstance(value, int | str) else None
+    if match is None or int(match[1]) == 0:
+        raise ValueError(f"{_shown(value)} is not a number of things: write 8192, 64k or 1M")
+    return int(match[1]) * _THOUSANDS[match[2]]
 
 
 def address(value: object) -> Address:

@@ -10,6 +10,7 @@ from penstock.events import Event
 from penstock.providers.deployment import Timeouts
 from penstock.records import Attempt, Record
 from penstock.transport.http import Connection
+from penstock.usage import Usage
 from penstock.wire.dialect import StreamReader
 
 __all__ = ["StreamedAnswer"]
@@ -93,6 +94,11 @@ class StreamedAnswer:
                 return Frame(piece, self.decode)
         return None
 
+    @property
+    def usage(self) -> Usage:
+        """The provider's count so far; else an estimate of what has passed, marked as one."""
+        return self._reader.usage
+
     async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
         """Pass all of it on, each piece as the provider's socket gives it.
 
@@ -105,11 +111,12 @@ class StreamedAnswer:
             stalled = push(data)
 
         reader = self._reader
+        feed = reader.feed
 
         def sink(data: bytes) -> bool:
             nonlocal stalled
             ended = reader.ended
-            piece = reader.feed(data)
+            piece = feed(data)
             if reader.error is not None:
                 piece += self._after_error()
             if piece:

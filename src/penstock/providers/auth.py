@@ -11,4 +11,6 @@ def auth_headers(scheme: str, credential: Secret | None) -> dict[str, str]:
     """The headers that carry `credential`; none without one."""
     if credential is None or scheme == "none":
         return {}
+    if scheme == "x-api-key":
+        return {"x-api-key": credential.reveal()}
     return {"authorization": f"Bearer {credential.reveal()}"}

@@ -18,10 +18,15 @@ __all__ = ["Headers", "Row", "load_catalogue"]
 
 
 class Headers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Lower-case names of the headers that pass: a caller's on their way up, the provider's on their way down."""
+    """Lower-case names of the headers that pass: a caller's on their way up, the provider's on their way down.
+
+    Attributes:
+        defaults: the value of a header in `up` that the caller did not send, where the provider demands one.
+    """
 
     up: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
+    defaults: dict[str, str] = {}
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,15 +40,18 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         env: the variable that holds its credential and switches it on in the built-in default; "" for none.
         models: models it is known to have; empty where that is not known.
         headers: what passes besides content-type.
+        version_path: what its base URL ends with; added to a user's `base_url` that does not, where the vendor's own
+            clients add it to theirs.
     """
 
     name: str
     url: str
     dialects: tuple[str, ...]
-    auth: Literal["bearer", "none"]
+    auth: Literal["bearer", "x-api-key", "none"]
     env: str
     models: tuple[str, ...] = ()
     headers: Headers = Headers()
+    version_path: str = ""
 
     @property
     def in_process(self) -> bool:

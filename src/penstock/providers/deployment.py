@@ -11,10 +11,12 @@ import msgspec
 
 from penstock.providers.catalogue import Headers as Passing
 from penstock.transport.http import Origin
+from penstock.wire.dialect import ModelFacts
 
 __all__ = ["Deployment", "Endpoint", "Timeouts"]
 
 _NOTHING = Passing()
+_UNKNOWN = ModelFacts()
 
 UNARY_SECONDS = 600.0
 # semantics.md: 10 s + 1 s per 10,000 input tokens, and 120 s where the model reasons. Which models reason is not
@@ -58,9 +60,10 @@ class Endpoint:
         prefix: the base URL's path, without a slash at its end.
         headers: sent with every request, the credential among them.
         passing: which headers pass to and from the provider.
+        dialects: how it can be spoken to.
     """
 
-    __slots__ = ("_fixed", "_prefix", "down", "name", "origin", "up")
+    __slots__ = ("_defaults", "_fixed", "_prefix", "dialects", "down", "name", "origin", "up")
 
     def __init__(
         self,
@@ -69,11 +72,15 @@ class Endpoint:
         prefix: str,
         headers: Mapping[str, str],
         passing: Passing = _NOTHING,
+        *,
+        dialects: tuple[str, ...],
     ) -> None:
         self.name = name
         self.origin = origin
+        self.dialects = dialects
         self.up = tuple(header.encode() for header in passing.up)
         self.down = tuple(header.encode() for header in passing.down)
+        self._defaults = {header.encode(): value.encode("latin-1") for header, value in passing.defaults.items()}
         self._prefix = prefix.encode("ascii")
         fixed = ((key.encode(), value.encode("latin-1")) for key, value in headers.items())
         self._fixed = b"".join(b"%b: %b\r\n" % pair for pair in fixed)
@@ -82,26 +89,46 @@ class Endpoint:
         return f"<Endpoint {self.name}>"
 
     def head(self, path: bytes, query: bytes, passed: Mapping[bytes, bytes]) -> bytes:
-        """The request's head up to Content-Length; of the caller's headers `passed` only those in `up` go along."""
+        """The request's head up to Content-Length.
+
+        Of the caller's headers `passed` only those in `up` go along; some have a default for one who sent none.
+        """
         if query:
             path = path + b"?" + query
         head = b"POST %b%b HTTP/1.1\r\n%b" % (self._prefix, path, self._fixed)
         for name in self.up:
-            if name in passed:
-                head += b"%b: %b\r\n" % (name, passed[name])
+            value = passed.get(name) or self._defaults.get(name)
+            if value:
+                head += b"%b: %b\r\n" % (name, value)
         return head
 
 
 class Deployment:
-    """One model of one provider; `id` is `provider/model`."""
+    """One model of one provider.
 
-    __slots__ = ("endpoint", "id", "model", "timeouts")
+    Attributes:
+        id: `provider/model`.
+        facts: what is known of the model.
+        lenient: what cannot be said in its dialect is dropped and named, not refused.
+    """
 
-    def __init__(self, endpoint: Endpoint, model: str, timeouts: Timeouts) -> None:
+    __slots__ = ("endpoint", "facts", "id", "lenient", "model", "timeouts")
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        model: str,
+        timeouts: Timeouts,
+        facts: ModelFacts = _UNKNOWN,
+        *,
+        lenient: bool = False,
+    ) -> None:
         self.id = f"{endpoint.name}/{model}"
         self.endpoint = endpoint
         self.model = model
         self.timeouts = timeouts
+        self.facts = facts
+        self.lenient = lenient
 
     def __repr__(self) -> str:
         return f"<Deployment {self.id}>"

@@ -1,8 +1,9 @@
-"""The innermost call: one attempt at one deployment, in the caller's own dialect.
+"""The innermost call: one attempt at one deployment.
 
-The request's top level is written anew with the vendor's model name; the answer's bytes pass as they came, watched
-by the dialect's reader. It returns at the commit point: a stream's first output, with what came before it held, or
-the whole of any other answer.
+In the caller's own dialect the request's top level is written anew with the vendor's model name, and the answer's
+bytes pass as they came, watched by the dialect's reader. A provider that speaks another dialect is asked in its own,
+and the reply says which one its bytes are in. It returns at the commit point: a stream's first output, with what came
+before it held, or the whole of any other answer.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ from collections.abc import Mapping
 
 from penstock.call import Frame, Reply
 from penstock.clock import Clock
-from penstock.errors import PenstockError, ProtocolError
+from penstock.errors import InvalidRequest, PenstockError, ProtocolError, UpstreamError
 from penstock.messages import Request
 from penstock.providers.answers import StreamedAnswer
 from penstock.providers.deployment import Deployment
 from penstock.records import Attempt
 from penstock.transport.http import Connection, Pool
 from penstock.wire.dialect import Dialect
+from penstock.wire.dialects import CALLERS, CHAT, estimate
 
 __all__ = ["Upstream"]
+
+# Of a caller's headers, what a provider of another dialect may see: the simulated one's fault script.
+_NEUTRAL = (b"x-penstock-sim",)
 
 
 class Upstream:
@@ -27,7 +32,7 @@ class Upstream:
 
     Args:
         pool: the connections.
-        dialects: every dialect by name.
+        dialects: what providers speak, by name.
     """
 
     def __init__(self, pool: Pool, dialects: Mapping[str, Dialect], clock: Clock) -> None:
@@ -36,16 +41,22 @@ class Upstream:
         self._clock = clock
 
     async def __call__(self, request: Request) -> Reply:
-        """Raises UpstreamError."""
+        """Raises UpstreamError; InvalidRequest where the provider's dialect has no word for what is asked."""
         deployment: Deployment = request.target
-        timeouts = deployment.timeouts
-        dialect = self._dialects[request.dialect]
+        timeouts, spoken = deployment.timeouts, deployment.endpoint.dialects
+        if request.dialect in spoken:
+            dialect = self._dialects[request.dialect]
+        else:
+            counted = estimate(request.dialect, request.fields)
+            if counted is not None:
+                return _estimated(request, counted)
+            dialect = _other(request, deployment)
         clock = self._clock
         attempt = Attempt(deployment.id, clock.monotonic())
         request.record.attempts.append(attempt)
         connection: Connection | None = None
         try:
-            payload = self._payload(request, deployment, dialect)
+            payload = _payload(request, deployment, dialect)
             origin = deployment.endpoint.origin
             connection = self._pool.take(origin) or await self._pool.connect(origin, timeouts.connect)
             attempt.sent = clock.monotonic()
@@ -61,15 +72,11 @@ class Upstream:
         except BaseException as error:
             if connection is not None:
                 connection.release()
+            if isinstance(error, UpstreamError):
+                error.dialect = dialect.name
             attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
             attempt.answered = clock.monotonic()
             raise
-
-    def _payload(self, request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
-        body = dialect.encode_request(request.fields, deployment.model, stream=request.stream, ask_usage=True)
-        caller = request.caller
-        head = deployment.endpoint.head(dialect.path, caller.query, caller.headers)
-        return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
 
     def _unary(
         self, request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt, connection: Connection
@@ -89,18 +96,62 @@ class Upstream:
             headers.get(b"content-type", b"application/json"),
             Frame(body, dialect.decode_events),
             _passed_down(headers, deployment) if deployment.endpoint.down else (),
+            dialect.name,
         )
 
     async def _stream(
         self, request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt, connection: Connection
     ) -> Reply:
-        reader = dialect.open_stream(keep_usage=request.usage_asked, prompt_bytes=request.record.bytes_in)
+        keep_usage = request.usage_asked or dialect.name != request.dialect
+        reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
         source = StreamedAnswer(connection, reader, dialect.decode_events, request.record)
         await source.hold(deployment.timeouts)
         attempt.answered = self._clock.monotonic()
         headers = connection.parser.headers
         kind = headers.get(b"content-type", b"text/event-stream")
-        return Reply(200, kind, source, _passed_down(headers, deployment))
+        return Reply(200, kind, source, _passed_down(headers, deployment), dialect.name)
+
+
+def _payload(request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
+    caller, endpoint = request.caller, deployment.endpoint
+    if dialect.name == request.dialect:
+        body = dialect.encode_request(request.fields, deployment.model, stream=request.stream, ask_usage=True)
+        head = endpoint.head(dialect.path, caller.query, caller.headers)
+    else:
+        body = _translated(request, deployment, dialect)
+        passed = {name: caller.headers[name] for name in _NEUTRAL if name in caller.headers}
+        head = endpoint.head(dialect.path, b"", passed)
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+def _translated(request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
+    """The request in the provider's dialect; the record is told what was lost. Raises InvalidRequest."""
+    if request.prompt is None:
+        request.prompt = CALLERS[request.dialect].decode_prompt(request.fields)
+    written = CHAT[dialect.name].encode_prompt(
+        request.prompt, deployment.model, deployment.facts, lenient=deployment.lenient
+    )
+    request.record.dropped, request.record.clamped = tuple(written.dropped), tuple(written.clamped)
+    return written.body
+
+
+def _other(request: Request, deployment: Deployment) -> Dialect:
+    """The dialect to ask in where the provider does not speak the caller's. Raises InvalidRequest: there is none."""
+    if request.dialect in CALLERS:
+        for name in deployment.endpoint.dialects:
+            if name in CHAT:
+                return CHAT[name]
+    raise InvalidRequest(
+        f"'{request.model}' is served by {deployment.endpoint.name}, which has no {request.record.operation}",
+        do="Ask for another model.",
+        param="model",
+    )
+
+
+def _estimated(request: Request, body: bytes) -> Reply:
+    """An answer that was made here, since the provider has no such thing; marked so."""
+    frame = Frame(body, lambda _: [])
+    return Reply(200, b"application/json", frame, [(b"x-penstock-estimated", b"true")], request.dialect)
 
 
 def _refuse_coding(connection: Connection) -> None:

@@ -329,10 +329,11 @@ class ServerConnection(asyncio.Protocol):
 
     # --- what an exchange writes through
 
-    def write(self, data: bytes) -> None:
-        """Queue bytes; does nothing once the caller is gone."""
+    def write(self, data: bytes) -> bool:
+        """Queue bytes; does nothing once the caller is gone. Returns `stalled`."""
         if self._transport is not None:
             self._transport.write(data)
+        return self._resumed is not None
 
     @property
     def stalled(self) -> bool:
@@ -406,9 +407,14 @@ class Exchange:
 
     def push(self, data: bytes) -> bool:
         """More of a stream, without waiting; returns whether `drain` must be awaited before the next."""
-        connection = self._connection
-        connection.write(self._framed(data))
-        return connection.stalled
+        size = len(data)
+        self.written += size
+        return self._connection.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked else data)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether `drain` must be awaited before more is pushed."""
+        return self._connection.stalled
 
     async def drain(self) -> None:
         """Wait until the caller has read enough."""

@@ -33,8 +33,9 @@ from penstock.messages import Caller, Request
 from penstock.records import Record
 from penstock.server.guards import Guards, json_only
 from penstock.server.protocol import Exchange
-from penstock.wire.dialect import Dialect
-from penstock.wire.dialects import DIALECTS
+from penstock.server.spoken import Spoken
+from penstock.wire.dialect import Inbound
+from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
 from penstock.wire.h1 import HttpRequest, Refused, encode_headers
 from penstock.wire.tolerant_json import decode_tolerant
 
@@ -46,13 +47,20 @@ Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
 TEXT = b"content-type: text/plain; charset=utf-8\r\n"
-PREFIXES = (b"/v1", b"/openai/v1")
+# By the first word of a dialect's name; the second of two is the one that is never ambiguous.
+PREFIXES = {"openai": (b"/v1", b"/openai/v1"), "anthropic": (b"/v1", b"/anthropic/v1"), "generate": (b"/v1",)}
 
-OPERATIONS = {"openai_chat": "chat", "openai_embeddings": "embeddings"}
+OPERATIONS = {
+    "openai_chat": "chat",
+    "openai_embeddings": "embeddings",
+    "anthropic_messages": "chat",
+    "anthropic_count_tokens": "count_tokens",
+    "generate": "chat",
+}
 
 # In the contract, not in this version: said so, so that nobody looks for a typo.
 LATER = (
-    b"/v1/responses /v1/messages /v1/messages/count_tokens /v1/generate /v1/requests /v1/key /v1/jobs /v1/completions"
+    b"/v1/responses /v1/requests /v1/key /v1/jobs /v1/completions"
     b" /v1/files /v1/batches /v1/audio /v1/images /v1/moderations /v1/rerank /v1/realtime /v1beta"
 ).split()
 
@@ -68,8 +76,11 @@ class Routes:
         self._gateway = gateway
         self._guards = guards
         self.ready = True
-        self._posts: dict[bytes, Dialect] = {
-            prefix + dialect.path: dialect for dialect in DIALECTS.values() for prefix in PREFIXES
+        self._spoken = Spoken(_reply_headers, gateway.now)
+        self._posts: dict[bytes, Inbound] = {
+            prefix + dialect.path: dialect
+            for dialect in {**DIALECTS, **CALLERS}.values()
+            for prefix in PREFIXES[_family(dialect)]
         }
 
     def handle(self, http: HttpRequest, out: Exchange) -> Coroutine[Any, Any, None] | None:
@@ -85,15 +96,15 @@ class Routes:
         return None
 
     def refuse(self, refused: Refused, out: Exchange) -> None:
-        """Answer what was not valid HTTP, so that no dialect is known: OpenAI's envelope, like any unknown route."""
+        """Answer what was not valid HTTP or too large: in OpenAI's envelope, where the path tells no dialect."""
         record = self._gateway.begin("http")
         error = InvalidRequest(refused.message, do="Mend the request.", status=refused.status)
         self._gateway.refuse(record, error)
-        self._send_error(error, record, DIALECTS["openai_chat"], out)
+        self._send_error(error, record, self._posts.get(refused.path, DIALECTS["openai_chat"]), out)
 
     # --- calls to models
 
-    async def _call(self, dialect: Dialect, http: HttpRequest, out: Exchange) -> None:
+    async def _call(self, dialect: Inbound, http: HttpRequest, out: Exchange) -> None:
         gateway = self._gateway
         record = gateway.begin(OPERATIONS[dialect.name])
         reply: Reply | None = None
@@ -105,10 +116,12 @@ class Routes:
                 raise
             reply = await gateway.call(request)
             frame = reply.take()
-            if frame is not None:
-                out.send(reply.status, _reply_headers(reply, record), frame.data)
+            if reply.dialect != dialect.name:
+                await self._spoken.translated(reply, frame, request, out)
+            elif frame is not None:
+                out.send(reply.status, _reply_headers(reply, request), frame.data)
             else:
-                await self._stream(reply, record, out)
+                await self._spoken.stream(reply, request, out)
         except Exception as error:
             if not out.started:
                 self._fail(error, record, dialect, out)
@@ -122,7 +135,7 @@ class Routes:
                 reply.close()
             out.close()
 
-    def _request(self, dialect: Dialect, http: HttpRequest, record: Record) -> Request:
+    def _request(self, dialect: Inbound, http: HttpRequest, record: Record) -> Request:
         """The request's value; raises CallerError."""
         if not self.ready:
             raise Overloaded("Penstock is stopping", do="Try again in a moment.", retry_after=1.0)
@@ -132,6 +145,8 @@ class Routes:
         if b"x-penstock-task" in caller.headers:
             record.task = caller.headers[b"x-penstock-task"].decode("latin-1")
         decoded = dialect.decode_request(body)
+        if dialect.name == "generate":
+            record.task = GENERATE.read_task(decoded.fields) or record.task
         record.model = decoded.model
         record.stream = decoded.stream
         request = Request(dialect.name, decoded.model, decoded.stream, decoded.fields, caller, record)
@@ -145,12 +160,6 @@ class Routes:
         caller = http.head.noted = caller_of(http)
         return caller
 
-    async def _stream(self, reply: Reply, record: Record, out: Exchange) -> None:
-        frame = await reply.read()
-        out.start(reply.status, _reply_headers(reply, record), frame.data if frame is not None else b"")
-        await reply.pump(out.push, out.drain)
-        out.finish()
-
     # --- everything else
 
     def _health(self, http: HttpRequest, out: Exchange) -> None:
@@ -163,7 +172,7 @@ class Routes:
 
     def _other(self, http: HttpRequest, out: Exchange) -> None:
         record = self._gateway.begin("models" if b"/models" in http.path else "http")
-        dialect = DIALECTS["openai_chat"]
+        dialect = self._dialect_of(http)
         try:
             self._guards.check(http)
             body = self._find(http, record)
@@ -173,12 +182,22 @@ class Routes:
         else:
             record.bytes_out = len(body)
             self._gateway.finish(record, 200)
-            out.send(200, b"content-type: application/json\r\nx-request-id: %b\r\n" % record.id.encode(), body)
+            headers = [JSON, *_ids(record, dialect)]
+            out.send(200, encode_headers(headers), body)
+
+    def _dialect_of(self, http: HttpRequest) -> Inbound:
+        """The dialect to answer in where no operation says it: the route's, or what the client's headers tell."""
+        path = http.path
+        known = self._posts.get(path)
+        if known is not None:
+            return known
+        anthropic = path.startswith((b"/anthropic/", b"/v1/messages")) or b"anthropic-version" in http.headers
+        return DIALECTS["anthropic_messages" if anthropic and not path.startswith(b"/openai/") else "openai_chat"]
 
     def _find(self, http: HttpRequest, record: Record) -> bytes:
         """The body for a GET, or the error that says what there is; raises CallerError."""
         path = http.path
-        for prefix in PREFIXES:
+        for prefix in (b"/v1", b"/openai/v1", b"/anthropic/v1"):
             models = prefix + b"/models"
             if path == models or path.startswith(models + b"/"):
                 _only(http, b"GET")
@@ -189,9 +208,20 @@ class Routes:
 
     def _models(self, http: HttpRequest, record: Record, wanted: str) -> bytes:
         found = self._gateway.models(caller_of(http), record)
-        cards = [{"id": f.name, "object": "model", "created": 0, "owned_by": f.provider} for f in found]
+        cards: list[dict[str, Any]]
+        if _family(self._dialect_of(http)) == "anthropic":
+            # https://platform.claude.com/docs/en/api/models-list
+            born = "1970-01-01T00:00:00Z"
+            card = {"type": "model", "created_at": born, "lifecycle": "active"}
+            cards = [card | {"id": f.name, "display_name": f.name} for f in found]
+            listed = {"data": cards, "has_more": False, "first_id": None, "last_id": None}
+            if cards:
+                listed |= {"first_id": cards[0]["id"], "last_id": cards[-1]["id"]}
+        else:
+            cards = [{"id": f.name, "object": "model", "created": 0, "owned_by": f.provider} for f in found]
+            listed = {"object": "list", "data": cards}
         if not wanted:
-            return msgspec.json.encode({"object": "list", "data": cards})
+            return msgspec.json.encode(listed)
         record.model = wanted
         for card in cards:
             if card["id"] == wanted:
@@ -200,7 +230,7 @@ class Routes:
 
     # --- errors
 
-    def _fail(self, error: Exception, record: Record, dialect: Dialect, out: Exchange) -> None:
+    def _fail(self, error: Exception, record: Record, dialect: Inbound, out: Exchange) -> None:
         if isinstance(error, PenstockError):
             self._send_error(error, record, dialect, out)
             return
@@ -209,15 +239,15 @@ class Routes:
         internal.code = "internal_error"
         self._send_error(internal, record, dialect, out)
 
-    def _send_error(self, error: PenstockError, record: Record, dialect: Dialect, out: Exchange) -> None:
-        headers: Headers = [JSON, (b"x-request-id", record.id.encode())]
+    def _send_error(self, error: PenstockError, record: Record, dialect: Inbound, out: Exchange) -> None:
+        headers: Headers = [JSON, *_ids(record, dialect)]
         if record.deployment:
             headers.append((b"x-penstock-target", _header_safe(record.deployment)))
             headers.append((b"x-penstock-attempts", b"%d" % len(record.attempts)))
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % -(-error.retry_after // 1)))
         status, body = error.status, None
-        answer = _own_words(error)
+        answer = _own_words(error, dialect)
         if answer is not None:
             body = answer.body
             headers[0] = (b"content-type", answer.headers.get(b"content-type", b"application/json"))
@@ -255,7 +285,20 @@ def caller_of(http: HttpRequest) -> Caller:
     return Caller(headers, query, credential)
 
 
-def _reply_headers(reply: Reply, record: Record) -> bytes:
+def _family(dialect: Inbound) -> str:
+    return dialect.name.partition("_")[0]
+
+
+def _ids(record: Record, dialect: Inbound) -> Headers:
+    """The request's id, under the names that the vendors' own clients look for."""
+    found = [(b"x-request-id", record.id.encode())]
+    if _family(dialect) == "anthropic":
+        found.append((b"request-id", record.id.encode()))
+    return found
+
+
+def _reply_headers(reply: Reply, request: Request) -> bytes:
+    record = request.record
     block = (
         b"content-type: %b\r\nx-request-id: %b\r\nx-penstock-target: %b\r\nx-penstock-attempts: %d\r\n"
         b"x-penstock-cache: off\r\nx-penstock-overhead-us: %d\r\n"
@@ -266,6 +309,12 @@ def _reply_headers(reply: Reply, record: Record) -> bytes:
         len(record.attempts),
         record.overhead * 1_000_000,
     )
+    if request.dialect.startswith("anthropic"):
+        block += b"request-id: %b\r\n" % record.id.encode()
+    if record.dropped:
+        block += b"x-penstock-dropped: %b\r\n" % _header_safe(", ".join(record.dropped))
+    if record.clamped:
+        block += b"x-penstock-clamped: %b\r\n" % _header_safe(", ".join(record.clamped))
     return block + encode_headers(reply.headers) if reply.headers else block
 
 
@@ -277,22 +326,25 @@ def _header_safe(text: str) -> bytes:
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in text).encode()
 
 
-def _own_words(error: PenstockError) -> ProviderAnswer | None:
+def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
     """The provider's own answer, where the caller is to have it as it came.
 
-    Not where it complains about our credential or account, which is none of the caller's business, and not where it
-    is no JSON: a caller that expects an error object shall get one.
+    Not where it is in another dialect than the caller's; nor where it complains about our credential or account,
+    which is none of the caller's business; nor where it is no JSON: a caller that expects an error object gets one.
     """
     if not isinstance(error, UpstreamError) or isinstance(error, (UpstreamCredential, UpstreamQuota, ProtocolError)):
         return None
     answer = error.answer
-    if answer is None:
+    if answer is None or error.dialect != dialect.name:
         return None
     try:
         told = decode_tolerant(answer.body)
     except ValueError:
         return None
     return answer if isinstance(told, dict | list) else None
+
+
+_ROUTES = "/v1/chat/completions, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/generate, /v1/models"
 
 
 def _only(http: HttpRequest, method: bytes) -> None:
@@ -308,10 +360,11 @@ def _not_found(path: bytes) -> PenstockError:
     shown = path.decode("latin-1")[:200]
     if any(path == later or path.startswith(later + b"/") for later in LATER):
         return NotAvailable(f"{shown} is not in this version", do="See the README for what is.", status=404)
-    if path in (b"/chat/completions", b"/embeddings", b"/models"):
+    if path in (b"/chat/completions", b"/embeddings", b"/models", b"/messages", b"/generate"):
         return NotFound(f"there is no {shown}", do=f"Did you mean /v1{shown}? The base URL ends in /v1.")
     if path == b"/":
         return NotFound(
-            "this is the data plane, it has no page", do="POST /v1/chat/completions; see /v1/models, /healthz."
+            "this is the data plane, it has no page",
+            do="POST /v1/chat/completions or /v1/messages; see /v1/models, /healthz.",
         )
-    return NotFound(f"there is no {shown}", do="Routes: /v1/chat/completions, /v1/embeddings, /v1/models.")
+    return NotFound(f"there is no {shown}", do=f"Routes: {_ROUTES}.")

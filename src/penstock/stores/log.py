@@ -31,7 +31,9 @@ class LogWriter(Generic[T]):
         dropped: told how many lines were lost when the sink refuses a batch by raising BlockingIOError.
     """
 
-    def __init__(self, encode: Callable[[list[T]], bytes], sink: Sink, clock: Clock, dropped: Callable[[int], None]) -> None:
+    def __init__(
+        self, encode: Callable[[list[T]], bytes], sink: Sink, clock: Clock, dropped: Callable[[int], None]
+    ) -> None:
         self._encode = encode
         self._sink = sink
         self._clock = clock

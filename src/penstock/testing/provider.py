@@ -31,7 +31,7 @@ class _Loopback:
 
     Attributes:
         port: the port it got.
-        base_url: what to give to a client as OpenAI's base URL.
+        base_url: what to give to OpenAI's or Anthropic's client as its base URL (of a path only the end matters).
     """
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
@@ -69,6 +69,8 @@ class _Loopback:
 
 class SimulatedServer(_Loopback):
     """A simulated provider on a port: `async with SimulatedServer() as sim: OpenAI(base_url=sim.base_url, ...)`.
+
+    It speaks OpenAI's API and Anthropic's on the same port.
 
     Args:
         provider: with a clock, seed, fault script or key of its own; one with the machine's clock by default.

@@ -6,15 +6,27 @@ Pure functions and one small state machine for streams. Nothing here waits, and 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from penstock.errors import PenstockError, UpstreamError
 from penstock.events import Event
 from penstock.messages import Embeddings, Response, Usage
+from penstock.prompt import Prompt
 
-__all__ = ["Decoded", "Dialect", "Facts", "StreamReader"]
+__all__ = [
+    "AnswerWriter",
+    "ChatDialect",
+    "Decoded",
+    "Dialect",
+    "Facts",
+    "Inbound",
+    "InboundChat",
+    "ModelFacts",
+    "StreamReader",
+    "Written",
+]
 
 
 class Decoded:
@@ -98,8 +110,8 @@ class StreamReader(Protocol):
         ...
 
 
-class Dialect(Protocol):
-    """How one API speaks."""
+class Inbound(Protocol):
+    """How callers speak: the side of a dialect that the server needs."""
 
     @property
     def name(self) -> str:
@@ -114,6 +126,18 @@ class Dialect(Protocol):
     def decode_request(self, body: bytes) -> Decoded:
         """Read a request's top level. Raises InvalidRequest: position for bad JSON, `param` for a bad field."""
         ...
+
+    def encode_error(self, error: PenstockError, request_id: str) -> bytes:
+        """The body that tells a caller of this dialect about one of our errors."""
+        ...
+
+    def encode_stream_error(self, error: PenstockError) -> bytes:
+        """The same as an SSE event, for a stream that has begun."""
+        ...
+
+
+class Dialect(Inbound, Protocol):
+    """How one API speaks: both sides of it, the caller's and the provider's."""
 
     def encode_request(
         self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool, ask_usage: bool = True
@@ -148,10 +172,102 @@ class Dialect(Protocol):
         """What a provider's answer other than a 200 means; `answer` holds it. `now`: Unix time, for dates."""
         ...
 
-    def encode_error(self, error: PenstockError, request_id: str) -> bytes:
-        """The body that tells a caller of this dialect about one of our errors."""
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be known of a model to ask it in its dialect. The defaults are for one nobody knows.
+
+    Attributes:
+        max_output_tokens: the most it can say, None where unknown.
+        default_output_tokens: asked for where the dialect demands a number and the caller gave none.
+        thinking: how it is told to think: `effort` (a level), `budget` (tokens), `adaptive` (decides by itself, with
+            a level), `always` (it thinks and cannot be told), `none` (it refuses to be told).
+        forced_tools: it can be made to call a tool.
+        json_schema: it can be bound to a schema.
+        images, documents, audio: it reads them.
+        sampling: it takes temperature, top_p and the like.
+        output_field: what the OpenAI dialect calls the limit of the output towards this model.
+        efforts: the levels of thinking it takes, `none` among them where it can be switched off; others become the
+            nearest of them. Empty where unknown.
+        earlier_thinking: what the OpenAI dialect calls a turn's thinking towards this model; "" where it takes none
+            back (Groq and Cerebras refuse a request that holds it, DeepSeek wants it within a chain of tool calls).
+    """
+
+    max_output_tokens: int | None = None
+    default_output_tokens: int = 8192
+    thinking: Literal["effort", "budget", "adaptive", "always", "none"] = "effort"
+    forced_tools: bool = True
+    json_schema: bool = True
+    images: bool = True
+    documents: bool = True
+    audio: bool = True
+    sampling: bool = True
+    output_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    efforts: tuple[str, ...] = ()
+    earlier_thinking: Literal["", "reasoning", "reasoning_content"] = ""
+
+
+class Written:
+    """A prompt in a dialect's bytes, and what could not be said in it.
+
+    Attributes:
+        body: the request's body.
+        dropped: what was left out, in the caller's words, each once, in order (`x-penstock-dropped`).
+        clamped: what was made smaller (`x-penstock-clamped`), likewise.
+    """
+
+    __slots__ = ("body", "clamped", "dropped")
+
+    def __init__(self, body: bytes, dropped: list[str], clamped: list[str]) -> None:
+        self.body = body
+        self.dropped = dropped
+        self.clamped = clamped
+
+
+class AnswerWriter(Protocol):
+    """Says one answer's events in its dialect, as a stream. Never raises."""
+
+    def write(self, events: list[Event]) -> bytes:
+        """The SSE events these become, b"" if they are held back for now. `end` and `error` end the stream."""
         ...
 
-    def encode_stream_error(self, error: PenstockError) -> bytes:
-        """The same as an SSE event, for a stream that has begun."""
+    def end(self) -> bytes:
+        """The last of the stream where neither `end` nor `error` came: what is held, and the dialect's own end."""
+        ...
+
+
+class InboundChat(Inbound, Protocol):
+    """A dialect in which callers hold conversations: it can be translated from.
+
+    A whole answer is a short stream: `encode_answer` folds events into a body.
+    """
+
+    def decode_prompt(self, fields: dict[str, msgspec.Raw]) -> Prompt:
+        """The whole request in no vendor's words. Raises InvalidRequest: `param` names what is wrong or unknown."""
+        ...
+
+    def encode_answer(self, events: list[Event], request_id: str, created: int) -> bytes:
+        """A whole answer's body. `request_id` serves as the id where the provider gave none; `created`: Unix time."""
+        ...
+
+    def open_writer(self, request_id: str, created: int, *, keep_usage: bool) -> AnswerWriter:
+        """A writer for one stream; `keep_usage`: the caller asked for a usage chunk, where that must be asked for."""
+        ...
+
+
+class ChatDialect(Dialect, InboundChat, Protocol):
+    """A dialect in which providers hold conversations too: it can also be translated to.
+
+    `decode_events` reads a stream's events and a whole answer's body alike.
+    """
+
+    def encode_prompt(self, prompt: Prompt, model: str, facts: ModelFacts, *, lenient: bool) -> Written:
+        """Say it in this dialect; a stream asks for usage.
+
+        Args:
+            model: the vendor's name of it.
+            lenient: drop and name what has no equivalent instead of refusing it.
+
+        Raises:
+            InvalidRequest: something that matters cannot be said here; `param` is the caller's word for it.
+        """
         ...

@@ -1,16 +1,39 @@
-"""Every dialect by its name: the one table to add a new one to."""
+"""Every dialect by its name: the tables to add a new one to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from penstock.wire.dialect import Dialect
+import msgspec
+
+from penstock.wire.anthropic_count_tokens import AnthropicCountTokens
+from penstock.wire.anthropic_messages import AnthropicMessages
+from penstock.wire.dialect import ChatDialect, Dialect, InboundChat
 from penstock.wire.embeddings import OpenAIEmbeddings
+from penstock.wire.generate import Generate
 from penstock.wire.openai_chat import OpenAIChat
 
-__all__ = ["DIALECTS"]
+__all__ = ["CALLERS", "CHAT", "DIALECTS", "GENERATE", "estimate"]
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {dialect.name: dialect for dialect in (OpenAIChat(), OpenAIEmbeddings())}
+_OPENAI_CHAT, _ANTHROPIC_MESSAGES, _COUNT_TOKENS = OpenAIChat(), AnthropicMessages(), AnthropicCountTokens()
+_ALL: tuple[Dialect, ...] = (_OPENAI_CHAT, OpenAIEmbeddings(), _ANTHROPIC_MESSAGES, _COUNT_TOKENS)
+
+# What providers speak.
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
+
+# Those in which conversations are held, so that they can be translated to.
+CHAT: Mapping[str, ChatDialect] = MappingProxyType(
+    {dialect.name: dialect for dialect in (_OPENAI_CHAT, _ANTHROPIC_MESSAGES)}
 )
+
+# Penstock's own contract: spoken by callers only.
+GENERATE = Generate()
+
+# What callers speak, where it can be translated from.
+CALLERS: Mapping[str, InboundChat] = MappingProxyType({**CHAT, GENERATE.name: GENERATE})
+
+
+def estimate(dialect: str, fields: dict[str, msgspec.Raw]) -> bytes | None:
+    """The answer to a request that needs no model, where the provider has no such thing; None for all others."""
+    return _COUNT_TOKENS.estimate_body(fields) if dialect == _COUNT_TOKENS.name else None

@@ -56,12 +56,17 @@ _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase i
 
 
 class Refused(Exception):
-    """A request that must be answered with `status` and a closed connection."""
+    """A request that must be answered with `status` and a closed connection.
 
-    def __init__(self, status: int, message: str) -> None:
+    Attributes:
+        path: what was asked for, where that much was read and sound; else empty.
+    """
+
+    def __init__(self, status: int, message: str, path: bytes = b"") -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.path = path
 
 
 class Malformed(Exception):
@@ -281,7 +286,7 @@ class RequestParser:
         self._check_head(version)
         length = headers.get(b"content-length")
         if length is not None and int(length) > self._max_body:
-            raise Refused(413, f"the body is larger than {self._max_body} bytes")
+            raise self._too_large()
         head = Head(parser.get_method(), self._target(), version, headers)
         head.keep_alive = parser.should_keep_alive()
         self._request = HttpRequest(head)
@@ -294,7 +299,7 @@ class RequestParser:
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
         if self._size > self._max_body:
-            raise Refused(413, f"the body is larger than {self._max_body} bytes")
+            raise self._too_large()
         self.wants_continue = False
         self._chunks.append(body)
 
@@ -312,6 +317,10 @@ class RequestParser:
         if len(self.ready) >= MAX_PIPELINED:
             raise Refused(400, "too many requests pipelined on one connection")
         self.ready.append(request)
+
+    def _too_large(self) -> Refused:
+        path = self._url.partition(b"?")[0]
+        return Refused(413, f"the body is larger than {self._max_body} bytes", path)
 
     def _check_head(self, version: str) -> None:
         headers = self._headers

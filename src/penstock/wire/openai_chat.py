@@ -12,10 +12,13 @@ import msgspec
 
 from penstock.messages import Response
 from penstock.wire.dialect import Decoded, Facts
+from penstock.wire.openai_answer import encode_answer, open_writer
 from penstock.wire.openai_chunk import delta_of, size_of
 from penstock.wire.openai_errors import classify, encode_error, encode_stream_error, no_answer
 from penstock.wire.openai_events import decode_events, decode_message
 from penstock.wire.openai_fields import asks_usage, read_flag, read_model
+from penstock.wire.openai_prompt import decode_prompt
+from penstock.wire.openai_request import encode_prompt
 from penstock.wire.openai_stream import ChatStream
 from penstock.wire.openai_usage import PlainUsage, estimate, read_usage
 from penstock.wire.splice import decode_object, encode_object, raw_text, replaced
@@ -49,6 +52,10 @@ class OpenAIChat:
     encode_error = staticmethod(encode_error)
     encode_stream_error = staticmethod(encode_stream_error)
     decode_events = staticmethod(decode_events)
+    decode_prompt = staticmethod(decode_prompt)
+    encode_prompt = staticmethod(encode_prompt)
+    encode_answer = staticmethod(encode_answer)
+    open_writer = staticmethod(open_writer)
 
     def decode_request(self, body: bytes) -> Decoded:
         """Read the fields that decide; what only the provider can judge is left to it. Raises InvalidRequest."""

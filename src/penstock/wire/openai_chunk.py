@@ -22,6 +22,7 @@ __all__ = [
     "chunk_of",
     "delta_of",
     "plain_chunks",
+    "plain_content",
     "plain_text",
     "read_chunk",
     "read_strict",
@@ -146,6 +147,14 @@ def plain_text(data: bytes) -> int | None:
 
     What most of a stream consists of, judged by the decoder alone.
     """
+    text = plain_content(data)
+    if text is None:
+        return None
+    return len(text) if text.isascii() else _utf8(text)
+
+
+def plain_content(data: bytes) -> str | None:
+    """The text itself, as `plain_text` judges it."""
     lines = _lines(data)
     if lines is None:
         return None
@@ -155,8 +164,7 @@ def plain_text(data: bytes) -> int | None:
         return None
     if len(chunks) != lines.count(b"\n") - 1:
         return None
-    text = "".join([chunk.choices[0].delta.content for chunk in chunks])
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return "".join([chunk.choices[0].delta.content for chunk in chunks])
 
 
 def plain_chunks(data: bytes) -> list[Chunk] | None:

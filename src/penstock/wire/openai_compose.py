@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.errors import InvalidRequest
 from penstock.messages import Message, ToolCall
+from penstock.wire.openai_schema import fits_strict
 from penstock.wire.splice import raw
 
 __all__ = ["ChatArguments", "compose_chat", "compose_embeddings"]
@@ -100,24 +101,6 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 
 def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
     wanted: dict[str, Any] = {"name": "output", "schema": schema}
-    if _is_strict(schema):
+    if fits_strict(schema):
         wanted["strict"] = True
     return {"type": "json_schema", "json_schema": wanted}
-
-
-def _is_strict(schema: Any) -> bool:
-    """Whether OpenAI's strict mode takes it: every object closed, and all its properties required.
-
-    https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
-    """
-    if isinstance(schema, Mapping):
-        properties = schema.get("properties")
-        if schema.get("type") == "object" or isinstance(properties, Mapping):
-            required = schema.get("required")
-            named = set(required) if isinstance(required, list | tuple) else set()
-            if schema.get("additionalProperties") is not False or named != set(properties or ()):
-                return False
-        return all(_is_strict(value) for value in schema.values())
-    if isinstance(schema, list | tuple):
-        return all(_is_strict(value) for value in schema)
-    return True

@@ -1,16 +1,24 @@
-"""OpenAI's chat answers as the vocabulary's events: a stream's, or the one body of a whole answer."""
+"""OpenAI's chat answers as the vocabulary's events: a stream's, or the one body of a whole answer.
+
+Every chunk tells the answer's id and model, and gives a `start`; what reads the events takes the first one.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from penstock.events import Event, ToolCallDelta, collect
 from penstock.messages import Response
-from penstock.wire.openai_chunk import Chunk, Delta, ToolPiece, chunk_of, delta_of, read_chunk, said
+from penstock.wire.openai_chunk import Chunk, Delta, ToolPiece, chunk_of, delta_of, said
+from penstock.wire.openai_errors import classify_body
 from penstock.wire.openai_usage import read_usage
+from penstock.wire.signals import relayed
 from penstock.wire.sse import Framer, parse
-from penstock.wire.tolerant_json import decode_tolerant
+from penstock.wire.tolerant_json import decode_tolerant, repaired
 
 __all__ = ["decode_events", "decode_message"]
 
@@ -20,21 +28,75 @@ _READ = frozenset(
 )
 
 
+class _Delta(Delta, gc=False):
+    annotations: list[Any] | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int = 0
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    logprobs: dict[str, Any] | None = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    """One event's data or a whole body: `openai_chunk.Chunk` with what only a translation needs."""
+
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    model: str | None = None
+    error: Any = None
+    x_groq: dict[str, Any] | None = None
+    id: str | None = None
+    object: str | None = None
+    type: str | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Chunk)
+
+
 def decode_events(data: bytes) -> list[Event]:
     """The events in whole SSE events, or in the body of a whole answer; what is neither gives none."""
     if data.lstrip()[:1] == b"{":
-        try:
-            return _answer_events(decode_tolerant(data))
-        except ValueError:
-            return []
-    framer = Framer()
+        chunk = _read(data)
+        return [] if chunk is None else list(_chunk_events(chunk, data, whole=True))
     events: list[Event] = []
+    payloads = _lines(data)
+    if payloads is not None:
+        for payload in payloads:
+            _add(events, payload)
+        return events
+    framer = Framer()
     for block in (*framer.feed(data), framer.take_tail()):
-        payload = parse(block).data
-        chunk = read_chunk(payload) if payload is not None else None
-        if chunk is not None:
-            events += _chunk_events(chunk)
+        fields = parse(block)
+        if fields.error is not None:  # GPUStack's way to end a broken stream
+            events.append(_error_event(fields.error))
+        if fields.data is None:
+            continue
+        before = len(events)
+        _add(events, fields.data)
+        if fields.event == b"error" and not any(event.kind == "error" for event in events[before:]):
+            events.append(_error_event(fields.data))
     return events
+
+
+def _lines(data: bytes) -> list[bytes] | None:
+    """The events' data where each event is one line `data: ...`, as nearly all are; else None."""
+    if not data.startswith(b"data: ") or not data.endswith(b"\n\n") or b"\r" in data:
+        return None
+    payloads = data[6:-2].split(b"\n\ndata: ")
+    return payloads if data.count(b"\n") == 2 * len(payloads) else None
+
+
+def _add(events: list[Event], payload: bytes) -> None:
+    """The events of one event's data."""
+    chunk = _read(payload)
+    if chunk is not None:
+        events.extend(_chunk_events(chunk, payload))
+    elif payload.strip() == b"[DONE]":
+        events.append(Event("end"))
 
 
 def decode_message(value: dict[str, Any]) -> Response:
@@ -59,56 +121,150 @@ def _message(value: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _answer_events(value: Any) -> list[Event]:
-    chunk = chunk_of(value)
-    if chunk is None:
-        return []
-    for choice, written in zip(chunk.choices or (), value.get("choices") or (), strict=True):
-        message = written.get("message")
-        if isinstance(message, dict):
-            choice.delta = delta_of(message)
-    return _chunk_events(chunk)
+def _answer_events(value: dict[str, Any]) -> Iterator[Event]:
+    chunk = _chunk_of(value)
+    return iter(()) if chunk is None else _chunk_events(chunk, b"", whole=True)
 
 
-def _chunk_events(chunk: Chunk) -> list[Event]:
-    events: list[Event] = []
-    usages = [chunk.x_groq.get("usage") if chunk.x_groq else None]
+def _read(data: bytes) -> _Chunk | None:
+    """An event's data or a body, None where it is no JSON object with the dialect's structure."""
+    try:
+        if not data.isascii():
+            str(data, "utf-8")  # msgspec skips over unknown fields without looking at their UTF-8
+        return _DECODER.decode(data)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return _chunk_of(decode_tolerant(data))
+    except ValueError:
+        return None
+
+
+def _chunk_of(value: Any) -> _Chunk | None:
+    """The same from decoded JSON, fields of a wrong type left out."""
+    plain: Chunk | None = chunk_of(value)
+    if plain is None:
+        return None
+    words = {name: field for name in ("id", "object", "type") if isinstance(field := value.get(name), str)}
+    chunk = _Chunk(None, plain.usage, plain.model, plain.error, plain.x_groq, **words)
+    if plain.choices is None:
+        return chunk
+    chunk.choices = []
+    for choice, written in zip(plain.choices, value["choices"], strict=True):
+        logprobs = written.get("logprobs")
+        chunk.choices.append(
+            _Choice(
+                index=choice.index,
+                delta=_delta_of(written.get("delta")),
+                message=_delta_of(written.get("message")),
+                finish_reason=choice.finish_reason,
+                usage=choice.usage,
+                logprobs=logprobs if isinstance(logprobs, dict) else None,
+            )
+        )
+    return chunk
+
+
+def _delta_of(value: Any) -> _Delta | None:
+    if not isinstance(value, dict):
+        return None
+    plain, annotations = delta_of(value), value.get("annotations")
+    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
+    return _Delta(**fields, annotations=annotations if isinstance(annotations, list) else None)
+
+
+def _chunk_events(chunk: _Chunk, payload: bytes, *, whole: bool = False) -> Iterator[Event]:
+    """`whole`: messages count. In a stream some tell all that was said so far, beside what is new (Perplexity)."""
+    if chunk.id or chunk.model:
+        yield Event("start", chunk.id or "", model=chunk.model or "")
+    usages = [chunk.x_groq.get("usage")] if chunk.x_groq else []
     for choice in chunk.choices or ():
-        if choice.delta is not None:
-            events += _delta_events(choice.delta, choice.index)
+        delta = (choice.message if whole else None) or choice.delta
+        if delta is not None:
+            yield from _delta_events(delta, choice)
         if choice.finish_reason:
-            events.append(Event("finish", finish_reason=choice.finish_reason, choice=choice.index))
-        usages.append(choice.usage)
-    usages.append(chunk.usage)
-    counted = [usage for usage in map(read_usage, usages) if usage is not None]
-    if counted:
-        events.append(Event("usage", usage=counted[-1]))
-    return events
+            yield Event("finish", finish_reason=choice.finish_reason, choice=choice.index)
+        if choice.usage is not None:
+            usages.append(choice.usage)
+    if chunk.usage is not None:
+        usages.append(chunk.usage)
+    if usages:
+        counted = [usage for usage in map(read_usage, usages) if usage is not None]
+        if counted:
+            yield Event("usage", usage=counted[-1])
+    if (chunk.error or chunk.choices is None) and _is_error(chunk):
+        yield _error_event(payload)
 
 
-def _delta_events(delta: Delta, choice: int) -> list[Event]:
-    event = functools.partial(Event, choice=choice)
+def _is_error(chunk: _Chunk) -> bool:
+    """Beside choices an error is a remark, unless one of them says that it ended with it (OpenRouter)."""
+    if chunk.error:
+        return not chunk.choices or any(choice.finish_reason == "error" for choice in chunk.choices)
+    return chunk.choices is None and "error" in (chunk.object, chunk.type)
+
+
+def _error_event(payload: bytes) -> Event:
+    return Event("error", error=relayed(classify_body(payload), payload))
+
+
+def _delta_events(delta: _Delta, choice: _Choice) -> Iterator[Event]:
     text, reasoning, refusal = said(delta)
-    events: list[Event] = []
-    if reasoning:
-        events.append(event("reasoning", reasoning))
-    if text:
-        events.append(event("text", text))
+    logprobs = choice.logprobs
+    event = functools.partial(Event, choice=choice.index)
+    if delta.reasoning_details and (seals := _seals(delta.reasoning_details)):
+        yield from _sealed_events(reasoning, seals, choice.index)
+    elif reasoning:
+        yield event("reasoning", reasoning)
+    if text or (logprobs and not refusal and logprobs.get("content")):
+        yield event("text", text, data=logprobs or None)
     if refusal:
-        events.append(event("refusal", refusal))
+        yield event("refusal", refusal)
     for at, call in enumerate(delta.tool_calls or ()):
-        events.append(event("tool_call", tool_call=_tool_call(call, at)))
+        yield event("tool_call", tool_call=_tool_call(call, at))
     old = delta.function_call  # the predecessor of tool calls; Snowflake sends an empty one beside them
     if old is not None and (old.name or old.arguments):
-        events.append(event("tool_call", tool_call=_tool_call(ToolPiece(function=old), 0)))
-    return events
+        yield event("tool_call", tool_call=_tool_call(ToolPiece(function=old), 0))
+    for annotation in delta.annotations or ():
+        cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
+        if isinstance(cited, dict):
+            yield event("citation", data={"type": "url_citation", **cited})
+
+
+def _seals(details: list[Any]) -> list[Event]:
+    """OpenRouter's details of Anthropic's thoughts as events, [] where none of them is sealed.
+
+    Others' seals are left out: nobody but their maker, in a dialect of its own, could take them back.
+    """
+    events = []
+    for detail in details:
+        if isinstance(detail, dict) and str(detail.get("format")).startswith("anthropic"):
+            text, seal, data = (field if isinstance(field := detail.get(name), str) else "" for name in _DETAIL)
+            index = detail.get("index")
+            index = index if index.__class__ is int else 0
+            events.append(Event("reasoning", repaired(text), index=index, signature=seal, redacted=data))
+    return events if any(event.signature or event.redacted for event in events) else []
+
+
+_DETAIL = ("text", "signature", "data")
+
+
+def _sealed_events(reasoning: str, seals: list[Event], choice: int) -> Iterator[Event]:
+    """Each thought with its seal. Where the plain field says something else, that is heard, and the seals after it."""
+    if reasoning != "".join(seal.text for seal in seals):
+        yield Event("reasoning", reasoning, choice=choice, index=seals[0].index)
+        for seal in seals:
+            seal.text = ""
+    for seal in seals:
+        if seal.text or seal.signature or seal.redacted:
+            seal.choice = choice
+            yield seal
 
 
 def _tool_call(call: ToolPiece, at: int) -> ToolCallDelta:
     index = call.index if call.index is not None else at
-    if call.custom is not None:
-        return ToolCallDelta(index, call.id or "", call.custom.name or "", call.custom.input or "")
-    function = call.function
+    function, custom = call.function, call.custom
+    if custom is not None and (custom.name or custom.input or function is None):  # Snowflake sends an empty one beside
+        return ToolCallDelta(index, call.id or "", custom.name or "", custom.input or "")
     if function is None:
         return ToolCallDelta(index, call.id or "")
     return ToolCallDelta(index, call.id or "", function.name or "", function.arguments or "")

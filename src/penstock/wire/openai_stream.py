@@ -9,22 +9,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.errors import StreamInterrupted, UpstreamError
 from penstock.messages import Usage
 from penstock.wire.openai_chunk import Choice, Chunk, plain_chunks, plain_text, read_chunk, size_of
 from penstock.wire.openai_errors import classify_body, encode_stream_error
 from penstock.wire.openai_events import decode_events
+from penstock.wire.openai_mould import Mould, mould_of
 from penstock.wire.openai_usage import estimate, read_usage
-from penstock.wire.sse import MAX_EVENT, Framer, parse, split
+from penstock.wire.sse import MAX_EVENT, parse, split
 from penstock.wire.tolerant_json import decode_tolerant
+from penstock.wire.watching import Watcher
 
 __all__ = ["ChatStream"]
 
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _DONE = b"data: [DONE]\n\n"
 
+# How many moulds may serve for nothing before the stream's events are taken to differ in more than their text.
+_MOULDS = 2
 
-class ChatStream:
+
+class ChatStream(Watcher):
     """One stream's `StreamReader`.
 
     Args:
@@ -34,34 +38,27 @@ class ChatStream:
 
     __slots__ = (
         "_ends",
-        "_framer",
         "_keep_usage",
+        "_mould",
+        "_moulded",
+        "_moulds",
         "_plain",
         "_prompt_bytes",
         "_said_bytes",
-        "_untold",
         "_usage",
-        "dropped",
-        "ended",
-        "error",
-        "model",
-        "output",
     )
 
     def __init__(self, *, keep_usage: bool, prompt_bytes: int) -> None:
-        self.output = False
-        self.model: str | None = None
-        self.error: UpstreamError | None = None
-        self.dropped = 0
+        super().__init__()  # `ended`: [DONE] was seen
         self._keep_usage = keep_usage
         self._plain = False  # one choice has begun to speak, so that more text changes nothing but the count
+        self._mould: Mould | None = None
+        self._moulded = 0  # bytes said when it was made, so that it is known to have served
+        self._moulds = _MOULDS
         self._prompt_bytes = prompt_bytes
-        self._framer = Framer()
         self._usage: Usage | None = None
         self._said_bytes = 0
         self._ends: dict[int, str | None] = {}  # finish reasons of the choices begun
-        self.ended = False  # [DONE] was seen
-        self._untold = False  # an error came in a form that clients don't read
 
     @property
     def usage(self) -> Usage:
@@ -78,16 +75,38 @@ class ChatStream:
         """`[DONE]` was seen, or a finish reason for every choice begun."""
         return self.ended or (bool(self._ends) and None not in self._ends.values())
 
+    @property
+    def _begun(self) -> bool:
+        return bool(self._ends)
+
     decode_events = staticmethod(decode_events)
+    _encode_error = staticmethod(encode_stream_error)
 
     def feed(self, data: bytes) -> bytes:
         """Take what the socket gave; returns whole events. The very object, where it is whole events that all pass."""
         framer = self._framer
         if framer.pending or not data.endswith(_ENDS) or len(data) > MAX_EVENT or framer.error is not None:
             data = framer.cut(data)
+        mould = self._mould
+        if mould is None:
+            return self._take_whole(data)
+        size = mould.measure(data)
+        if size is not None:
+            self._said_bytes += size
+            return data
+        plain = mould.part(data)
+        size = mould.measure(plain)
+        if size is None:
+            return self._take_whole(data)
+        self._said_bytes += size
+        return plain + self._take_whole(data[len(plain) :])
+
+    def _take_whole(self, data: bytes) -> bytes:
+        """Whole events of any kind. Returns those that pass."""
         if self._plain:
             size = plain_text(data)
             if size is not None:
+                self._make_mould(data, size)
                 self._said_bytes += size
                 return data
         last = b""
@@ -107,38 +126,25 @@ class ChatStream:
             kept = [block for block in blocks if self._take_block(block)]
             if len(kept) < len(blocks):
                 data = b"".join(kept)
-        if framer.error is not None:
-            self._fail(framer.error)
+        if self._framer.error is not None:
+            self._fail(self._framer.error)
+        was_plain = self._plain
         self._plain = self.output and self.model is not None and self.error is None and self._ends == {0: None}
+        if self._plain and not was_plain:
+            self._make_mould(data, 0)
         return data
 
-    def end(self, cause: UpstreamError | None = None) -> bytes:
-        """Take the end of the body, or the error that ended it.
+    def _make_mould(self, data: bytes, size: int) -> None:
+        """For what is to come, from the last event of `data`. Where each tells the time, one serves for a second.
 
-        Returns a last event that was whole but for its blank line, and the error event of a stream whose end was
-        not good, unless it has told its reader already.
+        Args:
+            size: bytes of text in `data` that are not counted yet.
         """
-        out = self._take_tail()
-        if self.error is None:
-            if self.done:
-                self.output = True
-                return out
-            self._fail(cause or _interrupted(bool(self._ends)))
-        if self.error is None or not self._untold or self.ended:
-            return out
-        self._untold = False
-        if out.strip(b"\r\n"):
-            out += b"\n\n"
-        return out + encode_stream_error(self.error)
-
-    def _take_tail(self) -> bytes:
-        tail = self._framer.take_tail()
-        event = tail.lstrip(b"\r\n")
-        blank = tail[: len(tail) - len(event)]
-        fields = parse(event)
-        if (fields.data is None and fields.error is None) or not self._take_block(event):
-            return blank
-        return tail
+        if self._moulds:
+            served = self._said_bytes > self._moulded
+            self._moulds = _MOULDS if served else self._moulds - 1
+            self._moulded = self._said_bytes + size
+            self._mould = mould_of(data) or self._mould
 
     def _take_block(self, block: bytes) -> bool:
         """An event in any of its forms. Returns whether it passes."""
@@ -214,24 +220,12 @@ class ChatStream:
         if usage is not None:
             self._usage = usage
 
-    def _fail(self, error: UpstreamError) -> None:
-        if self.error is None:
-            self.error = error
-            self._untold = True
-
 
 def _without_last(data: bytes) -> bytes:
     """Whole events without the last of them."""
     if b"\r" in data:
         return b"".join(split(data)[:-1])
     return data[: data.rfind(b"\n\n", 0, -2) + 2] if data.count(b"\n\n") > 1 else b""
-
-
-def _interrupted(begun: bool) -> StreamInterrupted:
-    what = "before the answer was complete" if begun else "before the answer began"
-    return StreamInterrupted(
-        f"The provider ended the stream {what}.", do="What came so far is unfinished; send the request again."
-    )
 
 
 def _is_heard(data: bytes) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.messages import Usage
 
-__all__ = ["PlainUsage", "estimate", "read_usage"]
+__all__ = ["PlainUsage", "count", "estimate", "read_usage"]
 
 _MOST = 2**53
 
@@ -59,28 +59,28 @@ def read_usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
     get = value.get
-    taken_in, given_out, total = get("prompt_tokens"), get("completion_tokens"), _count(get("total_tokens"))
+    taken_in, given_out, total = get("prompt_tokens"), get("completion_tokens"), count(get("total_tokens"))
     if taken_in is None and given_out is None:
         taken_in, given_out = get("input_tokens"), get("output_tokens")
         if taken_in is None and given_out is None:
             return Usage(input_tokens=total) if "total_tokens" in value else None  # Voyage's embeddings
-    taken_in, given_out = _count(taken_in), _count(given_out)
+    taken_in, given_out = count(taken_in), count(given_out)
     cached = written = reasoning = 0
     prompt = get("prompt_tokens_details") or get("input_tokens_details")
     if isinstance(prompt, dict):
-        cached = _count(prompt.get("cached_tokens"))
-        written = _count(prompt.get("cache_write_tokens"))  # OpenRouter
+        cached = count(prompt.get("cached_tokens"))
+        written = count(prompt.get("cache_write_tokens"))  # OpenRouter
     # DeepSeek's name; Together's and Moonshot's place; Mistral's name
-    cached = cached or _count(get("prompt_cache_hit_tokens") or get("cached_tokens") or get("num_cached_tokens"))
+    cached = cached or count(get("prompt_cache_hit_tokens") or get("cached_tokens") or get("num_cached_tokens"))
     completion = get("completion_tokens_details") or get("output_tokens_details")
     if isinstance(completion, dict):
-        reasoning = _count(completion.get("reasoning_tokens"))
-    reasoning = reasoning or _count(get("reasoning_tokens"))  # Perplexity
+        reasoning = count(completion.get("reasoning_tokens"))
+    reasoning = reasoning or count(get("reasoning_tokens"))  # Perplexity
     rest = total - taken_in - given_out
     if rest > 0:
         if rest == reasoning:
             given_out += rest  # xAI counts reasoning beside completion_tokens
-        elif isinstance(prompt, dict) and rest == _count(prompt.get("audio_tokens")):
+        elif isinstance(prompt, dict) and rest == count(prompt.get("audio_tokens")):
             taken_in += rest  # Mistral counts audio beside prompt_tokens
     return Usage(taken_in, given_out, cached, written, reasoning)
 
@@ -94,7 +94,8 @@ def estimate(prompt_bytes: int, output_bytes: int) -> Usage:
     )
 
 
-def _count(number: Any) -> int:
+def count(number: Any) -> int:
+    """A provider's number, not trusted: what is none counts as 0, negatives as 0, and nothing exceeds 2**53."""
     if number.__class__ is int or (number.__class__ is float and number == number):
         return number if 0 <= number <= _MOST and number.__class__ is int else int(min(max(number, 0), _MOST))
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.providers.simulated.chance import Dice, mixed
-from penstock.providers.simulated.failures import ApiError
+from penstock.providers.simulated.failures import ApiError, TooLong
 from penstock.providers.simulated.models import Model
 from penstock.providers.simulated.request import ChatRequest, text_of
 from penstock.providers.simulated.schema import Example, SchemaError
@@ -17,17 +17,23 @@ from penstock.providers.simulated.tools import Call, choose_calls, places_in, re
 
 __all__ = ["Answer", "Choice", "Spent", "compose", "prompt_tokens"]
 
-_REASONING = {"": 24, "minimal": 4, "low": 16, "medium": 40, "high": 80, "xhigh": 160}
-_IMAGE = 85  # tokens of an image in low detail, as OpenAI counts them
+_REASONING = {"": 24, "minimal": 4, "low": 16, "medium": 40, "high": 80, "xhigh": 160, "max": 240}
+_IMAGE = 85  # tokens of an image in low detail, as OpenAI counts them; here of a file too
 
 
 class Choice(msgspec.Struct):
-    """One answer; the tokens of each list joined are the text. `content` is None where only tools are called."""
+    """One answer; the tokens of each list joined are the text. `content` is None where only tools are called.
+
+    Attributes:
+        finish: stop, length or tool_calls.
+        stopped: the stop sequence that ended it, if one did.
+    """
 
     reasoning: list[str]
     content: list[str] | None
     calls: list[Call]
     finish: str
+    stopped: str = ""
 
     @property
     def tokens(self) -> int:
@@ -61,11 +67,7 @@ def compose(request: ChatRequest, model: Model, script: Script, seed: int) -> An
     """
     prompt = prompt_tokens(request)
     if prompt > model.window:
-        message = (
-            f"This model's maximum context length is {model.window} tokens. However, your messages resulted in "
-            f"{prompt} tokens. Please reduce the length of the messages."
-        )
-        raise ApiError(400, message, param="messages", code="context_length_exceeded")
+        raise TooLong(prompt, model.window)
     writer = _Writer(request, model, script)
     choices = [writer.choice(Dice(mixed(seed, index))) for index in range(request.n)]
     completion = sum(choice.tokens for choice in choices)
@@ -81,7 +83,7 @@ def prompt_tokens(request: ChatRequest) -> int:
         content = message.get("content")
         count += 4 + count_tokens(text_of(content))
         if isinstance(content, list):
-            count += _IMAGE * sum(1 for part in content if part.get("type") == "image_url")
+            count += _IMAGE * sum(1 for part in content if part.get("type") in ("image_url", "file"))
         if message.get("tool_calls"):
             count += count_tokens(msgspec.json.encode(message["tool_calls"]).decode())
     if request.tools:
@@ -181,7 +183,8 @@ def _cut(choice: Choice, most: int) -> None:
 
 def _stop(choice: Choice, content: Sequence[str], stops: Sequence[str]) -> None:
     text = "".join(content)
-    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
     if found:
-        choice.content = tokenize(text[: min(found)])
+        at, choice.stopped = min(found)
+        choice.content = tokenize(text[:at])
         choice.finish = "stop"

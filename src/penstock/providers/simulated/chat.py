@@ -1,6 +1,6 @@
 """OpenAI's chat completions on the wire: the body of a whole answer, and the events of a streamed one.
 
-Pure. An event here is its payload, without SSE's framing, and whether it is output (what a caller waits for).
+Pure.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import msgspec
 
 from penstock.providers.simulated.answer import Answer, Choice, Spent
 from penstock.providers.simulated.chance import Dice, mixed
+from penstock.providers.simulated.staging import Event, Form
 from penstock.providers.simulated.words import NOUNS
 
-__all__ = ["DONE", "Event", "Stamp", "completion_events", "encode_completion"]
-
-Event = tuple[bytes, bool]
+__all__ = ["CHUNKS", "Stamp", "completion_events", "encode_completion"]
 
 DONE = b"[DONE]"
+CHUNKS = Form(DONE)
 
 _LOGPROBS = 1 << 20  # apart from the numbers that choices are seeded with
 

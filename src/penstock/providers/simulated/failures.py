@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ApiError", "html_page", "retry_headers", "scripted_error"]
+__all__ = ["PAGES", "ApiError", "Headers", "TooLong", "html_page", "retry_headers", "scripted_error"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -88,7 +88,7 @@ _BY_CODE: Mapping[str, tuple[str, str | None, str | None]] = {
 }
 
 # Cloudflare's own statuses come as a page, with nothing of the API in it.
-_PAGES = frozenset((520, 521, 522, 523, 524, 525, 526))
+PAGES = frozenset((520, 521, 522, 523, 524, 525, 526))
 
 _RATE_HEADERS: Headers = (
     (b"x-ratelimit-limit-requests", b"3"),
@@ -139,6 +139,19 @@ class ApiError(Exception):
         return msgspec.json.encode({"error": self.fields})
 
 
+class TooLong(ApiError):
+    """The prompt has more tokens than the model's window."""
+
+    def __init__(self, tokens: int, window: int) -> None:
+        message = (
+            f"This model's maximum context length is {window} tokens. However, your messages resulted in "
+            f"{tokens} tokens. Please reduce the length of the messages."
+        )
+        super().__init__(400, message, param="messages", code="context_length_exceeded")
+        self.tokens = tokens
+        self.window = window
+
+
 def scripted_error(status: int, code: str, retry_after: str, model: str) -> ApiError:
     """The error a script asks for by status and, if given, by code."""
     message, kind, usual_code = _BY_STATUS.get(status, (_reason(status), _kind(status), None))
@@ -149,7 +162,7 @@ def scripted_error(status: int, code: str, retry_after: str, model: str) -> ApiE
     if status == 429 and code in ("", "rate_limit_exceeded"):
         headers += _RATE_HEADERS
     error = ApiError(status, message.format(model=model), kind, param, code or usual_code, headers)
-    if status in _PAGES and not code:
+    if status in PAGES and not code:
         error.page = html_page(status)
     return error
 

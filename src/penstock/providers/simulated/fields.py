@@ -9,28 +9,27 @@ import msgspec
 
 from penstock.providers.simulated.failures import ApiError
 
-__all__ = ["check_range", "decode_fields", "invalid", "missing", "typed", "whole", "wrong_type"]
+__all__ = ["check_range", "invalid", "missing", "not_json", "read_object", "typed", "whole", "wrong_type"]
 
 _NAMES = {bool: "a boolean", int: "an integer", str: "a string", list: "an array", dict: "an object"}
 
 
-def decode_fields(body: bytes) -> dict[str, Any]:
-    """The body's top level.
-
-    Raises:
-        ApiError: it is not a JSON object.
-    """
+def read_object(body: bytes) -> dict[str, Any] | None:
+    """The body's top level; None if it is not a JSON object."""
     try:
         fields = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise ApiError(
-            400,
-            "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
-            "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
-        )
-    return fields
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def not_json() -> ApiError:
+    """A body that is not a JSON object."""
+    return ApiError(
+        400,
+        "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
+        "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
+    )
 
 
 def typed(fields: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-__all__ = ["MODELS", "Model"]
+__all__ = ["BORN", "MODELS", "Model"]
+
+BORN = 1_735_689_600  # when the models were "created": 2025-01-01
 
 
 class Model(msgspec.Struct, frozen=True):

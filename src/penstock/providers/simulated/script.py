@@ -161,7 +161,7 @@ KEYS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "malformed": (_ORDINAL, "which event is not valid JSON (any number: the whole unary body)"),
     "bad_utf8": (_ORDINAL, "which event has half a UTF-8 character (any number: the unary body)"),
     "error_event": (_COUNT, "an error event after so many events, then the end"),
-    "no_done": (_flag, "leave out [DONE]"),
+    "no_done": (_flag, "leave out a stream's last event ([DONE], message_stop)"),
     "no_finish": (_flag, "end a stream cleanly, without finish reason"),
     "comments": (_flag, "SSE comments between the events"),
     "crlf": (_flag, "end the lines of a stream with CR LF"),

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from penstock.providers.simulated.chance import Dice
-from penstock.providers.simulated.chat import DONE, Event
 from penstock.providers.simulated.failures import ApiError, html_page
 from penstock.providers.simulated.play import CLOSE, FINISH, HANG, RESET, Act, Step
 from penstock.providers.simulated.script import SPLIT_AT_RANDOM, Script
 from penstock.wire.h1 import LAST_CHUNK, encode_chunk, encode_response_head
 
-__all__ = ["Stage"]
+__all__ = ["Event", "Form", "Stage"]
+
+Event = tuple[bytes, bool]
+"""An event's payload, without SSE's framing, and whether it is output (what a caller waits for)."""
 
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
@@ -23,6 +25,22 @@ _HALF_A_CHARACTER = "€".encode()[:2]
 _BLOCK = b"x" * 16_384
 _BETWEEN_BLOCKS = 0.001  # without a wait, virtual time would stand still for ever
 _TOGETHER = 32  # events in one write where nothing asks for fewer
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How a dialect's events stand in a stream.
+
+    Attributes:
+        last: the payload of the last one, which `no_done` leaves out.
+        named: each has an `event:` line with its payload's `type`, which is the first field.
+    """
+
+    last: bytes
+    named: bool = False
+
+    def name(self, payload: bytes) -> bytes:
+        """What the `event:` line says; empty without one."""
+        return payload[9 : payload.index(b'"', 9)] if self.named else b""
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -85,9 +103,9 @@ class Stage(msgspec.Struct, frozen=True):
             return _after(wait, steps)
         return steps
 
-    def stream(self, events: Iterable[Event], error: ApiError) -> Iterable[Step]:
+    def stream(self, events: Iterable[Event], error: ApiError, form: Form) -> Iterable[Step]:
         """A body of events; `error` is what an error event says."""
-        return self._whole(self._streamed(events, error))
+        return self._whole(self._streamed(self._damaged(events, error, form)))
 
     # Head and end
 
@@ -139,43 +157,44 @@ class Stage(msgspec.Struct, frozen=True):
 
     # Events
 
-    def _streamed(self, events: Iterable[Event], error: ApiError) -> Iterator[Step]:
+    def _streamed(self, events: Iterable[Event | Act]) -> Iterator[Step]:
         yield self._head(200, EVENTS, (b"transfer-encoding", b"chunked"))
         act: Act | None = None
-        for step in self._paced(self._damaged(events, error)):
+        for step in self._paced(events):
             if isinstance(step, Act):
                 act = step
             yield step
         if act is None:
             yield from self._end(LAST_CHUNK)
 
-    def _damaged(self, events: Iterable[Event], error: ApiError) -> Iterator[Event | Act]:
+    def _damaged(self, events: Iterable[Event], error: ApiError, form: Form) -> Iterator[Event | Act]:
         script = self.script
         seen = 0
         for payload, output in events:
-            if payload == DONE and script.no_done:
+            if payload == form.last and script.no_done:
                 break
             if seen in (script.cut, script.stall, script.error_event):
                 break
             seen += 1
+            name = form.name(payload)
             if script.malformed == seen:
                 payload = payload[: len(payload) // 2]
             if script.bad_utf8 == seen:
                 payload = _with_half_a_character(payload)
-            yield self._framed(payload), output
+            yield self._framed(payload, name), output
         if seen == script.cut:
             yield CLOSE
         elif seen == script.stall:
             yield HANG
         elif seen == script.error_event:
-            yield self._framed(error.payload), False
+            yield self._framed(error.payload, form.name(error.payload)), False
 
-    def _framed(self, payload: bytes) -> bytes:
-        if not (self.script.crlf or self.script.comments):
-            return b"data: " + payload + b"\n\n"
+    def _framed(self, payload: bytes, name: bytes) -> bytes:
         end = b"\r\n" if self.script.crlf else b"\n"
-        comment = b": keep-alive" + end + end if self.script.comments else b""
-        return b"%bdata: %b%b%b" % (comment, payload, end, end)
+        event = b"event: " + name + end if name else b""
+        if self.script.comments:
+            event = b": keep-alive" + end + end + event
+        return b"%bdata: %b%b%b" % (event, payload, end, end)
 
     def _paced(self, events: Iterable[Event | Act]) -> Iterator[Step]:
         """Events gathered into writes, with the waits between them."""
@@ -220,7 +239,7 @@ def _after(seconds: float, steps: Iterable[Step]) -> Iterator[Step]:
 
 def _with_half_a_character(payload: bytes) -> bytes:
     """Broken where the text is, else in the first string there is."""
-    for mark in (b'"content":"', b'":"'):
+    for mark in (b'"content":"', b'"text":"', b'":"'):
         before, found, after = payload.partition(mark)
         if found:
             return before + found + _HALF_A_CHARACTER + after

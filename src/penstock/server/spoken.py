@@ -1,0 +1,142 @@
+"""An answer in the caller's dialect: as it came where the provider speaks it too, said anew where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from penstock.call import Frame, Reply
+from penstock.errors import ProtocolError
+from penstock.events import Event
+from penstock.messages import Request
+from penstock.server.protocol import Exchange
+from penstock.wire.dialect import AnswerWriter
+from penstock.wire.dialects import CALLERS
+from penstock.wire.generate import Generate, Told
+
+__all__ = ["Spoken"]
+
+JSON_TYPE = b"application/json"
+STREAM_TYPE = b"text/event-stream"
+
+# A stream that nobody asked for has to be held whole before it can be said as one answer.
+MAX_COLLECTED = 64 * 1024 * 1024
+
+
+class Spoken:
+    """Sends replies on.
+
+    Args:
+        head: makes the lines of a reply's head.
+        now: the monotonic time.
+    """
+
+    def __init__(self, head: Callable[[Reply, Request], bytes], now: Callable[[], float]) -> None:
+        self._head = head
+        self._now = now
+
+    async def stream(self, reply: Reply, request: Request, out: Exchange) -> None:
+        """A stream of the caller's own dialect: its bytes."""
+        frame = await reply.read()
+        out.start(reply.status, self._head(reply, request), frame.data if frame is not None else b"")
+        await reply.pump(out.push, out.drain)
+        out.finish()
+
+    async def translated(self, reply: Reply, frame: Frame | None, request: Request, out: Exchange) -> None:
+        """An answer of another dialect, in the form that was asked for.
+
+        Args:
+            frame: the whole answer; None where it comes as a stream.
+
+        Raises:
+            UpstreamError: one that ended a stream which was to be a whole answer.
+        """
+        if request.stream:
+            reply.content_type = STREAM_TYPE
+            await self._stream_anew(reply, frame, request, out)
+            return
+        events = frame.events if frame is not None else await _collected(reply)
+        for event in events:
+            if event.error is not None:
+                raise event.error
+        body = self._encode(events, request)
+        reply.content_type = JSON_TYPE
+        out.send(reply.status, self._head(reply, request), body)
+
+    async def _stream_anew(self, reply: Reply, frame: Frame | None, request: Request, out: Exchange) -> None:
+        writer = _Counted(self._writer(request), reply)
+
+        def push(data: bytes) -> bool:
+            said = writer.write(reply.decode(data))
+            return out.push(said) if said else out.stalled
+
+        first = frame if frame is not None else await reply.read()
+        out.start(reply.status, self._head(reply, request), writer.write(first.events) if first is not None else b"")
+        if frame is None:
+            await reply.pump(push, out.drain)
+        last = writer.end()
+        if last:
+            out.push(last)
+        out.finish()
+
+    def _encode(self, events: list[Event], request: Request) -> bytes:
+        asking, record = CALLERS[request.dialect], request.record
+        if isinstance(asking, Generate):
+            return asking.encode_result(events, self._told(request))
+        return asking.encode_answer(events, record.id, int(record.wall))
+
+    def _writer(self, request: Request) -> AnswerWriter:
+        asking, record = CALLERS[request.dialect], request.record
+        if isinstance(asking, Generate):
+            return asking.open_result_writer(lambda: self._told(request))
+        return asking.open_writer(record.id, int(record.wall), keep_usage=request.usage_asked)
+
+    def _told(self, request: Request) -> Told:
+        record = request.record
+        return Told(
+            request_id=record.id,
+            model=record.response_model or record.model,
+            attempts=len(record.attempts),
+            latency_ms=int((self._now() - record.started) * 1000),
+            usage=record.usage,
+            dropped=list(record.dropped),
+            clamped=list(record.clamped),
+            output_schema=request.fields.get("output_schema"),
+        )
+
+
+class _Counted:
+    """A writer that is told the usage before the end, an estimate where the provider gave none."""
+
+    __slots__ = ("_counted", "_reply", "_writer")
+
+    def __init__(self, writer: AnswerWriter, reply: Reply) -> None:
+        self._writer = writer
+        self._reply = reply
+        self._counted = False
+
+    def write(self, events: list[Event]) -> bytes:
+        for at, event in enumerate(events):
+            if event.kind == "usage":
+                self._counted = True
+            elif event.kind == "end" and not self._counted:
+                return self._writer.write([*events[:at], *self._estimate(), *events[at:]])
+        return self._writer.write(events)
+
+    def end(self) -> bytes:
+        return (b"" if self._counted else self._writer.write(self._estimate())) + self._writer.end()
+
+    def _estimate(self) -> list[Event]:
+        self._counted = True
+        usage = self._reply.usage
+        return [Event("usage", usage=usage)] if usage is not None else []
+
+
+async def _collected(reply: Reply) -> list[Event]:
+    events: list[Event] = []
+    size = 0
+    while (frame := await reply.read()) is not None:
+        size += len(frame.data)
+        if size > MAX_COLLECTED:
+            raise ProtocolError(f"the provider's answer is larger than {MAX_COLLECTED} bytes")
+        events += frame.events
+    return events

@@ -1,0 +1,242 @@
+"""An answer's events as Anthropic says them: the body of a `message`, or the events of a stream.
+
+https://platform.claude.com/docs/en/api/messages, https://platform.claude.com/docs/en/build-with-claude/streaming
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from penstock.events import Event, merged
+from penstock.usage import Usage
+from penstock.wire.anthropic_blocks import Blocks, Step
+from penstock.wire.anthropic_conversation import tool_input
+from penstock.wire.anthropic_errors import encode_stream_error
+from penstock.wire.plain_json import encode_plain
+from penstock.wire.sse import encode_event
+
+__all__ = ["AnthropicWriter", "encode_answer", "open_writer"]
+
+# https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons. Words that are not here, vendors' own,
+# are ends of a turn like any other.
+_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+_CONTENT = frozenset(("text", "reasoning", "refusal", "tool_call", "citation", "other"))
+
+
+def encode_answer(events: list[Event], request_id: str, created: int) -> bytes:
+    """A whole answer's body. `created` is of no use: Anthropic's messages bear no time."""
+    state = _State(request_id)
+    content: list[dict[str, Any]] = []
+    for event in events:
+        _fold(content, state.take(event))
+    _fold(content, state.blocks.close())
+    for block in content:
+        if isinstance(block.get("input"), str):
+            block["input"] = tool_input(block["input"])
+    message = state.message(content)
+    message["stop_reason"], message["stop_sequence"], _ = state.ending()
+    return encode_plain(message)
+
+
+def open_writer(request_id: str, created: int, *, keep_usage: bool) -> AnthropicWriter:
+    """A writer for one stream. Usage is always told: no caller of Anthropic has to ask for it."""
+    return AnthropicWriter(request_id)
+
+
+class AnthropicWriter:
+    """Says one answer as a stream. `message_delta` waits for the count, which other dialects tell after the end."""
+
+    __slots__ = ("_begun", "_ended", "_state", "_told")
+
+    def __init__(self, request_id: str) -> None:
+        self._state = _State(request_id)
+        self._begun = False
+        self._ended = False
+        self._told: _Ending | None = None  # what the last `message_delta` told
+
+    def write(self, events: list[Event]) -> bytes:
+        """The SSE events these become. Never raises; gives nothing after the end or an error."""
+        said: list[bytes] = []
+        state = self._state
+        for event in events:
+            if self._ended:
+                break
+            self._say(said, state.take(event))
+            if event.kind == "usage":
+                if state.finished and self._told is None:
+                    self._tell_delta(said)
+            elif event.kind == "error":
+                self._fail(said, event)
+            elif event.kind == "end":
+                said.append(self.end())
+            elif event.kind == "start":
+                self._begin(said)
+        return b"".join(said)
+
+    def end(self) -> bytes:
+        """What is held, and `message_stop`; b"" where the stream has ended already."""
+        if self._ended:
+            return b""
+        said: list[bytes] = []
+        self._begin(said)
+        self._say(said, self._state.blocks.close())
+        if self._told != self._state.ending():
+            self._tell_delta(said)
+        said.append(_event({"type": "message_stop"}))
+        self._ended = True
+        return b"".join(said)
+
+    def _begin(self, said: list[bytes]) -> None:
+        if not self._begun:
+            self._begun = True
+            said.append(_event({"type": "message_start", "message": self._state.message([])}))
+
+    def _say(self, said: list[bytes], steps: Iterable[Step]) -> None:
+        for step in steps:
+            self._begin(said)
+            said.append(_event(step))
+
+    def _tell_delta(self, said: list[bytes]) -> None:
+        self._begin(said)
+        self._say(said, self._state.blocks.close())
+        self._told = self._state.ending()
+        reason, sequence, usage = self._told
+        delta = {"stop_reason": reason, "stop_sequence": sequence}
+        said.append(_event({"type": "message_delta", "delta": delta, "usage": _usage(usage)}))
+
+    def _fail(self, said: list[bytes], event: Event) -> None:
+        """The error, after what was held: that had been said before it."""
+        if self._begun:
+            self._say(said, self._state.blocks.close())
+            if self._state.finished and self._told is None:
+                self._tell_delta(said)
+        if event.error is not None:
+            said.append(encode_stream_error(event.error))
+        self._ended = True
+
+
+class _Ending(NamedTuple):
+    """`stop_reason` and `stop_sequence`, and the count."""
+
+    reason: str
+    sequence: str | None
+    usage: Usage
+
+
+class _State:
+    """What is known of one answer so far.
+
+    Attributes:
+        usage: the count.
+        finished: the reason for the end was told.
+        blocks: the content.
+    """
+
+    __slots__ = ("_id", "_model", "_reason", "_refused", "_sequence", "blocks", "finished", "usage")
+
+    def __init__(self, request_id: str) -> None:
+        self._id = f"msg_{request_id}"
+        self._model = ""
+        self._reason: str | None = None
+        self._sequence: str | None = None
+        self._refused = False
+        self.usage = Usage()
+        self.finished = False
+        self.blocks = Blocks(request_id)
+
+    def take(self, event: Event) -> list[Step]:
+        """Learn from an event, and give the steps of the content that it brings."""
+        if event.kind == "usage" and event.usage is not None:
+            self.usage = merged(self.usage, event.usage)
+        elif event.kind == "start":
+            self._id = event.text or self._id
+            self._model = event.model or self._model
+        elif event.choice:
+            return []
+        elif event.kind == "finish":
+            self.finished = True
+            self._reason = event.finish_reason or self._reason
+            sequence = event.data.get("stop_sequence") if isinstance(event.data, dict) else None
+            self._sequence = sequence if isinstance(sequence, str) else None
+            return self.blocks.close()
+        elif event.kind in _CONTENT:
+            self._refused |= event.kind == "refusal"
+            return self.blocks.add(event)
+        return []
+
+    def message(self, content: list[dict[str, Any]]) -> dict[str, Any]:
+        """A `message` with this content, not ended yet."""
+        return {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": content,
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": _usage(self.usage),
+        }
+
+    def ending(self) -> _Ending:
+        """How it ended, as far as that is known."""
+        if self._sequence is not None and self._reason in ("stop", None):
+            return _Ending("stop_sequence", self._sequence, self.usage)
+        if self._refused and self._reason in ("stop", None):
+            reason = "refusal"
+        elif self._reason in ("stop", None):
+            # OpenAI says `stop` of a call that was demanded by name; clients run tools on `tool_use` alone.
+            # https://developers.openai.com/api/docs/guides/function-calling
+            reason = "tool_use" if self.blocks.calls else "end_turn"
+        else:
+            reason = _REASONS.get(self._reason, "end_turn")
+        return _Ending(reason, None, self.usage)
+
+
+def _fold(content: list[dict[str, Any]], steps: Iterable[Step]) -> None:
+    """Take the steps of a stream into the whole content; a call's input is left as the text it came in."""
+    for step in steps:
+        if step["type"] == "content_block_start":
+            block = dict(step["content_block"])
+            if block.get("input") == {}:
+                block["input"] = ""
+            content.append(block)
+        elif step["type"] == "content_block_delta":
+            delta, block = step["delta"], content[-1]
+            if delta["type"] == "citations_delta":
+                block.setdefault("citations", []).append(delta["citation"])
+            else:
+                into, piece = _PIECES[delta["type"]]
+                block[into] += delta[piece]
+
+
+_PIECES = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("signature", "signature"),
+    "input_json_delta": ("input", "partial_json"),
+}
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """Anthropic counts what was read from and written to a cache beside the input, not in it."""
+    beside = usage.cache_read_tokens + usage.cache_write_tokens
+    written: dict[str, Any] = {
+        "input_tokens": max(0, usage.input_tokens - beside),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    if usage.reasoning_tokens:
+        written["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    return written
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return encode_event(encode_plain(value), value["type"].encode())

@@ -1,0 +1,186 @@
+"""Watches an Anthropic stream pass: what goes on unchanged, what is left out, and what it amounted to.
+
+Hot, as `openai_stream` is: every event is decoded once, several of one read together, and the bytes go on as they
+came, but for events that are not valid, and the error event that a stream without a good end gets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penstock.messages import Usage
+from penstock.wire.anthropic_errors import classify_body, encode_stream_error
+from penstock.wire.anthropic_events import decode_events
+from penstock.wire.anthropic_parts import (
+    Block,
+    Delta,
+    Message,
+    Piece,
+    StreamEvent,
+    finish_of,
+    plain_pieces,
+    read_event,
+    size_of,
+)
+from penstock.wire.anthropic_usage import folded, read_usage
+from penstock.wire.openai_usage import estimate
+from penstock.wire.sse import MAX_EVENT, parse, split
+from penstock.wire.watching import Watcher
+
+__all__ = ["MessageStream"]
+
+_ENDS = (b"\n\n", b"\r\n\r\n")
+
+
+class MessageStream(Watcher):
+    """One stream's `StreamReader`. What follows `message_stop` passes, but counts for nothing.
+
+    Args:
+        prompt_bytes: size of the request, for the estimate where the provider counts nothing.
+    """
+
+    __slots__ = ("_counts", "_output_told", "_prompt_bytes", "_said_bytes", "_started", "_stop_reason")
+
+    def __init__(self, *, prompt_bytes: int) -> None:
+        super().__init__()  # `ended`: message_stop was seen
+        self._started = False  # message_start was seen
+        self._prompt_bytes = prompt_bytes
+        self._counts: dict[str, Any] = {}
+        self._output_told = False  # the count of the output is the last one, not that of its first token
+        self._said_bytes = 0
+        self._stop_reason: str | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """The provider's count; what of it is missing, as of a stream that broke off, is an estimate."""
+        guess = estimate(self._prompt_bytes, self._said_bytes)
+        usage = read_usage(self._counts)
+        if usage is None:
+            return guess
+        if self._output_told or usage.output_tokens >= guess.output_tokens:
+            return usage
+        return msgspec.structs.replace(usage, output_tokens=guess.output_tokens, estimated=True)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The stop reason in the vocabulary's words."""
+        return self._stop_reason and finish_of(self._stop_reason)
+
+    @property
+    def done(self) -> bool:
+        """`message_stop` was seen, or a stop reason."""
+        return self.ended or self._stop_reason is not None
+
+    @property
+    def _begun(self) -> bool:
+        return self._started
+
+    decode_events = staticmethod(decode_events)
+    _encode_error = staticmethod(encode_stream_error)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what the socket gave; returns whole events. The very object, where it is whole events that all pass."""
+        framer = self._framer
+        if framer.pending or not data.endswith(_ENDS) or len(data) > MAX_EVENT or framer.error is not None:
+            data = framer.cut(data)
+        pieces = plain_pieces(data)
+        if pieces is not None:
+            self._take_pieces(pieces)
+        elif data:
+            blocks = split(data)
+            kept = [block for block in blocks if self._take_block(block)]
+            if len(kept) < len(blocks):
+                data = b"".join(kept)
+        if framer.error is not None:
+            self._fail(framer.error)
+        return data
+
+    def _take_block(self, block: bytes) -> bool:
+        """An event in any of its forms. Returns whether it passes."""
+        fields = parse(block)
+        if fields.error is not None:
+            self._fail(classify_body(fields.error))
+        data = fields.data
+        if data is None:
+            return True
+        event = read_event(data)
+        named = fields.event == b"error"
+        if (named or (event is not None and event.type == "error")) and self.error is None:
+            self._fail(classify_body(data))
+            self._untold = event is None or not named  # clients go by the event's name
+        if event is None:
+            self.dropped += 1
+            return False
+        if not self.ended:
+            self._take_event(event)
+        return True
+
+    def _take_event(self, event: StreamEvent) -> None:
+        kind = event.type
+        if kind == "content_block_delta" and event.delta is not None:
+            self._take_delta(event.delta)
+        elif kind == "content_block_start" and event.content_block is not None:
+            self._take_start(event.content_block)
+        elif kind == "message_start" and event.message is not None:
+            self._take_message(event.message)
+        elif kind == "message_delta" and event.delta is not None:
+            self._take_stop(event.delta.stop_reason)
+            if event.usage is not None:
+                self._counts = folded(self._counts, event.usage)
+                self._output_told = True
+        elif kind == "message_stop":
+            self.ended = self.output = True
+
+    def _take_pieces(self, pieces: list[Piece]) -> None:
+        """The same for many deltas at once."""
+        if self.ended:
+            return
+        said = "".join([piece.delta.said for piece in pieces])
+        if said:
+            self._said_bytes += len(said) if said.isascii() else size_of(said)
+            self.output = True
+
+    def _take_delta(self, delta: Delta) -> None:
+        kind = delta.type
+        if kind == "text_delta":
+            self._take_said(delta.text)
+        elif kind == "thinking_delta":
+            self._take_said(delta.thinking)
+        elif kind == "input_json_delta":
+            self._take_said(delta.partial_json)
+        elif kind != "signature_delta" or delta.signature:
+            self.output = True  # citations, and whatever comes with further types of blocks
+
+    def _take_said(self, text: str | None) -> None:
+        size = size_of(text)
+        self._said_bytes += size
+        self.output = self.output or size > 0
+
+    def _take_start(self, block: Block) -> None:
+        kind = block.type
+        if kind in ("text", "thinking"):
+            size = size_of(block.text, block.thinking)
+            self._said_bytes += size
+            self.output = self.output or bool(size or block.signature or block.citations)
+        elif kind == "compaction":
+            self.output = self.output or bool(block.content)
+        else:
+            self._said_bytes += size_of(block.name)
+            self.output = True
+
+    def _take_message(self, message: Message) -> None:
+        """The beginning, which after a tool was called from the vendor's sandbox holds the rest as well."""
+        self._started = True
+        self.model = self.model or message.model or None
+        if message.usage is not None:
+            self._counts = folded(self._counts, message.usage)
+        for block in message.content or ():
+            self._take_start(block)
+        self._take_stop(message.stop_reason)
+
+    def _take_stop(self, stop_reason: str | None) -> None:
+        if stop_reason:
+            self._stop_reason = stop_reason
+            self.output = True

@@ -1,0 +1,54 @@
+"""Anthropic's `usage` object as `Usage`, whole or the part of it that one event of a stream tells.
+
+https://platform.claude.com/docs/en/api/messages: `input_tokens` leaves out what was read from and written to the
+cache, ours includes it. In a stream `message_start` tells the input, `message_delta` the output and, cumulatively,
+what has changed of the rest (`events.merged` folds them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from penstock.usage import Usage
+from penstock.wire.openai_usage import count
+
+__all__ = ["folded", "read_usage"]
+
+_INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+# What runs beside the answer and is not in its totals: summing up a context that has grown too long
+# (https://platform.claude.com/docs/en/build-with-claude/compaction), and asking a stronger model
+# (https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool).
+_BESIDE = ("compaction", "advisor_message")
+
+
+def read_usage(value: Any) -> Usage | None:
+    """The counts in a decoded `usage` object; None if it holds none."""
+    if not isinstance(value, dict) or ("input_tokens" not in value and "output_tokens" not in value):
+        return None
+    taken_in = given_out = written = read = 0
+    for counted in (value, *_beside(value.get("iterations"))):
+        parts = [count(counted.get(name)) for name in _INPUT]
+        taken_in += sum(parts)
+        written += parts[1]
+        read += parts[2]
+        given_out += count(counted.get("output_tokens"))
+    details = value.get("output_tokens_details")
+    reasoning = count(details.get("thinking_tokens")) if isinstance(details, dict) else 0
+    return Usage(taken_in, given_out, read, written, reasoning)
+
+
+def folded(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """What two events of one stream tell together, as decoded `usage` objects: what the later one says holds.
+
+    But for an input of nothing at all, which is how some compatible providers leave it out.
+    """
+    silent = () if any(later.get(name) for name in _INPUT) else _INPUT
+    return {**earlier, **{name: value for name, value in later.items() if value is not None and name not in silent}}
+
+
+def _beside(iterations: Any) -> Iterator[dict[str, Any]]:
+    for iteration in iterations if isinstance(iterations, list) else ():
+        if isinstance(iteration, dict) and iteration.get("type") in _BESIDE:
+            yield iteration

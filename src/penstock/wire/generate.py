@@ -1,0 +1,63 @@
+"""Penstock's own contract, `POST /v1/generate`: a dialect that callers speak and no provider does.
+
+So it has the caller's side alone (`wire/dialect.InboundChat`); its requests are always translated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from penstock.errors import PenstockError
+from penstock.events import Event
+from penstock.wire.dialect import Decoded
+from penstock.wire.generate_answer import Told, encode_failure, encode_result
+from penstock.wire.generate_prompt import check_fields, decode_prompt, read_task
+from penstock.wire.generate_writer import GenerateWriter
+from penstock.wire.openai_fields import read_flag, read_model
+from penstock.wire.splice import decode_object
+from penstock.wire.sse import encode_event
+
+__all__ = ["Generate", "Told"]
+
+
+class Generate:
+    """The dialect `generate`.
+
+    `encode_result` and `open_result_writer` tell what the record knows besides; `encode_answer` and `open_writer` are
+    the same with nothing but the request's id, so that it can stand wherever a caller's dialect can.
+    """
+
+    name = "generate"
+    path = b"/generate"
+
+    decode_prompt = staticmethod(decode_prompt)
+    encode_result = staticmethod(encode_result)
+    encode_failure = staticmethod(encode_failure)
+    read_task = staticmethod(read_task)
+
+    def decode_request(self, body: bytes) -> Decoded:
+        """Read the fields that decide, and refuse by name what is not there. Raises InvalidRequest, NotAvailable."""
+        fields = decode_object(body)
+        check_fields(fields)
+        return Decoded(fields, read_model(fields), read_flag(fields, "stream"), False)
+
+    def encode_answer(self, events: list[Event], request_id: str, created: int) -> bytes:
+        """A whole answer's body."""
+        return encode_result(events, Told(request_id=request_id))
+
+    def open_writer(self, request_id: str, created: int, *, keep_usage: bool) -> GenerateWriter:
+        """A writer for one stream; usage is always told."""
+        told = Told(request_id=request_id)
+        return GenerateWriter(lambda: told)
+
+    def open_result_writer(self, told: Callable[[], Told]) -> GenerateWriter:
+        """A writer for one stream that asks `told` at its start and again for its last event."""
+        return GenerateWriter(told)
+
+    def encode_error(self, error: PenstockError, request_id: str) -> bytes:
+        """The failed answer; it goes out with the error's own HTTP status."""
+        return encode_failure(error, Told(request_id=request_id))
+
+    def encode_stream_error(self, error: PenstockError) -> bytes:
+        """The same as the event `error`, where no writer is at hand that knows more."""
+        return encode_event(encode_failure(error, Told()), b"error")

@@ -1,0 +1,85 @@
+"""What the watchers of all dialects' streams do alike: cutting after whole events, and the stream's end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from penstock.errors import PenstockError, StreamInterrupted, UpstreamError
+from penstock.wire.sse import Framer, parse
+
+__all__ = ["Watcher"]
+
+
+class Watcher(ABC):
+    """One stream's `StreamReader`, without what a dialect has to say of its events."""
+
+    __slots__ = ("_framer", "_untold", "dropped", "ended", "error", "model", "output")
+
+    def __init__(self) -> None:
+        self.output = False
+        self.model: str | None = None
+        self.error: UpstreamError | None = None
+        self.dropped = 0
+        self.ended = False
+        self._framer = Framer()
+        self._untold = False  # an error came in a form that clients don't read
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether the answer is complete; usage and the like may still follow."""
+
+    @property
+    @abstractmethod
+    def _begun(self) -> bool:
+        """Whether there is an answer at all."""
+
+    @abstractmethod
+    def _take_block(self, block: bytes) -> bool:
+        """An event in any of its forms. Returns whether it passes."""
+
+    @staticmethod
+    @abstractmethod
+    def _encode_error(error: PenstockError) -> bytes:
+        """The event that the dialect's clients raise on."""
+
+    def end(self, cause: UpstreamError | None = None) -> bytes:
+        """Take the end of the body, or the error that ended it.
+
+        Returns a last event that was whole but for its blank line, and the error event of a stream whose end was
+        not good, unless it has told its reader already.
+        """
+        out = self._take_tail()
+        if self.error is None:
+            if self.done:
+                self.output = True
+                return out
+            self._fail(cause or _interrupted(self._begun))
+        if self.error is None or not self._untold or self.ended:
+            return out
+        self._untold = False
+        if out.strip(b"\r\n"):
+            out += b"\n\n"
+        return out + self._encode_error(self.error)
+
+    def _take_tail(self) -> bytes:
+        tail = self._framer.take_tail()
+        event = tail.lstrip(b"\r\n")
+        blank = tail[: len(tail) - len(event)]
+        fields = parse(event)
+        if (fields.data is None and fields.error is None) or not self._take_block(event):
+            return blank
+        return tail
+
+    def _fail(self, error: UpstreamError) -> None:
+        """The first error counts; one that comes this way has not been told in a form that clients read."""
+        if self.error is None:
+            self.error = error
+            self._untold = True
+
+
+def _interrupted(begun: bool) -> StreamInterrupted:
+    what = "before the answer was complete" if begun else "before the answer began"
+    return StreamInterrupted(
+        f"The provider ended the stream {what}.", do="What came so far is unfinished; send the request again."
+    )

@@ -1,0 +1,107 @@
+"""The table of models: every row is whole and says where it is from, and names lead to the right one."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.providers.facts import facts_of
+from penstock.wire.dialect import ModelFacts
+
+TABLE: dict[str, Any] = tomllib.loads(resources.files("penstock.providers").joinpath("models.toml").read_text("utf-8"))
+ROWS = [(kind, row) for kind, written in TABLE.items() for row in written["families"]]
+
+
+@pytest.mark.parametrize(("kind", "row"), ROWS, ids=lambda each: each if isinstance(each, str) else each["models"][0])
+def test_a_row_leads_to_what_it_says(kind: str, row: dict[str, Any]) -> None:
+    said = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    assert str(said.pop("source")).startswith("https://")
+    for name in said.pop("models"):
+        facts = facts_of(kind, name)
+        assert {key: getattr(facts, key) for key in said} == said
+        assert facts_of(kind, f"{name}-2026-01-31") == facts
+
+
+def test_no_name_stands_twice() -> None:
+    for kind in TABLE:
+        names = [name for of, row in ROWS if of == kind for name in row["models"]]
+        assert len(names) == len(set(names))
+
+
+def test_models_that_reason_take_no_max_tokens() -> None:
+    openai = [row["models"][0] for kind, row in ROWS if kind == "openai"]
+    assert all(facts_of("openai", model).output_field == "max_completion_tokens" for model in openai)
+    assert facts_of("openai", "llama3.2").output_field == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("model", "same_as"),
+    [
+        ("claude-opus-4-6-20260205", "claude-opus-4-6"),
+        ("anthropic/claude-opus-4.6", "claude-opus-4-6"),
+        ("us.anthropic.claude-opus-4-6-v1:0", "claude-opus-4-6"),
+        ("anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4"),
+        ("claude-opus-4-1@20250805", "claude-opus-4-1"),
+        ("claude-opus-4-6[1m]", "claude-opus-4-6"),
+        ("Claude-Haiku-4-5", "claude-haiku-4-5"),
+        ("claude-3-5-haiku-latest", "claude-3-5-haiku"),
+        ("claude-3-opus-20240229", "claude-3"),
+        ("claude-2.1", "claude-2"),
+    ],
+)
+def test_claudes_by_other_names(model: str, same_as: str) -> None:
+    assert facts_of("anthropic", model) == facts_of("anthropic", same_as)
+    assert facts_of("anthropic", model) != facts_of("anthropic", "claude")
+
+
+@pytest.mark.parametrize(
+    ("model", "same_as"),
+    [
+        ("gpt-4o-2024-11-20", "gpt-4o"),
+        ("openai/gpt-5-mini", "gpt-5"),
+        ("gpt-5.1-codex-max", "gpt-5.1"),
+        ("ft:gpt-4.1-mini-2025-04-14:org::id", "gpt-4.1"),
+        ("gpt-5-chat-latest", "gpt-5-chat"),
+        ("gpt-4-0613", "gpt-4"),
+        ("gpt-4-0125-preview", "gpt-4-turbo"),
+        ("gpt-4-vision-preview", "gpt-4-turbo"),
+        ("o1-2024-12-17", "o1"),
+    ],
+)
+def test_openais_by_other_names(model: str, same_as: str) -> None:
+    assert facts_of("openai", model) == facts_of("openai", same_as)
+
+
+def test_the_longest_beginning_holds_and_ends_where_a_word_ends() -> None:
+    assert facts_of("openai", "gpt-4o").max_output_tokens == 16_384
+    assert facts_of("openai", "gpt-4").max_output_tokens == 8_192
+    assert facts_of("openai", "gpt-4zero") == facts_of("openai", "nobody-knows")
+    assert facts_of("openai", "o30") == facts_of("openai", "nobody-knows")
+
+
+def test_how_claudes_think() -> None:
+    styles = {model: facts_of("anthropic", model).thinking for model in (
+        "claude-opus-5-5", "claude-sonnet-4-6", "claude-sonnet-4-5", "claude-3-7-sonnet-latest", "claude-3-haiku",
+    )}  # fmt: skip
+    assert list(styles.values()) == ["adaptive", "adaptive", "budget", "budget", "none"]
+
+
+def test_a_claude_after_the_table_and_another_vendors_model() -> None:
+    newer, other = facts_of("anthropic", "claude-opus-7"), facts_of("anthropic", "MiniMax-M9")
+    assert (newer.thinking, newer.max_output_tokens, newer.sampling) == ("adaptive", None, False)
+    assert (other.thinking, other.max_output_tokens, other.sampling) == ("budget", None, True)
+
+
+def test_a_kind_without_a_table() -> None:
+    assert facts_of("sim", "small") == ModelFacts()
+
+
+@given(st.text())
+def test_any_name_has_facts(model: str) -> None:
+    for kind in TABLE:
+        assert facts_of(kind, model).default_output_tokens == 8192

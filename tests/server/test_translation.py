@@ -1,0 +1,203 @@
+"""Callers and providers that speak differently, through the server on a SimLoop."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from penstock.testing import SimLoop, run
+from penstock.testing.provider import ScriptedUpstream
+from tests.stage import Answer, Caller, Stage, ask, chat
+
+ODD: dict[str, Any] = {
+    "providers": {
+        "odd": {"kind": "openai", "base_url": "http://odd:8000/v1", "api_key": "none"},
+        "lax": {"kind": "anthropic", "base_url": "http://provider:8000", "api_key": "env:UP_KEY"},
+    },
+    "models": {"lax": {"targets": ["lax/small"], "untranslatable": "drop"}},
+}
+
+
+def once(path: str, body: Any, config: dict[str, Any] | None = None, **headers: str) -> Answer:
+    async def main(loop: SimLoop) -> Answer:
+        async with Stage(loop, config) as stage:
+            caller = await Caller.connect()
+            answer = await caller.post(body, path, **headers)
+            caller.close()
+            await loop.clock.sleep(1)
+            assert len(stage.lines) == 1
+            return answer
+
+    return run(main, leak_free=True)
+
+
+def from_odd(body: bytes, kind: str, path: str, asked: dict[str, Any]) -> Answer:
+    """What a caller gets from a provider that answers just so."""
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+
+    async def main(loop: SimLoop) -> Answer:
+        server = await loop.create_server(ScriptedUpstream([(0.0, head + body)]).connection, "odd", 8000)
+        async with Stage(loop, ODD):
+            caller = await Caller.connect()
+            answer = await caller.post(asked, path)
+            caller.close()
+        server.close()
+        return answer
+
+    return run(main)
+
+
+# --- what was lost is named
+
+
+def test_what_was_dropped_and_clamped_is_named() -> None:
+    answer = once("/v1/chat/completions", chat(model="ant/small", seed=1, temperature=1.5, store=False))
+    assert answer.status == 200
+    assert answer.headers["x-penstock-dropped"] == "seed, store"
+    assert answer.headers["x-penstock-clamped"] == "temperature"
+
+
+def test_what_would_change_the_answer_is_refused_in_the_callers_envelope() -> None:
+    answer = once("/v1/chat/completions", chat(model="ant/small", logprobs=True))
+    assert (answer.status, answer.error["param"]) == (400, "logprobs")
+    path, body = ask("messages", model="up/small", top_k=3)
+    answer = once(path, body)
+    assert (answer.status, answer.json()["type"], answer.error["type"]) == (400, "error", "invalid_request_error")
+    assert "top_k" in answer.error["message"]
+
+
+def test_it_is_dropped_where_the_model_says_so() -> None:
+    answer = once("/v1/chat/completions", chat(model="lax", logprobs=True), ODD)
+    assert (answer.status, answer.headers["x-penstock-dropped"]) == (200, "logprobs")
+
+
+def test_the_same_dialect_loses_nothing() -> None:
+    answer = once("/v1/chat/completions", chat(seed=1, n=2))
+    assert answer.status == 200
+    assert "x-penstock-dropped" not in answer.headers
+
+
+# --- an answer in another form than was asked for
+
+
+CHUNKS = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":'
+    b'[{"index":0,"delta":{"role":"assistant","content":"Hello there, friend"},"finish_reason":null}]}\n\n'
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":'
+    b'[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
+WHOLE = json.dumps({
+    "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+}).encode()  # fmt: skip
+
+
+def test_a_stream_that_was_not_asked_for_becomes_one_answer() -> None:
+    answer = from_odd(CHUNKS, "text/event-stream", *ask("messages", model="odd/m"))
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["content"] == [{"type": "text", "text": "Hello there, friend"}]
+
+
+def test_a_whole_answer_to_one_who_asked_for_a_stream_becomes_a_stream() -> None:
+    answer = from_odd(WHOLE, "application/json", *ask("messages", model="odd/m", stream=True))
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert [event["type"] for event in answer.events] == [
+        "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+        "message_stop",
+    ]  # fmt: skip
+
+
+def test_a_stream_without_a_count_gets_an_estimate() -> None:
+    answer = from_odd(CHUNKS, "text/event-stream", *ask("messages", model="odd/m", stream=True))
+    (delta,) = [event for event in answer.events if event["type"] == "message_delta"]
+    assert delta["usage"]["output_tokens"] == 5
+    assert delta["usage"]["input_tokens"] > 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_cut_off_is_an_error(stream: bool) -> None:
+    cut = CHUNKS[: CHUNKS.index(b"\n\n") + 2]
+    answer = from_odd(cut, "text/event-stream", *ask("messages", model="odd/m", stream=stream))
+    told = answer.events[-1] if stream else answer.json()
+    assert told["type"] == "error"
+    assert answer.status == (200 if stream else 502)
+
+
+# --- routes of both vendors
+
+
+def test_models_in_both_forms() -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop):
+            caller = await Caller.connect()
+            ours = (await caller.get("/v1/models")).json()
+            theirs = (await caller.get("/v1/models", anthropic_version="2023-06-01")).json()
+            assert ours["object"] == "list"
+            assert [card["id"] for card in theirs["data"]] == [card["id"] for card in ours["data"]]
+            assert theirs["data"][0]["type"] == "model"
+            assert (await caller.get("/anthropic/v1/models")).json() == theirs
+            assert (await caller.get("/openai/v1/models", anthropic_version="2023-06-01")).json() == ours
+            one = (await caller.get("/anthropic/v1/models/fast")).json()
+            assert (one["id"], one["type"]) == ("fast", "model")
+            none = await caller.get("/anthropic/v1/models/slow")
+            assert (none.status, none.json()["type"], none.error["type"]) == (404, "error", "not_found_error")
+            assert none.headers["request-id"] == none.headers["x-request-id"]
+            caller.close()
+
+    run(main, leak_free=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "estimated", "path"),
+    [("ant/small", False, "/v1"), ("up/small", True, "/v1"), ("up/small", True, "/anthropic/v1")],
+)
+def test_tokens_are_counted_or_estimated_and_marked(model: str, estimated: bool, path: str) -> None:
+    _, body = ask("messages", "What is the weather in Rome tomorrow?", model)
+    del body["max_tokens"]
+    answer = once(f"{path}/messages/count_tokens", body)
+    assert answer.status == 200
+    assert 5 < answer.json()["input_tokens"] < 30
+    assert answer.json().get("estimated", False) is estimated
+    assert answer.headers.get("x-penstock-estimated") == ("true" if estimated else None)
+
+
+def test_embeddings_of_a_provider_that_has_none() -> None:
+    answer = once("/v1/embeddings", {"model": "ant/small", "input": "x"})
+    assert (answer.status, answer.error["param"]) == (400, "model")
+    assert "embeddings" in answer.error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/anthropic/v1/messages"])
+def test_wrong_requests_in_anthropics_envelope(path: str) -> None:
+    answer = once(path, b'{"model": 3}')
+    assert (answer.status, answer.json()["type"], answer.error["type"]) == (400, "error", "invalid_request_error")
+    answer = once(path, {"model": "nope", "max_tokens": 5, "messages": []})
+    assert (answer.status, answer.error["type"]) == (404, "not_found_error")
+
+
+# --- Penstock's own contract
+
+
+def test_generate() -> None:
+    for model in ("up/small", "ant/small"):
+        path, body = ask("generate", model=model, task="greeting", output_schema=None)
+        result = once(path, body).json()
+        assert (result["status"], result["contract"], result["attempts"]) == ("ok", "1", 1)
+        assert result["text"]
+        assert result["usage"]["output_tokens"] > 0
+        assert result["model"] == "small"
+        events = once(path, {**body, "stream": True}).events
+        assert events[-1]["text"] == "".join(event["text"] for event in events[1:-2])
+        assert events[-1]["latency_ms"] >= 0
+
+
+def test_generate_says_what_failed() -> None:
+    path, body = ask("generate", model="ant/small:status=429,retry_after=7")
+    answer = once(path, body)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "7")
+    assert (answer.json()["status"], answer.error["code"]) == ("failed", "upstream_rate_limited")
+    path, body = ask("generate", deadline="20s")
+    assert once(path, body).error["code"] == "not_available"

@@ -1,0 +1,170 @@
+"""What OpenAI's answers hold beside text and calls: ids, seals, logprobs, citations, errors and the end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from penstock.errors import (
+    ContentFiltered,
+    PenstockError,
+    ProtocolError,
+    StreamInterrupted,
+    Unavailable,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+)
+from penstock.events import Event, ToolCallDelta, collect
+from penstock.usage import Usage
+from penstock.wire.openai_errors import encode_stream_error
+from penstock.wire.openai_events import decode_events
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def chunk(delta: dict[str, Any], **choice: Any) -> bytes:
+    return b"data: " + body(choices=[{"index": 0, "delta": delta, **choice}]) + b"\n\n"
+
+
+def answer(message: dict[str, Any], **choice: Any) -> bytes:
+    return body(choices=[{"index": 0, "message": message, **choice}])
+
+
+def error_in(data: bytes) -> PenstockError:
+    (found,) = (event.error for event in decode_events(data) if event.kind == "error")
+    assert found is not None
+    return found
+
+
+def test_every_chunk_says_whose_it_is() -> None:
+    stream = b"data: " + body(id="a", model="m", choices=[]) + b"\n\n"
+    assert decode_events(stream * 2) == [Event("start", "a", model="m")] * 2
+    assert decode_events(b"data: " + body(id="", model="", choices=[]) + b"\n\n") == []
+    assert decode_events(body(id="a", choices=[])) == [Event("start", "a")]
+
+
+def test_an_empty_custom_call_beside_a_function_is_none() -> None:
+    function = {"name": "look", "arguments": "{}"}
+    for custom in (None, {}, {"name": "", "input": ""}):
+        (event,) = decode_events(answer({"tool_calls": [{"id": "c", "function": function, "custom": custom}]}))
+        assert event.tool_call == ToolCallDelta(0, "c", "look", "{}")
+    (event,) = decode_events(answer({"tool_calls": [{"id": "c", "custom": {"name": "say", "input": "hi"}}]}))
+    assert event.tool_call == ToolCallDelta(0, "c", "say", "hi")
+
+
+def test_the_same_bytes_give_the_same_events_wherever_they_stand() -> None:
+    first, second = chunk({"content": "a"}), chunk({"content": "b"}, finish_reason="stop")
+    assert decode_events(first + second) == decode_events(first) + decode_events(second)
+
+
+def test_done_is_the_end() -> None:
+    events = decode_events(chunk({"content": "a"}) + b"data: [DONE]\n\n")
+    assert events == [Event("text", "a"), Event("end")]
+
+
+LOGPROBS = {"content": [{"token": "a", "logprob": -0.5}], "refusal": None}
+
+
+def test_logprobs_come_with_the_text() -> None:
+    assert decode_events(chunk({"content": "a"}, logprobs=LOGPROBS)) == [Event("text", "a", data=LOGPROBS)]
+    assert decode_events(answer({"content": "a"}, logprobs=LOGPROBS)) == [Event("text", "a", data=LOGPROBS)]
+    assert decode_events(chunk({"content": ""}, logprobs=LOGPROBS)) == [Event("text", "", data=LOGPROBS)]
+    assert decode_events(chunk({"content": ""}, logprobs={"content": []})) == []
+    assert decode_events(chunk({"content": "a"}, logprobs="none")) == [Event("text", "a")]
+
+
+CITED = {"url": "https://a.test", "title": "A", "start_index": 0, "end_index": 1}
+
+
+def test_annotations_are_citations() -> None:
+    message = {"content": "a", "annotations": [{"type": "url_citation", "url_citation": CITED}, {"type": "file"}, 7]}
+    citation = Event("citation", data={"type": "url_citation", **CITED})
+    assert decode_events(answer(message)) == decode_events(chunk(message)) == [Event("text", "a"), citation]
+    assert decode_events(chunk({"content": "a", "annotations": {}})) == [Event("text", "a")]
+
+
+def detail(**fields: Any) -> dict[str, Any]:
+    return {"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0, **fields}
+
+
+@pytest.mark.parametrize(
+    ("delta", "events"),
+    [
+        (
+            {"reasoning": "Hm.", "reasoning_details": [detail(text="Hm.")]},
+            [Event("reasoning", "Hm.")],
+        ),
+        (
+            {"reasoning": "Hm.", "reasoning_details": [detail(text="Hm.", signature="S")]},
+            [Event("reasoning", "Hm.", signature="S")],
+        ),
+        (
+            {"reasoning_details": [detail(signature="S", index=2)]},
+            [Event("reasoning", signature="S", index=2)],
+        ),
+        (
+            {"reasoning_details": [detail(text="Hm.", signature="S"), {**detail(index=1), "data": "X"}]},
+            [Event("reasoning", "Hm.", signature="S"), Event("reasoning", redacted="X", index=1)],
+        ),
+        (
+            {"reasoning": "Other.", "reasoning_details": [detail(text="Hm.", signature="S")]},
+            [Event("reasoning", "Other."), Event("reasoning", signature="S")],
+        ),
+        (
+            {"reasoning": "Hm.", "reasoning_details": [detail(text="Hm.", signature="S", format="google-gemini-v1")]},
+            [Event("reasoning", "Hm.")],
+        ),
+        ({"reasoning_details": [detail(data="X", format="openai-responses-v1"), 5]}, []),
+    ],
+)
+def test_thoughts_with_seals(delta: dict[str, Any], events: list[Event]) -> None:
+    assert decode_events(chunk(delta)) == events
+    assert decode_events(answer(delta)) == events
+
+
+def test_a_stream_that_repeats_the_whole_message_says_only_what_is_new() -> None:
+    """Perplexity's chunks hold both; its whole answers too."""
+    both = {"index": 0, "delta": {"content": "b"}, "message": {"content": "ab"}}
+    assert collect(decode_events(b"data: " + body(choices=[both]) + b"\n\n")).text == "b"
+    assert collect(decode_events(body(choices=[both]))).text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b'data: {"error":{"message":"Slow down.","type":"rate_limit_error"}}\n\n', UpstreamRateLimited),
+        (b'data: {"object":"error","message":"Gone.","code":500}\n\n', Unavailable),
+        (b'error: {"error":{"message":"failed to decode"}}\n\n', Unavailable),
+        (b"event: error\ndata: broken\n\n", Unavailable),
+        (b'event: error\ndata: {"error":{"message":"x","code":429}}\n\n', UpstreamRateLimited),
+        (chunk({}, finish_reason="error")[:-3] + b',"error":{"code":502,"message":"x"}}\n\n', Unavailable),
+        (b'{"error":{"message":"no","code":"content_filter"}}', ContentFiltered),
+    ],
+)
+def test_errors_in_the_places_where_vendors_put_them(data: bytes, kind: type[PenstockError]) -> None:
+    assert type(error_in(data)) is kind
+
+
+def test_an_error_beside_an_answer_is_a_remark() -> None:
+    remark = {"error": {"message": "x"}}
+    assert decode_events(b"data: " + body(choices=[{"index": 0, "delta": {"content": "a"}}], **remark) + b"\n\n") == [
+        Event("text", "a")
+    ]
+
+
+@pytest.mark.parametrize("kind", [StreamInterrupted, UpstreamTimeout, ProtocolError, Unavailable])
+def test_an_error_that_was_told_by_a_relay_of_our_own_keeps_its_class(kind: type[PenstockError]) -> None:
+    told = error_in(encode_stream_error(kind("It broke.", do="Try again.")))
+    assert type(told) is kind
+    assert told.message == "It broke. Try again."
+
+
+def test_wrong_types_take_nothing_else_with_them() -> None:
+    odd = {"index": 0, "delta": {"content": "a", "tool_calls": 5, "refusal": []}, "logprobs": []}
+    stream = b"data: " + body(id=5, model="m", choices=[odd], usage={"prompt_tokens": 3}, object=1) + b"\n\n"
+    usage = Event("usage", usage=Usage(input_tokens=3))
+    assert decode_events(stream) == [Event("start", model="m"), Event("text", "a"), usage]
