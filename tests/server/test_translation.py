@@ -73,6 +73,14 @@ def test_it_is_dropped_where_the_model_says_so() -> None:
     assert (answer.status, answer.headers["x-penstock-dropped"]) == (200, "logprobs")
 
 
+def test_of_many_lost_fields_only_some_are_named() -> None:
+    many: dict[str, Any] = {f"made_up_{number}_{'x' * 200}": number for number in range(1000)}
+    answer = once("/v1/chat/completions", chat(model="ant/small", **many))
+    assert answer.status == 200
+    assert answer.headers["x-penstock-dropped"].endswith("..., and 970 more")
+    assert len(answer.headers["x-penstock-dropped"]) < 4000
+
+
 def test_the_same_dialect_loses_nothing() -> None:
     answer = once("/v1/chat/completions", chat(seed=1, n=2))
     assert answer.status == 200
@@ -115,6 +123,15 @@ def test_a_stream_without_a_count_gets_an_estimate() -> None:
     (delta,) = [event for event in answer.events if event["type"] == "message_delta"]
     assert delta["usage"]["output_tokens"] == 5
     assert delta["usage"]["input_tokens"] > 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_whole_answer_without_a_count_gets_an_estimate(stream: bool) -> None:
+    uncounted = json.dumps({name: field for name, field in json.loads(WHOLE).items() if name != "usage"}).encode()
+    answer = from_odd(uncounted, "application/json", *ask("messages", model="odd/m", stream=stream))
+    (usage,) = [event["usage"] for event in (answer.events if stream else [answer.json()]) if "usage" in event]
+    assert usage["output_tokens"] == 2
+    assert usage["input_tokens"] > 5
 
 
 @pytest.mark.parametrize("stream", [False, True])

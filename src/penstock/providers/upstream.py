@@ -23,6 +23,10 @@ from penstock.wire.dialects import CALLERS, CHAT, estimate
 
 __all__ = ["Upstream"]
 
+# How many lost fields are named, and how many characters of each.
+MAX_NAMED = 30
+MAX_NAME = 100
+
 # Of a caller's headers, what a provider of another dialect may see: the simulated one's fault script.
 _NEUTRAL = (b"x-penstock-sim",)
 
@@ -51,12 +55,12 @@ class Upstream:
             if counted is not None:
                 return _estimated(request, counted)
             dialect = _other(request, deployment)
+        payload = _payload(request, deployment, dialect)  # what cannot be said is no attempt
         clock = self._clock
         attempt = Attempt(deployment.id, clock.monotonic())
         request.record.attempts.append(attempt)
         connection: Connection | None = None
         try:
-            payload = _payload(request, deployment, dialect)
             origin = deployment.endpoint.origin
             connection = self._pool.take(origin) or await self._pool.connect(origin, timeouts.connect)
             attempt.sent = clock.monotonic()
@@ -95,7 +99,7 @@ class Upstream:
             status,
             headers.get(b"content-type", b"application/json"),
             Frame(body, dialect.decode_events),
-            _passed_down(headers, deployment) if deployment.endpoint.down else (),
+            _passed_down(request, dialect, headers, deployment) if deployment.endpoint.down else (),
             dialect.name,
         )
 
@@ -109,7 +113,7 @@ class Upstream:
         attempt.answered = self._clock.monotonic()
         headers = connection.parser.headers
         kind = headers.get(b"content-type", b"text/event-stream")
-        return Reply(200, kind, source, _passed_down(headers, deployment), dialect.name)
+        return Reply(200, kind, source, _passed_down(request, dialect, headers, deployment), dialect.name)
 
 
 def _payload(request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
@@ -131,8 +135,14 @@ def _translated(request: Request, deployment: Deployment, dialect: Dialect) -> b
     written = CHAT[dialect.name].encode_prompt(
         request.prompt, deployment.model, deployment.facts, lenient=deployment.lenient
     )
-    request.record.dropped, request.record.clamped = tuple(written.dropped), tuple(written.clamped)
+    request.record.dropped, request.record.clamped = _named(written.dropped), _named(written.clamped)
     return written.body
+
+
+def _named(losses: list[str]) -> tuple[str, ...]:
+    """What goes into a header and the log: a caller may have made up any number of fields, of any length."""
+    named = tuple(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..." for name in losses[:MAX_NAMED])
+    return named if len(losses) <= MAX_NAMED else (*named, f"and {len(losses) - MAX_NAMED} more")
 
 
 def _other(request: Request, deployment: Deployment) -> Dialect:
@@ -159,5 +169,10 @@ def _refuse_coding(connection: Connection) -> None:
         raise ProtocolError("the provider's answer is compressed, which it was asked not to do")
 
 
-def _passed_down(headers: Mapping[bytes, bytes], deployment: Deployment) -> list[tuple[bytes, bytes]]:
+def _passed_down(
+    request: Request, dialect: Dialect, headers: Mapping[bytes, bytes], deployment: Deployment
+) -> list[tuple[bytes, bytes]]:
+    """None to a caller of another dialect, to whom they say nothing."""
+    if dialect.name != request.dialect:
+        return []
     return [(name, headers[name]) for name in deployment.endpoint.down if name in headers]

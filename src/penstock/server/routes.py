@@ -362,6 +362,10 @@ def _not_found(path: bytes) -> PenstockError:
         return NotAvailable(f"{shown} is not in this version", do="See the README for what is.", status=404)
     if path in (b"/chat/completions", b"/embeddings", b"/models", b"/messages", b"/generate"):
         return NotFound(f"there is no {shown}", do=f"Did you mean /v1{shown}? The base URL ends in /v1.")
+    if path.startswith((b"/v1/v1/", b"/anthropic/v1/v1/")):
+        return NotFound(
+            f"there is no {shown}", do="Anthropic's clients add /v1 themselves: end the base URL before it."
+        )
     if path == b"/":
         return NotFound(
             "this is the data plane, it has no page",
