@@ -120,7 +120,7 @@ def _raise_file_limit() -> None:
 def _announce(config: Config, gateway: Gateway, plane: DataPlane, admin: AdminServer) -> None:
     base = f"http://{_shown(plane.host)}:{plane.port}"
     _say(f"Penstock {VERSION}, config: {config.source}")
-    _say(f"  gateway  {base}/v1   (the base URL for an OpenAI client)")
+    _say(f"  gateway  {base}/v1   (the base URL for an OpenAI client; for an Anthropic client {base})")
     _say(f"  control  {admin.url}   (admin key: {admin.credential_source})")
     key = config.keys[0] if config.auth == "required" and config.keys else None
     body = json.dumps({"model": _example_model(gateway, key), "messages": [{"role": "user", "content": "Hello"}]})

@@ -52,6 +52,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
 _lower = bytes.lower
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_REASONS[529] = b"Overloaded"  # Anthropic's
 _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
 
 
