@@ -7,11 +7,12 @@
  *   hold          --hold N: opens N streams, prints {"held": N} once each has its first event, keeps them open until
  *                 stdin ends or --seconds are over, then leaves in the middle
  *
- * Answers are read with Content-Length or chunked, and must be whole: a stream has to end with [DONE]. Whatever is not
- * a whole 200 is counted apart and never as a request served. The result is one line of JSON on stdout.
+ * Answers are read with Content-Length or chunked, and must be whole: a stream's last bytes have to hold --end, which is
+ * OpenAI's [DONE] unless another is given. Whatever is not a whole 200 is counted apart and never as a request served.
+ * The result is one line of JSON on stdout.
  *
  * Usage: load --port N --body FILE [--path P] [--header "Name: value"]... [--connections N] [--seconds S]
- *             [--requests N] [--rate R] [--hold N] [--stream 1]
+ *             [--requests N] [--rate R] [--hold N] [--stream 1] [--end TEXT]
  * Build: cc -O2 load.c -o load
  */
 #define _GNU_SOURCE
@@ -32,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_ROOM = 16 << 10, READ_SIZE = 256 << 10, TAIL = 16, OPENING_AT_ONCE = 64, GRACE_S = 10, MAX_REQUESTS = 20000000 };
+enum { HEAD_ROOM = 16 << 10, READ_SIZE = 256 << 10, TAIL = 64, OPENING_AT_ONCE = 64, GRACE_S = 10, MAX_REQUESTS = 20000000 };
 enum { READ_HEAD, READ_SIZED, READ_CHUNK_SIZE, READ_CHUNK, READ_CHUNK_END, READ_TRAILER, READ_WHOLE };
 
 typedef struct {
@@ -59,9 +60,9 @@ static struct {
     int port, connections, hold, stream;
     double seconds, rate;
     uint64_t requests;
-    const char *path, *body_file;
+    const char *path, *body_file, *end;
     char headers[8192];
-} option = {.connections = 32, .seconds = 2, .requests = MAX_REQUESTS, .path = "/v1/chat/completions"};
+} option = {.connections = 32, .seconds = 2, .requests = MAX_REQUESTS, .path = "/v1/chat/completions", .end = "data: [DONE]\n\n"};
 
 static struct {
     uint64_t sent, whole, in_window, other_status, truncated, connect_failed, reconnects, bytes, events, unanswered;
@@ -221,9 +222,9 @@ static void finish(Conn *c) {
     if (c->status != 200) {
         count.other_status++;
         note_failure(c->head, c->head_len);
-    } else if (option.stream && memmem(c->tail, TAIL, "data: [DONE]\n\n", 14) == NULL) {
+    } else if (option.stream && memmem(c->tail, TAIL, option.end, strlen(option.end)) == NULL) {
         count.truncated++;
-        note_failure("the stream did not end with [DONE]", 34);
+        note_failure("the stream did not end as it should", 35);
     } else {
         count.whole++;
         if (now <= window_end) count.in_window++;
@@ -460,6 +461,7 @@ static bool set_option(const char *name, const char *value) {
     size_t used = strlen(option.headers);
     if (!strcmp(name, "--port")) option.port = atoi(value);
     else if (!strcmp(name, "--path")) option.path = value;
+    else if (!strcmp(name, "--end")) option.end = value;
     else if (!strcmp(name, "--body")) option.body_file = value;
     else if (!strcmp(name, "--header")) snprintf(option.headers + used, sizeof option.headers - used, "%s\r\n", value);
     else if (!strcmp(name, "--connections")) option.connections = atoi(value);

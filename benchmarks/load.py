@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.materials import BUILD, KEY
+from benchmarks.materials import BUILD, KEY, OPENAI, Dialect
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -46,9 +46,13 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One kind of load. `events` is what each stream must bring, 0 for unary answers; `rate` 0 is the closed loop."""
+    """One kind of load. `events` is what each stream must bring, 0 for unary answers; `rate` 0 is the closed loop.
+
+    `dialect` is the caller's: the one that `body` is written in.
+    """
 
     body: Path
+    dialect: Dialect = OPENAI
     events: int = 0
     connections: int = 32
     rate: float = 0
@@ -59,6 +63,7 @@ def arguments(load: Load, port: int, core: int) -> list[str]:
     """The command line of the load generator, pinned to a core."""
     program = ["taskset", "-c", str(core), str(BUILD / "load"), "--port", str(port), "--body", str(load.body)]
     options = ["--header", f"Authorization: Bearer {KEY}", "--seconds", str(load.seconds), "--rate", str(load.rate)]
+    options += ["--path", load.dialect.path, "--end", load.dialect.end]
     return [*program, *options, "--connections", str(load.connections), "--stream", str(int(load.events > 0))]
 
 

@@ -16,6 +16,19 @@ KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 _SENTENCE = 'The gate opens; "slowly", says the keeper,\nand the water\u2019s weight turns the wheel below. '
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a caller speaks: where it asks, and what the last event of a good stream holds."""
+
+    name: str
+    path: str
+    end: str
+
+
+OPENAI = Dialect("openai", "/v1/chat/completions", "data: [DONE]\n\n")
+ANTHROPIC = Dialect("anthropic", "/v1/messages", 'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+
 class CannotBuild(Exception):
     """A tool that the benchmark needs is missing or has failed; the text says which."""
 
@@ -81,20 +94,34 @@ def _openssl(*arguments: str | Path) -> None:
         raise CannotBuild(f"{' '.join(command)}\n{done.stderr}")
 
 
-def write_body(folder: Path, model: str, *, size: int, stream: bool) -> Path:
-    """A chat request of about `size` bytes for `model`, its fields in the order of the `openai` SDK."""
+def write_body(folder: Path, model: str, *, size: int, stream: bool, dialect: Dialect = OPENAI) -> Path:
+    """A request of about `size` bytes for `model`, its fields in the order of the vendor's SDK."""
     text = (_SENTENCE * (size // len(_SENTENCE) + 1))[: max(1, size - 330)]
+    fields = _anthropic(model, text, stream=stream) if dialect is ANTHROPIC else _openai(model, text, stream=stream)
+    path = folder / f"{dialect.name}-{model}-{size}.json"
+    path.write_bytes(msgspec.json.encode(fields))
+    return path
+
+
+_SYSTEM = "You keep the gate. Answer in one paragraph and in plain words."
+
+
+def _openai(model: str, text: str, *, stream: bool) -> dict[str, object]:
     fields: dict[str, object] = {
-        "messages": [
-            {"role": "system", "content": "You keep the gate. Answer in one paragraph and in plain words."},
-            {"role": "user", "content": text},
-        ],
+        "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": text}],
         "model": model,
         "max_completion_tokens": 400,
         "temperature": 0.2,
     }
-    if stream:
-        fields |= {"stream": True, "stream_options": {"include_usage": True}}
-    path = folder / f"{model}-{size}.json"
-    path.write_bytes(msgspec.json.encode(fields))
-    return path
+    return fields | {"stream": True, "stream_options": {"include_usage": True}} if stream else fields
+
+
+def _anthropic(model: str, text: str, *, stream: bool) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "max_tokens": 400,
+        "messages": [{"role": "user", "content": text}],
+        "model": model,
+        "system": _SYSTEM,
+        "temperature": 0.2,
+    }
+    return fields | {"stream": True} if stream else fields

@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.load import Failed, Load, Result, arguments, run_load
-from benchmarks.materials import write_body
+from benchmarks.materials import ANTHROPIC, OPENAI, write_body
 from benchmarks.processes import busy_seconds, cpu_seconds, end, resident_bytes
-from benchmarks.proxies import DIRECT, PENSTOCK, CannotStart, Proxy, Running, Yard, model_for
+from benchmarks.proxies import DIRECT, PENSTOCK, RELAY, CannotStart, Proxy, Running, Yard, model_for
 
 Figures = dict[str, float]
 Runs = dict[str, list[Figures]]  # by the proxy's name
@@ -81,7 +81,10 @@ def _end(running: Running) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A load trial: the upstream's model (see upstream.c), the request's size, the load."""
+    """A load trial: the upstream's model (see upstream.c), the request's size, the load.
+
+    `translated`: Penstock's callers speak Anthropic; the relay, which knows one dialect, does what it always does.
+    """
 
     model: str
     size: int = 1000
@@ -89,7 +92,14 @@ class Shape:
     connections: int = 32
     rate: float = 0
     tls: bool = False
+    translated: bool = False
     longer: float = 1
+
+    def takes(self, proxy: Proxy) -> bool:
+        """Whether it says something of this proxy."""
+        if self.translated:
+            return proxy in (RELAY, PENSTOCK)
+        return proxy is not DIRECT or not self.tls
 
 
 def _loaded(shape: Shape) -> Callable[[Bench], Runs]:
@@ -97,13 +107,13 @@ def _loaded(shape: Shape) -> Callable[[Bench], Runs]:
         if shape.tls and bench.tls_port is None:
             bench.note("TLS upstream: needs openssl and libssl-dev; skipped")
             return {}
-        taking_part = [proxy for proxy in bench.proxies if proxy is not DIRECT or not shape.tls]
+        taking_part = [proxy for proxy in bench.proxies if shape.takes(proxy)]
         subjects = [running for proxy in taking_part if (running := _ready(bench, proxy, shape)) is not None]
         found: Runs = {running.proxy.name: [] for running in subjects}
         try:
             for running in _interleaved(bench.plan.runs, subjects):
                 try:
-                    found[running.proxy.name].append(_one_run(bench, running, _load(bench, running, shape)))
+                    found[running.proxy.name].append(_one_run(bench, running, _load(bench, running, shape), shape))
                 except Failed as error:
                     bench.note(f"{running.proxy.name}, {shape.model}: {error}")
         finally:
@@ -116,9 +126,22 @@ def _loaded(shape: Shape) -> Callable[[Bench], Runs]:
 
 def _load(bench: Bench, running: Running, shape: Shape) -> Load:
     model = model_for(running.proxy, shape.model)
-    body = write_body(bench.yard.folder, model, size=shape.size, stream=shape.events > 0)
-    seconds = bench.plan.seconds * shape.longer
-    return Load(body=body, events=shape.events, connections=shape.connections, rate=shape.rate, seconds=seconds)
+    dialect = ANTHROPIC if shape.translated and running.proxy is PENSTOCK else OPENAI
+    body = write_body(bench.yard.folder, model, size=shape.size, stream=shape.events > 0, dialect=dialect)
+    events = shape.events + _MORE_EVENTS if shape.events and dialect is ANTHROPIC else shape.events
+    return Load(
+        body=body,
+        dialect=dialect,
+        events=events,
+        connections=shape.connections,
+        rate=shape.rate,
+        seconds=bench.plan.seconds * shape.longer,
+    )
+
+
+# A chunk of text is one event in either dialect. Of the upstream's others, OpenAI has the role's, the finish, the
+# usage and [DONE]; Anthropic message_start, content_block_start, content_block_stop, message_delta and message_stop.
+_MORE_EVENTS = 1
 
 
 def _ready(bench: Bench, proxy: Proxy, shape: Shape) -> Running | None:
@@ -132,7 +155,7 @@ def _ready(bench: Bench, proxy: Proxy, shape: Shape) -> Running | None:
     return running
 
 
-def _one_run(bench: Bench, running: Running, load: Load) -> Figures:
+def _one_run(bench: Bench, running: Running, load: Load, shape: Shape) -> Figures:
     cores = bench.yard.cores
     pid = running.process.pid if running.process is not None else None
     busy, cpu, begun = busy_seconds(cores.proxy), cpu_seconds(pid) if pid else 0.0, time.perf_counter()
@@ -143,8 +166,8 @@ def _one_run(bench: Bench, running: Running, load: Load) -> Figures:
     if pid:
         figures["cpu_us"] = cpu * 1e6 / result.requests
         figures["others_share"] = max(0.0, (busy_seconds(cores.proxy) - busy - cpu) / elapsed)
-        if result.events:
-            figures["event_us"] = cpu * 1e6 / result.events
+        if shape.events:
+            figures["event_us"] = cpu * 1e6 / (result.requests * shape.events)  # the upstream's events, in any dialect
     return figures
 
 
@@ -263,6 +286,17 @@ TRIALS = (
         _loaded(Shape(model="u", connections=16, rate=300, longer=2)),
     ),
     Trial("tls", "unary, 1 KB, TLS to the upstream, 32 callers at saturation", _loaded(Shape(model="u", tls=True))),
+    Trial("cross", "unary, 1 KB, Anthropic to OpenAI, 32 callers", _loaded(Shape(model="u", translated=True))),
+    Trial(
+        "cross_together",
+        "streams of 500 events translated, ten events together every 2 ms, 8 callers",
+        _loaded(Shape(model="s500x10g2000", events=500, connections=8, translated=True)),
+    ),
+    Trial(
+        "cross_alone",
+        "streams of 200 events translated, one event every 1 ms, 8 callers",
+        _loaded(Shape(model="s200x1g1000", events=200, connections=8, translated=True)),
+    ),
     Trial("start", "from process start to the first answer; memory after it", _fresh(_at_rest, [])),
     Trial("held", "memory of open streams", _fresh(_holding, [_HELD])),
     Trial("import", "import time", _importing),

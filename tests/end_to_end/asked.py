@@ -15,7 +15,11 @@ __all__ = ["CALLER_SECRET", "Asked", "members_of"]
 
 CALLER_SECRET = "caller-0123456789-secret"
 
-_REPLACED = {"host", "content-type", "content-length", "accept-encoding", "connection", "authorization", "api-key"}
+_REPLACED = {
+    "host", "content-type", "content-length", "accept-encoding", "connection",
+    "authorization", "api-key", "x-api-key",
+}  # fmt: skip
+_OPERATIONS = ("embeddings", "messages/count_tokens", "messages")
 # Of these only the last may reach a provider.
 _MORE = {
     "cookie": f"session={CALLER_SECRET}",
@@ -47,9 +51,12 @@ class Asked:
         body: as sent; `fields`: the same, decoded.
         model: what the provider is to be asked for.
         query: what of the query the provider is to see.
+        operation: the path below the base URL.
     """
 
     def __init__(self, recording: Recording, number: int) -> None:
+        operations = (operation for operation in _OPERATIONS if recording.path.endswith(f"/{operation}"))
+        self.operation = next(operations, "chat/completions")
         fields = recording.request or {"messages": [{"role": "user", "content": "Grüße"}], "input": "Grüße"}
         if recording.streaming:
             fields = {**fields, "stream": True}
@@ -61,12 +68,16 @@ class Asked:
             text = text.replace("{", _EXACT, 1)
         self.body = text.encode()
         self.fields: dict[str, Any] = json.loads(text)
-        self.operation = "embeddings" if recording.path.endswith("/embeddings") else "chat/completions"
         self.query = recording.query
         recorded = {name: value for name, value in recording.request_headers.items() if name not in _REPLACED}
         self.headers = {"content-type": "application/json", **recorded, **_MORE}
         query = self._add_credential(number)
         self.target = f"/v1/{self.operation}" + (f"?{query}" if query else "")
+
+    @property
+    def anthropic(self) -> bool:
+        """Whether it is asked in Anthropic's words."""
+        return self.operation.startswith("messages")
 
     @property
     def usage_asked(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import anthropic
 import openai
 import pytest
 
@@ -55,17 +56,35 @@ def gateway(
             assert secret not in served.log.text
 
 
-@pytest.fixture(scope="session", params=["sim", "openai", "tls"])
+@pytest.fixture(scope="session", params=["sim", "openai", "tls", "anthropic"])
 def way(request: pytest.FixtureRequest) -> Way:
-    if request.param == "sim":
-        return Way(request.getfixturevalue("sim_gateway"), "sim/", "unused", None)
-    gateway = request.getfixturevalue("gateway")
-    if request.param == "openai":
-        return Way(gateway, "up/", APP_KEY, request.getfixturevalue("provider"))
-    return Way(gateway, "safe/", APP_KEY, request.getfixturevalue("tls_provider"))
+    """Of OpenAI's client."""
+    return _way(request)
 
 
 @pytest.fixture
 def client(way: Way) -> Iterator[openai.OpenAI]:
     with way.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session", params=["sim", "anthropic", "openai"])
+def path(request: pytest.FixtureRequest) -> Way:
+    """Of Anthropic's client."""
+    return _way(request)
+
+
+@pytest.fixture
+def claude(path: Way) -> Iterator[anthropic.Anthropic]:
+    with path.claude() as client:
+        yield client
+
+
+def _way(request: pytest.FixtureRequest) -> Way:
+    if request.param == "sim":
+        return Way(request.getfixturevalue("sim_gateway"), "sim/", "unused", None)
+    gateway = request.getfixturevalue("gateway")
+    if request.param == "tls":
+        return Way(gateway, "safe/", APP_KEY, request.getfixturevalue("tls_provider"))
+    prefix = {"openai": "up/", "anthropic": "claude/"}[request.param]
+    return Way(gateway, prefix, APP_KEY, request.getfixturevalue("provider"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.end_to_end.expected import blocks_of, data_of, json_of
 
-__all__ = ["ANSWERS", "STREAMS", "Mutation"]
+__all__ = ["ANSWERS", "MESSAGES_STREAMS", "STREAMS", "Mutation"]
 
 Mutation = Callable[[bytes, Random], bytes]
 
@@ -253,6 +253,13 @@ STREAMS: tuple[Mutation, ...] = (
     blank_lines, usage_first, usage_after_done, usage_everywhere, usage_null, no_usage, unknown_fields,
     unknown_chunks, escaped, not_json, not_utf8, error_event, cut_between_events, cut_anywhere, finish_unsaid,
     finish_repeated, long_prelude, big_event,
+)  # fmt: skip
+
+# Those that do not change what only OpenAI's streams have.
+MESSAGES_STREAMS: tuple[Mutation, ...] = (
+    crlf, lf, cr, mixed_line_ends, no_blank_line_at_the_end, half_a_blank_line_at_the_end, crlf_half_a_blank_line,
+    comments, comments_inside, bom, no_space, two_spaces, fields_after, several_data_lines, blank_lines,
+    unknown_fields, escaped, not_json, not_utf8, cut_between_events, cut_anywhere, long_prelude,
 )  # fmt: skip
 
 

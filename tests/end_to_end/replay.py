@@ -78,6 +78,9 @@ class _Provider(ScriptedUpstream):
 class Replay:
     """Opens provider and gateway, for the length of an `async with`; exchanges run one after the other.
 
+    Args:
+        kind: the provider's row in the catalogue.
+
     Attributes:
         provider: `requests` and `received` (raw bytes by connection) hold what the last exchange sent it.
     """
@@ -85,8 +88,9 @@ class Replay:
     gateway: Gateway
     plane: DataPlane
 
-    def __init__(self, clock: Clock, random: Random) -> None:
+    def __init__(self, clock: Clock, random: Random, kind: str = "openai") -> None:
         self.provider = _Provider(clock)
+        self._kind = kind
         self._clock = clock
         self._random = random
         self._caller: Caller | None = None
@@ -97,11 +101,13 @@ class Replay:
         config = {
             "auth": "open",
             "server": {"listen": "127.0.0.1:0"},
-            "providers": {"up": {"kind": "openai", "base_url": self.provider.base_url, "api_key": "env:UP_KEY"}},
+            "providers": {"up": {"kind": self._kind, "base_url": self.provider.base_url, "api_key": "env:UP_KEY"}},
             "default_model": "up/standard",
         }
         loaded = load_config(config, {"UP_KEY": PROVIDER_SECRET})
-        self.gateway = Gateway(loaded, self._clock, self._random, lambda record: self._log.append(encode_lines([record])))
+        self.gateway = Gateway(
+            loaded, self._clock, self._random, lambda record: self._log.append(encode_lines([record]))
+        )
         self.plane = DataPlane(self.gateway, self._clock)
         await self.plane.open()
         return self

@@ -17,6 +17,9 @@ from tests.end_to_end.ways import NARROW_KEY, Way, user
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
+# What Anthropic's API has no word for, or what is about the bytes of OpenAI's own.
+SAME_DIALECT = pytest.mark.parametrize("way", ["sim", "openai", "tls"], indirect=True)
+
 TOOLS: list[ChatCompletionToolParam] = [
     {
         "type": "function",
@@ -122,6 +125,7 @@ def test_a_stream_torn_to_bytes(way: Way, client: openai.OpenAI) -> None:
     assert chunks[-1].choices[0].finish_reason is not None
 
 
+@SAME_DIALECT
 def test_several_choices(way: Way, client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(model=way.model(), messages=user("Hello"), n=2)
     assert [choice.index for choice in answer.choices] == [0, 1]
@@ -129,6 +133,7 @@ def test_several_choices(way: Way, client: openai.OpenAI) -> None:
     assert {choice.index for chunk in stream for choice in chunk.choices} == {0, 1}
 
 
+@SAME_DIALECT
 def test_logprobs(way: Way, client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(model=way.model(), messages=user("Hi"), logprobs=True, top_logprobs=2)
     logprobs = answer.choices[0].logprobs
@@ -145,6 +150,7 @@ def test_length(way: Way, client: openai.OpenAI) -> None:
     assert answer.usage.completion_tokens == 3
 
 
+@SAME_DIALECT
 def test_a_body_goes_up_whole(way: Way, client: openai.OpenAI) -> None:
     hint = {"deep": [1, 2.50, None, "ü"], "of": {"another": "vendor"}}
     model = way.model("small", "tokens=7")
@@ -242,6 +248,7 @@ def test_parse_of_a_stream(way: Way, client: openai.OpenAI) -> None:
     assert isinstance(final.choices[0].message.parsed, Report)
 
 
+@SAME_DIALECT
 def test_json_mode(way: Way, client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(
         model=way.model(), messages=user("Answer in JSON"), response_format={"type": "json_object"}
@@ -252,6 +259,7 @@ def test_json_mode(way: Way, client: openai.OpenAI) -> None:
 # --- embeddings and models
 
 
+@SAME_DIALECT
 def test_embeddings(way: Way, client: openai.OpenAI) -> None:
     texts = ["a river", "a stream"]
     packed = client.embeddings.create(model=way.model("embed"), input=texts)
@@ -265,6 +273,7 @@ def test_embeddings(way: Way, client: openai.OpenAI) -> None:
     assert (line["operation"], line["tokens"]["input"]) == ("embeddings", packed.usage.prompt_tokens)
 
 
+@SAME_DIALECT
 def test_shorter_vectors_from_tokens(way: Way, client: openai.OpenAI) -> None:
     answer = client.embeddings.create(model=way.model("embed"), input=[[1, 2, 3]], dimensions=8)
     assert len(answer.data[0].embedding) == 8
@@ -313,7 +322,8 @@ def test_asyncio(way: Way) -> None:
             async with client.chat.completions.stream(model=way.model(), messages=user("Hi"), tools=TOOLS) as helper:
                 final = await helper.get_final_completion()
             assert final.choices[0].finish_reason == "stop"
-            assert len((await client.embeddings.create(model=way.model("embed"), input="x")).data) == 1
+            if way.prefix != "claude/":
+                assert len((await client.embeddings.create(model=way.model("embed"), input="x")).data) == 1
             assert [model.id async for model in client.models.list()]
 
     asyncio.run(ask())

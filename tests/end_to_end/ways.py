@@ -1,8 +1,11 @@
-"""The ways a real OpenAI client reaches a provider through a real gateway process; each test runs along all of them.
+"""The ways a vendor's own client reaches a provider through a real gateway process; each test runs along several.
 
-- sim: no config, no key: the gateway's own simulated provider
+- sim: no config, no key: the gateway's own simulated provider, which speaks as the client does
 - openai: a `penstock.yaml` with keys, and a `kind: openai` provider behind a socket
-- tls: the same gateway, the provider behind TLS with a private authority
+- anthropic: the same gateway and socket, as a `kind: anthropic` provider
+- tls: the same gateway, a `kind: openai` provider behind TLS with a private authority
+
+So OpenAI's client along `anthropic`, and Anthropic's along `openai`, is translated both ways.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 
@@ -36,10 +40,16 @@ providers:
   safe:   {kind: openai, base_url: "%(tls)s", api_key: "env:UP_KEY", ca_file: ours.pem}
   wary:   {kind: openai, base_url: "%(tls)s", api_key: "env:UP_KEY", ca_file: theirs.pem}
   public: {kind: openai, base_url: "%(tls)s", api_key: "env:UP_KEY"}
+  claude: {kind: anthropic, base_url: "%(plain)s", api_key: "env:UP_KEY"}
   gone:   {kind: openai, base_url: "http://127.0.0.1:1/v1", api_key: "env:UP_KEY"}
 models:
   fast:    {targets: [up/small]}
   private: {targets: [safe/small]}
+  easy:   {targets: [up/small], untranslatable: drop}
+  easygoing: {targets: [claude/small], untranslatable: drop}
+  brief:  {targets: [claude/small], default_max_output: 5}
+  claude-opus-4-8: {targets: [up/reasoner]}
+  gpt-5-codex: {targets: [claude/reasoner]}
   hasty:
     targets: ["up/small:silence"]
     timeouts: {first_token: 200ms, total: 300ms}
@@ -72,7 +82,7 @@ class Way:
         return f"{self.prefix}{name}:{script}" if script else f"{self.prefix}{name}"
 
     def client(self, *, max_retries: int = 0, **options: Any) -> openai.OpenAI:
-        """A client; `trust_env` is off so that no proxy of this machine comes between."""
+        """OpenAI's client; `trust_env` is off so that no proxy of this machine comes between."""
         http = openai.DefaultHttpxClient(trust_env=False, verify=_tls())
         given = {"api_key": self.key, "base_url": self.gateway.base_url, "max_retries": max_retries, "timeout": 20.0}
         return openai.OpenAI(**(given | options), http_client=http)
@@ -85,6 +95,22 @@ class Way:
             max_retries=max_retries,
             timeout=20.0,
             http_client=openai.DefaultAsyncHttpxClient(trust_env=False, verify=_tls()),
+        )
+
+    def claude(self, *, max_retries: int = 0, **options: Any) -> anthropic.Anthropic:
+        """Anthropic's client."""
+        http = anthropic.DefaultHttpxClient(trust_env=False, verify=_tls())
+        given = {"api_key": self.key, "base_url": self.gateway.url, "max_retries": max_retries, "timeout": 20.0}
+        return anthropic.Anthropic(**(given | options), http_client=http)
+
+    def async_claude(self, *, max_retries: int = 0) -> anthropic.AsyncAnthropic:
+        """The same for asyncio."""
+        return anthropic.AsyncAnthropic(
+            api_key=self.key,
+            base_url=self.gateway.url,
+            max_retries=max_retries,
+            timeout=20.0,
+            http_client=anthropic.DefaultAsyncHttpxClient(trust_env=False, verify=_tls()),
         )
 
     def seen(self, model: str) -> Seen | None:

@@ -334,6 +334,20 @@ def test_logprobs_come_with_their_text() -> None:
     assert said == [None, {"content": [one], "refusal": None}, {"content": [one], "refusal": None}, None]
 
 
+def test_more_text_of_the_same_kind() -> None:
+    writer = CHAT.open_writer("r", 5, keep_usage=False)
+    assert writer.go_on(text("a"), [b"b"], 1) is None  # not begun
+    writer.write([START, text("a")])
+    more = writer.go_on(text("a"), [b"b", rb"\n"], 2)
+    assert more is not None
+    assert [chunk["choices"][0]["delta"] for chunk in chunks(more + DONE)] == [{"content": "b"}, {"content": "\n"}]
+    assert writer.go_on(text("a", data={"content": [LOGPROB]}), [b"b"], 1) is None
+    last = chunks(writer.write([Event("citation", data=PAGE), finish()]) + writer.end())
+    cited = last[0]["choices"][0]["delta"]["annotations"][0]["url_citation"]
+    assert (cited["start_index"], cited["end_index"]) == (0, 3)
+    assert writer.go_on(text("a"), [b"b"], 1) is None
+
+
 def test_several_answers() -> None:
     events = [
         START,

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from penstock.errors import (
     ContentFiltered,
@@ -168,3 +170,63 @@ def test_wrong_types_take_nothing_else_with_them() -> None:
     stream = b"data: " + body(id=5, model="m", choices=[odd], usage={"prompt_tokens": 3}, object=1) + b"\n\n"
     usage = Event("usage", usage=Usage(input_tokens=3))
     assert decode_events(stream) == [Event("start", model="m"), Event("text", "a"), usage]
+
+
+# --- many events are decoded in one go: with the same outcome as one by one
+
+ODD: Any = st.sampled_from([None, "", "a", 5, [], ["x"], {}, {"text": "b"}, "\ud83d", True])
+DELTAS = st.dictionaries(
+    st.sampled_from(
+        ["content", "reasoning", "reasoning_content", "refusal", "tool_calls", "annotations", "function_call"]
+    ),
+    ODD,
+    max_size=3,
+)
+CHOICES = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.sampled_from([0, 1, "2"]),
+        "delta": DELTAS,
+        "finish_reason": ODD,
+        "logprobs": ODD,
+        "usage": ODD,
+    },
+)
+PAYLOADS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": ODD,
+        "model": ODD,
+        "choices": st.one_of(st.lists(CHOICES, max_size=2), ODD),
+        "usage": st.sampled_from([None, {"prompt_tokens": 1, "completion_tokens": 2}, 5]),
+        "x_groq": st.sampled_from([None, {"usage": {"prompt_tokens": 1}}]),
+        "error": st.sampled_from([None, None, None, {"message": "no"}, "no"]),
+        "object": st.sampled_from(["chat.completion.chunk", "error"]),
+    },
+)
+SAYING = st.builds(
+    lambda text: {"id": "a", "model": "m", "choices": [{"delta": {"content": text}}]}, st.text(max_size=4)
+)
+BLOCKS = st.one_of(
+    st.builds(lambda value: b"data: " + json.dumps(value).encode() + b"\n\n", st.one_of(PAYLOADS, SAYING, SAYING)),
+    st.sampled_from(
+        [
+            b"data: [DONE]\n\n",
+            b": ping\n\n",
+            b'data: {"id":"a","choices":[]}{"id":"b","choices":[]}\n\n',
+            b"data: {\n\n",
+            b'data: {"id":"\xff"}\n\n',
+        ]
+    ),
+)
+
+
+def shown(events: list[Event]) -> list[Any]:
+    return [(type(event.error), str(event.error)) if event.error else event for event in events]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(BLOCKS, min_size=1, max_size=5))
+def test_many_events_give_what_each_gives(blocks: list[bytes]) -> None:
+    one_by_one = [event for block in blocks for event in decode_events(b": slowly\n\n" + block)]
+    assert shown(decode_events(b"".join(blocks))) == shown(one_by_one)

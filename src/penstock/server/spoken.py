@@ -12,6 +12,7 @@ from penstock.server.protocol import Exchange
 from penstock.wire.dialect import AnswerWriter
 from penstock.wire.dialects import CALLERS
 from penstock.wire.generate import Generate, Told
+from penstock.wire.recast import Recast
 
 __all__ = ["Spoken"]
 
@@ -58,15 +59,18 @@ class Spoken:
         for event in events:
             if event.error is not None:
                 raise event.error
+        if all(event.kind != "usage" for event in events):
+            events = [*events, *_count(reply, request)]
         body = self._encode(events, request)
         reply.content_type = JSON_TYPE
         out.send(reply.status, self._head(reply, request), body)
 
     async def _stream_anew(self, reply: Reply, frame: Frame | None, request: Request, out: Exchange) -> None:
-        writer = _Counted(self._writer(request), reply)
+        writer = _Counted(self._writer(request), reply, request)
+        feed = Recast(reply.decode, writer).feed
 
         def push(data: bytes) -> bool:
-            said = writer.write(reply.decode(data))
+            said = feed(data)
             return out.push(said) if said else out.stalled
 
         first = frame if frame is not None else await reply.read()
@@ -107,11 +111,12 @@ class Spoken:
 class _Counted:
     """A writer that is told the usage before the end, an estimate where the provider gave none."""
 
-    __slots__ = ("_counted", "_reply", "_writer")
+    __slots__ = ("_counted", "_reply", "_request", "_writer")
 
-    def __init__(self, writer: AnswerWriter, reply: Reply) -> None:
+    def __init__(self, writer: AnswerWriter, reply: Reply, request: Request) -> None:
         self._writer = writer
         self._reply = reply
+        self._request = request
         self._counted = False
 
     def write(self, events: list[Event]) -> bytes:
@@ -122,13 +127,21 @@ class _Counted:
                 return self._writer.write([*events[:at], *self._estimate(), *events[at:]])
         return self._writer.write(events)
 
+    def go_on(self, event: Event, texts: list[bytes], length: int) -> bytes | None:
+        return self._writer.go_on(event, texts, length)
+
     def end(self) -> bytes:
         return (b"" if self._counted else self._writer.write(self._estimate())) + self._writer.end()
 
     def _estimate(self) -> list[Event]:
         self._counted = True
-        usage = self._reply.usage
-        return [Event("usage", usage=usage)] if usage is not None else []
+        return _count(self._reply, self._request)
+
+
+def _count(reply: Reply, request: Request) -> list[Event]:
+    """What was counted so far, by the provider or else here."""
+    usage = reply.usage or request.record.usage
+    return [Event("usage", usage=usage)] if usage is not None else []
 
 
 async def _collected(reply: Reply) -> list[Event]:

@@ -27,22 +27,47 @@ _REASONS = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
+_APART = frozenset(("start", "finish", "usage", "end"))
+# What stands around a piece in the most frequent event of all: the block's number, the type and the field's name.
+_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":"'
+_DELTA_END = b'"}}\n\n'
+_DELTAS = {
+    "text": (b"text_delta", b"text"),
+    "refusal": (b"text_delta", b"text"),
+    "reasoning": (b"thinking_delta", b"thinking"),
+    "tool_call": (b"input_json_delta", b"partial_json"),
+}
 _CONTENT = frozenset(("text", "reasoning", "refusal", "tool_call", "citation", "other"))
 
 
 def encode_answer(events: list[Event], request_id: str, created: int) -> bytes:
     """A whole answer's body. `created` is of no use: Anthropic's messages bear no time."""
     state = _State(request_id)
-    content: list[dict[str, Any]] = []
-    for event in events:
-        _fold(content, state.take(event))
-    _fold(content, state.blocks.close())
-    for block in content:
-        if isinstance(block.get("input"), str):
-            block["input"] = tool_input(block["input"])
+    content = _text_alone(events, state)
+    if content is None:
+        content = []
+        for event in events:
+            _fold(content, state.take(event))
+        _fold(content, state.blocks.close())
+        for block in content:
+            if isinstance(block.get("input"), str):
+                block["input"] = tool_input(block["input"])
     message = state.message(content)
     message["stop_reason"], message["stop_sequence"], _ = state.ending()
     return encode_plain(message)
+
+
+def _text_alone(events: list[Event], state: _State) -> list[dict[str, Any]] | None:
+    """The content of an answer that is one text and its end, as most are; else None, and nothing was learnt."""
+    texts = [event for event in events if event.kind == "text"]
+    if len(texts) != 1 or texts[0].choice or not texts[0].text:
+        return None
+    others = [event for event in events if event.kind != "text"]
+    if any(event.kind not in _APART or event.choice for event in others):
+        return None
+    for event in others:
+        state.take(event)
+    return [{"type": "text", "text": texts[0].text}]
 
 
 def open_writer(request_id: str, created: int, *, keep_usage: bool) -> AnthropicWriter:
@@ -68,6 +93,13 @@ class AnthropicWriter:
         for event in events:
             if self._ended:
                 break
+            if event.kind in _DELTAS:
+                more = self._more(event)
+                if more:
+                    said.append(more)
+                    continue
+            elif event.kind == "start" and self._begun:
+                continue  # each chunk of an OpenAI stream says it anew
             self._say(said, state.take(event))
             if event.kind == "usage":
                 if state.finished and self._told is None:
@@ -76,9 +108,17 @@ class AnthropicWriter:
                 self._fail(said, event)
             elif event.kind == "end":
                 said.append(self.end())
-            elif event.kind == "start":
+            elif event.kind == "start" and event.model:  # a chunk before the first may lack it
                 self._begin(said)
         return b"".join(said)
+
+    def go_on(self, event: Event, texts: list[bytes], length: int) -> bytes | None:
+        """More text of the block at hand, a delta for each; None where something else is to be said."""
+        number = None if self._ended or event.choice else self._state.blocks.goes_on(event)
+        if number is None:
+            return None
+        head = _DELTA % (number, *_DELTAS["text"])
+        return head + (_DELTA_END + head).join(texts) + _DELTA_END
 
     def end(self) -> bytes:
         """What is held, and `message_stop`; b"" where the stream has ended already."""
@@ -92,6 +132,14 @@ class AnthropicWriter:
         said.append(_event({"type": "message_stop"}))
         self._ended = True
         return b"".join(said)
+
+    def _more(self, event: Event) -> bytes | None:
+        """More of the block at hand; None where something else is to be said."""
+        number = None if event.choice else self._state.blocks.goes_on(event)
+        if number is None:
+            return None
+        piece = event.text if event.tool_call is None else event.tool_call.arguments
+        return _DELTA % (number, *_DELTAS[event.kind]) + encode_plain(piece)[1:-1] + _DELTA_END
 
     def _begin(self, said: list[bytes]) -> None:
         if not self._begun:

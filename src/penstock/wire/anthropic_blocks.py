@@ -56,6 +56,25 @@ class Blocks:
             self._pass(event)
         return self._tell()
 
+    def goes_on(self, event: Event) -> int | None:
+        """The number of the block at hand, where an event is one more piece of it and that is all there is to tell.
+
+        The piece counts as told then. Else None, and the event is for `add`.
+        """
+        if len(self._blocks) != 1:
+            return None
+        block = self._blocks[0]
+        piece = event.tool_call
+        if not block.begun:
+            return None
+        if piece is not None:
+            if piece.id or piece.name or not piece.arguments or self._tools.get(piece.index) is not block:
+                return None
+            block.note(piece.arguments)
+            return self._told
+        more = event.text and block.key == (event.kind, event.index)
+        return self._told if more and not (event.signature or event.redacted or block.signature) else None
+
     def close(self) -> list[Step]:
         """Close all blocks: what waited is told."""
         return self._tell(closing=True)
@@ -173,7 +192,12 @@ class _Block:
     def add(self, piece: dict[str, Any]) -> None:
         self.waiting.append(piece)
         if self.json is not None:
-            self.json.pieces.append(piece["partial_json"])
+            self.note(piece["partial_json"])
+
+    def note(self, arguments: str) -> None:
+        """More of a call's arguments."""
+        if self.json is not None:
+            self.json.pieces.append(arguments)
 
     def ready(self) -> bool:
         """Whether its opening is complete: a call must have its name."""

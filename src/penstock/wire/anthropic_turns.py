@@ -50,7 +50,7 @@ def read_turns(value: Any, notes: Notes) -> list[Turn]:
         path = f"messages.{at}"
         message = mapping(value, path)
         notes.rest(message, _MESSAGE, path)
-        role = cast(Literal["system", "user", "assistant"], word(message.get("role"), f"{path}.role", _ROLES))
+        role = cast('Literal["system", "user", "assistant"]', word(message.get("role"), f"{path}.role", _ROLES))
         if role == "system":
             notes.met("system", path)
         content = message.get("content")

@@ -230,6 +230,16 @@ class AnswerWriter(Protocol):
         """The SSE events these become, b"" if they are held back for now. `end` and `error` end the stream."""
         ...
 
+    def go_on(self, event: Event, texts: list[bytes], length: int) -> bytes | None:
+        """More text, event by event, where an event of text is all that each becomes; else None, and nothing is said.
+
+        Args:
+            event: any of them, with another text.
+            texts: the inside of each text's JSON string; none is empty.
+            length: characters of all of them together, decoded.
+        """
+        ...
+
     def end(self) -> bytes:
         """The last of the stream where neither `end` nor `error` came: what is held, and the dialect's own end."""
         ...

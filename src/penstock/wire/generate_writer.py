@@ -42,6 +42,10 @@ class GenerateWriter:
         """The SSE events these become. `end` and `error` end the stream; what comes later is ignored."""
         return b"".join([piece for event in events for piece in self._events(event)])
 
+    def go_on(self, event: Event, texts: list[bytes], length: int) -> bytes | None:
+        """None: the last event says once more all that was said, so every text has to be read."""
+        return None
+
     def end(self) -> bytes:
         """The last of the stream where neither `end` nor `error` came."""
         return self.write([Event("end")])

@@ -23,6 +23,7 @@ __all__ = ["OpenAIWriter", "encode_answer", "open_writer"]
 
 _DONE = b"data: [DONE]\n\n"
 _NULL = b"null"
+_string = msgspec.json.Encoder().encode
 _ROLE = b'{"role":"assistant","content":"","refusal":null}'
 
 
@@ -87,7 +88,28 @@ class OpenAIWriter:
 
     def write(self, events: list[Event]) -> bytes:
         """The chunks these become, b"" if they are held back for now. `end` and `error` end the stream."""
-        return b"".join([chunk for event in events for chunk in self._chunks(event)])
+        out: list[bytes] = []
+        for event in events:
+            if event.kind == "text" and event.text and event.data is None and not self._over:
+                choice = self._choices.get(event.choice)
+                if choice is not None:  # what most of a stream consists of
+                    choice.note_text(event, len(event.text))
+                    head, tail = self._around(event.choice)
+                    out.append(head + _string(repaired(event.text))[1:-1] + tail)
+                    continue
+            elif event.kind == "start" and self._head:
+                continue  # each chunk of an OpenAI stream says it anew
+            out += self._chunks(event)
+        return b"".join(out)
+
+    def go_on(self, event: Event, texts: list[bytes], length: int) -> bytes | None:
+        """More text of a choice that has begun to speak, a chunk for each; None where something else is to be said."""
+        choice = self._choices.get(event.choice)
+        if choice is None or self._over or event.data:
+            return None
+        choice.note_text(event, length)
+        head, tail = self._around(event.choice)
+        return head + (tail + head).join(texts) + tail
 
     def end(self) -> bytes:
         """The last of the stream: what is held back, the usage chunk if it is wanted, and `[DONE]`."""
@@ -99,6 +121,11 @@ class OpenAIWriter:
             usage = msgspec.json.encode(_usage(self._usage))
             out.append(b'data: %b[],"usage":%b}\n\n' % (self._start(), usage))
         return b"".join((*out, _DONE))
+
+    def _around(self, at: int) -> tuple[bytes, bytes]:
+        """What stands around the JSON of a choice's text."""
+        head = b'data: %b[{"index":%d,"delta":{"content":"' % (self._head, at)
+        return head, b'"},"logprobs":null,"finish_reason":null' + self._tail
 
     def _chunks(self, event: Event) -> Iterator[bytes]:
         kind = event.kind
@@ -135,7 +162,7 @@ class OpenAIWriter:
         at, choice = event.choice, self._choices[event.choice]
         kind = event.kind
         if kind == "text":
-            choice.note_text(event)
+            choice.note_text(event, len(event.text))
             logprobs = _logprobs(event.data)
             if event.text or logprobs is not None:
                 yield self._delta(at, {"content": repaired(event.text)}, logprobs)
@@ -210,7 +237,7 @@ class _Answer:
             for piece in self._choice.think(event):
                 self._note_thought(piece)
         elif event.kind == "text":
-            self._choice.note_text(event)
+            self._choice.note_text(event, len(event.text))
             self._note_logprobs(event.data)
         elif event.kind == "citation":
             self._choice.cite(event)

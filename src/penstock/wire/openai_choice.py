@@ -60,10 +60,10 @@ class Choice:
         self._thoughts = -1  # its number
         self._sealed = False
 
-    def note_text(self, event: Event) -> None:
-        """Text goes on: citations speak of its place."""
+    def note_text(self, event: Event, length: int) -> None:
+        """Text goes on in the event's block, by so many characters: citations speak of its place."""
         begin = self._blocks.get(event.index, (self._said, 0))[0]
-        self._said += len(event.text)
+        self._said += length
         self._blocks[event.index] = (begin, self._said)
 
     def cite(self, event: Event) -> None:

@@ -55,6 +55,8 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(_Chunk)
+_read_lines = _DECODER.decode_lines
+_DONE = b"data: [DONE]\n\n"
 
 
 def decode_events(data: bytes) -> list[Event]:
@@ -62,6 +64,9 @@ def decode_events(data: bytes) -> list[Event]:
     if data.lstrip()[:1] == b"{":
         chunk = _read(data)
         return [] if chunk is None else list(_chunk_events(chunk, data, whole=True))
+    plain = _plain_events(data)
+    if plain is not None:
+        return plain
     events: list[Event] = []
     payloads = _lines(data)
     if payloads is not None:
@@ -80,6 +85,79 @@ def decode_events(data: bytes) -> list[Event]:
         if fields.event == b"error" and not any(event.kind == "error" for event in events[before:]):
             events.append(_error_event(fields.data))
     return events
+
+
+def _plain_events(data: bytes) -> list[Event] | None:
+    """The same for events that are one line `data: {...}` each, in the dialect's types and no errors; else None.
+
+    Where each begins with a brace and ends with one, and there are as many values as lines, each is a value of its
+    own: inside a value no brace may follow a closing one. So one decode serves them all.
+    """
+    ended = data.endswith(_DONE)
+    if ended:
+        data = data[: -len(_DONE)]
+    if data[:7] != b"data: {" or data[-3:] != b"}\n\n" or b"\r" in data:
+        return None
+    lines = data[6:].replace(b"}\n\ndata: {", b"}\n{")
+    try:
+        if not data.isascii():
+            str(data, "utf-8")  # msgspec skips over unknown fields without looking at their UTF-8
+        chunks = _read_lines(lines)
+    except (ValueError, RecursionError):
+        return None
+    if len(chunks) != lines.count(b"\n") - 1:
+        return None
+    events: list[Event] = []
+    start = Event("start")
+    for chunk in chunks:
+        if chunk.error is not None or chunk.choices is None:
+            return None
+        id, model = chunk.id or "", chunk.model or ""
+        if id or model:
+            if start.text != id or start.model != model:
+                start = Event("start", id, model=model)
+            events.append(start)
+        if not _add_plain(events, chunk):
+            events.extend(_said_events(chunk, b"", whole=False))
+    if ended:
+        events.append(Event("end"))
+    return events
+
+
+def _add_plain(events: list[Event], chunk: _Chunk) -> bool:
+    """Add what one choice says, where that is more text or thought, as of nearly all; False for everything else."""
+    choices = chunk.choices
+    if choices is None or len(choices) != 1 or chunk.usage is not None or chunk.x_groq is not None:
+        return False
+    choice = choices[0]
+    delta = choice.delta
+    if delta is None or choice.finish_reason or choice.usage is not None:
+        return False
+    said_here = _plain_said(delta, choice)
+    if said_here is None:
+        return False
+    events += said_here
+    return True
+
+
+def _plain_said(delta: _Delta, choice: _Choice) -> list[Event] | None:
+    """What a delta or message says that holds text and thoughts alone; None for others."""
+    text = delta.content
+    if (
+        (text is not None and text.__class__ is not str)
+        or delta.tool_calls
+        or delta.refusal
+        or delta.reasoning_details
+        or delta.function_call
+        or delta.annotations
+        or choice.logprobs
+    ):
+        return None
+    thought = delta.reasoning_content or delta.reasoning
+    found = [Event("reasoning", repaired(thought), choice=choice.index)] if thought else []
+    if text:
+        found.append(Event("text", repaired(text), choice=choice.index))
+    return found
 
 
 def _lines(data: bytes) -> list[bytes] | None:
@@ -177,11 +255,17 @@ def _chunk_events(chunk: _Chunk, payload: bytes, *, whole: bool = False) -> Iter
     """`whole`: messages count. In a stream some tell all that was said so far, beside what is new (Perplexity)."""
     if chunk.id or chunk.model:
         yield Event("start", chunk.id or "", model=chunk.model or "")
+    yield from _said_events(chunk, payload, whole=whole)
+
+
+def _said_events(chunk: _Chunk, payload: bytes, *, whole: bool) -> Iterator[Event]:
+    """What follows the start."""
     usages = [chunk.x_groq.get("usage")] if chunk.x_groq else []
     for choice in chunk.choices or ():
         delta = (choice.message if whole else None) or choice.delta
         if delta is not None:
-            yield from _delta_events(delta, choice)
+            plain = _plain_said(delta, choice)
+            yield from _delta_events(delta, choice) if plain is None else plain
         if choice.finish_reason:
             yield Event("finish", finish_reason=choice.finish_reason, choice=choice.index)
         if choice.usage is not None:

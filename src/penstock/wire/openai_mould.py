@@ -16,7 +16,7 @@ from penstock.wire.openai_chunk import plain_content
 
 __all__ = ["Mould", "mould_of"]
 
-_CONTENT = re.compile(rb'"content": ?"')
+_CONTENT = re.compile(rb'("content": ?")(?:[^"\\]++|\\.)*+"')
 
 # What a mould may take up in memory as long as its stream is open.
 _MAX_MOULD = 4096
@@ -35,10 +35,10 @@ def mould_of(data: bytes) -> Mould | None:
     found = _CONTENT.search(event)
     if found is None:
         return None
-    head, tail = event[: found.end()], event[event.find(b'"', found.end()) :]
-    if len(head) + len(tail) > _MAX_MOULD or not head.isascii() or not tail.isascii():
+    head, tail = event[: found.end(1)], event[found.end() - 1 :]
+    if len(head) + len(tail) > _MAX_MOULD or not tail.endswith(b"}\n\n"):
         return None
-    if not tail.endswith(b"}\n\n") or b"\r" in event:
+    if not head.isascii() or not tail.isascii():
         return None
     # Where another text is read as another content, the place is a whole string, and it is the one that counts.
     if plain_content(b"%ba%b%bb%b" % (head, tail, head, tail)) != "ab":

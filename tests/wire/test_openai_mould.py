@@ -1,0 +1,198 @@
+"""The short way to judge a stream's events against the decoder: they never disagree, whatever the bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.wire.openai_chunk import plain_text
+from penstock.wire.openai_mould import Mould, mould_of
+from penstock.wire.openai_stream import ChatStream
+
+HEAD = b'data: {"id":"c1","created":17,"model":"m","choices":[{"index":0,"delta":{"content":"'
+TAIL = b'"},"logprobs":null,"finish_reason":null}],"usage":null}\n\n'
+SPACED = b'data: {"model": "m", "choices": [{"delta": {"content": "'
+SPACED_TAIL = b'"}, "index": 0, "finish_reason": null}]}\n\n'
+FINISH = b'data: {"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+USAGE = b'data: {"model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+def event(raw: bytes) -> bytes:
+    return HEAD + raw + TAIL
+
+
+def mould(data: bytes) -> Mould:
+    found = mould_of(data)
+    assert found is not None
+    return found
+
+
+# What stands between the quotes: mostly what a provider could send, sometimes what it must not.
+RAW = st.one_of(
+    st.text(max_size=12).map(lambda text: json.dumps(text)[1:-1].encode()),
+    st.text(max_size=12).map(lambda text: json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")),
+    st.sampled_from([b'"', b"\\", b"\\u12", b"34", b"\\ud83d", b"\\ude00", b"\xf0\x9f", b"\x98\x80", b"\n", b"\x00"]),
+    st.sampled_from([b'","role":"x', b'"},"finish_reason":"stop","x":{"y":"', b'","tool_calls":[],"z":"', TAIL, HEAD]),
+    st.binary(max_size=6),
+)
+EVENTS = st.one_of(
+    RAW.map(event),
+    RAW.map(lambda raw: SPACED + raw + SPACED_TAIL),
+    RAW.map(lambda raw: event(raw).replace(b":17,", b":18,")),
+    st.sampled_from(
+        [FINISH, USAGE, DONE, b": ping\n\n", b"\n", b"data: {}\n\n", b'data: {"error":{"message":"x"}}\n\n']
+    ),
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Events with a few bytes changed, left out or put in."""
+    data = bytearray(b"".join(draw(st.lists(EVENTS, max_size=12))))
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(data)))
+        end = min(len(data), at + draw(st.integers(0, 3)))
+        data[at:end] = draw(st.one_of(st.binary(max_size=2), st.sampled_from([b'"', b"\\", b"\r", b"\n", b"}", b"{"])))
+    return bytes(data)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=mutated())
+def test_what_it_measures_the_decoder_measures_alike(data: bytes) -> None:
+    for known in (mould(event(b"a")), mould(SPACED + b"a" + SPACED_TAIL)):
+        size = known.measure(data)
+        assert size is None or size == plain_text(data)
+        part = known.part(data)
+        assert data.startswith(part)
+        assert part != data or not data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        HEAD + TAIL[1:],  # one quote for both
+        HEAD + TAIL[:-1],
+        event(b'"'),
+        event(b"\\"),
+        event(b"\n"),
+        event(b"\xff"),
+        event(b"\\") + event(b"n"),
+        event(b"\\u00") + event(b"e9"),
+        event(b"\xc3") + event(b"\xa9"),
+        event(b"a") + b"\n" + event(b"b"),
+        event(b"a") + event(b"b")[1:],
+        event(b"a") + FINISH + event(b"b"),
+    ],
+)
+def test_what_is_not_measured(data: bytes) -> None:
+    assert mould(event(b"a")).measure(data) is None
+
+
+@settings(max_examples=80, deadline=None)
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=20), plain=st.booleans())
+def test_all_text_is_measured(texts: list[str], plain: bool) -> None:
+    data = b"".join(event(json.dumps(text, ensure_ascii=plain)[1:-1].encode()) for text in texts)
+    assert mould(data).measure(data) == len("".join(texts).encode()) == plain_text(data)
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=mutated())
+def test_no_mould_is_made_of_what_it_would_not_hold_for(data: bytes) -> None:
+    made = mould_of(data)
+    if made is None:
+        return
+    last = data[data.rfind(b"\n\n", 0, -2) + 2 :] if data.count(b"\n\n") > 1 else data
+    for raw in (b"", b"word", rb"\n\u00e9", b'"', b"\\", b"\x01", b"\xff"):
+        for start in (b'"content":"', b'"content": "'):
+            head, found, rest = last.partition(start)
+            other = head + found + raw + rest[rest.find(b'"') :]
+            size = made.measure(other)
+            assert size is None or size == plain_text(other)
+
+
+class Decoded(ChatStream):
+    """The same reader without the short way."""
+
+    __slots__ = ()
+
+    def _make_mould(self, data: bytes, size: int) -> None:
+        pass
+
+
+def told(reader: ChatStream, pieces: list[bytes]) -> list[Any]:
+    passed = [reader.feed(piece) for piece in pieces]
+    counted = reader.usage
+    rest = reader.end()
+    error = None if reader.error is None else (reader.error.code, reader.error.message)
+    states = [reader.output, reader.model, reader.dropped, reader.ended, reader.done, reader.finish_reason]
+    return [passed, counted, rest, error, reader.usage, *states]
+
+
+@settings(max_examples=150, deadline=None)
+@given(batches=st.lists(mutated(), max_size=6), keep_usage=st.booleans())
+def test_streams_are_judged_alike(batches: list[bytes], keep_usage: bool) -> None:
+    pieces = [event(b"begun"), event(b"more"), *batches]
+    short = ChatStream(keep_usage=keep_usage, prompt_bytes=5)
+    assert told(short, pieces) == told(Decoded(keep_usage=keep_usage, prompt_bytes=5), pieces)
+
+
+def test_the_short_way_is_taken() -> None:
+    reader = ChatStream(keep_usage=True, prompt_bytes=0)
+    reader.feed(event(b"one"))
+    assert reader._mould is not None
+    data = event(b" two") + event(b" three")
+    assert reader._mould.measure(data) == 10
+    assert reader.feed(data) is data
+    assert reader._mould.part(data + FINISH + DONE) == data
+
+
+def test_one_mould_follows_the_other_where_each_serves() -> None:
+    reader = ChatStream(keep_usage=True, prompt_bytes=0)
+    for second in range(20):
+        at = event(b"word").replace(b":17,", b":%d," % second)
+        for _ in range(3):
+            reader.feed(at)
+        assert reader._mould is not None
+        assert reader._mould.measure(at) == 4
+
+
+def test_no_more_are_made_where_none_serves() -> None:
+    reader = ChatStream(keep_usage=True, prompt_bytes=0)
+    events = [event(b"word").replace(b":17,", b":%d," % second) for second in range(20)]
+    for each in events:
+        reader.feed(each)
+    assert reader._mould is not None
+    assert reader._mould.measure(events[-1]) is None
+    assert reader.usage.output_tokens == 20
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n\n",
+        DONE,
+        FINISH,
+        event(b"a").rstrip(b"\n"),
+        event(b"a").replace(b"\n\n", b"\r\n\r\n"),
+        event(b"a").replace(b'"id"', b'\r"id"'),
+        event(b"a").replace(b'"id"', b'\n"id"'),
+        event(b"a").replace(b'"c1"', '"é"'.encode()),
+        event(b"a").replace(b'"c1"', b'"\xff"'),
+        event(b"a").replace(b"data: ", b"data:"),
+        event(b"a").replace(b'"logprobs"', b'"content":"b","logprobs"').replace(b'a"},', b'a","content":"b"},'),
+        event(b"a").replace(b'"id":"c1"', b'"id":{"content":"x"}'),
+        event(b"a").replace(b'"delta":{', b'"delta":{"reasoning":"r",'),
+        event(b"a").replace(b'"index":0', b'"index":1'),
+        event(b"a").replace(b'"finish_reason":null', b'"finish_reason":"stop"'),
+        event(b"a").replace(b'"c1"', b'"%b"' % (b"x" * 5000)),
+    ],
+)
+def test_what_gives_no_mould(data: bytes) -> None:
+    assert mould_of(data) is None
