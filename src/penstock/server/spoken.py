@@ -111,10 +111,11 @@ class Spoken:
 class _Counted:
     """A writer that is told the usage before the end, an estimate where the provider gave none."""
 
-    __slots__ = ("_counted", "_reply", "_request", "_writer")
+    __slots__ = ("_counted", "_reply", "_request", "_writer", "go_on")
 
     def __init__(self, writer: AnswerWriter, reply: Reply, request: Request) -> None:
         self._writer = writer
+        self.go_on = writer.go_on
         self._reply = reply
         self._request = request
         self._counted = False
@@ -126,9 +127,6 @@ class _Counted:
             elif event.kind == "end" and not self._counted:
                 return self._writer.write([*events[:at], *self._estimate(), *events[at:]])
         return self._writer.write(events)
-
-    def go_on(self, event: Event, texts: list[bytes], length: int) -> bytes | None:
-        return self._writer.go_on(event, texts, length)
 
     def end(self) -> bytes:
         return (b"" if self._counted else self._writer.write(self._estimate())) + self._writer.end()

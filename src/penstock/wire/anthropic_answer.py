@@ -37,6 +37,7 @@ _DELTAS = {
     "reasoning": (b"thinking_delta", b"thinking"),
     "tool_call": (b"input_json_delta", b"partial_json"),
 }
+_MORE_TEXT = _DELTA.replace(b"%b", b"text_delta", 1).replace(b"%b", b"text")
 _CONTENT = frozenset(("text", "reasoning", "refusal", "tool_call", "citation", "other"))
 
 
@@ -117,7 +118,7 @@ class AnthropicWriter:
         number = None if self._ended or event.choice else self._state.blocks.goes_on(event)
         if number is None:
             return None
-        head = _DELTA % (number, *_DELTAS["text"])
+        head = _MORE_TEXT % number
         return head + (_DELTA_END + head).join(texts) + _DELTA_END
 
     def end(self) -> bytes:

@@ -105,24 +105,19 @@ class _Mould:
 
     def recast(self, data: bytes, writer: AnswerWriter) -> bytes | None:
         """Whole events in the writer's dialect, where all are of this mould and the writer says no more of them."""
-        texts = self._texts(data)
-        if texts is None:
-            return None
+        head, tail = self._head, self._tail
+        if len(data) < self._several:
+            if not data.startswith(head) or not data.endswith(tail) or len(data) < len(self._between):
+                return None
+            texts = [data[self._start : self._stop]]
+        else:
+            texts = [*map(self._text_of, BytesIO(data).readlines()[self._lines])]
+            # What makes the same bytes when put together again was taken apart rightly.
+            if head + self._between.join(texts) + tail != data:
+                return None
         try:
             # Decoded as one: no escape and no character can reach over a space, so each is a string by itself.
             said = _read_string(b'"%b"' % b" ".join(texts))
         except ValueError:
             return None
-        if b"" in texts:
-            return None
-        return writer.go_on(self._event, texts, len(said) - len(texts) + 1)
-
-    def _texts(self, data: bytes) -> list[bytes] | None:
-        head, tail = self._head, self._tail
-        if len(data) < self._several:
-            if not data.startswith(head) or not data.endswith(tail) or len(data) < len(self._between):
-                return None
-            return [data[self._start : self._stop]]
-        texts = [*map(self._text_of, BytesIO(data).readlines()[self._lines])]
-        # What makes the same bytes when put together again was taken apart rightly.
-        return texts if head + self._between.join(texts) + tail == data else None
+        return None if b"" in texts else writer.go_on(self._event, texts, len(said) - len(texts) + 1)
