@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from penstock.config.load import load_config
@@ -30,6 +31,10 @@ CONFIG: dict[str, Any] = {
     "models": {"fast": {"targets": ["up/small"]}},
 }
 ENV = {"UP_KEY": "sk-provider-0123456789", "APP_KEY": "psk_test_0123456789", "OTHER_KEY": "psk_test_9876543210"}
+
+
+PLANE: ContextVar[Callable[..., Any]] = ContextVar("PLANE", default=DataPlane)
+"""What a stage listens with: a `DataPlane`, or what stands in its place."""
 
 
 class Answer:
@@ -130,7 +135,7 @@ class Stage:
         self.provider = SimulatedProvider(loop.clock, seed, key=ENV["UP_KEY"])
         self.log: list[bytes] = []
         self.gateway = Gateway(self.config, loop.clock, SeededRandom(seed), self._log)
-        self.plane = DataPlane(self.gateway, loop.clock)
+        self.plane: Any = PLANE.get()(self.gateway, loop.clock)
         self._server: asyncio.AbstractServer | None = None
 
     def _log(self, record: Record) -> None:

@@ -38,6 +38,7 @@ from penstock.providers.upstream import Upstream
 from penstock.records import Record
 from penstock.routing.names import AllowList, Found
 from penstock.transport.http import Origin, Pool
+from penstock.transport.proxy import read_proxy
 from penstock.transport.tls import client_context
 from penstock.version import VERSION
 from penstock.wire.dialects import DIALECTS
@@ -194,7 +195,8 @@ def endpoint_of(provider: Provider, row: Row) -> Endpoint:
     url = urlsplit(provider.base_url)
     tls = client_context(provider.ca_file) if url.scheme == "https" else None
     host = url.hostname or ""
-    origin = Origin(host, url.port or (443 if tls else 80), tls)
+    proxy = read_proxy(provider.proxy.reveal(), client_context) if provider.proxy is not None else None
+    origin = Origin(host, url.port or (443 if tls else 80), tls, proxy=proxy)
     headers = _headers(url.netloc) | auth_headers(row.auth, provider.api_key)
     return Endpoint(provider.name, origin, url.path, headers, row.headers, dialects=row.dialects)
 

@@ -15,14 +15,18 @@ from typing import NamedTuple
 
 from penstock.records import Record
 
-__all__ = ["MAX_SERIES", "Counter", "Gauge", "Histogram", "Metrics"]
+__all__ = ["MAX_SERIES", "Counter", "Deltas", "Gauge", "Histogram", "Metrics"]
 
 MAX_SERIES = 1000
 # Requests that may wait to be counted: many in one go cost a third of one at a time.
 NOTED = 256
+# What of a label's value is passed on to another registry.
+MAX_LABEL = 200
 _OTHER = "other"
 
 Labels = tuple[str, ...]
+# Per metric its series: the labels' values, and what to add to each of the cell's numbers.
+Counts = dict[str, list[tuple[Labels, list[float]]]]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 OVERHEAD_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
@@ -37,6 +41,7 @@ class Counter:
 
     Attributes:
         settle: called before its values are read, for what is still to be counted.
+        cells: each label set's value as it is counted, without `settle`.
     """
 
     kind = "counter"
@@ -46,24 +51,24 @@ class Counter:
         self.text = text
         self.labels = labels
         self.settle = _nothing
-        self._cells: dict[Labels, list[float]] = {} if labels else {(): [0.0]}
+        self.cells: dict[Labels, list[float]] = {} if labels else {(): [0.0]}
 
     @property
     def series(self) -> dict[Labels, float]:
         """Each label set's value now."""
         self.settle()
-        return {labels: cell[0] for labels, cell in self._cells.items()}
+        return {labels: cell[0] for labels, cell in self.cells.items()}
 
     def child(self, labels: Labels = ()) -> list[float]:
         """The cell of one label set, to be added to in place; values in the order of the labels."""
-        cells = self._cells
+        cells = self.cells
         if labels not in cells and len(cells) >= MAX_SERIES:
             labels = (_OTHER,) * len(self.labels)
         return cells.setdefault(labels, [0.0])
 
     def inc(self, labels: Labels = (), amount: float = 1) -> None:
         """Add to one series."""
-        cell = self._cells.get(labels)
+        cell = self.cells.get(labels)
         if cell is None:
             cell = self.child(labels)
         cell[0] += amount
@@ -74,9 +79,9 @@ class Gauge(Counter):
 
     kind = "gauge"
 
-    def set(self, value: float) -> None:
-        """Set the one series of a gauge without labels."""
-        self._cells[()][0] = value
+    def set(self, value: float, labels: Labels = ()) -> None:
+        """Set one series; the only one of a gauge without labels."""
+        self.child(labels)[0] = value
 
 
 class Histogram:
@@ -90,17 +95,17 @@ class Histogram:
         self.labels = labels
         self.bounds = bounds
         self.settle = _nothing
-        self._cells: dict[Labels, list[float]] = {}
+        self.cells: dict[Labels, list[float]] = {}
 
     @property
     def series(self) -> dict[Labels, list[float]]:
         """Each label set's buckets and sum now."""
         self.settle()
-        return self._cells
+        return self.cells
 
     def child(self, labels: Labels) -> list[float]:
         """The buckets and sum of one label set, for `add`."""
-        cells = self._cells
+        cells = self.cells
         if labels not in cells and len(cells) >= MAX_SERIES:
             labels = (_OTHER,) * len(self.labels)
         return cells.setdefault(labels, [0.0] * (len(self.bounds) + 2))
@@ -162,6 +167,11 @@ class Metrics:
         self.in_flight = Gauge("penstock_requests_in_flight", "Requests being answered.")
         self.connections = Gauge("penstock_connections", "Callers' connections open.")
         self.upstream_connections = Gauge("penstock_upstream_connections", "Connections to providers open.")
+        self.upstream_busy = Gauge("penstock_upstream_connections_busy", "Connections to providers carrying a request.")
+        self.generation = Gauge(
+            "penstock_config_generation", "Which generation of the configuration each worker works with.", ("worker",)
+        )
+        self.restarts = Counter("penstock_worker_restarts_total", "Workers replaced because they died.")
         self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
 
         self._noted: list[Record] = []
@@ -187,6 +197,25 @@ class Metrics:
             groups[record.operation, record.deployment, record.status].append(record)
         for key, records in groups.items():
             self._count(key, records)
+
+    def gauges(self) -> dict[str, float]:
+        """The gauges without labels, by name, as they stand."""
+        found = (metric for metric in self if isinstance(metric, Gauge) and not metric.labels)
+        return {metric.name: metric.series[()] for metric in found}
+
+    def show(self, gauges: dict[str, float]) -> None:
+        """Set gauges without labels by name."""
+        for metric in self:
+            if isinstance(metric, Gauge) and metric.name in gauges:
+                metric.set(gauges[metric.name])
+
+    def add(self, counts: Counts) -> None:
+        """Add what another registry's `Deltas` took."""
+        for metric in self:
+            for labels, values in counts.get(metric.name, ()):
+                cell = metric.child(labels)
+                for at, value in enumerate(values):
+                    cell[at] += value
 
     def _count(self, key: tuple[str, str, int], records: list[Record]) -> None:
         """Count ended requests of one kind: lists and C functions, since loops of Python's would cost twice that."""
@@ -225,6 +254,36 @@ class Metrics:
         if len(self._bound) < MAX_SERIES:
             self._bound[key] = bound
         return bound
+
+
+class Deltas:
+    """What a registry counts from one look to the next."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._seen: dict[tuple[str, Labels], list[float]] = {}
+
+    def take(self) -> Counts:
+        """What was counted since the last call: counters and histograms, and of these only the series that grew."""
+        self._metrics.settle()
+        found = {metric.name: self._grown(metric) for metric in self._metrics if not isinstance(metric, Gauge)}
+        return {name: series for name, series in found.items() if series}
+
+    def _grown(self, metric: Counter | Histogram) -> list[tuple[Labels, list[float]]]:
+        grown = []
+        for labels, cell in metric.cells.items():
+            key = metric.name, labels
+            seen = self._seen.get(key)
+            if seen != cell:
+                more = cell[:] if seen is None else [now - then for now, then in zip(cell, seen, strict=True)]
+                grown.append((_portable(labels), more))
+                self._seen[key] = cell[:]
+        return grown
+
+
+def _portable(labels: Labels) -> Labels:
+    # A name that callers made up may be no valid UTF-8, or long enough to burst a message.
+    return tuple(label[:MAX_LABEL].encode("utf-8", "backslashreplace").decode() for label in labels)
 
 
 class _Bound(NamedTuple):

@@ -40,6 +40,7 @@ class Record:
         started: when its last byte arrived; `first_output`, `ended`: 0.0 until known.
         wall: Unix time of `started`.
         overhead: seconds spent inside Penstock up to the first output: all of it less the waits for providers.
+        address: the caller's, as far as it is known.
         model: the name asked for; `deployment`: what was chosen; `response_model`: what the provider says answered.
         status: the HTTP status the caller got (499: it left first); `error`: the error's code, if any.
         stream_error: the code of an error told inside a stream that had begun.
@@ -58,6 +59,7 @@ class Record:
     project: str | None = None
     user: str | None = None
     task: str | None = None
+    address: str | None = None
     model = ""
     deployment = ""
     response_model: str | None = None

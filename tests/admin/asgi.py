@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from penstock.admin.app import ControlPlane
 from penstock.admin.credential import Credential
+from penstock.admin.overview import as_it_is
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.gateway import Gateway
@@ -62,7 +63,7 @@ def exposed(loaded: Config) -> Config:
 
 
 def control_plane(
-    loaded: Config | None = None, clock: FakeClock | None = None, refresh: Callable[[], None] = lambda: None
+    loaded: Config | None = None, clock: FakeClock | None = None, refresh: Callable[[], Awaitable[None]] = as_it_is
 ) -> tuple[ControlPlane, Gateway]:
     """A control plane whose admin key is KEY, and its gateway."""
     clock = clock or FakeClock()

@@ -146,7 +146,7 @@ def test_a_page_of_another_site_is_refused(header: Header, status: int, where: s
 
 
 def test_every_answer_is_guarded() -> None:
-    def fail() -> None:
+    async def fail() -> None:
         raise ZeroDivisionError
 
     plane, _ = control_plane(refresh=fail)

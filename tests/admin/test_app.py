@@ -150,11 +150,13 @@ def test_a_bad_query_is_a_problem(query: str, param: str) -> None:
 def test_health() -> None:
     clock = FakeClock()
 
-    def refresh() -> None:
+    async def refresh() -> None:
         gateway.metrics.connections.set(3)
 
     plane, gateway = control_plane(clock=clock, refresh=refresh)
     gateway.metrics.in_flight.set(2)
+    for worker, generation in (("10", 1), ("0", 2)):
+        gateway.metrics.generation.set(generation, (worker,))
     clock.advance(12.5)
     assert ask(plane, "/api/v1/health", ADMIN).json == {
         "version": VERSION,
@@ -162,11 +164,12 @@ def test_health() -> None:
         "requests_in_flight": 2,
         "connections": 3,
         "upstream_connections": {"open": 0, "busy": 0},
+        "workers": [{"worker": 0, "config_generation": 2}, {"worker": 10, "config_generation": 1}],
     }
 
 
 def test_a_mistake_of_ours_tells_nothing() -> None:
-    def fail() -> None:
+    async def fail() -> None:
         raise ZeroDivisionError("sk-hidden")
 
     plane, _ = control_plane(refresh=fail)

@@ -116,7 +116,10 @@ def test_the_global_registry_is_left_alone() -> None:
 
 
 def test_over_http() -> None:
-    plane, gateway = control_plane(refresh=lambda: gateway.metrics.connections.set(7))
+    async def refresh() -> None:
+        gateway.metrics.connections.set(7)
+
+    plane, gateway = control_plane(refresh=refresh)
     for media, accept in ACCEPTS.items():
         answer = ask(plane, "/metrics", ("accept", accept))
         assert answer.headers["content-type"] == media

@@ -184,10 +184,11 @@ def test_keys_open_it_for_everybody(tmp_path: Path) -> None:
         assert chat(served)[0] == 401
 
 
-def test_more_workers(tmp_path: Path) -> None:
-    ran = penstock(tmp_path, "serve", "--workers", "4")
+@pytest.mark.parametrize("number", ["0", "257", "many"])
+def test_a_wrong_number_of_workers(tmp_path: Path, number: str) -> None:
+    ran = penstock(tmp_path, "serve", "--workers", number)
     assert ran.code == 2
-    assert "not in this version" in ran.err
+    assert "--workers" in ran.err
 
 
 # --- what it says

@@ -32,7 +32,7 @@ def problems(source: Tree | Mapping[str, object], env: Mapping[str, str] = ENV) 
 
 
 FULL = """\
-server: {listen: "[::1]:0", admin: localhost:9000, workers: 1, drain: 250ms, max_body: 64KiB, idle: 2m}
+server: {listen: "[::1]:0", admin: localhost:9000, workers: 4, drain: 250ms, max_body: 64KiB, idle: 2m}
 providers:
   openai: {api_key: env:OPENAI_API_KEY}
   local: {kind: openai, base_url: "http://10.0.0.7:8000/v1/", api_key: none}
@@ -59,7 +59,7 @@ def test_everything_this_version_has() -> None:
     openai = Secret("sk-openai")
     assert config == Config(
         source="p.yaml",
-        server=Server(Address("::1", 0), Address("localhost", 9000), 1, 0.25, 65536, 120.0),
+        server=Server(Address("::1", 0), Address("localhost", 9000), 4, 0.25, 65536, 120.0),
         providers={
             "openai": Provider(name="openai", kind="openai", base_url="https://api.openai.com/v1", api_key=openai),
             "local": Provider(name="local", kind="openai", base_url="http://10.0.0.7:8000/v1"),
@@ -134,9 +134,10 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         ],
     ),
     (OPEN + "server: {listen: 127.0.0.1:8485}", ["1:1: admin and listen are both 127.0.0.1:8485"]),
-    (OPEN + "server: {workers: 2}", ["3:19: workers come in a later version: write 1"]),
-    (OPEN + "server: {workers: yes}", ["3:19: workers is a number from 1"]),
-    (OPEN + "server: {workers: true}", ["3:19: workers is a number from 1"]),
+    (OPEN + "server: {workers: 0}", ["3:19: workers is a number from 1 to 256"]),
+    (OPEN + "server: {workers: 257}", ["3:19: workers is a number from 1 to 256"]),
+    (OPEN + "server: {workers: yes}", ["3:19: workers is a number from 1 to 256"]),
+    (OPEN + "server: {workers: true}", ["3:19: workers is a number from 1 to 256"]),
     (
         OPEN + "server: {listen: 8484}",
         ['3:18: "8484" is not an address: write host:port, such as 127.0.0.1:8484 or [::1]:8484'],

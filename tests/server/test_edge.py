@@ -348,7 +348,7 @@ def test_expect_continue_is_answered_before_the_body() -> None:
 HALF = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nab"
 
 
-@pytest.mark.parametrize(("sent", "after"), [(b"", 75), (b"POST /v1", 10), (HALF, 60)])
+@pytest.mark.parametrize(("sent", "after"), [(b"", 75), (b"POST /v1", 10), (HALF, 15)])
 def test_a_connection_that_says_too_little_is_closed(sent: bytes, after: float) -> None:
     async def scene(stage: Stage, caller: Caller) -> None:
         loop = stage.loop

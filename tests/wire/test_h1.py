@@ -106,8 +106,8 @@ REFUSED = {
     "absolute form elsewhere": (b"GET http://evil/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "CONNECT": (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "asterisk with userinfo": (b"GET a@b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    "HTTP/0.9": (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505),
-    "HTTP/2": (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    "HTTP/0.9": (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 400),
+    "HTTP/2": (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400),
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "length and chunks": (HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     "two lengths": (HEAD + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400),
@@ -138,7 +138,7 @@ REFUSED = {
     "unknown expectation": (HEAD + b"Expect: 200-ok\r\n\r\n", 417),
     "too many fields": (HEAD + b"".join(b"x%d: y\r\n" % i for i in range(100)) + b"\r\n", 431),
     "repeats count too": (HEAD + b"x: y\r\n" * 100 + b"\r\n", 431),
-    "head too large": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
+    "target too large": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
     "endless head": (HEAD + b"x: " + b"y" * 70_000, 431),
     "no HTTP at all": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "a flood of pipelined requests": (GET * 100, 400),
@@ -197,6 +197,17 @@ def test_a_chunk_a_byte_is_held_in_one_piece_a_read() -> None:
     assert len(request._chunks) == 3
     request.feed(b"0\r\n\r\n")
     assert request.ready[0].body == b"x" * 3 * count
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_a_body_in_crumbs_is_held_in_few_pieces(size: int) -> None:
+    parser, body = RequestParser(), bytes(range(256)) * 60
+    parser.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body))
+    for start in range(0, len(body), size):
+        assert parser.received == start
+        assert len(parser._chunks) <= 64 + 14
+        parser.feed(body[start : start + size])
+    assert parser.ready[0].body == body
 
 
 def test_surplus_after_a_response_is_seen() -> None:

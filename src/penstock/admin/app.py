@@ -1,4 +1,4 @@
-"""The control plane as an ASGI application over a gateway.
+"""The control plane as an ASGI application over an overview: a configuration and what was counted under it.
 
 One table of operations makes the routes, says which of them need the credential, and is what OpenAPI describes.
 Whether a request is let in is decided by the route that was matched, never by the URL as it was written.
@@ -24,13 +24,13 @@ from penstock.admin.credential import Credential
 from penstock.admin.deployments import deployment_ids, describe_deployments, switched_off
 from penstock.admin.guards import Guarded
 from penstock.admin.openapi import JSON, Operation, Query, document
+from penstock.admin.overview import Overview, as_it_is
 from penstock.admin.pages import LARGEST, USUAL, page
 from penstock.admin.problems import problem, problem_of
 from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
 from penstock.errors import InvalidRequest, NotFound, PenstockError
-from penstock.gateway import Gateway
 from penstock.version import VERSION
 
 __all__ = ["ControlPlane"]
@@ -46,7 +46,8 @@ class ControlPlane:
 
     Args:
         credential: what opens all but the open operations.
-        refresh: brings gauges up to date that are read rather than counted, such as the data plane's connections.
+        overview: whose configuration and metrics are shown.
+        refresh: brings the metrics up to date before they are shown.
 
     Attributes:
         operations: what can be asked for.
@@ -54,10 +55,14 @@ class ControlPlane:
     """
 
     def __init__(
-        self, gateway: Gateway, credential: Credential, clock: Clock, refresh: Callable[[], None] = lambda: None
+        self,
+        overview: Overview,
+        credential: Credential,
+        clock: Clock,
+        refresh: Callable[[], Awaitable[None]] = as_it_is,
     ) -> None:
-        host = gateway.config.server.admin.host
-        self._gateway = gateway
+        host = overview.config.server.admin.host
+        self._overview = overview
         self._credential = credential
         self._clock = clock
         self._refresh = refresh
@@ -117,8 +122,8 @@ class ControlPlane:
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text."""
-        self._refresh_gauges()
-        taken = exposition.Snapshot(self._gateway.metrics)
+        await self._refresh()
+        taken = exposition.Snapshot(self._overview.metrics)
         body, media = await asyncio.to_thread(exposition.encode, taken, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media})
 
@@ -128,7 +133,7 @@ class ControlPlane:
 
     async def config(self, request: Request) -> Response:
         """The configuration, resolved, secrets masked."""
-        body = msgspec.json.encode(describe(self._gateway.config))
+        body = msgspec.json.encode(describe(self._overview.config))
         tag = f'"{sha256(body).hexdigest()[:32]}"'
         if _names_tag(request.headers.getlist("if-none-match"), tag):
             return Response(status_code=304, headers={"etag": tag})
@@ -136,34 +141,37 @@ class ControlPlane:
 
     async def deployments(self, request: Request) -> Response:
         """A page of the deployments."""
-        gateway = self._gateway
-        ids, following = page(deployment_ids(gateway), request.query_params)
+        await self._refresh()
+        overview = self._overview
+        ids, following = page(deployment_ids(overview), request.query_params)
         return _json(
             {
-                "data": describe_deployments(gateway, ids),
+                "data": describe_deployments(overview, ids),
                 "next_cursor": following,
-                "switched_off": switched_off(gateway.config),
+                "switched_off": switched_off(overview.config),
             }
         )
 
     async def health(self, request: Request) -> Response:
         """What the process is doing."""
-        self._refresh_gauges()
-        gateway = self._gateway
+        await self._refresh()
+        metrics = self._overview.metrics
+        workers = sorted(metrics.generation.series.items(), key=lambda item: int(item[0][0]))
         return _json(
             {
                 "version": VERSION,
                 "uptime_seconds": round(self._clock.monotonic() - self._started, 3),
-                "requests_in_flight": int(gateway.metrics.in_flight.series[()]),
-                "connections": int(gateway.metrics.connections.series[()]),
-                "upstream_connections": {"open": gateway.upstream_connections, "busy": gateway.upstream_busy},
+                "requests_in_flight": int(metrics.in_flight.series[()]),
+                "connections": int(metrics.connections.series[()]),
+                "upstream_connections": {
+                    "open": int(metrics.upstream_connections.series[()]),
+                    "busy": int(metrics.upstream_busy.series[()]),
+                },
+                "workers": [
+                    {"worker": int(name), "config_generation": int(generation)} for (name,), generation in workers
+                ],
             }
         )
-
-    def _refresh_gauges(self) -> None:
-        gateway = self._gateway
-        gateway.metrics.upstream_connections.set(gateway.upstream_connections)
-        self._refresh()
 
 
 def _json(value: Any) -> Response:

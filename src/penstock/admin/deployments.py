@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from penstock.admin.overview import Overview
 from penstock.config.schema import Config
-from penstock.gateway import Gateway
 from penstock.metrics import Counter
 
 __all__ = ["deployment_ids", "describe_deployments", "switched_off"]
@@ -15,28 +15,28 @@ __all__ = ["deployment_ids", "describe_deployments", "switched_off"]
 Sums = dict[str, dict[str, int]]
 
 
-def deployment_ids(gateway: Gateway) -> list[str]:
+def deployment_ids(overview: Overview) -> list[str]:
     """Those the configuration names, in its order, then others that callers asked for by `provider/model`."""
-    # Two routes to one deployment are two entries of the gateway's, with timeouts of their own.
-    named = list(dict.fromkeys(deployment.id for deployment in gateway.deployments))
-    counted = (labels[0] for labels in gateway.metrics.attempts.series)
-    asked = {id for id in counted if _provider(id) in gateway.config.providers}
+    # Two names may lead to one deployment.
+    named = list(dict.fromkeys(found.deployment for found in overview.names.listed()))
+    counted = (labels[0] for labels in overview.metrics.attempts.series)
+    asked = {id for id in counted if _provider(id) in overview.config.providers}
     return named + sorted(asked.difference(named))
 
 
-def describe_deployments(gateway: Gateway, ids: Iterable[str]) -> list[dict[str, Any]]:
+def describe_deployments(overview: Overview, ids: Iterable[str]) -> list[dict[str, Any]]:
     """Those deployments, ready for JSON."""
-    metrics = gateway.metrics
+    metrics = overview.metrics
     requests = _sums(metrics.requests, 1, 2)
     attempts = _sums(metrics.attempts, 0, 1)
     tokens = _sums(metrics.tokens, 0, 1)
     routes: dict[str, list[str]] = defaultdict(list)
-    for found in gateway.names.listed():
+    for found in overview.names.listed():
         if found.route:
             routes[found.deployment].append(found.route)
     return [
         {
-            **_identity(gateway.config, id),
+            **_identity(overview.config, id),
             "routes": routes.get(id, []),
             "requests": requests.get(id, {}),
             "attempts": attempts.get(id, {}),

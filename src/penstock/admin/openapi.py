@@ -118,6 +118,7 @@ SCHEMAS: dict[str, Any] = {
             "requests_in_flight": COUNT,
             "connections": COUNT,
             "upstream_connections": _record({"open": COUNT, "busy": COUNT}),
+            "workers": _list(_record({"worker": COUNT, "config_generation": COUNT})),
         }
     ),
     "Config": _record(

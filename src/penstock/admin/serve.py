@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 
 import uvicorn
@@ -18,11 +18,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from penstock.admin.app import ControlPlane
 from penstock.admin.credential import Credential, load_admin_key
+from penstock.admin.overview import Overview, as_it_is
 from penstock.clock import Clock, SystemClock, Timer
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address
 from penstock.errors import ConfigError
-from penstock.gateway import Gateway
 
 __all__ = ["AdminServer", "Connection", "open_admin", "settings"]
 
@@ -38,14 +38,14 @@ _CLOCK = SystemClock()
 
 
 async def open_admin(
-    gateway: Gateway,
+    overview: Overview,
     env: Mapping[str, str],
     folder: Path,
     *,
-    refresh: Callable[[], None] = lambda: None,
+    refresh: Callable[[], Awaitable[None]] = as_it_is,
     clock: Clock = _CLOCK,
 ) -> AdminServer:
-    """The control plane of a gateway, listening at the configuration's admin address.
+    """The control plane over an overview, listening at the configuration's admin address.
 
     Args:
         folder: where the state lies, and the file of the admin key with it.
@@ -57,8 +57,8 @@ async def open_admin(
     key = load_admin_key(env, folder)
     if key.warning:
         log.warning(key.warning)
-    plane = ControlPlane(gateway, Credential(key.secret), clock, refresh)
-    server = AdminServer(plane.app, gateway.config.server.admin, key.secret.source)
+    plane = ControlPlane(overview, Credential(key.secret), clock, refresh)
+    server = AdminServer(plane.app, overview.config.server.admin, key.secret.source)
     await server.open()
     return server
 

@@ -86,8 +86,8 @@ def _refuse(ctx: click.Context, name: str) -> NoReturn:
 
 
 def _is_taken(error: PenstockError) -> bool:
-    # An address in use is the machine's state; the configuration may well be right.
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
+    # An address or a state in use is the machine's state; the configuration may well be right.
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EADDRINUSE, errno.EWOULDBLOCK)
 
 
 def _tell(error: PenstockError) -> None:

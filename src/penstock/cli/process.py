@@ -1,4 +1,7 @@
-"""The gateway's process: from the first bind to the last drained stream."""
+"""The gateway's process: from the first bind to the last drained stream.
+
+With one worker all of it runs here; with more this process supervises, and the workers are processes of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,32 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import shlex
 import signal
+import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
+from penstock.admin.overview import Standing
 from penstock.cli import INTERRUPTED
-from penstock.clock import SystemClock, SystemRandom
-from penstock.config.schema import Config, Key
-from penstock.errors import ConfigError
-from penstock.gateway import Gateway
-from penstock.layers.record import encode_lines
-from penstock.metrics import Metrics
+from penstock.clock import Clock, SystemClock, SystemRandom
+from penstock.config.guards import is_loopback
+from penstock.config.schema import Address, Config, Key
+from penstock.errors import PenstockError
 from penstock.routing.names import AllowList
-from penstock.server.data_plane import DataPlane
-from penstock.stores.log import LogWriter, threaded
+from penstock.server.listeners import hold_listeners
+from penstock.server.request_log import make_turn, open_log
+from penstock.server.sockets import raise_file_limit, room_for
+from penstock.server.spawn import Crew, worker_environment
+from penstock.server.supervisor import Hire, Hired, InProcess, Supervisor
+from penstock.server.worker import Worker
+from penstock.stores.centre import memory_pair
+from penstock.stores.lock import StateLock
 from penstock.version import VERSION
 
 if TYPE_CHECKING:
@@ -34,106 +42,141 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+T = TypeVar("T")
 
-def serve(config: Config, folder: Path) -> int:
+
+def serve(config: Config, folder: Path, reread: Callable[[], Config]) -> int:
     """Serve until a signal says stop.
 
     Args:
         folder: where the state lies.
+        reread: reads the configuration anew, for SIGHUP.
 
     Returns:
         The exit code: 0, or 130 after Ctrl-C.
 
     Raises:
-        ConfigError: an address, the log file or the admin key cannot be used.
+        ConfigError: an address, the log file, the state or the admin key cannot be used.
+        PenstockError: workers die again and again.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, folder))
+    lock = StateLock(folder)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(config, folder, reread, lock))
+    finally:
+        lock.release()
 
 
-async def _serve(config: Config, folder: Path) -> int:
+async def _serve(config: Config, folder: Path, reread: Callable[[], Config], lock: StateLock) -> int:
     clock = SystemClock()
-    metrics = Metrics()
-    sink, close_log = _open_log(config.log.to)
-    writer = LogWriter(encode_lines, sink, clock, lambda lines: metrics.log_dropped.inc((), lines))
-    gateway = Gateway(config, clock, SystemRandom(), None if config.log.to == "none" else writer.add, metrics)
-    plane = DataPlane(gateway, clock)
     stop = _Stop()
+    stop.install()
+    raise_file_limit()
+    held = await hold_listeners(config.server.listen, config.server.workers, clock)
+    crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
+    supervisor = Supervisor(config, held, clock, crew.hire if crew is not None else _hire_here(clock))
     admin: AdminServer | None = None
     try:
-        _raise_file_limit()
-        await plane.open()
-        stop.install()
-        admin = await _open_admin(gateway, plane, folder)
-        _announce(config, gateway, plane, admin)
-        # What lives now lives as long as the process: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        await stop.wait()
+        await supervisor.begin()
+        if crew is not None:
+            _load_admin()  # while the workers' processes load their own
+        await stop.or_done(supervisor.serving())
+        if not stop.asked:
+            admin = await _open_admin(supervisor, folder)
+            lock.tell(admin.url)
+            port = held[0][0].getsockname()[1]
+            _announce(config, supervisor.overview, Address(config.server.listen.host, port), admin)
+            _reload_on_signal(supervisor, reread)
+            # What lives now lives as long as the process: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+        failure = await stop.or_done(supervisor.failed())
+        drain = supervisor.overview.config.server.drain
         # Before it is told, so that whoever reads it and looks finds it so.
-        plane.routes.ready = False
-        _say(f"stopping: open requests may end within {config.server.drain:g} s; a second signal cuts them")
-        await stop.unless_again(plane.drain(config.server.drain))
+        await supervisor.announce_drain(drain)
+        _say(f"stopping: open requests may end within {drain:g} s; a second signal cuts them")
+        await stop.unless_again(supervisor.drained(drain))
     finally:
-        await plane.drain(0)
+        if crew is not None:
+            crew.close()
+        await supervisor.aclose()
         if admin is not None:
             await admin.aclose()
-        await gateway.aclose()
-        writer.flush()
-        close_log()
+    if failure is not None:
+        raise failure
     return INTERRUPTED if stop.interrupted else 0
 
 
-async def _open_admin(gateway: Gateway, plane: DataPlane, folder: Path) -> AdminServer:
-    # Imported once the data plane listens: its framework takes longer to load than all the rest.
+def _hire_here(clock: Clock) -> Hire:
+    async def hire(number: int, sockets: Sequence[socket.socket]) -> Hired:
+        here, there = memory_pair(asyncio.get_running_loop().call_soon)
+        return InProcess(here, Worker(there, clock, SystemRandom(), [each.dup() for each in sockets], open_log))
+
+    return hire
+
+
+def _reload_on_signal(supervisor: Supervisor, reread: Callable[[], Config]) -> None:
+    """SIGHUP reads the configuration anew; one at a time, so that the last word is the latest file's."""
+    turn = asyncio.Lock()
+    running: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        async with turn:
+            try:
+                config = reread()
+                generation = await supervisor.adopt(config)
+            except PenstockError as error:
+                _say(
+                    f"the configuration was not reloaded, nothing has changed:\n{error.message}\n  {error.do}".rstrip()
+                )
+            else:
+                _say(f"reloaded: {config.source}, generation {generation}")
+
+    def begin() -> None:
+        task = asyncio.ensure_future(reload())
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, begin)
+
+
+def _load_admin() -> Any:
+    # Not before it must be: its framework takes longer to load than all the rest.
     from penstock.admin.serve import open_admin
 
-    return await open_admin(gateway, os.environ, folder, refresh=plane.count_connections)
+    return open_admin
 
 
-def _open_log(to: str) -> tuple[Callable[[bytes], object], Callable[[], None]]:
-    if to == "none":
-        return (lambda batch: None), (lambda: None)
-    descriptor = 1
-    if to != "stdout":
-        try:
-            descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise ConfigError(
-                f"{to}: the log cannot be written there: {error.strerror or error}", do="Change `log: {to: ...}`."
-            ) from None
-    return threaded(lambda batch: _write_all(descriptor, batch))
+async def _open_admin(supervisor: Supervisor, folder: Path) -> AdminServer:
+    open_admin = _load_admin()
+    admin: AdminServer = await open_admin(supervisor.overview, os.environ, folder, refresh=supervisor.report)
+    return admin
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _raise_file_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _announce(config: Config, gateway: Gateway, plane: DataPlane, admin: AdminServer) -> None:
-    base = f"http://{_shown(plane.host)}:{plane.port}"
+def _announce(config: Config, overview: Standing, listen: Address, admin: AdminServer) -> None:
+    scheme = "https" if config.server.tls is not None else "http"
+    base = f"{scheme}://{_shown(listen.host)}:{listen.port}"
     _say(f"Penstock {VERSION}, config: {config.source}")
     _say(f"  gateway  {base}/v1   (the base URL for an OpenAI client; for an Anthropic client {base})")
     _say(f"  control  {admin.url}   (admin key: {admin.credential_source})")
+    _say(f"  room     {room_for()} connections in each worker, by the limit of open files")
+    if config.server.tls is None and not is_loopback(listen.host):
+        _say(
+            f"  NOTE     {listen} speaks plain HTTP, keys and prompts included: put a proxy with TLS before it, or"
+            " write server: {tls: {cert: FILE, key: FILE}}"
+        )
     key = config.keys[0] if config.auth == "required" and config.keys else None
-    body = json.dumps({"model": _example_model(gateway, key), "messages": [{"role": "user", "content": "Hello"}]})
+    body = json.dumps({"model": _example_model(overview, key), "messages": [{"role": "user", "content": "Hello"}]})
     credential = "" if key is None else f' -H "authorization: Bearer {_in_shell(key.key.source)}"'
     curl = f"curl {base}/v1/chat/completions -H 'content-type: application/json'{credential} -d {shlex.quote(body)}"
     _say(f"Try it:\n  {curl}")
 
 
-def _example_model(gateway: Gateway, key: Key | None) -> str:
+def _example_model(overview: Standing, key: Key | None) -> str:
     """A name that is good for a first call with that key."""
-    listed = gateway.names.listed(AllowList(key.models).admits) if key is not None else gateway.names.listed()
+    listed = overview.names.listed(AllowList(key.models).admits) if key is not None else overview.names.listed()
     names = [found.name for found in listed]
-    default = gateway.config.default_model
+    default = overview.config.default_model
     if default is not None and default in names:
         return default
     return names[0] if names else "PROVIDER/MODEL"
@@ -174,9 +217,22 @@ class _Stop:
         self.interrupted = self.interrupted or number == signal.SIGINT
         (self._second if self._first.is_set() else self._first).set()
 
-    async def wait(self) -> None:
-        """Until the first."""
-        await self._first.wait()
+    @property
+    def asked(self) -> bool:
+        """Whether the first has come."""
+        return self._first.is_set()
+
+    async def or_done(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do `work` until it is done, or the first has come; then it is cancelled, and None."""
+        running = asyncio.ensure_future(work)
+        first = asyncio.ensure_future(self._first.wait())
+        await asyncio.wait((running, first), return_when=asyncio.FIRST_COMPLETED)
+        first.cancel()
+        if running.done():
+            return running.result()
+        running.cancel()
+        await asyncio.wait((running,))
+        return None
 
     async def unless_again(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, until it is done or the second comes."""

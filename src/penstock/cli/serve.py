@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 __all__ = ["command"]
 
 PORT = click.IntRange(0, 65535)
+
+
+def _note_http(context: click.Context, _: click.Parameter, chosen: str) -> None:
+    context.meta["http"] = chosen
 
 
 @click.command(short_help="Run the gateway.")
@@ -15,28 +22,41 @@ PORT = click.IntRange(0, 65535)
 @click.option("--port", metavar="PORT", type=PORT, help="Its port [8484]; 0 picks a free one.")
 @click.option("--admin-host", metavar="ADDRESS", help="Where the control plane listens [127.0.0.1].")
 @click.option("--admin-port", metavar="PORT", type=PORT, help="Its port [8485]; 0 picks a free one.")
-@click.option("--workers", metavar="N", type=int, help="Processes; only 1 in this version.")
-def command(
-    path: str | None, host: str | None, port: int | None, admin_host: str | None, admin_port: int | None,
-    workers: int | None,
-) -> None:  # fmt: skip
+@click.option("--workers", metavar="N", type=click.IntRange(1, 256), help="Processes that answer callers [1].")
+@click.option(
+    "--http",
+    type=click.Choice(["own", "asgi"]),
+    default="own",
+    expose_value=False,
+    callback=_note_http,
+    help="Whose HTTP server: our own, or uvicorn's, in one process and without the control plane.",
+)
+def command(path: str | None, workers: int | None, **given: Any) -> None:
     """Run the gateway. Without a config file it answers on the simulated provider, no key needed.
 
     The addresses are told on stderr; stdout is the request log, a JSON line for each request. SIGTERM or Ctrl-C lets
-    open requests end; a second one cuts them.
+    open requests end; a second one cuts them. SIGHUP reads the config file anew.
     """
-    if workers not in (None, 1):
-        raise click.BadParameter("more than one is not in this version: leave it out.", param_hint="--workers")
     # What `--help` need not wait for; nor a wrong config for the whole gateway.
     from penstock.cli.settings import find_config
     from penstock.config.guards import with_addresses
-    from penstock.config.schema import Address
+    from penstock.config.schema import Address, Config
 
-    config, folder = find_config(path, serving=True)
-    listen, admin = config.server.listen, config.server.admin
-    listen = Address(host or listen.host, listen.port if port is None else port)
-    admin = Address(admin_host or admin.host, admin.port if admin_port is None else admin_port)
-    config = with_addresses(config, listen, admin)
+    def read() -> tuple[Config, Path]:
+        config, folder = find_config(path, serving=True)
+        listen, admin = config.server.listen, config.server.admin
+        listen = instead(listen, given["host"], given["port"])
+        admin = instead(admin, given["admin_host"], given["admin_port"])
+        return with_addresses(config, listen, admin, workers), folder
+
+    def instead(address: Address, host: str | None, port: int | None) -> Address:
+        return Address(host or address.host, address.port if port is None else port)
+
+    config, folder = read()
+    if click.get_current_context().meta["http"] == "asgi":
+        from penstock.cli.fallback import serve_asgi
+
+        raise SystemExit(serve_asgi(config))
     from penstock.cli.process import serve
 
-    raise SystemExit(serve(config, folder))
+    raise SystemExit(serve(config, folder, lambda: read()[0]))

@@ -6,9 +6,10 @@ come back as the classes they had over there.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +29,7 @@ from penstock.providers.upstream import Upstream
 from penstock.records import Record
 from penstock.redact import Secret
 from penstock.transport.http import Pool
+from penstock.transport.proxy import proxy_for
 from penstock.wire.dialect import Dialect
 from penstock.wire.embeddings import OpenAIEmbeddings
 from penstock.wire.openai_chat import OpenAIChat
@@ -38,6 +40,7 @@ __all__ = ["Remote", "check_url", "remote"]
 # The gateway bounds every wait itself, by its own configuration. These are only for one that died without a word:
 # above its defaults, so that its own error arrives first.
 _TIMEOUTS = Timeouts(connect=5.0, first_token=660.0, idle=660.0, total=660.0)
+_STREAMED = msgspec.structs.replace(_TIMEOUTS, total=None)
 
 _ID, _ATTEMPTS = "x-request-id", "x-penstock-attempts"
 _ROW = Row(
@@ -82,21 +85,37 @@ class Remote:
         url: its data plane, with or without `/v1`.
         api_key: None where its auth is open.
         ca_file: PEM file to trust instead of the usual roots.
+        env: where a proxy may be named.
 
     Raises:
-        ConfigError: the URL or the key cannot be used, or the `ca_file` cannot be read.
+        ConfigError: the URL, the proxy or the key cannot be used, or the `ca_file` cannot be read.
     """
 
     def __init__(
-        self, url: str, api_key: str | None = None, ca_file: str | None = None, clock: Clock | None = None
+        self,
+        url: str,
+        api_key: str | None = None,
+        ca_file: str | None = None,
+        clock: Clock | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         base = check_url(url, api_key)
         secret = None if api_key is None else Secret(api_key, "api_key")
-        provider = Provider(name="penstock", kind="penstock", base_url=base, api_key=secret, ca_file=ca_file)
+        proxy = proxy_for(base, env or {})
+        provider = Provider(
+            name="penstock",
+            kind="penstock",
+            base_url=base,
+            api_key=secret,
+            ca_file=ca_file,
+            proxy=None if proxy is None else Secret(proxy),
+        )
         try:
             self._endpoint = endpoint_of(provider, _ROW)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"ca_file {ca_file}: cannot be used: {error.strerror or error}") from error
+        except ValueError as error:
+            raise ConfigError(f"the proxy that the environment names {error}") from None
         self._clock = clock if clock is not None else SystemClock()
         self._ids = Ids(self._clock, chance())
         self._pool = Pool(self._clock)
@@ -111,7 +130,7 @@ class Remote:
 
     async def call(self, request: Request) -> Reply:
         """Raises PenstockError: the gateway's own error by its class, or why the gateway cannot be reached."""
-        request.target = Deployment(self._endpoint, request.model, _TIMEOUTS)
+        request.target = Deployment(self._endpoint, request.model, _STREAMED if request.stream else _TIMEOUTS)
         try:
             return await self._upstream(request)
         except UpstreamError as error:
@@ -132,7 +151,7 @@ def remote(
 ) -> Callable[[], Engine]:
     """Check the arguments of a `Remote` now, and make it later. Raises ConfigError."""
     check_url(url, api_key)
-    return lambda: Remote(url, api_key, ca_file, clock)
+    return lambda: Remote(url, api_key, ca_file, clock, os.environ)
 
 
 def check_url(url: str, api_key: str | None) -> str:

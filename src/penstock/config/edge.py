@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from penstock.config import values
 from penstock.config.guards import admin_problem, listen_problem
+from penstock.config.network import read_connections, read_hosts, read_origins, read_proxies, read_tls
 from penstock.config.reader import Reader, Unset
 from penstock.config.schema import Auth, Key, Log, Server
 from penstock.config.tree import Node, Place
@@ -14,11 +15,12 @@ from penstock.routing.nearest import quoted
 
 __all__ = ["check_edge", "read_auth", "read_keys", "read_log", "read_server"]
 
+MOST_WORKERS = 256
 _AUTH: Mapping[str, Auth] = {"required": "required", "open": "open"}
 
 
-def read_server(reader: Reader, node: Node | None) -> Server:
-    """`server:`."""
+def read_server(reader: Reader, node: Node | None, auth: Auth) -> Server:
+    """`server:`; `auth` decides what may be opened to whom."""
     if node is None:
         return Server()
     fields = reader.fields(node, "server")
@@ -30,14 +32,17 @@ def read_server(reader: Reader, node: Node | None) -> Server:
         drain=reader.value(fields.get("drain"), values.duration, plain.drain),
         max_body=reader.value(fields.get("max_body"), values.size, plain.max_body),
         idle=reader.value(fields.get("idle"), values.positive_duration, plain.idle),
+        hosts=read_hosts(reader, fields.get("hosts")),
+        trusted_proxies=read_proxies(reader, fields.get("trusted_proxies")),
+        cors=read_origins(reader, fields.get("cors"), auth),
+        tls=read_tls(reader, fields.get("tls")),
+        max_connections=reader.value(fields.get("max_connections"), read_connections, plain.max_connections),
     )
 
 
 def _workers(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("workers is a number from 1")
-    if value > 1:
-        raise ValueError("workers come in a later version: write 1")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_WORKERS:
+        raise ValueError(f"workers is a number from 1 to {MOST_WORKERS}")
     return value
 
 

@@ -46,14 +46,19 @@ def admin_problem(admin: Address, listen: Address) -> str | None:
     return None
 
 
-def with_addresses(config: Config, listen: Address | None = None, admin: Address | None = None) -> Config:
-    """`config` with addresses from the command line in place of its own.
+def with_addresses(
+    config: Config, listen: Address | None = None, admin: Address | None = None, workers: int | None = None
+) -> Config:
+    """`config` with addresses, and the number of workers, from the command line in place of its own.
 
     Raises:
         ConfigError: the guards refuse them.
     """
     server = msgspec.structs.replace(
-        config.server, listen=listen or config.server.listen, admin=admin or config.server.admin
+        config.server,
+        listen=listen or config.server.listen,
+        admin=admin or config.server.admin,
+        workers=workers or config.server.workers,
     )
     found = [listen_problem(server.listen, config.auth), admin_problem(server.admin, server.listen)]
     problems = [f"{config.source}: {problem}" for problem in found if problem]

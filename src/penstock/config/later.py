@@ -19,9 +19,9 @@ class Section(NamedTuple):
 
 # Names that may come to stand in more than one place.
 TAKEN = frozenset((
-    "hosts", "trusted_proxies", "probe", "hedge", "fallback", "concurrency", "on_low_budget", "on_soft", "on_failure",
-    "alerts", "unknown_price", "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "tls", "caps",
-    "layers", "cors", "breaker",
+    "probe", "hedge", "fallback", "concurrency", "on_low_budget", "on_soft", "on_failure",
+    "alerts", "unknown_price", "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "caps",
+    "layers", "breaker",
 ))  # fmt: skip
 
 _ROUTE_LATER = (
@@ -33,7 +33,23 @@ SECTIONS: dict[str, Section] = {
         ("server", "providers", "models", "default_model", "defaults", "auth", "keys", "log"),
         ("prices", "limits", "budgets", "state", "shared", "telemetry", "tenants", "admission", "guardrails"),
     ),
-    "server": Section(("listen", "admin", "workers", "drain", "max_body", "idle"), ("keepalive", "http")),
+    "server": Section(
+        (
+            "listen",
+            "admin",
+            "workers",
+            "drain",
+            "max_body",
+            "idle",
+            "hosts",
+            "trusted_proxies",
+            "cors",
+            "tls",
+            "max_connections",
+        ),
+        ("keepalive", "http"),
+    ),
+    "tls": Section(("cert", "key")),
     "provider": Section(
         ("kind", "base_url", "api_key", "ca_file"),
         ("region", "credentials", "headers", "quirks", "weight", "timeouts", "retry"),

@@ -74,8 +74,8 @@ def built_in(env: Mapping[str, str]) -> Config:
 
 def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     fields = reader.fields(tree.root, "config")
-    server = read_server(reader, fields.get("server"))
     auth = read_auth(reader, fields.get("auth"))
+    server = read_server(reader, fields.get("server"), auth)
     providers = read_providers(reader, fields.get("providers"))
     if not providers:
         place = fields["providers"].key if "providers" in fields else tree.root.place

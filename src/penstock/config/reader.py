@@ -39,6 +39,8 @@ def _hint(name: str, section: str) -> str:
         return near
     if near := did_you_mean(name, (*later, *TAKEN)):
         return f"{near[:-1]} It is {NOT_YET})"
+    if section != "server" and name in SECTIONS["server"].known:
+        return f" (it stands under server: {{{name}: ...}})"
     return f" ({section} has: {', '.join(known)})"
 
 

@@ -15,7 +15,7 @@ from penstock.providers.deployment import Timeouts
 from penstock.redact import Secret
 from penstock.routing.names import Target
 
-__all__ = ["Address", "Auth", "Config", "Defaults", "Key", "Log", "Provider", "Route", "Server", "Timeouts"]
+__all__ = ["Address", "Auth", "Config", "Defaults", "Key", "Log", "Provider", "Route", "Server", "Timeouts", "Tls"]
 
 Auth = Literal["required", "open"]
 
@@ -31,6 +31,13 @@ class Address(msgspec.Struct, frozen=True):
         return f"{host}:{self.port}"
 
 
+class Tls(msgspec.Struct, frozen=True):
+    """The data plane's certificate chain and its key: absolute paths of PEM files."""
+
+    cert: str
+    key: str
+
+
 class Server(msgspec.Struct, frozen=True):
     """The listeners.
 
@@ -38,6 +45,11 @@ class Server(msgspec.Struct, frozen=True):
         drain: how long open requests may go on after SIGTERM.
         max_body: the largest request body.
         idle: after how long an unused connection is closed.
+        hosts: what callers may name as Host, besides loopback's names and the address listened on.
+        trusted_proxies: networks whose word about a caller's address is taken.
+        cors: origins whose web pages may call.
+        tls: None: plain HTTP.
+        max_connections: None: as many as the limit of open files has room for.
     """
 
     listen: Address = Address("127.0.0.1", 8484)
@@ -46,6 +58,11 @@ class Server(msgspec.Struct, frozen=True):
     drain: float = 60.0
     max_body: int = 32 * 1024 * 1024
     idle: float = 75.0
+    hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    cors: tuple[str, ...] = ()
+    tls: Tls | None = None
+    max_connections: int | None = None
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +73,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         base_url: without a slash at its end; "" for one that runs inside Penstock.
         api_key: None sends no credential.
         ca_file: PEM file to trust instead of the usual roots.
+        proxy: URL of the forward proxy that the environment names for it; its `source` is the URL without credentials.
         off: why it is switched off; "" when it is on.
     """
 
@@ -64,6 +82,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = ""
     api_key: Secret | None = None
     ca_file: str | None = None
+    proxy: Secret | None = None
     off: str = ""
 
 

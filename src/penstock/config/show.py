@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.config.schema import Config, Defaults, Key, Provider, Route, Timeouts
+from penstock.config.schema import Config, Defaults, Key, Provider, Route, Server, Timeouts
 from penstock.config.values import duration_text, size_text
 from penstock.redact import MASK, Secret
 
@@ -21,6 +21,7 @@ def describe(config: Config) -> dict[str, object]:
             "drain": duration_text(server.drain),
             "max_body": size_text(server.max_body),
             "idle": duration_text(server.idle),
+            **_network(server),
         },
         "providers": {name: _provider(provider) for name, provider in config.providers.items()},
         "models": {name: _route(route) for name, route in config.models.items()},
@@ -30,6 +31,21 @@ def describe(config: Config) -> dict[str, object]:
         "keys": [_key(key) for key in config.keys],
         "log": {"to": config.log.to, "content": config.log.content},
     }
+
+
+def _network(server: Server) -> dict[str, object]:
+    shown: dict[str, object] = {
+        name: list(listed)
+        for name, listed in (
+            ("hosts", server.hosts), ("trusted_proxies", server.trusted_proxies), ("cors", server.cors),
+        )
+        if listed
+    }  # fmt: skip
+    if server.tls is not None:
+        shown["tls"] = {"cert": server.tls.cert, "key": server.tls.key}
+    if server.max_connections is not None:
+        shown["max_connections"] = server.max_connections
+    return shown
 
 
 def _secret(secret: Secret | None) -> str:
@@ -44,6 +60,8 @@ def _provider(provider: Provider) -> dict[str, object]:
         shown |= {"base_url": provider.base_url, "api_key": _secret(provider.api_key)}
     if provider.ca_file:
         shown["ca_file"] = provider.ca_file
+    if provider.proxy:
+        shown["proxy"] = provider.proxy.source
     if provider.off:
         shown["off"] = provider.off
     return shown

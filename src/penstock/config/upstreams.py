@@ -16,6 +16,7 @@ from penstock.providers.catalogue import Row, load_catalogue
 from penstock.redact import Secret
 from penstock.routing.names import Target
 from penstock.routing.nearest import did_you_mean, quoted
+from penstock.transport.proxy import proxy_for, read_proxy
 
 __all__ = ["read_defaults", "read_providers", "read_routes"]
 
@@ -77,7 +78,8 @@ def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str
     except Unset as unset:
         key, off = None, str(unset)
     ca_file = _ca_file(reader, fields.get("ca_file"), url)
-    return Provider(name=name, kind=row.name, base_url=url, api_key=key, ca_file=ca_file, off=off)
+    proxy = _proxy(reader, entry, url)
+    return Provider(name=name, kind=row.name, base_url=url, api_key=key, ca_file=ca_file, proxy=proxy, off=off)
 
 
 def _base_url(reader: Reader, node: Node | None, row: Row) -> str:
@@ -107,6 +109,17 @@ def _ca_file(reader: Reader, node: Node | None, url: str) -> str | None:
     elif reader.check_files and (problem := _ca_problem(path)):
         reader.problems.add(node.place, f"ca_file {quoted(written)} {problem}")
     return str(path)
+
+
+def _proxy(reader: Reader, entry: Node, url: str) -> Secret | None:
+    found = proxy_for(url, reader.env)
+    if found is None:
+        return None
+    try:
+        return Secret(found, read_proxy(found).url)
+    except ValueError as error:
+        reader.problems.add(entry.key, f"the proxy that the environment names for {url} {error}")
+        return None
 
 
 def _ca_problem(path: Path) -> str:

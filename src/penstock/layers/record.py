@@ -121,6 +121,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     project: str | None = None
     user: str | None = None
     task: str | None = None
+    address: str | None = None
     response_model: str | None = None
     finish_reason: str | None = None
     error: str | None = None
@@ -135,7 +136,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 # The fields a line takes over as they are, in its order: one call for all of them.
-_same = attrgetter(*Line.__struct_fields__[2:22])
+_same = attrgetter(*Line.__struct_fields__[2:23])
 _counts = attrgetter(
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "estimated"
 )

@@ -106,6 +106,9 @@ class Upstream:
     async def _stream(
         self, request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt, connection: Connection
     ) -> Reply:
+        total = deployment.timeouts.total
+        if total is not None:
+            connection.deadline = attempt.sent + total
         keep_usage = request.usage_asked or dialect.name != request.dialect
         reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
         source = StreamedAnswer(connection, reader, dialect.decode_events, request.record)

@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 from penstock.clock import Clock
+from penstock.config.schema import Server
 from penstock.errors import ConfigError
 from penstock.gateway import Gateway
+from penstock.server.certificate import Certificate
 from penstock.server.guards import Guards
-from penstock.server.protocol import Listener
+from penstock.server.protocol import Limits, Listener
 from penstock.server.routes import Routes
+from penstock.server.sockets import prepare, room_for
 
 __all__ = ["DataPlane"]
 
 BACKLOG = 1024
+
+# A caller that says nothing in a handshake, or nothing at its end, is not waited for.
+HANDSHAKE_SECONDS = 10.0
+SHUTDOWN_SECONDS = 2.0
 
 
 class DataPlane:
@@ -36,50 +45,108 @@ class DataPlane:
         self._clock = clock
         self.host = server.listen.host
         self.port = server.listen.port
-        self.routes = Routes(gateway, Guards(self.host))
-        self.listener = Listener(self.routes.handle, self.routes.refuse, clock, server.max_body, server.idle)
-        self._server: asyncio.AbstractServer | None = None
+        self.routes = Routes(gateway, Guards(server))
+        self.listener = Listener(self.routes.handle, self.routes.refuse, clock, limits_of(server))
+        self._certificate: Certificate | None = None
+        self._servers: list[asyncio.AbstractServer] = []
 
-    async def open(self) -> None:
-        """Bind and accept.
+    @property
+    def url(self) -> str:
+        """Where callers on this machine reach it."""
+        host = "127.0.0.1" if self.host == "0.0.0.0" else "::1" if self.host == "::" else self.host
+        scheme = "https" if self.gateway.config.server.tls is not None else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def open(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Accept: on `sockets`, which listen already and are closed with this; without any on the configured address.
 
         Raises:
-            ConfigError: the address is taken or not this machine's.
+            ConfigError: the address is taken or not this machine's; the certificate cannot be used.
         """
-        loop = asyncio.get_running_loop()
+        places: list[dict[str, Any]] = [{"sock": each} for each in sockets] or [{"host": self.host, "port": self.port}]
         try:
-            self._server = await loop.create_server(self.listener.connection, self.host, self.port, backlog=BACKLOG)
+            options = self._tls()
+            for place in places:
+                self._servers.append(await self._listen(place | options))
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {self.host}:{self.port}: {error.strerror or error}",
                 do="Stop what uses the port, or choose another with --port.",
             ) from error
         if self.port == 0:
-            self.port = _port_of(self._server)
+            self.port = _port_of(self._servers[0])
 
-    async def drain(self, seconds: float) -> None:
-        """Refuse new requests, let open ones end, cut what is left after `seconds`, and stop listening."""
-        self.routes.ready = False
+    async def _listen(self, options: dict[str, Any]) -> asyncio.AbstractServer:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self.listener.connection, backlog=BACKLOG, **options)
+        prepare(server)
+        return server
+
+    def adopt(self, gateway: Gateway, generation: int = 0) -> None:
+        """Have requests from now on answered by another gateway; those being answered keep theirs.
+
+        Args:
+            generation: its configuration's, which `/readyz` tells; 0 where there is none.
+        """
+        server = gateway.config.server
+        routes = Routes(gateway, Guards(server))
+        routes.ready, routes.generation = self.routes.ready, generation
+        self.gateway, self.routes = gateway, routes
+        listener = self.listener
+        listener.handle, listener.refuse = routes.handle, routes.refuse
+        listener.limits = limits_of(server)
+        if self._certificate is not None and server.tls is not None:
+            self._certificate.use(server.tls.cert, server.tls.key)
+
+    def _tls(self) -> dict[str, Any]:
+        tls = self.gateway.config.server.tls
+        if tls is None:
+            return {}
+        self._certificate = Certificate(tls.cert, tls.key, self._clock)
+        self._certificate.watch()
+        return {
+            "ssl": self._certificate.context,
+            "ssl_handshake_timeout": HANDSHAKE_SECONDS,
+            "ssl_shutdown_timeout": SHUTDOWN_SECONDS,
+        }
+
+    async def drain(self, seconds: float, *, refuse: bool = True) -> None:
+        """Let open requests end, cut what is left after `seconds`, and stop listening.
+
+        Args:
+            refuse: whether requests that still arrive are refused; else they are answered, the last on a connection.
+        """
+        if refuse:
+            self.routes.ready = False
         try:
             async with self._clock.timeout(seconds):
                 await self.listener.calm()
-                self._stop_listening()
+                self.stop_listening()
                 await self.listener.flushed()
         except TimeoutError:
             pass
         finally:
-            self._stop_listening()
+            self.stop_listening()
             await self.listener.cut()
 
-    def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
+    def stop_listening(self) -> None:
+        """Accept no further connections; those that stand go on."""
+        if self._certificate is not None:
+            self._certificate.close()
+        for server in self._servers:
+            server.close()
 
     def count_connections(self) -> None:
         """Refresh the gauges that are read, not counted."""
         metrics = self.gateway.metrics
         metrics.connections.set(len(self.listener.connections))
         metrics.upstream_connections.set(self.gateway.upstream_connections)
+        metrics.upstream_busy.set(self.gateway.upstream_busy)
+
+
+def limits_of(server: Server) -> Limits:
+    """What a listener with those settings allows."""
+    return Limits(server.max_body, server.idle, server.max_connections or room_for())
 
 
 def _port_of(server: asyncio.AbstractServer) -> int:

@@ -1,42 +1,78 @@
 """The data plane's HTTP/1.1 server: a thin asyncio protocol over `wire/h1`.
 
-One request at a time per connection, in order; each is answered by one task, which is cancelled when the caller
-leaves. The socket is never paused once a body is in, since a paused reader does not see the caller leave; and an
-end of file after a whole request means that it has left.
+One request at a time per connection, in order, by one task, which is cancelled when the caller leaves. The socket is
+never paused, since a paused reader does not see the caller leave: what comes behind a request that waits its turn is
+held unread up to `MAX_HELD` bytes, and beyond that thrown away and the connection closed once what is whole was
+answered (RFC 9112, section 9.3.2: the caller repeats the rest). An end of file after a whole request means that it
+has left.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.clock import Clock, Timer
 from penstock.wire.h1 import CONTINUE, LAST_CHUNK, HttpRequest, Refused, RequestParser, status_line
 
-__all__ = ["Exchange", "Listener", "ServerConnection"]
+__all__ = ["Exchange", "Limits", "Listener", "ServerConnection"]
+
+log = logging.getLogger("penstock.server")
 
 KIB = 1024
 
 # What a caller that reads slowly may leave unsent here before reading from the provider stops.
 WRITE_HIGH_WATER = 32 * KIB
 
-# An absolute deadline for receiving, however slowly the bytes drip (security.md 19).
+# Deadlines for receiving, from a request's first byte and however slowly the rest drips (security.md 19). A body must
+# keep an average: a small one from `BODY_GRACE` on, and from `BODY_SECONDS` on one that only a large body needs.
 HEAD_SECONDS = 10.0
+BODY_GRACE = 15.0
 BODY_SECONDS = 60.0
-# How long a caller may leave its answer unread before it is cut (semantics.md: Streams).
+LEAST_RATE = 1 * KIB
+LARGE_RATE = 64 * KIB
+# A caller that leaves its answer unread must take so much of it in so many seconds, or is cut (semantics.md: Streams).
 STALL_SECONDS = 30.0
+LEAST_TAKEN = 24 * KIB
 # How long the rest of a refused request is read and thrown away.
 LINGER_SECONDS = 2.0
 
+# What a caller may pipeline behind a request that waits its turn.
+MAX_HELD = 64 * KIB
+# Fed in pieces so small that few requests end in one.
+_SLICE = 256
+# Requests answered without waiting, such as refusals, before other connections have their turn.
+_AT_ONCE = 16
+
 _CLOSE = b"connection: close\r\n"
+_KEEP = b"connection: keep-alive\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 SWEEP_SECONDS = 1.0
+
+# How many connections above the limit are still told so, politely, before they are just closed; how often it is logged.
+_POLITE = 64
+FULL_SECONDS = 60.0
 
 # Answers at once and returns None, or returns what will; that must call `Exchange.close` at its end.
 Handler = Callable[[HttpRequest, "Exchange"], Coroutine[Any, Any, None] | None]
 Refuse = Callable[[Refused, "Exchange"], None]
+
+
+class Limits(NamedTuple):
+    """What a listener allows.
+
+    Attributes:
+        max_body: bytes.
+        idle: seconds after which an unused connection is closed.
+        max_connections: those above it are told to come back later.
+    """
+
+    max_body: int
+    idle: float
+    max_connections: int
 
 
 class Listener:
@@ -44,18 +80,16 @@ class Listener:
 
     Args:
         handle: answers one request through its exchange.
-        refuse: answers what is not valid HTTP.
-        max_body: bytes.
-        idle: seconds after which an unused connection is closed.
+        refuse: answers what is not valid HTTP, and whom there is no room for.
     """
 
-    def __init__(self, handle: Handler, refuse: Refuse, clock: Clock, max_body: int, idle: float) -> None:
+    def __init__(self, handle: Handler, refuse: Refuse, clock: Clock, limits: Limits) -> None:
         self.handle = handle
         self.refuse = refuse
         self.clock = clock
-        self.max_body = max_body
-        self.idle = idle
+        self.limits = limits
         self.draining = False
+        self._told_full = -FULL_SECONDS
         self.connections: dict[ServerConnection, None] = {}
         self._timer: Timer | None = None
         self._changed: asyncio.Future[None] | None = None
@@ -79,11 +113,16 @@ class Listener:
         """Connections with a request being answered."""
         return sum(1 for connection in self.connections if connection.busy)
 
-    def opened(self, connection: ServerConnection) -> None:
-        """A connection stands."""
+    def opened(self, connection: ServerConnection) -> int:
+        """A connection stands; returns how many there are now above the limit."""
         self.connections[connection] = None
         if self._timer is None:
             self._timer = self.clock.call_later(SWEEP_SECONDS, self._sweep)
+        excess = len(self.connections) - self.limits.max_connections
+        if excess > 0 and self.clock.monotonic() - self._told_full >= FULL_SECONDS:
+            self._told_full = self.clock.monotonic()
+            log.warning("all %d connections are in use: further ones are refused", self.limits.max_connections)
+        return excess
 
     def closed(self, connection: ServerConnection) -> None:
         """A connection is gone, its task done."""
@@ -98,13 +137,13 @@ class Listener:
         """
         self.draining = True
         for connection in list(self.connections):
-            connection.close_if_idle()
+            connection.close_unless_busy(receiving=True)
         await self._until(lambda: not self.busy)
 
     async def flushed(self) -> None:
         """Close every connection that answers nothing, and wait until what was written has left."""
         for connection in list(self.connections):
-            connection.close_if_free()
+            connection.close_unless_busy(receiving=False)
         await self._until(lambda: not self.connections)
 
     async def cut(self) -> None:
@@ -143,25 +182,30 @@ class ServerConnection(asyncio.Protocol):
     Attributes:
         task: what answers its requests, one after the other; None until the first.
         busy: whether a request is being answered.
+        peer: the address at its other end.
+        resumed: done once the caller has read enough for more to be written; None while it may be.
     """
 
     __slots__ = (
-        "_lingers", "_listener", "_loop", "_parser", "_refused", "_resumed", "_since", "_stalled_at", "_transport",
-        "_wake", "_work", "busy", "task",
+        "_held", "_lingers", "_listener", "_loop", "_parser", "_refused", "_since", "_stalled_at", "_transport",
+        "_unsent", "_wake", "_work", "busy", "peer", "resumed", "task",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
         self.task: asyncio.Task[None] | None = None
         self.busy = False
+        self.peer: str | None = None
         self._work: Coroutine[Any, Any, None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._listener = listener
-        self._parser = RequestParser(listener.max_body)
+        self._parser = RequestParser(listener.limits.max_body)
         self._transport: asyncio.Transport | None = None
         self._refused: Refused | None = None
-        self._resumed: asyncio.Future[None] | None = None
+        self.resumed: asyncio.Future[None] | None = None
+        self._held = b""
         self._since = listener.clock.monotonic()
         self._stalled_at = 0.0
+        self._unsent = 0
         self._lingers = False
 
     # --- the socket's side
@@ -169,13 +213,22 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
         self._loop = asyncio.get_running_loop()
+        self.peer = (transport.get_extra_info("peername") or (None,))[0]
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[attr-defined]
-        self._listener.opened(self)
+        excess = self._listener.opened(self)
+        if excess > _POLITE:
+            transport.abort()  # type: ignore[attr-defined]
+        elif excess > 0:
+            self._refused = Refused(503, "all connections are in use")
+            self._next()
 
     def data_received(self, data: bytes) -> None:
         parser = self._parser
         if self._refused is not None:
             return  # the answer to what was refused is on its way; the rest is not read
+        if parser.ready:
+            self._hold(data)
+            return
         was_idle = parser.idle
         try:
             parser.feed(data)
@@ -206,33 +259,67 @@ class ServerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._stalled_at = self._listener.clock.monotonic()
-        self._resumed = self._loop.create_future()
+        if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+        self.resumed = self._loop.create_future()
 
     def resume_writing(self) -> None:
         self._stalled_at = 0.0
-        resumed, self._resumed = self._resumed, None
+        resumed, self.resumed = self.resumed, None
         if resumed is not None and not resumed.done():
             resumed.set_result(None)
+        if not self.busy and self._parser.ready:
+            self._next()
 
     # --- one request after the other
 
     def _next(self) -> None:
-        transport, parser = self._transport, self._parser
-        if transport is None or transport.is_closing():
-            return
-        if parser.ready:
-            listener, request = self._listener, parser.ready.popleft()
+        parser, listener = self._parser, self._listener
+        for _ in range(_AT_ONCE):
+            transport = self._transport
+            if transport is None or self.busy or self._lingers or transport.is_closing():
+                return
+            if not parser.ready:
+                if self._refused is not None:
+                    listener.refuse(self._refused, Exchange(self, listener))
+                    self._linger(transport)
+                elif listener.draining and parser.idle:
+                    transport.close()
+                return
+            if self.resumed is not None:
+                return  # a caller that does not take its answers gets no further ones
+            request = parser.ready.popleft()
+            if self._held and not parser.ready:
+                self._release()
             exchange = Exchange(self, listener, request)
             work = listener.handle(request, exchange)
-            if work is None:
-                self.answered(exchange)
-            else:
+            if work is not None:
                 self._begin(work)
-        elif self._refused is not None:
-            self._listener.refuse(self._refused, Exchange(self, self._listener))
-            self._linger(transport)
-        elif self._listener.draining and parser.idle:
-            transport.close()
+                return
+            self.answered(exchange, go_on=False)
+        if parser.ready or self._refused is not None:
+            self._loop.call_soon(self._next)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what came behind a request that waits its turn, or nothing more once it is too much."""
+        if len(self._held) + len(data) <= MAX_HELD:
+            self._held += data
+            return
+        self._held = b""
+        self._refused = Refused(400, "too many requests pipelined on one connection")
+        self._parser.ready[-1].head.keep_alive = False  # so that nothing is answered after it, this refusal neither
+
+    def _release(self) -> None:
+        """Parse on in what was held, until one more request is whole."""
+        parser, held, at = self._parser, self._held, 0
+        try:
+            while at < len(held) and not parser.ready:
+                parser.feed(held[at : at + _SLICE])
+                at += _SLICE
+        except Refused as refused:
+            self._refused = refused
+            at = len(held)
+        self._held = held[at:]
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self.busy = True
@@ -265,17 +352,15 @@ class ServerConnection(asyncio.Protocol):
         self._listener.closed(self)
 
     def _linger(self, transport: asyncio.Transport) -> None:
-        # Closing with bytes unread resets the connection, and the refusal would be lost on its way: so say that
-        # nothing more comes, and read on for a moment (RFC 9112, section 9.6).
+        # Closing with bytes unread resets the connection, and the answer would be lost on its way: so say that
+        # nothing more comes, and read on for a moment (RFC 9112, section 9.6). TLS has no way to say it.
         self._since = self._listener.clock.monotonic()
         self._lingers = True
         if transport.can_write_eof():
             transport.write_eof()
-        else:
-            transport.close()
 
-    def answered(self, exchange: Exchange) -> None:
-        """The answer is written, or will never be: on to the next request, or close."""
+    def answered(self, exchange: Exchange, *, go_on: bool = True) -> None:
+        """The answer is written, or will never be: on to the next request (where `go_on`), or close."""
         self.busy = False
         transport, listener = self._transport, self._listener
         if listener.draining:
@@ -286,20 +371,20 @@ class ServerConnection(asyncio.Protocol):
         if not exchange.ended:
             transport.abort()
         elif not exchange.keep_alive:
-            transport.close()
-        elif self._parser.ready or self._refused is not None or listener.draining:
+            if self._refused is None:
+                transport.close()
+            else:
+                self._linger(transport)
+        elif go_on and (self._parser.ready or self._refused is not None or listener.draining):
             self._next()
 
     # --- limits
 
-    def close_if_idle(self) -> None:
-        """Close unless a request is being received or answered."""
-        if not self.busy and self._transport is not None and self._parser.idle:
-            self._transport.close()
-
-    def close_if_free(self) -> None:
-        """Close unless a request is being answered; what was written still leaves."""
-        if not self.busy and self._transport is not None:
+    def close_unless_busy(self, *, receiving: bool) -> None:
+        """Close unless a request is being answered, or `receiving` and one has begun to come in; what was written
+        still leaves."""
+        parser = self._parser
+        if not self.busy and self._transport is not None and not (receiving and (parser.ready or not parser.idle)):
             self._transport.close()
 
     def abort(self) -> None:
@@ -311,39 +396,51 @@ class ServerConnection(asyncio.Protocol):
 
     def enforce(self, now: float) -> None:
         """Close what waits for longer than it may."""
-        if self._transport is None:
+        transport, parser = self._transport, self._parser
+        if transport is None:
             return
-        if self._stalled_at and now - self._stalled_at > STALL_SECONDS:
-            self._transport.abort()
-        elif not self.busy:
-            waited = now - self._since
-            if self._lingers:
-                if waited > LINGER_SECONDS:
-                    self._transport.abort()
-            elif self._parser.idle:
-                if waited > self._listener.idle:
-                    self._transport.close()
-            elif waited > (HEAD_SECONDS if self._parser.in_head else BODY_SECONDS):
-                self._refused = Refused(408, "the request took too long to arrive")
-                self._next()
+        waited = now - self._since
+        if self._stalled_at or transport.is_closing():
+            if self._is_stuck(transport, now):
+                transport.abort()
+        elif self.busy:
+            return
+        elif self._lingers:
+            if waited > LINGER_SECONDS:
+                transport.abort()
+        elif parser.idle:
+            if waited > self._listener.limits.idle:
+                transport.close()
+        elif _is_late(parser, waited):
+            self._refused = Refused(408, "the request took too long to arrive")
+            self._next()
+        elif parser.wants_continue:
+            # Its head came while another request was being answered.
+            parser.wants_continue = False
+            transport.write(CONTINUE)
+
+    def _is_stuck(self, transport: asyncio.Transport, now: float) -> bool:
+        """Whether what is unsent leaves too slowly."""
+        unsent = transport.get_write_buffer_size()
+        if not self._stalled_at or unsent + LEAST_TAKEN <= self._unsent:
+            self._stalled_at, self._unsent = now, unsent
+        return now - self._stalled_at > STALL_SECONDS
 
     # --- what an exchange writes through
 
     def write(self, data: bytes) -> bool:
-        """Queue bytes; does nothing once the caller is gone. Returns `stalled`."""
+        """Queue bytes; does nothing once the caller is gone. Returns whether writing should wait for `resumed`."""
         if self._transport is not None:
             self._transport.write(data)
-        return self._resumed is not None
+        return self.resumed is not None
 
-    @property
-    def stalled(self) -> bool:
-        """Whether the caller has left so much unread that writing should wait."""
-        return self._resumed is not None
 
-    async def drain(self) -> None:
-        """Wait until the caller has read enough."""
-        if self._resumed is not None:
-            await self._resumed
+def _is_late(parser: RequestParser, waited: float) -> bool:
+    """Whether a request that began to arrive `waited` seconds ago takes too long."""
+    if parser.in_head:
+        return waited > HEAD_SECONDS
+    rate = LEAST_RATE if waited <= BODY_SECONDS else LARGE_RATE
+    return waited > BODY_GRACE and parser.received < rate * waited
 
 
 class Exchange:
@@ -353,18 +450,24 @@ class Exchange:
         keep_alive: whether the connection goes on after this answer.
         ended: a whole answer was written; without it the connection is cut.
         written: bytes of body.
+        peer: the address of who sent this, the caller or the proxy before it; None where that is not known.
+        extra: further header lines for whatever the answer will be.
     """
 
     # Defaults stand on the class: this is made once a request, and most leave them.
     started = False
     ended = False
     written = 0
+    extra = b""
+    peer: str | None = None
     _chunked = True
     _bodyless = False
+    _kept = b""
 
     def __init__(self, connection: ServerConnection, listener: Listener, request: HttpRequest | None = None) -> None:
         self._connection = connection
         self._listener = listener
+        self.peer = connection.peer
         if request is None:
             self.keep_alive = False
             return
@@ -372,6 +475,7 @@ class Exchange:
         self.keep_alive = head.keep_alive and not listener.draining
         if head.version != "1.1":
             self._chunked = False  # HTTP/1.0 knows no chunks: a stream to it ends with the connection
+            self._kept = _KEEP  # nor, unless told, that the connection goes on (RFC 9112, section 9.3)
         if head.method == b"HEAD":
             self._bodyless = True
 
@@ -380,25 +484,33 @@ class Exchange:
         self.started = self.ended = True
         self.written = len(body)
         self._connection.write(
-            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
+            b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
                 status_line(status),
                 headers,
+                self.extra,
                 self._listener.date(),
-                b"" if self.keep_alive else _CLOSE,
+                self._kept if self.keep_alive else _CLOSE,
                 len(body),
                 b"" if self._bodyless else body,
             )
         )
+
+    def send_nothing(self, headers: bytes) -> None:
+        """A 204, which has no content and therefore no length (RFC 9110, section 8.6)."""
+        self.started = self.ended = True
+        kept = self._kept if self.keep_alive else _CLOSE
+        self._connection.write(b"".join((status_line(204), headers, self.extra, self._listener.date(), kept, b"\r\n")))
 
     def start(self, status: int, headers: bytes, first: bytes = b"") -> None:
         """The head of a stream, with its first bytes."""
         if not self._chunked:
             self.keep_alive = False
         self.started = True
-        head = b"%b%b%b%b%b\r\n" % (
+        head = b"%b%b%b%b%b%b\r\n" % (
             status_line(status),
             headers,
+            self.extra,
             self._listener.date(),
             b"" if self.keep_alive else _CLOSE,
             _CHUNKED if self._chunked else b"",
@@ -414,11 +526,13 @@ class Exchange:
     @property
     def stalled(self) -> bool:
         """Whether `drain` must be awaited before more is pushed."""
-        return self._connection.stalled
+        return self._connection.resumed is not None
 
     async def drain(self) -> None:
         """Wait until the caller has read enough."""
-        await self._connection.drain()
+        resumed = self._connection.resumed
+        if resumed is not None:
+            await resumed
 
     def finish(self) -> None:
         """The clean end of a stream."""

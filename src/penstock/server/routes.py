@@ -5,6 +5,7 @@ Errors come in the envelope of the dialect that was called. Nothing here knows w
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Coroutine
 from functools import lru_cache
@@ -31,6 +32,7 @@ from penstock.gateway import Gateway
 from penstock.layers.record import CALLER_LEFT
 from penstock.messages import Caller, Request
 from penstock.records import Record
+from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.protocol import Exchange
 from penstock.server.spoken import Spoken
@@ -58,6 +60,11 @@ OPERATIONS = {
     "generate": "chat",
 }
 
+# Bodies above this take the loop for longer than others should wait: one at a time, others between them.
+LARGE = 4 * 1024 * 1024
+# What a caller is told to wait where all connections are in use, seconds.
+FULL_RETRY = 1.0
+
 # In the contract, not in this version: said so, so that nobody looks for a typo.
 LATER = (
     b"/v1/responses /v1/requests /v1/key /v1/jobs /v1/completions"
@@ -70,12 +77,18 @@ class Routes:
 
     Attributes:
         ready: what `/readyz` says; the server's lifecycle sets it.
+        generation: the configuration's, told by `/healthz` and `/readyz`; 0 where it has none.
     """
 
     def __init__(self, gateway: Gateway, guards: Guards) -> None:
         self._gateway = gateway
         self._guards = guards
+        self._cors = guards.cors
+        self._large = asyncio.Lock()
+        trusted = gateway.config.server.trusted_proxies
+        self._proxies = Proxies(trusted) if trusted else None
         self.ready = True
+        self.generation = 0
         self._spoken = Spoken(_reply_headers, gateway.now)
         self._posts: dict[bytes, Inbound] = {
             prefix + dialect.path: dialect
@@ -86,11 +99,15 @@ class Routes:
     def handle(self, http: HttpRequest, out: Exchange) -> Coroutine[Any, Any, None] | None:
         """Answer at once, or return what will; it calls `out.close` at its end."""
         head = http.head
+        if self._cors is not None:
+            out.extra = self._cors.lines(head.headers)
         dialect = self._posts.get(head.path)
         if dialect is not None and head.method == b"POST":
             return self._call(dialect, http, out)
         if http.path in (b"/healthz", b"/readyz"):
             self._health(http, out)
+        elif head.method == b"OPTIONS":
+            self._options(http, out)
         else:
             self._other(http, out)
         return None
@@ -98,7 +115,10 @@ class Routes:
     def refuse(self, refused: Refused, out: Exchange) -> None:
         """Answer what was not valid HTTP or too large: in OpenAI's envelope, where the path tells no dialect."""
         record = self._gateway.begin("http")
-        error = InvalidRequest(refused.message, do="Mend the request.", status=refused.status)
+        record.address = out.peer
+        error: PenstockError = InvalidRequest(refused.message, do="Mend the request.", status=refused.status)
+        if refused.status == 503:
+            error = Overloaded(refused.message, do="Try again in a moment.", retry_after=FULL_RETRY)
         self._gateway.refuse(record, error)
         self._send_error(error, record, self._posts.get(refused.path, DIALECTS["openai_chat"]), out)
 
@@ -107,9 +127,12 @@ class Routes:
     async def _call(self, dialect: Inbound, http: HttpRequest, out: Exchange) -> None:
         gateway = self._gateway
         record = gateway.begin(OPERATIONS[dialect.name])
+        record.address = out.peer if self._proxies is None else self._proxies.caller(out.peer, http.headers)
         reply: Reply | None = None
         try:
             try:
+                if len(http.body) > LARGE:
+                    await self._wait_turn()
                 request = self._request(dialect, http, record)
             except Exception as error:
                 gateway.refuse(record, error)
@@ -134,6 +157,11 @@ class Routes:
                     record.status, record.error = CALLER_LEFT, "cancelled"
                 reply.close()
             out.close()
+
+    async def _wait_turn(self) -> None:
+        """Wait until no other large body is being read; the turn ends with this turn of the loop."""
+        await self._large.acquire()
+        asyncio.get_running_loop().call_soon(self._large.release)
 
     def _request(self, dialect: Inbound, http: HttpRequest, record: Record) -> Request:
         """The request's value; raises CallerError."""
@@ -165,13 +193,15 @@ class Routes:
     def _health(self, http: HttpRequest, out: Exchange) -> None:
         if http.method not in (b"GET", b"HEAD"):
             out.send(405, TEXT + b"allow: GET, HEAD\r\n", b"use GET\n")
-        elif http.path == b"/healthz" or self.ready:
-            out.send(200, TEXT, b"ok\n")
+            return
+        headers = TEXT + b"x-penstock-generation: %d\r\n" % self.generation if self.generation else TEXT
+        if http.path == b"/healthz" or self.ready:
+            out.send(200, headers, b"ok\n")
         else:
-            out.send(503, TEXT, b"draining\n")
+            out.send(503, headers, b"draining\n")
 
     def _other(self, http: HttpRequest, out: Exchange) -> None:
-        record = self._gateway.begin("models" if b"/models" in http.path else "http")
+        record = self._begin("models" if b"/models" in http.path else "http", http, out)
         dialect = self._dialect_of(http)
         try:
             self._guards.check(http)
@@ -185,6 +215,33 @@ class Routes:
             headers = [JSON, *_ids(record, dialect)]
             out.send(200, encode_headers(headers), body)
 
+    def _options(self, http: HttpRequest, out: Exchange) -> None:
+        """What a path can be asked for, and the answer to a browser's preflight."""
+        record = self._begin("http", http, out)
+        try:
+            self._guards.check(http)
+            allowed = _EVERY_METHOD if http.path == b"*" else self._allowed(http.path)
+            if not allowed:
+                raise _not_found(http.path)
+        except Exception as error:  # noqa: BLE001 -- as above
+            self._gateway.refuse(record, error)
+            self._fail(error, record, self._dialect_of(http), out)
+            return
+        self._gateway.finish(record, 204)
+        told = self._cors.preflight(http.headers, allowed) if self._cors is not None else b""
+        out.send_nothing(b"allow: %b\r\nx-request-id: %b\r\n%b" % (allowed, record.id.encode(), told))
+
+    def _begin(self, operation: str, http: HttpRequest, out: Exchange) -> Record:
+        record = self._gateway.begin(operation)
+        record.address = out.peer if self._proxies is None else self._proxies.caller(out.peer, http.headers)
+        return record
+
+    def _allowed(self, path: bytes) -> bytes:
+        """The methods of a path, as the Allow header has them; empty where there is no such path."""
+        if path in self._posts:
+            return b"POST, OPTIONS"
+        return b"GET, HEAD, OPTIONS" if _models_root(path) else b""
+
     def _dialect_of(self, http: HttpRequest) -> Inbound:
         """The dialect to answer in where no operation says it: the route's, or what the client's headers tell."""
         path = http.path
@@ -197,13 +254,11 @@ class Routes:
     def _find(self, http: HttpRequest, record: Record) -> bytes:
         """The body for a GET, or the error that says what there is; raises CallerError."""
         path = http.path
-        for prefix in (b"/v1", b"/openai/v1", b"/anthropic/v1"):
-            models = prefix + b"/models"
-            if path == models or path.startswith(models + b"/"):
-                _only(http, b"GET")
-                return self._models(http, record, unquote(path[len(models) + 1 :].decode("latin-1")))
-        if path in self._posts:
-            _only(http, b"POST")
+        models, allowed = _models_root(path), self._allowed(path)
+        if models and http.method in (b"GET", b"HEAD"):
+            return self._models(http, record, unquote(path[len(models) + 1 :].decode("latin-1")))
+        if allowed:
+            raise _WrongMethod(http, allowed)
         raise _not_found(path)
 
     def _models(self, http: HttpRequest, record: Record, wanted: str) -> bytes:
@@ -244,6 +299,8 @@ class Routes:
         if record.deployment:
             headers.append((b"x-penstock-target", _header_safe(record.deployment)))
             headers.append((b"x-penstock-attempts", b"%d" % len(record.attempts)))
+        if isinstance(error, _WrongMethod):
+            headers.append((b"allow", error.allowed))
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % -(-error.retry_after // 1)))
         status, body = error.status, None
@@ -347,13 +404,27 @@ def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
 _ROUTES = "/v1/chat/completions, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/generate, /v1/models"
 
 
-def _only(http: HttpRequest, method: bytes) -> None:
-    if http.method != method and not (method == b"GET" and http.method == b"HEAD"):
-        raise NotFound(
-            f"{http.path.decode('latin-1')} is not there for {http.method.decode('latin-1')}",
-            do=f"Use {method.decode()}.",
-            status=405,
-        )
+_EVERY_METHOD = b"GET, HEAD, POST, OPTIONS"
+
+
+class _WrongMethod(NotFound):
+    """A path that is there, but not for this method (405); the answer names those it is there for."""
+
+    code = NotFound.code
+
+    def __init__(self, http: HttpRequest, allowed: bytes) -> None:
+        shown = http.path.decode("latin-1")[:200]
+        use = allowed.partition(b",")[0].decode()
+        super().__init__(f"{shown} is not there for {http.method.decode('latin-1')}", do=f"Use {use}.", status=405)
+        self.allowed = allowed
+
+
+def _models_root(path: bytes) -> bytes:
+    """The part of a path up to `/models`, where it leads there; else empty."""
+    for models in (b"/v1/models", b"/openai/v1/models", b"/anthropic/v1/models"):
+        if path == models or path.startswith(models + b"/"):
+            return models
+    return b""
 
 
 def _not_found(path: bytes) -> PenstockError:

@@ -77,12 +77,14 @@ class SimLoop(VirtualTimeLoop):
         return server
 
     async def getaddrinfo(self, host: Any, port: Any, **_hints: Any) -> list[Any]:
-        """One made-up IPv4 address for every name, always the same; an address is itself."""
+        """What `network.names` says; else one made-up IPv4 address a name, always the same; an address is itself.
+
+        Raises:
+            OSError: the name has no address.
+        """
         name = host.decode() if isinstance(host, bytes) else host
-        address = self.network.resolve(name)
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        rest = (0, 0) if ":" in address else ()
-        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, int(port or 0), *rest))]
+        found = self.network.addresses(name)
+        return [_address_info(address, int(port or 0)) for address in found]
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
         """The address and port as text."""
@@ -162,6 +164,11 @@ class SimLoop(VirtualTimeLoop):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.shutdown_asyncgens()
+
+
+def _address_info(address: str, port: int) -> tuple[Any, ...]:
+    family, rest = (socket.AF_INET6, (0, 0)) if ":" in address else (socket.AF_INET, ())
+    return (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, *rest))
 
 
 def _is_held(timer: asyncio.TimerHandle) -> bool:

@@ -1,30 +1,24 @@
-"""The connection pool towards providers: one asyncio protocol on `wire/h1`, kept alive per origin.
+"""The connection pool towards providers: connections are kept alive per origin, and no origin gets too many.
 
-A `Connection` carries one exchange at a time. `Pool.take` and `connect` hand one out, `exchange` sends and waits for
-the head of a stream or the whole of any other answer, `read` and `flow` give a stream's bytes as they come, and
-`release` gives the connection back, or closes it when it was not read to its end: what a cancelled call left unread
-must never reach the next. Foreign exceptions end here; callers see `UpstreamError`s only.
+`Pool.take` and `connect` hand a `Connection` out; it comes back by its own `release`. Where all of an origin's
+connections are busy, calls wait for one in the order in which they came.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections import deque
 
 from penstock.clock import Clock, Timer
-from penstock.errors import ProtocolError, Unavailable, UpstreamError, UpstreamTimeout
+from penstock.errors import Overloaded, Unavailable, UpstreamTimeout
 from penstock.transport import memory
-from penstock.wire.h1 import Malformed, ResponseParser
+from penstock.transport.connection import NEVER, Connection
+from penstock.transport.dial import Dialler
+from penstock.transport.dns import Door
+from penstock.transport.origin import Origin
 
 __all__ = ["Connection", "Origin", "Pool"]
-
-KIB = 1024
-
-# Reading stops when this much of a stream waits to be passed on (semantics.md: <= 64 KiB a stream), and the whole
-# of any other answer is held, so that is capped.
-STREAM_HIGH_WATER = 32 * KIB
-MAX_UNARY = 64 * KIB * KIB
 
 # Below what common servers keep an idle connection for, so that it is us who close it: a request sent while the
 # other side closes is lost. uvicorn, which most local model servers run on, gives up after 5 s; hosted services
@@ -32,347 +26,13 @@ MAX_UNARY = 64 * KIB * KIB
 IDLE_PLAIN = 4.0
 IDLE_TLS = 50.0
 
-NEVER = float("inf")
+# A busy connection would otherwise stay for ever where the name led when it was opened. Those opened together must
+# not end together: each lives up to twice as long, by its number.
+LIFE_SECONDS = 300.0
+LIVES = 16
 
-# How long a provider may take to close a body whose last word it has said.
-FINISHING_SECONDS = 1.0
-
-
-class Origin:
-    """Where a provider lives. Pools are per origin object.
-
-    Args:
-        host, port: where to connect.
-        tls: the context to use, None for plain TCP.
-        in_process: instead of a socket, makes the protocol of a server in this process.
-    """
-
-    __slots__ = ("host", "in_process", "port", "tls")
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        tls: ssl.SSLContext | None = None,
-        in_process: Callable[[], asyncio.Protocol] | None = None,
-    ) -> None:
-        self.host = host
-        self.port = port
-        self.tls = tls
-        self.in_process = in_process
-
-    def __repr__(self) -> str:
-        return f"<Origin {'https' if self.tls else 'http'}://{self.host}:{self.port}>"
-
-
-class Connection(asyncio.Protocol):
-    """One connection to a provider.
-
-    Attributes:
-        parser: the answer so far.
-        streaming: the answer came as a stream, to be read as it comes; else its body is taken whole from the parser.
-        closed: it carries nothing any more.
-        reused: it has carried an exchange before.
-        expires: when the wait under way is too long; infinite where nobody waits.
-    """
-
-    __slots__ = (
-        "_error",
-        "_finishing",
-        "_paused",
-        "_pool",
-        "_silence",
-        "_sink",
-        "_streamed",
-        "_transport",
-        "_waiter",
-        "closed",
-        "expires",
-        "origin",
-        "parser",
-        "reused",
-        "streaming",
-    )
-
-    def __init__(self, pool: Pool, origin: Origin) -> None:
-        self.origin = origin
-        self.parser = ResponseParser()
-        self.closed = False
-        self.reused = False
-        self.expires = NEVER
-        self._pool = pool
-        self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._error: UpstreamError | None = None
-        self._finishing = False
-        self._paused = False
-        self._silence = 0.0
-        self._sink: Callable[[bytes], bool] | None = None
-        self._streamed = False
-        self.streaming = False
-
-    # --- the caller's side
-
-    async def exchange(self, payload: bytes, *, stream: bool, timeout: float) -> None:
-        """Send a request and wait: for the head if the answer is a stream, for all of it otherwise.
-
-        Args:
-            payload: the whole request.
-            stream: a stream was asked for, so anything but JSON is taken as one.
-            timeout: seconds until then.
-
-        Raises:
-            Unavailable, UpstreamTimeout, ProtocolError: and the connection must be released.
-        """
-        self._streamed = stream
-        self.streaming = False
-        assert self._transport is not None
-        if self.closed:
-            raise self._error or Unavailable("the provider closed the connection", do="Try again.")
-        if self._error is not None:
-            raise self._error
-        waiter = self._waiter = self._pool.watch(self, timeout)
-        self._transport.write(payload)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            self.expires = NEVER
-        # What had come of a stream before it failed is read first.
-        if self._error is not None and not (self.streaming and self.parser.pending):
-            raise self._error
-
-    async def read(self, timeout: float) -> bytes:
-        """The next bytes of a streamed body, b"" at its end.
-
-        Raises:
-            Unavailable, UpstreamTimeout, ProtocolError: it broke off, was silent for `timeout` seconds, or is invalid.
-        """
-        parser = self.parser
-        while not parser.pending:
-            if parser.complete:
-                return b""
-            if self._error is not None:
-                raise self._error
-            if self._paused:
-                self._resume()
-            await self._wait(timeout)
-        data = parser.take()
-        if self._paused:
-            self._resume()
-        return data
-
-    async def flow(self, sink: Callable[[bytes], bool], timeout: float) -> bool:
-        """Hand a streamed body to `sink` as it comes, without waking anybody for each piece.
-
-        Args:
-            sink: takes the next bytes; returns True to be given no more for now.
-            timeout: the longest silence.
-
-        Returns:
-            True at the end of the body, False where the sink wants no more: reading has stopped then.
-
-        Raises:
-            Unavailable, UpstreamTimeout, ProtocolError: as `read`.
-        """
-        parser = self.parser
-        if parser.pending and sink(parser.take()):
-            return False
-        if parser.complete:
-            return True
-        if self._error is not None:
-            raise self._error
-        self._sink, self._silence = sink, timeout
-        if self._paused:
-            self._resume()
-        try:
-            await self._wait(timeout)
-        finally:
-            self._sink = None
-        return False
-
-    def release(self, now: float | None = None) -> None:
-        """Give the connection back; closes it unless the answer was read to its end. Safe more than once.
-
-        Args:
-            now: the time, where the caller has just read it.
-        """
-        transport = self._transport
-        if self.closed or transport is None:
-            return
-        parser = self.parser
-        if (
-            parser.complete
-            and not parser.surplus
-            and parser.keep_alive
-            and not parser.pending
-            and self._error is None
-            and transport.get_write_buffer_size() == 0
-        ):
-            parser.reset()
-            self.streaming = False
-            self._pool.keep(self, now)
-        else:
-            self.discard()
-
-    def finish(self) -> None:
-        """Give the connection back when the rest of the body has come, of which nobody wants anything.
-
-        A provider that has said its last word mostly closes the body a moment later; waiting for that keeps the
-        connection usable, and nobody waits meanwhile.
-        """
-        if self.parser.complete or self.closed or self._error is not None:
-            self.release()
-            return
-        self._finishing = True
-        self.parser.take()
-        if self._paused:
-            self._resume()
-        self._pool.watch(self, FINISHING_SECONDS)
-
-    def discard(self) -> None:
-        """Close at once, dropping what is unsent or unread."""
-        self.closed = True
-        if self._transport is not None:
-            self._transport.abort()
-        self._pool.forget(self)
-
-    def expire(self) -> None:
-        """Called by the pool when `expires` has passed while somebody waits."""
-        if self._finishing:
-            self.discard()
-            return
-        self._fail(UpstreamTimeout("the provider was silent for too long", do="Try again, or raise the timeout."))
-
-    async def _wait(self, timeout: float) -> None:
-        if self._error is not None:
-            raise self._error
-        waiter = self._waiter = self._pool.watch(self, timeout)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            self.expires = NEVER
-        if self._error is not None and not self.parser.pending:
-            raise self._error
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _fail(self, error: UpstreamError) -> None:
-        if self._error is None:
-            self._error = error
-        self._wake()
-
-    def _pause(self) -> None:
-        if not self._paused and self._transport is not None and not self.closed:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        self._paused = False
-        if self._transport is not None and not self.closed:
-            self._transport.resume_reading()
-
-    # --- the socket's side
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        parser = self.parser
-        if self._finishing:
-            self._finish_with(data)
-            return
-        if self._waiter is None and not self.streaming:
-            # Nothing was asked: whatever this is, it answers no request of ours.
-            self.discard()
-            return
-        try:
-            parser.feed(data)
-        except Malformed as error:
-            self._fail(ProtocolError(f"the provider's answer is {error}", do="Check base_url and the provider."))
-            return
-        if parser.complete:
-            if not self.streaming and (self._streamed or parser.headers.get(b"content-type", b"")[:5] == b"text/"):
-                self.streaming = self._is_stream()
-            waiter = self._waiter
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
-        elif parser.head_complete:
-            self._body_received()
-
-    def _body_received(self) -> None:
-        parser = self.parser
-        if not self.streaming:
-            if parser.pending and self._is_stream():
-                self.streaming = True
-                self._wake()
-            elif parser.gather() > MAX_UNARY:
-                self._fail(ProtocolError(f"the provider's answer is larger than {MAX_UNARY} bytes"))
-            return
-        if parser.pending:
-            sink = self._sink
-            if sink is not None:
-                self.expires = self._pool.now() + self._silence
-                if sink(parser.take()):
-                    self._sink = None
-                    self._pause()
-                    self._wake()
-                return
-            self._wake()
-            if parser.gather() >= STREAM_HIGH_WATER:
-                self._pause()
-
-    def _finish_with(self, data: bytes) -> None:
-        parser = self.parser
-        try:
-            parser.feed(data)
-        except Malformed:
-            self.discard()
-            return
-        parser.take()
-        if parser.complete:
-            self._finishing = False
-            self.expires = NEVER
-            self.release()
-
-    def _is_stream(self) -> bool:
-        """By the first byte where a stream was asked for: servers put errors under a streaming content type, and
-        streams under others. No line of a stream begins with what JSON and HTML begin with."""
-        parser = self.parser
-        kind = parser.headers.get(b"content-type", b"")
-        if not self._streamed or parser.status != 200:
-            return kind.startswith(b"text/event-stream")
-        first = parser.first_byte()
-        if first:
-            return first not in b"{[<"
-        return kind.startswith(b"text/event-stream")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc)
-        self.closed = True
-        self.parser.close()
-        self._pool.forget(self)
-
-    def _end(self, exc: Exception | None) -> None:
-        parser = self.parser
-        if parser.complete or self._error is not None:
-            self._wake()
-            return
-        if exc is None:
-            try:
-                parser.eof()
-            except Malformed:
-                pass
-            else:
-                self._wake()
-                return
-        how = "reset" if exc is not None else "closed"
-        when = "in the middle of its answer" if parser.head_complete else "before it answered"
-        self._fail(Unavailable(f"the provider {how} the connection {when}", do="Try again."))
+# What a call is told to wait that found no place.
+BUSY_SECONDS = 1.0
 
 
 class Pool:
@@ -387,6 +47,9 @@ class Pool:
         self.now = clock.monotonic
         self._idle: dict[Origin, dict[Connection, float]] = {}
         self._all: dict[Connection, None] = {}
+        self._places: dict[Origin, int] = {}
+        self._waiting: dict[Origin, deque[asyncio.Future[Connection | None]]] = {}
+        self._dialler = Dialler(clock, self._gone)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -416,49 +79,152 @@ class Pool:
         return connection
 
     async def connect(self, origin: Origin, timeout: float) -> Connection:
-        """A new connection.
+        """A new connection, or one that another call gives back while this one waits for a place.
 
         Raises:
             Unavailable: it cannot be reached (nothing was sent).
             UpstreamTimeout: not within `timeout` seconds.
+            Overloaded: the origin has all the connections it may have, and as many calls wait or `timeout` is over.
         """
         loop = self._loop = asyncio.get_running_loop()
-        connection = Connection(self, origin)
-        # Registered first: a connection made for a caller that is cancelled at this await must be found and closed.
-        self._all[connection] = None
+        if origin.in_process is not None:
+            return self._join(loop, origin)
+        queued = True
         try:
-            if origin.in_process is not None:
-                memory.pipe(loop, connection, origin.in_process())
-            else:
-                async with self._clock.timeout(timeout):
-                    await loop.create_connection(
-                        lambda: connection,
-                        origin.host,
-                        origin.port,
-                        ssl=origin.tls,
-                        server_hostname=origin.host if origin.tls else None,
-                    )
+            async with self._clock.timeout(timeout):
+                given = await self._place(origin)
+                queued = False
+                return given if given is not None else await self._open(origin)
         except TimeoutError:
-            connection.discard()
+            if queued:
+                raise _overloaded(origin) from None
             raise UpstreamTimeout(f"no connection to the provider within {timeout:g} s", do="Try again.") from None
         except (OSError, ssl.SSLError) as error:
-            connection.discard()
             raise Unavailable(
                 f"no connection to the provider: {_reason(error)}", do="Check its base_url and that it is up."
             ) from error
+
+    def _join(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Connection:
+        assert origin.in_process is not None
+        connection = self._make(origin)
+        try:
+            memory.pipe(loop, connection, origin.in_process())
         except BaseException:
             connection.discard()
             raise
         self.opened += 1
         return connection
 
+    def _make(self, origin: Origin) -> Connection:
+        # Registered first: a connection made for a caller that is cancelled at this await must be found and closed.
+        connection = Connection(self, origin)
+        self._all[connection] = None
+        return connection
+
+    async def _open(self, origin: Origin) -> Connection:
+        """A new connection, in a place this call has."""
+        try:
+            connection = await self._dialler.dial(origin, lambda: self._make(origin))
+        except BaseException:
+            self._leave(origin)
+            raise
+        if connection.closed:  # already
+            self._leave(origin)
+        connection.counted = not connection.closed
+        connection.retires = self.now() + LIFE_SECONDS * (1 + self.opened % LIVES / LIVES)
+        self.opened += 1
+        return connection
+
+    # --- places
+
+    async def _place(self, origin: Origin) -> Connection | None:
+        """A place for a new connection (None), or a connection that has one."""
+        assert self._loop is not None
+        while True:
+            taken, waiting = self._places.get(origin, 0), self._waiting.get(origin)
+            if taken < origin.limit and not waiting:
+                self._places[origin] = taken + 1
+                return None
+            if waiting is None:
+                waiting = self._waiting[origin] = deque()
+            if len(waiting) >= origin.limit:
+                raise _overloaded(origin)
+            turn = self._loop.create_future()
+            waiting.append(turn)
+            given = await self._turn(origin, turn)
+            if given is None or not given.closed:
+                return given
+
+    async def _turn(self, origin: Origin, turn: asyncio.Future[Connection | None]) -> Connection | None:
+        try:
+            return await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                # Given in the moment of giving up.
+                given = turn.result()
+                if given is None:
+                    self._leave(origin)
+                elif not given.closed:
+                    self.keep(given)
+            else:
+                waiting = self._waiting.get(origin)
+                if waiting is not None and turn in waiting:
+                    waiting.remove(turn)
+                    if not waiting:
+                        del self._waiting[origin]
+            raise
+
+    def _next_turn(self, origin: Origin) -> asyncio.Future[Connection | None] | None:
+        waiting = self._waiting.get(origin)
+        found = None
+        while waiting and found is None:
+            turn = waiting.popleft()
+            found = None if turn.done() else turn
+        if waiting is not None and not waiting:
+            del self._waiting[origin]
+        return found
+
+    def _leave(self, origin: Origin) -> None:
+        """Give a place up, to whoever waits first."""
+        turn = self._next_turn(origin)
+        if turn is not None:
+            turn.set_result(None)
+            return
+        left = self._places[origin] - 1
+        if left:
+            self._places[origin] = left
+        else:
+            del self._places[origin]
+
+    def _gone(self, door: Door, addresses: frozenset[str]) -> None:
+        """A name has moved: what is connected to its old addresses is kept no longer."""
+        for connection in [one for one in self._all if one.address in addresses and one.origin.door == door]:
+            connection.retires = 0.0
+            if connection in self._idle.get(connection.origin, ()):
+                connection.discard()
+
+    # --- connections that come back
+
     def keep(self, connection: Connection, now: float | None = None) -> None:
-        """Take a connection back as idle."""
+        """Take a connection back: for whoever waits for one, else as idle."""
+        if now is None:
+            now = self.now()
+        if now >= connection.retires:
+            connection.discard()
+            return
         origin = connection.origin
+        if not connection.reused:
+            connection.note_session()
+        if self._waiting:
+            turn = self._next_turn(origin)
+            if turn is not None:
+                connection.reused = True
+                turn.set_result(connection)
+                return
         idle = self._idle.get(origin)
         if idle is None:
             idle = self._idle[origin] = {}
-        expires = (self.now() if now is None else now) + (IDLE_PLAIN if origin.tls is None else IDLE_TLS)
+        expires = now + (IDLE_PLAIN if origin.tls is None else IDLE_TLS)
         idle[connection] = expires
         if self._timer is None or expires < self._timer_at:
             self._schedule(expires)
@@ -471,6 +237,9 @@ class Pool:
             idle.pop(connection, None)
             if not idle:
                 del self._idle[connection.origin]
+        if connection.counted:
+            connection.counted = False
+            self._leave(connection.origin)
 
     def watch(self, connection: Connection, timeout: float) -> asyncio.Future[None]:
         """A future for the connection to complete; it is expired if that takes longer than `timeout` seconds.
@@ -512,11 +281,20 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close every connection, busy ones too."""
+        self._dialler.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for connection in list(self._all):
             connection.discard()
+
+
+def _overloaded(origin: Origin) -> Overloaded:
+    return Overloaded(
+        f"all {origin.limit} connections to the provider are busy",
+        do="Try again in a moment.",
+        retry_after=BUSY_SECONDS,
+    )
 
 
 def _reason(error: OSError) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import ipaddress
 import math
+import socket
 import zlib
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -98,6 +99,9 @@ class Network:
         random: the only source of chance.
         faults: how every connection behaves; `faults_at[(host, port)]` overrides it for one listener.
         post: schedules a delivery (`call_soon` of the loop by default; SimLoop shuffles deliveries of one moment).
+
+    Attributes:
+        names: what names resolve to where that is not one made-up address; an empty list fails.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class Network:
         self.faults_at: dict[Address, Faults] = {}
         self._medium = Medium(loop, random, post or loop.call_soon)
         self.listeners: dict[Address, Listener] = {}
+        self.names: dict[str, list[str]] = {}
         self._connections: list[Connection] = []
         self._dialled = 0
         self._next_port = 49152
@@ -131,6 +136,19 @@ class Network:
         except ValueError:
             return str(ipaddress.ip_address(0x0A000000 | zlib.crc32(host.lower().encode()) & 0x7FFFFF))
 
+    def addresses(self, host: str | None) -> list[str]:
+        """All addresses of a name: those in `names`, else the one of `resolve`.
+
+        Raises:
+            OSError: `names` has the name with no address.
+        """
+        found = self.names.get(host or "")
+        if found is None:
+            return [self.resolve(host)]
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return list(found)
+
     def listen(self, factory: ProtocolFactory, host: str | None, port: int) -> Listener:
         """Make a listener (it accepts after `start_serving`). Port 0 takes a free one; no host means all.
 
@@ -152,7 +170,7 @@ class Network:
             ConnectionRefusedError: nobody listens there, or chance has it so.
         """
         address = (self.resolve(host), port)
-        faults = self.faults_at.get((host or "", port)) or self.faults_at.get(address) or self.faults
+        faults = self.faults_at.get((host or "", port)) or self._faults(address)
         dial = _Dial(factory, address, faults, copy_context(), self.loop.create_future())
         timer = self._schedule(dial)
         try:
@@ -164,6 +182,13 @@ class Network:
             if timer is not None:
                 timer.cancel()
             raise
+
+    def _faults(self, address: Address) -> Faults:
+        """Those of the listener at an address, by whichever of its names they were set."""
+        for (host, port), faults in self.faults_at.items():
+            if port == address[1] and address[0] in (host, self.resolve(host)):
+                return faults
+        return self.faults
 
     def _schedule(self, dial: _Dial) -> asyncio.Handle | None:
         faults = dial.faults

@@ -1,8 +1,9 @@
 """HTTP/1.1 without I/O, on httptools (llhttp): bytes in, requests or a response out, and the bytes to answer with.
 
-The parser is a library; what is ours are the checks it lacks (RFC 9112 with RFC 9110 names the rules): one valid
-Host, no Transfer-Encoding in HTTP/1.0, no underscore twins of the headers that decide, no bytes above ASCII in
-field values, and caps that are counted before the parser sees the bytes. No await, no clock, no socket here.
+The parser is a library; what is ours are the checks it lacks (RFC 9112 with RFC 9110 names the rules): the request
+line as it is written there, one valid Host, no Transfer-Encoding in HTTP/1.0, no underscore twins of the headers that
+decide, no bytes above ASCII in field values, and caps that are counted before the parser sees the bytes. No await, no
+clock, no socket here.
 """
 
 from __future__ import annotations
@@ -38,14 +39,34 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # these are answered, and repeats the rest (RFC 9112, section 9.3.2).
 MAX_PIPELINED = 16
 
+# RFC 9112, section 3, asks for at least 8,000 octets of request line.
+MAX_TARGET = 8 * KIB
+
+# A body that came in more pieces than this is being sent in crumbs, and a list of crumbs takes forty times their size.
+MANY_PIECES = 64
+
+# Servers send at most a few 1xx before an answer.
+MAX_INTERIM = 100
+
+# Below this, pieces of a body that is held are worth joining.
+SMALL_PIECE = 4 * KIB
+
 # uri-host [ ":" port ] (RFC 9110, section 7.2), without userinfo and without percent-encoding, which no client sends.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 
 # Headers that decide something here: their twins with an underscore are how smuggling hides from a front proxy.
-_DECIDING = frozenset(
-    b"content_length transfer_encoding content_type x_api_key api_key x_goog_api_key x_request_id".split()
-)
-_ONCE = frozenset(b"host content-length transfer-encoding content-type authorization x-api-key expect".split())
+_DECIDING = frozenset((
+    b"content-length transfer-encoding content-type content-encoding x-api-key api-key x-goog-api-key x-request-id"
+    b" sec-fetch-site x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip"
+).split())  # fmt: skip
+_ONCE = frozenset((
+    b"host content-length transfer-encoding content-type content-encoding authorization x-api-key api-key"
+    b" x-goog-api-key expect origin"
+).split())  # fmt: skip
+
+# What a target may consist of (RFC 3986, section 3.3), and the brackets that sloppy clients leave in a query. No `#`:
+# a fragment is not sent, and readers that cut it off see another path than those that do not.
+_TARGET = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@%/?\[\]-]+\Z")
 
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
 
@@ -145,15 +166,18 @@ class RequestParser:
     """
 
     __slots__ = (
+        "_between",
         "_chunks",
         "_head_bytes",
         "_headers",
+        "_held",
         "_in_head",
         "_known",
         "_max_body",
         "_max_fields",
         "_max_head",
         "_parser",
+        "_raw",
         "_repeats",
         "_request",
         "_size",
@@ -180,6 +204,9 @@ class RequestParser:
         self._request: HttpRequest | None = None
         self._chunks: list[bytes] = []
         self._size = 0
+        self._raw = b""
+        self._held: bytearray | None = None
+        self._between = 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes in.
@@ -194,33 +221,71 @@ class RequestParser:
         try:
             if self._in_head and self._head_bytes + len(data) > self._max_head:
                 room = self._max_head - self._head_bytes
-                self._parser.feed_data(data[:room])
+                self._parse(data[:room])
                 if self._in_head:
                     raise Refused(431, f"the request's head is larger than {self._max_head} bytes")
                 data = data[room:]
             waiting, pieces = len(self.ready), len(self._chunks)
-            self._parser.feed_data(data)
-            if len(self._chunks) > pieces + 1:
-                # A chunk a byte would take forty times its size: one piece a read is enough.
-                self._chunks[pieces:] = [b"".join(self._chunks[pieces:])]
-            if self._in_head:
-                # After a request that ended in these bytes, how many of them began the next is not known: count none.
-                self._head_bytes = 0 if len(self.ready) > waiting else self._head_bytes + len(data)
+            self._parse(data)
+            self._count(data, waiting, pieces)
             if fresh and len(self.ready) == waiting + 1:
                 self._remember(data)
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, Refused):
                 raise error.__context__ from None
             raise
-        except httptools.HttpParserUpgrade:
-            raise Refused(400, "Upgrade and CONNECT are not spoken here") from None
         except httptools.HttpParserError as error:
             raise Refused(400, f"not valid HTTP/1.1: {error}") from None
+
+    def _parse(self, data: bytes) -> None:
+        self._raw = data
+        while data:
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                # An offer to switch protocols, which may be ignored (RFC 9110, section 7.8): the parser stopped behind
+                # that request, and what follows is HTTP/1.1 still. CONNECT does not come this far.
+                data = data[upgrade.args[0] :]
+        self._raw = b""
+
+    def _count(self, data: bytes, waiting: int, pieces: int) -> None:
+        """The caps on what is under way, after `data` was parsed; `waiting` and `pieces` are from before."""
+        chunks = self._chunks
+        if self._in_head:
+            if len(self.ready) > waiting:
+                # How many of these bytes began the next request is not known: count none.
+                self._head_bytes, self._held = 0, None
+            else:
+                self._head_bytes += len(data)
+            if not self.idle:
+                if self._held is None:
+                    self._held = bytearray()
+                self._held += data
+            return
+        if len(chunks) > pieces:
+            self._between = 0
+            if len(chunks) > pieces + 1:
+                # A chunk a byte would take forty times its size: one piece a read is enough.
+                chunks[pieces:] = [b"".join(chunks[pieces:])]
+            # Only what is no larger than what follows is joined to it: no byte is copied more than a few times.
+            while len(chunks) > MANY_PIECES and len(chunks[-2]) <= len(chunks[-1]):
+                chunks[-2:] = [chunks[-2] + chunks[-1]]
+            return
+        # Chunk extensions and trailers, which nothing here reads, have no end of their own.
+        self._between += len(data)
+        if self._between > self._max_head:
+            raise Refused(431, f"more than {self._max_head} bytes between chunks or after them")
 
     @property
     def in_head(self) -> bool:
         """Whether the head of a request is still awaited."""
         return self._in_head
+
+    @property
+    def received(self) -> int:
+        """Bytes of body that have come of the request whose head is known."""
+        return self._size
 
     def _remember(self, data: bytes) -> None:
         """Keep the head of a request that came in one piece: the connection's next one mostly has the same."""
@@ -265,12 +330,19 @@ class RequestParser:
         self._url = b""
 
     def on_url(self, url: bytes) -> None:
-        self._url = self._url + url if self._url else url
+        self._url = url = self._url + url if self._url else url
+        if len(url) > MAX_TARGET:
+            raise Refused(414, f"the request's target is larger than {MAX_TARGET} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer: nothing here uses any, and they may not override a header
         name = name.lower()
+        if not self._in_head:
+            # A trailer: nothing here uses any, and they may not override a header. The parser would, with these.
+            if name in (b"connection", b"proxy-connection", b"upgrade"):
+                raise Refused(400, f"{name.decode()} cannot come after the body")
+            return
+        if name != b"transfer-encoding":  # which must be one word and nothing else
+            value = value.rstrip(b" \t")  # no part of it (RFC 9112, section 5.1)
         headers = self._headers
         if name in headers:
             if name in _ONCE:
@@ -282,13 +354,19 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         parser, headers = self._parser, self._headers
         self._in_head = False
-        self._head_bytes = 0
-        version = parser.get_http_version()
+        self._head_bytes = self._between = 0
+        method, version = parser.get_method(), parser.get_http_version()
+        self._check_line(method, version)
         self._check_head(version)
         length = headers.get(b"content-length")
         if length is not None and int(length) > self._max_body:
             raise self._too_large()
-        head = Head(parser.get_method(), self._target(), version, headers)
+        if parser.should_upgrade() and (
+            b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        ):
+            # The parser would take the body for what follows the switch.
+            raise Refused(400, "an Upgrade cannot be offered with a body: send it as plain HTTP/1.1")
+        head = Head(method, self._target(method), version, headers)
         head.keep_alive = parser.should_keep_alive()
         self._request = HttpRequest(head)
         self._size = 0
@@ -323,18 +401,28 @@ class RequestParser:
         path = self._url.partition(b"?")[0]
         return Refused(413, f"the body is larger than {self._max_body} bytes", path)
 
+    def _check_line(self, method: bytes, version: str) -> None:
+        """The parser takes several spaces, and RTSP's and ICE's names for HTTP's: the line itself must have come."""
+        if version not in ("1.1", "1.0"):
+            raise Refused(400, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        if method == b"CONNECT":
+            raise Refused(400, "CONNECT is not spoken here")
+        held, self._held = self._held, None
+        line = b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode())
+        if line not in (self._raw if held is None else held + self._raw):
+            raise Refused(400, "the request line is not METHOD TARGET HTTP/1.1")
+
     def _check_head(self, version: str) -> None:
         headers = self._headers
-        if version not in ("1.1", "1.0"):
-            raise Refused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         if len(headers) + self._repeats > self._max_fields:
             raise Refused(431, f"more than {self._max_fields} header fields")
         if not b"".join(headers.values()).isascii():
             raise Refused(400, "a header value has bytes above ASCII")
-        if b"_" in b"".join(headers) and any(
-            name in _DECIDING or name.startswith(b"x_penstock") for name in headers if b"_" in name
-        ):
-            raise Refused(400, "a header name with an underscore stands for one with a dash")
+        if b"_" in b"".join(headers):
+            for name in headers:
+                meant = name.replace(b"_", b"-")
+                if meant != name and (meant in _DECIDING or meant.startswith(b"x-penstock")):
+                    raise Refused(400, "a header name with an underscore stands for one with a dash")
         host = headers.get(b"host")
         if host is None:
             if version == "1.1":
@@ -345,9 +433,11 @@ class RequestParser:
         if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
             raise Refused(400, "Transfer-Encoding may only be chunked, and not in HTTP/1.0")
 
-    def _target(self) -> bytes:
+    def _target(self, method: bytes) -> bytes:
         url = self._url
-        if url.startswith(b"/") or url == b"*":
+        if not _TARGET.match(url):
+            raise Refused(400, "the request target has characters that must be percent-encoded")
+        if url.startswith(b"/") or (url == b"*" and method == b"OPTIONS"):
             return url
         # absolute-form (RFC 9112, section 3.2.2): only for the host that is asked anyway.
         scheme, found, rest = url.partition(b"://")
@@ -363,6 +453,7 @@ class _Callbacks:
     """What httptools calls: where it can, C functions of a dict and a list, which cost a tenth of a Python call."""
 
     def __init__(self, parser: ResponseParser, fields: dict[bytes, bytes]) -> None:
+        self.on_message_begin = parser.ended.clear
         self.on_header = fields.__setitem__
         self.on_headers_complete = parser.headers_completed
         self.on_body = parser.pending.append
@@ -378,18 +469,22 @@ class ResponseParser:
         complete: the whole body has come.
         surplus: bytes came after the end; the connection must not be used again.
         pending: pieces of body waiting to be taken.
+        ended: not empty between the end of a message and the first byte of the next.
     """
 
     __slots__ = (
         "_fields",
         "_head_bytes",
         "_interim",
+        "_interims",
         "_joined",
         "_max_head",
         "_parser",
         "_size",
+        "_unpaid",
         "_until_close",
         "complete",
+        "ended",
         "head_complete",
         "headers",
         "keep_alive",
@@ -403,6 +498,7 @@ class ResponseParser:
         self._joined = 0
         self._size = 0
         self.pending: list[bytes] = []
+        self.ended: list[bool] = []
         self._fields: dict[bytes, bytes] = {}
         self._parser = httptools.HttpResponseParser(_Callbacks(self, self._fields))
         self.headers: dict[bytes, bytes] = {}
@@ -417,6 +513,8 @@ class ResponseParser:
         self.keep_alive = False
         self._head_bytes = 0
         self._interim = False
+        self._interims = 0
+        self._unpaid = 0
         self._until_close = False
         self._fields.clear()
 
@@ -438,7 +536,16 @@ class ResponseParser:
                     if not self.head_complete:
                         raise Malformed(f"the response's head is larger than {self._max_head} bytes")
                     data = data[room:]
-            self._parser.feed_data(data)
+                self._parser.feed_data(data)
+            else:
+                pieces = len(self.pending)
+                self._parser.feed_data(data)
+                if len(self.pending) == pieces and not self.complete:
+                    self._charge(len(data))
+                elif self._unpaid:
+                    self._unpaid = 0
+            if self.complete and not self.ended:
+                self.surplus = True  # the beginning of another response
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, Malformed):
                 raise error.__context__ from None
@@ -448,6 +555,12 @@ class ResponseParser:
             if not self.complete:
                 raise Malformed(f"not valid HTTP/1.1: {error}") from None
             self.surplus = True
+
+    def _charge(self, size: int) -> None:
+        """Count bytes that brought no body: an extension or a trailer may have no end, and the parser holds them."""
+        self._unpaid += size
+        if self._unpaid > self._max_head:
+            raise Malformed(f"more than {self._max_head} bytes of the body are no content")
 
     def eof(self) -> None:
         """The peer closed.
@@ -472,7 +585,13 @@ class ResponseParser:
         if len(pieces) > joined:
             if len(pieces) > joined + 1:
                 pieces[joined:] = [b"".join(pieces[joined:])]
-            self._size += len(pieces[joined])
+            size = len(pieces[joined])
+            self._size += size
+            # Nor may small reads be kept one by one. Equal ones are joined, so that no byte is copied often.
+            while joined and size < SMALL_PIECE and len(pieces[joined - 1]) <= size:
+                joined -= 1
+                pieces[joined:] = [pieces[joined] + pieces[joined + 1]]
+                size = len(pieces[joined])
             self._joined = joined + 1
         return self._size
 
@@ -510,15 +629,26 @@ class ResponseParser:
         if status < 200 and status >= 100:
             if status == 101:
                 raise Malformed("the provider switched protocols unasked")
+            self._interims += 1
+            if self._interims > MAX_INTERIM:
+                raise Malformed(f"more than {MAX_INTERIM} interim responses")
             self._interim = True
             fields.clear()
             return
+        if not 200 <= status <= 599:
+            raise Malformed(f"not valid HTTP/1.1: no status is {status}")
         if len(fields) > 500:
             raise Malformed("the response has more than 500 header fields")
         headers = self.headers = dict(zip(map(_lower, fields), fields.values(), strict=True))
         self.status = status
         self.keep_alive = parser.should_keep_alive()
-        if not self.keep_alive:  # as it must be where only the connection's end tells the body's
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None and coding.lower().rstrip(b" ") != b"chunked":
+            raise Malformed("not valid HTTP/1.1: a Transfer-Encoding other than chunked, which nobody asked for")
+        if not self.keep_alive:
+            if parser.get_http_version() not in ("1.1", "1.0"):
+                raise Malformed("not valid HTTP/1.1: another version")
+            # Only where it cannot go on may the connection's end be the body's.
             self._until_close = (
                 b"content-length" not in headers and b"transfer-encoding" not in headers and status not in (204, 304)
             )
@@ -526,6 +656,7 @@ class ResponseParser:
 
     def message_completed(self) -> None:
         """A response is whole."""
+        self.ended.append(True)
         if self._interim:
             self._interim = False
             return

@@ -1,0 +1,271 @@
+"""The data plane as an ASGI 3 application: the same gateway, routes, guards and caps behind somebody else's HTTP.
+
+For mounting into an application, and for `serve --http asgi`. Each request's head goes once more through `wire/h1`, so
+that what is refused does not hang on which server read it. What a socket would be needed for is the server's: the
+deadline for a request's head, the limit of connections, and how a broken stream is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+import penstock
+from penstock.clock import Clock, Random, SystemClock, SystemRandom
+from penstock.config.load import load_config
+from penstock.config.schema import Address, Config
+from penstock.gateway import Gateway
+from penstock.layers.record import encode_lines
+from penstock.metrics import Metrics
+from penstock.records import Record
+from penstock.server.asgi_exchange import AsgiExchange, Receive, Scope, Send
+from penstock.server.guards import Guards
+from penstock.server.protocol import BODY_SECONDS
+from penstock.server.request_log import open_log
+from penstock.server.routes import Routes
+from penstock.stores.log import LogWriter
+from penstock.wire.h1 import HttpRequest, Refused, RequestParser
+
+__all__ = ["AsgiApp", "asgi_app"]
+
+# How the body is framed, and what holds for one connection only, was the server's to read.
+_OF_THE_CONNECTION = frozenset(
+    b"connection content-length expect keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
+)
+
+
+def asgi_app(config: str | os.PathLike[str] | Mapping[str, object] | None = None) -> AsgiApp:
+    """An application for any ASGI server, or to mount: `app.mount("/llm", asgi_app("penstock.yaml"))`.
+
+    With `auth: open` only callers on this machine are answered, by loopback's names or `server: {hosts: [...]}`; with
+    keys, under any name. A framework that does not pass `lifespan` on to what is mounted should await `aclose` itself.
+
+    Args:
+        config: a file's path, a mapping, or None for the default without a file.
+
+    Raises:
+        ConfigError: it is wrong.
+        TypeError: it is none of these.
+    """
+    if config is None or isinstance(config, Mapping):
+        loaded = load_config(config, os.environ)
+    elif isinstance(config, str | os.PathLike):
+        # By way of the root, which loads the YAML parser at this moment and not before.
+        loaded = penstock.open_config(Path(config), os.environ)
+    else:
+        raise TypeError(f"a config is a path, a mapping or None, not {type(config).__name__}")
+    if loaded.auth == "required":
+        # Whoever mounts it decides where it listens; then a key is what protects, as on every address but loopback.
+        anywhere = msgspec.structs.replace(loaded.server, listen=Address("0.0.0.0", 0))
+        loaded = msgspec.structs.replace(loaded, server=anywhere)
+    return AsgiApp(loaded)
+
+
+class AsgiApp:
+    """The application. It opens at its first request or at the server's start, on the loop that runs then.
+
+    Args:
+        config: `server.listen` says which Host headers are good.
+        gateway: None makes one, with the request log that the configuration asks for.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        gateway: Gateway | None = None,
+    ) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._random = random
+        self._gateway = gateway
+        self._routes: Routes | None = None
+        self._writer: LogWriter[Record] | None = None
+        self._close_log: Callable[[], None] = lambda: None
+
+    def __repr__(self) -> str:
+        return f"<AsgiApp {self._config.source}>"
+
+    @property
+    def routes(self) -> Routes:
+        """What answers; opens the application.
+
+        Raises:
+            ConfigError: the log file or a CA file cannot be used.
+        """
+        if self._routes is None:
+            if self._gateway is None:
+                self._gateway = self._make_gateway()
+            self._routes = Routes(self._gateway, Guards(self._config.server))
+        return self._routes
+
+    @property
+    def gateway(self) -> Gateway:
+        """The engine; opens the application. Raises ConfigError as `routes`."""
+        _ = self.routes
+        assert self._gateway is not None
+        return self._gateway
+
+    async def aclose(self) -> None:
+        """Close the connections to providers and the log; a request afterwards opens it anew."""
+        gateway, self._gateway, self._routes = self._gateway, None, None
+        if gateway is not None:
+            await gateway.aclose()
+        if self._writer is not None:
+            self._writer.flush()
+            self._writer = None
+        self._close_log()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1003})
+
+    def _make_gateway(self) -> Gateway:
+        metrics, random = Metrics(), self._random or SystemRandom()
+        if self._config.log.to == "none":
+            return Gateway(self._config, self._clock, random, None, metrics)
+        sink, self._close_log = open_log(self._config.log.to)
+        writer = LogWriter(encode_lines, sink, self._clock, lambda lines: metrics.log_dropped.inc((), lines))
+        self._writer = writer
+        return Gateway(self._config, self._clock, random, writer.add, metrics)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    _ = self.routes
+                except Exception as error:  # noqa: BLE001 -- told to the server, which ends with it
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.aclose()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    # --- one request
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        routes, out = self.routes, AsgiExchange(scope)
+        work: Coroutine[Any, Any, None] | None = None
+        try:
+            self._admit(scope)
+            request = _head_of(scope)
+            body = await self._body(scope, receive, request.path)
+            if body is None:
+                return
+            request.body = body
+        except Refused as refused:
+            out.keep_alive = False
+            routes.refuse(refused, out)
+        else:
+            work = routes.handle(request, out)
+        if work is None:
+            out.close()
+            await out.deliver(send, self._clock)
+        else:
+            await self._answer(work, out, receive, send)
+
+    async def _answer(self, work: Coroutine[Any, Any, None], out: AsgiExchange, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        working = loop.create_task(work)
+        working.add_done_callback(lambda _: out.close())
+        leaving = loop.create_task(_cancel_when_left(receive, working))
+        try:
+            await out.deliver(send, self._clock)
+        except TimeoutError:
+            pass  # it does not read: returning without the end of an answer has the server cut it
+        finally:
+            working.cancel()
+            leaving.cancel()
+            await asyncio.wait((working, leaving))
+        for task in (working, leaving):
+            if not task.cancelled():
+                task.result()
+
+    def _admit(self, scope: Scope) -> None:
+        """`auth: open` is for this machine, whatever the server listens on."""
+        client = scope.get("client")
+        if not self.gateway.auth_open or not client:
+            return
+        try:
+            near = ipaddress.ip_address(client[0]).is_loopback
+        except ValueError:
+            return  # a Unix socket's or a test's
+        if not near:
+            raise Refused(403, "without keys (auth: open) only callers on the same machine are answered")
+
+    async def _body(self, scope: Scope, receive: Receive, path: bytes) -> bytes | None:
+        """All of it; None where the caller left. Raises Refused."""
+        most, body = self._config.server.max_body, bytearray()
+        too_large = Refused(413, f"the body is larger than {most} bytes", path)
+        for name, value in scope["headers"]:
+            if name.lower() == b"content-length" and value.isdigit() and int(value[:20]) > most:
+                raise too_large
+        try:
+            async with self._clock.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        raise too_large
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise Refused(408, "the request took too long to arrive", path) from None
+
+
+async def _cancel_when_left(receive: Receive, working: asyncio.Task[None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    working.cancel()
+
+
+def _head_of(scope: Scope) -> HttpRequest:
+    """The request without its body, read from a head written anew: one parser for every way in. Raises Refused."""
+    target = _path(scope)
+    if scope.get("query_string"):
+        target += b"?" + scope["query_string"]
+    old = scope.get("http_version") == "1.0"
+    lines = [b"%b %b HTTP/%b" % (scope["method"].encode("latin-1"), target, b"1.0" if old else b"1.1")]
+    for name, value in scope["headers"]:
+        if b"\r" in name + value or b"\n" in name + value:
+            raise Refused(400, "a header has a line end in it")
+        if name.lower() not in _OF_THE_CONNECTION:
+            lines.append(b"%b: %b" % (name, value))
+    parser = RequestParser()
+    try:
+        parser.feed(b"\r\n".join([*lines, b"", b""]))
+        (request,) = parser.ready
+    except ValueError:
+        raise Refused(400, "the request's head is not valid HTTP") from None
+    finally:
+        parser.close()
+    return request
+
+
+def _path(scope: Scope) -> bytes:
+    """The path below where the application is mounted, as sent."""
+    path = scope.get("raw_path") or quote(scope["path"], safe="/%:@!$&'()*+,;=~").encode()
+    path = path.partition(b"?")[0]
+    mount = quote(scope.get("root_path", "").rstrip("/"), safe="/:@!$&'()*+,;=~").encode()
+    if mount and path.startswith(mount) and path[len(mount) : len(mount) + 1] in (b"", b"/"):
+        return bytes(path[len(mount) :]) or b"/"
+    return bytes(path)

@@ -1,0 +1,59 @@
+"""The listening sockets' options, and how many connections there is room for.
+
+Linux gives an accepted socket the options of its listener, so they are set once and cost nothing per connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from contextlib import suppress
+
+__all__ = ["prepare", "raise_file_limit", "room_for"]
+
+# A caller that vanished without a word (power, a cable, a NAT that forgot): probed after so many idle seconds, again
+# every few, and given up once nothing was acknowledged for so long.
+KEEPALIVE_AFTER = 15
+KEEPALIVE_EVERY = 5
+UNHEARD_SECONDS = 30
+
+# Descriptors that are not connections: listeners, the store, logs, the loop's own.
+SPARE_FILES = 128
+LEAST_ROOM = 16
+
+
+def prepare(server: asyncio.AbstractServer) -> None:
+    """Set on a listener what its connections are to have: no delay of small writes, probes of silent callers."""
+    options = [(socket.IPPROTO_TCP, "TCP_NODELAY", 1), (socket.SOL_SOCKET, "SO_KEEPALIVE", 1)]
+    options += [
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", KEEPALIVE_AFTER),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", KEEPALIVE_EVERY),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", UNHEARD_SECONDS // KEEPALIVE_EVERY),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", UNHEARD_SECONDS * 1000),
+    ]
+    for listening in getattr(server, "sockets", ()):
+        if not hasattr(listening, "setsockopt"):
+            continue  # a simulated network's
+        for level, name, value in options:
+            number = getattr(socket, name, None)
+            if number is not None:
+                with suppress(OSError):  # another system's kernel may not have it for listeners
+                    listening.setsockopt(level, number, value)
+
+
+def raise_file_limit() -> int:
+    """Raise the limit of open files (RLIMIT_NOFILE) as far as the system lets this process; returns what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # macOS says "unlimited" and means less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def room_for() -> int:
+    """How many callers' connections the limit of open files has room for: each may need another to a provider."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        files = 1 << 20
+    return max(LEAST_ROOM, (files - SPARE_FILES) // 2)

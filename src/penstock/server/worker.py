@@ -1,0 +1,279 @@
+"""A worker: a data plane whose configuration comes from the supervisor and whose counts go there.
+
+The same code runs as a process of its own (`python -m penstock.server.worker`, started by `server/spawn.py`) and,
+where there is one worker only, as a task in the supervisor's process. A worker that has lost its supervisor stops
+accepting at once, lets open requests go on for a moment, and ends: a gateway started anew needs its port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+
+import msgspec
+import uvloop
+
+from penstock.clock import Clock, Random, SystemClock, SystemRandom, Timer
+from penstock.config.parcel import decode_config
+from penstock.config.schema import Config
+from penstock.errors import ConfigError
+from penstock.gateway import Gateway
+from penstock.layers.record import encode_lines
+from penstock.metrics import Counts, Deltas, Metrics
+from penstock.records import Record
+from penstock.server.channel import connect_channel
+from penstock.server.data_plane import DataPlane
+from penstock.server.request_log import open_log
+from penstock.stores.centre import (
+    CONFIG,
+    Channel,
+    Counted,
+    Drain,
+    Draining,
+    FromCentre,
+    Leaving,
+    Message,
+    Publish,
+    Refused,
+    Report,
+    Subscribe,
+    Taken,
+)
+from penstock.stores.log import LogWriter
+
+__all__ = ["OpenLog", "Worker", "main"]
+
+REPORT_SECONDS = 1.0
+# What is left to open requests once the supervisor is gone: the worker ends within 2 s, its log written.
+ORPHAN_SECONDS = 1.5
+CALM_REPORTS = 30
+GRACE_SECONDS = 0.25
+# A host's addresses: `localhost` has two.
+MOST_LISTENERS = 32
+# For the last report to leave.
+FAREWELL_SECONDS = 1.0
+
+OpenLog = Callable[[str], tuple[Callable[[bytes], object], Callable[[], None]]]
+
+
+class _Life:
+    """A gateway and what has been reported of its counts. After a reload the old one lives on until it is calm."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.deltas = Deltas(gateway.metrics)
+        self._calm = 0
+
+    def is_over(self) -> bool:
+        """Whether an old one may be closed; to be asked at every report.
+
+        It must have been calm for many reports: a request may still wait for its turn before the gateway hears of it.
+        """
+        self._calm = 0 if self.gateway.metrics.in_flight.cells[()][0] else self._calm + 1
+        return self._calm > CALM_REPORTS
+
+
+class Worker:
+    """Answers requests as the centre says.
+
+    Args:
+        channel: to the centre; opened here.
+        sockets: what to accept on; without any the configuration's address is bound.
+        open_log: makes the request log's sink for `log: {to: ...}`, and what closes it.
+
+    Attributes:
+        plane: the data plane, once there was a configuration.
+    """
+
+    def __init__(
+        self, channel: Channel, clock: Clock, random: Random, sockets: Sequence[socket.socket], open_log: OpenLog
+    ) -> None:
+        self.plane: DataPlane | None = None
+        self._channel = channel
+        self._clock = clock
+        self._random = random
+        self._sockets = sockets
+        self._open_log = open_log
+        self._log: Callable[[Record], None] | None = None
+        self._close_log: Callable[[], None] = lambda: None
+        self._log_metrics = Metrics()
+        self._log_deltas = Deltas(self._log_metrics)
+        self._lives: list[_Life] = []
+        self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
+        self._draining: asyncio.Task[None] | None = None
+        self._timer: Timer | None = None
+        self._lost = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until the centre has had it drained, or is gone."""
+        self._channel.open(self._inbox.put_nowait, self._on_lost)
+        self._channel.send(Subscribe(CONFIG))
+        try:
+            while (message := await self._inbox.get()) is not None:
+                if isinstance(message, Publish):
+                    await self._adopt(message)
+                elif isinstance(message, Report):
+                    self._report(message.report)
+                elif isinstance(message, Drain):
+                    await self._begin_drain(message)
+                elif isinstance(message, _Life):
+                    await message.gateway.aclose()
+        finally:
+            await self._aclose()
+
+    def leave(self) -> None:
+        """Ask the centre for a replacement."""
+        self._channel.send(Leaving())
+
+    # --- the configuration
+
+    async def _adopt(self, message: Publish) -> None:
+        try:
+            config = decode_config(message.value)
+            gateway = await self._make(config)
+        except (ConfigError, msgspec.DecodeError, OSError) as error:
+            do = error.do if isinstance(error, ConfigError) else ""
+            self._channel.send(Refused(message.topic, message.generation, str(error), do))
+            return
+        plane = self.plane
+        assert plane is not None
+        plane.adopt(gateway, message.generation)
+        self._lives.append(_Life(gateway))
+        self._channel.send(Taken(message.topic, message.generation))
+        if self._timer is None:
+            self._timer = self._clock.call_later(REPORT_SECONDS, self._tick)
+
+    async def _make(self, config: Config) -> Gateway:
+        """The gateway of a configuration; with the first one, what it logs to and the data plane are opened."""
+        if self.plane is not None:
+            return Gateway(config, self._clock, self._random, self._log)
+        if config.log.to != "none":
+            sink, self._close_log = self._open_log(config.log.to)
+            writer = LogWriter(encode_lines, sink, self._clock, self._log_lost)
+            self._log, close = writer.add, self._close_log
+
+            def flush_and_close() -> None:
+                writer.flush()
+                close()
+
+            self._close_log = flush_and_close
+        gateway = Gateway(config, self._clock, self._random, self._log)
+        plane = DataPlane(gateway, self._clock)
+        await plane.open(self._sockets)
+        self.plane = plane
+        return gateway
+
+    def _log_lost(self, lines: int) -> None:
+        self._log_metrics.log_dropped.inc((), lines)
+
+    # --- counts
+
+    def _tick(self) -> None:
+        self._timer = self._clock.call_later(REPORT_SECONDS, self._tick)
+        if not self._channel.full:
+            self._report()
+        for life in [life for life in self._lives[:-1] if life.is_over()]:
+            self._lives.remove(life)
+            self._inbox.put_nowait(life)
+
+    def _report(self, number: int = 0) -> None:
+        if self.plane is not None:
+            self.plane.count_connections()
+        counts: Counts = self._log_deltas.take()
+        gauges: dict[str, float] = {}
+        for life in self._lives:
+            metrics, gateway = life.gateway.metrics, life.gateway
+            metrics.upstream_connections.set(gateway.upstream_connections)
+            metrics.upstream_busy.set(gateway.upstream_busy)
+            if life is not self._lives[-1]:
+                metrics.connections.set(0)
+            for name, series in life.deltas.take().items():
+                counts.setdefault(name, []).extend(series)
+            for name, value in metrics.gauges().items():
+                gauges[name] = gauges.get(name, 0.0) + value
+        self._channel.send(Counted(counts, gauges, number))
+
+    # --- the end
+
+    def _on_lost(self) -> None:
+        self._lost.set()
+        self._inbox.put_nowait(Drain(ORPHAN_SECONDS, accepting=False))
+
+    async def _begin_drain(self, message: Drain) -> None:
+        """Drain; one that runs already is cut short and begun anew, with other patience."""
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.wait((self._draining,))
+        self._draining = asyncio.get_running_loop().create_task(self._drain(message))
+
+    async def _drain(self, message: Drain) -> None:
+        plane = self.plane
+        if plane is not None:
+            patience = message.seconds
+            if not message.accepting:
+                # Whoever got in before must not notice: one who has only just connected may still send its request.
+                plane.stop_listening()
+                self._channel.send(Draining())
+                grace = min(GRACE_SECONDS, patience)
+                await self._clock.sleep(grace)
+                patience -= grace
+            else:
+                plane.routes.ready = False
+                self._channel.send(Draining())
+            await plane.drain(patience, refuse=message.accepting)
+        self._inbox.put_nowait(None)
+
+    async def _aclose(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.plane is not None:
+            await self.plane.drain(0)
+        for life in self._lives:
+            await life.gateway.aclose()
+        self._close_log()
+        self._report()
+        self._channel.close()
+        try:
+            async with self._clock.timeout(FAREWELL_SECONDS):
+                await self._lost.wait()
+        except TimeoutError:
+            pass
+
+
+async def _serve(end: socket.socket, turn: int, listeners: Sequence[int]) -> None:
+    sockets = [socket.socket(fileno=listener) for listener in listeners]
+    worker = Worker(
+        await connect_channel(end, FromCentre), SystemClock(), SystemRandom(), sockets, lambda to: open_log(to, turn)
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.leave)
+    await worker.run()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one worker, once its listening sockets come; without them, that is without a supervisor, end.
+
+    Args:
+        arguments: the inherited descriptors of its channel and of the log's turn.
+    """
+    # Ctrl-C reaches the whole group of processes; what to do about it is the supervisor's to say. They are blocked
+    # up to here: what came meanwhile is forgotten with the first line, and the second lets them be ignored.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGHUP))
+    channel, turn = map(int, arguments)
+    end = socket.socket(fileno=channel)
+    # What lives now lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    word, listeners, _, _ = socket.recv_fds(end, 1, MOST_LISTENERS)
+    if word:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(end, turn, listeners))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,359 @@
+"""The centre: the one place that knows the whole, and the protocol by which workers reach it.
+
+A worker subscribes to topics (the configuration is one), says which generation of each it works with, and reports
+what it counted; the centre publishes, asks for reports and orders the drain. Messages are typed records, sent as
+msgpack behind a length over a socket, or as they are within one process. Nothing here knows what a topic holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+__all__ = [
+    "CONFIG",
+    "Centre",
+    "Channel",
+    "Counted",
+    "Counts",
+    "Drain",
+    "Draining",
+    "Frames",
+    "FromCentre",
+    "Leaving",
+    "Member",
+    "MemoryChannel",
+    "Message",
+    "Publish",
+    "Refused",
+    "Report",
+    "Subscribe",
+    "Taken",
+    "ToCentre",
+    "encode_message",
+    "memory_pair",
+]
+
+# The topic of the configuration.
+CONFIG = "config"
+MAX_MESSAGE = 16 * 1024 * 1024
+_PREFIX = 4
+
+# Per metric its series: the labels' values, and what to add to each cell.
+Counts = dict[str, list[tuple[tuple[str, ...], list[float]]]]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What passes between a worker and the centre."""
+
+
+class Subscribe(Message, frozen=True, tag=True):
+    """A worker wants a topic: what was published last, and all that will be."""
+
+    topic: str
+
+
+class Taken(Message, frozen=True, tag=True):
+    """A worker works with that generation of a topic from now on."""
+
+    topic: str
+    generation: int
+
+
+class Refused(Message, frozen=True, tag=True):
+    """A worker cannot work with that generation, and goes on with the one it had, if it had one."""
+
+    topic: str
+    generation: int
+    reason: str
+    do: str = ""
+
+
+class Counted(Message, frozen=True, tag=True):
+    """What a worker counted since its last report, and its gauges as they stand.
+
+    Attributes:
+        report: the number of the `Report` that is answered; 0 where nobody asked.
+    """
+
+    counts: Counts
+    gauges: dict[str, float]
+    report: int = 0
+
+
+class Draining(Message, frozen=True, tag=True):
+    """A worker takes no new request any more."""
+
+
+class Leaving(Message, frozen=True, tag=True):
+    """Somebody asked the worker itself to end; it serves on until the centre has a replacement and says `Drain`."""
+
+
+class Publish(Message, frozen=True, tag=True):
+    """One generation of a topic; generations of a topic count from 1."""
+
+    topic: str
+    generation: int
+    value: bytes
+
+
+class Report(Message, frozen=True, tag=True):
+    """The centre wants to know now what was counted."""
+
+    report: int
+
+
+class Drain(Message, frozen=True, tag=True):
+    """End: open requests may go on for so many seconds, 0 cuts them.
+
+    Attributes:
+        accepting: whether new connections are still answered meanwhile, by a refusal; False leaves them to whoever
+            takes over the listener.
+    """
+
+    seconds: float
+    accepting: bool = True
+
+
+ToCentre = Subscribe | Taken | Refused | Counted | Draining | Leaving
+FromCentre = Publish | Report | Drain
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_message(message: Message) -> bytes:
+    """A message as it crosses a socket: four bytes of length (big-endian), then msgpack.
+
+    Raises:
+        ValueError: it is larger than the other side would accept.
+    """
+    body = _encoder.encode(message)
+    if len(body) > MAX_MESSAGE:
+        raise ValueError(f"a message of {len(body)} bytes, at most {MAX_MESSAGE}")
+    return len(body).to_bytes(_PREFIX, "big") + body
+
+
+class Frames:
+    """Messages out of a stream of bytes, however it is cut.
+
+    Args:
+        kinds: what this side may be sent: `ToCentre` or `FromCentre`.
+    """
+
+    def __init__(self, kinds: Any) -> None:
+        self._decoder = msgspec.msgpack.Decoder(kinds)
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that are whole now.
+
+        Raises:
+            ValueError: what came is no message, or too large a one; the stream is of no further use.
+        """
+        buffer = self._buffer
+        buffer += data
+        found: list[Message] = []
+        while len(buffer) >= _PREFIX:
+            end = _PREFIX + int.from_bytes(buffer[:_PREFIX], "big")
+            if end - _PREFIX > MAX_MESSAGE:
+                raise ValueError(f"a message of {end - _PREFIX} bytes, at most {MAX_MESSAGE}")
+            if len(buffer) < end:
+                break
+            try:
+                found.append(self._decoder.decode(bytes(buffer[_PREFIX:end])))
+            except msgspec.DecodeError as error:
+                raise ValueError(f"not a message: {error}") from None
+            del buffer[:end]
+        return found
+
+
+class Channel(Protocol):
+    """One end of a connection between a worker and the centre. Messages arrive whole and in order, or the end does."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the other side does not read what was sent; what can wait should."""
+        ...
+
+    def open(self, received: Callable[[Message], object], lost: Callable[[], object]) -> None:
+        """Begin to deliver: each message, then the end, once, when the other side is gone or `close` was called."""
+
+    def send(self, message: Message) -> None:
+        """Send, without waiting; does nothing once either side has closed."""
+
+    def close(self) -> None:
+        """End it once what was sent has left."""
+
+
+def _unheard(message: Message) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
+class MemoryChannel:
+    """A channel within one process; `memory_pair` makes both ends."""
+
+    full = False
+
+    def __init__(self, post: Callable[..., object]) -> None:
+        self._post = post
+        self._peer: MemoryChannel = self
+        self._received: Callable[[Message], object] = _unheard
+        self._lost: Callable[[], object] = _nothing
+        self._closed = False
+
+    def open(self, received: Callable[[Message], object], lost: Callable[[], object]) -> None:
+        self._received, self._lost = received, lost
+
+    def send(self, message: Message) -> None:
+        if not self._closed:
+            self._post(self._peer._deliver, message)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = self._peer._closed = True
+            self._post(self._peer._end)
+            self._post(self._end)
+
+    def _deliver(self, message: Message) -> None:
+        self._received(message)
+
+    def _end(self) -> None:
+        lost, self._lost, self._received = self._lost, _nothing, _unheard
+        lost()
+
+
+def memory_pair(post: Callable[..., object]) -> tuple[MemoryChannel, MemoryChannel]:
+    """Two ends that are each other's peer.
+
+    Args:
+        post: runs a function soon, in the order asked for (`loop.call_soon`).
+    """
+    one, other = MemoryChannel(post), MemoryChannel(post)
+    one._peer, other._peer = other, one
+    return one, other
+
+
+class Member:
+    """A worker as the centre knows it.
+
+    Attributes:
+        generations: which generation of each topic it works with.
+        refused: the last thing it refused.
+        gauges: as of its last report.
+        reported: the number of the last `Report` it answered.
+        silent: how many looks have passed since it was last heard of; whoever looks counts it up.
+    """
+
+    def __init__(self, name: str, channel: Channel) -> None:
+        self.name = name
+        self.channel = channel
+        self.topics: dict[str, None] = {}
+        self.generations: dict[str, int] = {}
+        self.refused: Refused | None = None
+        self.gauges: dict[str, float] = {}
+        self.reported = 0
+        self.draining = False
+        self.leaving = False
+        self.lost = False
+        self.silent = 0
+
+
+class Centre:
+    """Keeps what was published, sums what is reported, and knows its members.
+
+    Args:
+        count: takes what a member counted.
+
+    Attributes:
+        members: those that are connected.
+    """
+
+    def __init__(self, count: Callable[[Counts], object]) -> None:
+        self._count = count
+        self._published: dict[str, Publish] = {}
+        self._reports = 0
+        self._changed: asyncio.Future[None] | None = None
+        self.members: dict[Member, None] = {}
+
+    def join(self, name: str, channel: Channel) -> Member:
+        """A worker is connected."""
+        member = Member(name, channel)
+        self.members[member] = None
+        channel.open(lambda message: self._received(member, message), lambda: self._lost(member))
+        return member
+
+    def publish(self, topic: str, value: bytes) -> int:
+        """Hand a topic's next generation to all who subscribed, now and later; returns its number."""
+        known = self._published.get(topic)
+        message = Publish(topic, known.generation + 1 if known else 1, value)
+        self._published[topic] = message
+        for member in self.members:
+            if topic in member.topics:
+                member.channel.send(message)
+        return message.generation
+
+    def generation(self, topic: str) -> int:
+        """The last one published; 0 before the first."""
+        known = self._published.get(topic)
+        return known.generation if known else 0
+
+    def gauges(self) -> dict[str, float]:
+        """Each gauge, summed over the members."""
+        sums: dict[str, float] = {}
+        for member in self.members:
+            for name, value in member.gauges.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums
+
+    async def report(self) -> None:
+        """Have every member report, and wait until all have that are still connected."""
+        self._reports += 1
+        number, asked = self._reports, list(self.members)
+        for member in asked:
+            member.channel.send(Report(number))
+        await self.until(lambda: all(member.lost or member.reported >= number for member in asked))
+
+    async def until(self, reached: Callable[[], object]) -> None:
+        """Wait until that holds; looked at whenever something is heard of a member, or `changed` is called."""
+        while not reached():
+            if self._changed is None:
+                self._changed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._changed)
+
+    def changed(self) -> None:
+        """Have those who wait look again."""
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set_result(None)
+
+    def _received(self, member: Member, message: Message) -> None:
+        member.silent = 0
+        if isinstance(message, Counted):
+            self._count(message.counts)
+            member.gauges = message.gauges
+            member.reported = max(member.reported, message.report)
+        elif isinstance(message, Subscribe):
+            member.topics[message.topic] = None
+            if message.topic in self._published:
+                member.channel.send(self._published[message.topic])
+        elif isinstance(message, Taken):
+            member.generations[message.topic] = message.generation
+        elif isinstance(message, Refused):
+            member.refused = message
+        elif isinstance(message, Draining):
+            member.draining = True
+        elif isinstance(message, Leaving):
+            member.leaving = True
+        self.changed()
+
+    def _lost(self, member: Member) -> None:
+        member.lost = True
+        self.members.pop(member, None)
+        self.changed()

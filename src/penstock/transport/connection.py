@@ -1,0 +1,430 @@
+"""One connection to a provider, an asyncio protocol on `wire/h1`: one exchange at a time.
+
+`exchange` sends and waits for the head of a stream or the whole of any other answer, `read` and `flow` give a
+stream's bytes as they come, and `release` gives the connection back, or closes it when it was not read to its end:
+what a cancelled call left unread must never reach the next. Foreign exceptions end here; callers see `UpstreamError`s
+only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol, cast
+
+from penstock.errors import ProtocolError, Unavailable, UpstreamError, UpstreamTimeout
+from penstock.transport.origin import Origin
+from penstock.transport.tls import ClientContext
+from penstock.wire.h1 import Malformed, ResponseParser
+
+__all__ = ["Connection", "Keeper"]
+
+KIB = 1024
+
+# Reading stops when this much of a stream waits to be passed on (semantics.md: <= 64 KiB a stream), and the whole
+# of any other answer is held, so that is capped. A stream is not held, but one without an end is no answer either.
+STREAM_HIGH_WATER = 32 * KIB
+MAX_UNARY = 64 * KIB * KIB
+MAX_STREAM = 1024 * KIB * KIB
+
+NEVER = float("inf")
+
+# How long a provider may take to close a body whose last word it has said.
+FINISHING_SECONDS = 1.0
+
+# A model may think for minutes without a byte, and middle boxes forget a silent connection sooner. A peer that does
+# not acknowledge what it was sent, probes among them, is taken for dead.
+KEEPALIVE_SECONDS = 30
+UNACKNOWLEDGED_MS = 30_000
+
+_OPTIONS = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", KEEPALIVE_SECONDS),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", KEEPALIVE_SECONDS // 3),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", UNACKNOWLEDGED_MS),
+)
+
+
+class Keeper(Protocol):
+    """What a connection needs of its pool."""
+
+    def now(self) -> float:
+        """The monotonic time."""
+        ...
+
+    def watch(self, connection: Connection, timeout: float) -> asyncio.Future[None]:
+        """A future to complete; the connection is expired if that takes too long."""
+        ...
+
+    def keep(self, connection: Connection, now: float | None = None) -> None:
+        """Take it back as idle."""
+        ...
+
+    def forget(self, connection: Connection) -> None:
+        """Drop every trace of it."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection to a provider.
+
+    Attributes:
+        parser: the answer so far.
+        streaming: the answer came as a stream, to be read as it comes; else its body is taken whole from the parser.
+        closed: it carries nothing any more.
+        reused: it has carried an exchange before.
+        expires: when the wait under way is too long; infinite where nobody waits.
+        deadline: when the exchange under way is too long, bytes or no bytes; set it once the exchange has begun.
+        address: what it is connected to, "" in this process.
+        retires: after when it is not kept for another exchange.
+        counted: it has one of its origin's places.
+    """
+
+    __slots__ = (
+        "_error",
+        "_finishing",
+        "_left",
+        "_paused",
+        "_pool",
+        "_silence",
+        "_sink",
+        "_streamed",
+        "_transport",
+        "_waiter",
+        "address",
+        "closed",
+        "counted",
+        "deadline",
+        "expires",
+        "origin",
+        "parser",
+        "retires",
+        "reused",
+        "streaming",
+    )
+
+    def __init__(self, pool: Keeper, origin: Origin) -> None:
+        self.origin = origin
+        self.parser = ResponseParser()
+        self.closed = False
+        self.reused = False
+        self.expires = NEVER
+        self.deadline = NEVER
+        self.address = ""
+        self.retires = NEVER
+        self.counted = False
+        self._left = MAX_STREAM
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: UpstreamError | None = None
+        self._finishing = False
+        self._paused = False
+        self._silence = 0.0
+        self._sink: Callable[[bytes], bool] | None = None
+        self._streamed = False
+        self.streaming = False
+
+    # --- the caller's side
+
+    async def exchange(self, payload: bytes, *, stream: bool, timeout: float) -> None:
+        """Send a request and wait: for the head if the answer is a stream, for all of it otherwise.
+
+        Args:
+            payload: the whole request.
+            stream: a stream was asked for, so anything but JSON is taken as one.
+            timeout: seconds until then.
+
+        Raises:
+            Unavailable, UpstreamTimeout, ProtocolError: and the connection must be released.
+        """
+        self._streamed = stream
+        self.streaming = False
+        assert self._transport is not None
+        if self.closed:
+            raise self._error or Unavailable("the provider closed the connection", do="Try again.")
+        if self._error is not None:
+            raise self._error
+        rewrite = self.origin.rewrite
+        if rewrite is not None:
+            payload = rewrite(payload)
+        self.deadline = NEVER
+        waiter = self._waiter = self._pool.watch(self, timeout)
+        self._transport.write(payload)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            self.expires = NEVER
+        if rewrite is not None and self.parser.status == 407:
+            # Not the provider's answer, and nobody's but the operator's business.
+            raise Unavailable("the proxy wants other credentials than its URL has", do="Check the proxy's URL.")
+        # What had come of a stream before it failed is read first.
+        if self._error is not None and not (self.streaming and self.parser.pending):
+            raise self._error
+
+    async def read(self, timeout: float) -> bytes:
+        """The next bytes of a streamed body, b"" at its end.
+
+        Raises:
+            Unavailable, UpstreamTimeout, ProtocolError: it broke off, was silent for `timeout` seconds, or is invalid.
+        """
+        parser = self.parser
+        while not parser.pending:
+            if parser.complete:
+                return b""
+            if self._error is not None:
+                raise self._error
+            if self._paused:
+                self._resume()
+            await self._wait(timeout)
+        data = parser.take()
+        if self._paused:
+            self._resume()
+        return data
+
+    async def flow(self, sink: Callable[[bytes], bool], timeout: float) -> bool:
+        """Hand a streamed body to `sink` as it comes, without waking anybody for each piece.
+
+        Args:
+            sink: takes the next bytes; returns True to be given no more for now.
+            timeout: the longest silence.
+
+        Returns:
+            True at the end of the body, False where the sink wants no more: reading has stopped then.
+
+        Raises:
+            Unavailable, UpstreamTimeout, ProtocolError: as `read`.
+        """
+        parser = self.parser
+        if parser.pending and sink(parser.take()):
+            return False
+        if parser.complete:
+            return True
+        if self._error is not None:
+            raise self._error
+        self._sink, self._silence = sink, timeout
+        if self._paused:
+            self._resume()
+        try:
+            await self._wait(timeout)
+        finally:
+            self._sink = None
+        return False
+
+    def release(self, now: float | None = None) -> None:
+        """Give the connection back; closes it unless the answer was read to its end. Safe more than once.
+
+        Args:
+            now: the time, where the caller has just read it.
+        """
+        transport = self._transport
+        if self.closed or transport is None:
+            return
+        parser = self.parser
+        if (
+            parser.complete
+            and not parser.surplus
+            and parser.keep_alive
+            and not parser.pending
+            and self._error is None
+            and transport.get_write_buffer_size() == 0
+        ):
+            parser.reset()
+            self.streaming = False
+            if self._left != MAX_STREAM:
+                self._left = MAX_STREAM
+            self._pool.keep(self, now)
+        else:
+            self.discard()
+
+    def finish(self) -> None:
+        """Give the connection back when the rest of the body has come, of which nobody wants anything.
+
+        A provider that has said its last word mostly closes the body a moment later; waiting for that keeps the
+        connection usable, and nobody waits meanwhile.
+        """
+        if self.parser.complete or self.closed or self._error is not None:
+            self.release()
+            return
+        self._finishing = True
+        self.parser.take()
+        if self._paused:
+            self._resume()
+        self._pool.watch(self, FINISHING_SECONDS)
+
+    def note_session(self) -> None:
+        """Remember the TLS session: by the end of a first exchange the server's tickets have come."""
+        tls = self.origin.tls
+        if isinstance(tls, ClientContext) and self._transport is not None:
+            secured: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+            if secured is not None:
+                tls.note_session(self.origin.host, secured.session)
+
+    def discard(self) -> None:
+        """Close at once, dropping what is unsent or unread."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._pool.forget(self)
+
+    def expire(self) -> None:
+        """Called by the pool when `expires` has passed while somebody waits."""
+        if self._finishing:
+            self.discard()
+            return
+        self._fail(UpstreamTimeout("the provider was silent for too long", do="Try again, or raise the timeout."))
+
+    async def _wait(self, timeout: float) -> None:
+        if self._error is not None:
+            raise self._error
+        if self.deadline != NEVER:
+            timeout = min(timeout, self.deadline - self._pool.now())
+        waiter = self._waiter = self._pool.watch(self, timeout)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            self.expires = NEVER
+        if self._error is not None and not self.parser.pending:
+            raise self._error
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self._error is None:
+            self._error = error
+        self._wake()
+
+    def _pause(self) -> None:
+        if not self._paused and self._transport is not None and not self.closed:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._transport is not None and not self.closed:
+            self._transport.resume_reading()
+
+    # --- the socket's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        made = self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        if self.closed:
+            made.abort()  # given up while it was being made
+            return
+        plug = transport.get_extra_info("socket")
+        if plug is not None and plug.family in (socket.AF_INET, socket.AF_INET6):
+            _tune(plug)
+
+    def data_received(self, data: bytes) -> None:
+        parser = self.parser
+        if self._finishing:
+            self._finish_with(data)
+            return
+        if self._waiter is None and not self.streaming:
+            # Nothing was asked: whatever this is, it answers no request of ours.
+            self.discard()
+            return
+        try:
+            parser.feed(data)
+        except Malformed as error:
+            self._fail(ProtocolError(f"the provider's answer is {error}", do="Check base_url and the provider."))
+            return
+        if parser.complete:
+            if not self.streaming and (self._streamed or parser.headers.get(b"content-type", b"")[:5] == b"text/"):
+                self.streaming = _is_stream(parser, asked=self._streamed)
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        elif parser.head_complete:
+            self._body_received(len(data))
+
+    def _body_received(self, size: int) -> None:
+        parser = self.parser
+        if not self.streaming:
+            if parser.pending and _is_stream(parser, asked=self._streamed):
+                self.streaming = True
+                self._wake()
+            elif parser.gather() > MAX_UNARY:
+                self._fail(ProtocolError(f"the provider's answer is larger than {MAX_UNARY} bytes"))
+            return
+        self._left -= size
+        if self._left < 0:
+            self._fail(ProtocolError(f"the provider's stream is larger than {MAX_STREAM} bytes"))
+            return
+        if parser.pending:
+            sink = self._sink
+            if sink is not None:
+                expires = self._pool.now() + self._silence
+                self.expires = expires if expires < self.deadline else self.deadline
+                if sink(parser.take()):
+                    self._sink = None
+                    self._pause()
+                    self._wake()
+                return
+            self._wake()
+            if parser.gather() >= STREAM_HIGH_WATER:
+                self._pause()
+
+    def _finish_with(self, data: bytes) -> None:
+        parser = self.parser
+        try:
+            parser.feed(data)
+        except Malformed:
+            self.discard()
+            return
+        parser.take()
+        if parser.complete:
+            self._finishing = False
+            self.expires = NEVER
+            self.release()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc)
+        self.closed = True
+        self.parser.close()
+        self._pool.forget(self)
+
+    def _end(self, exc: Exception | None) -> None:
+        parser = self.parser
+        if parser.complete or self._error is not None:
+            self._wake()
+            return
+        if exc is None:
+            try:
+                parser.eof()
+            except Malformed:
+                pass
+            else:
+                self._wake()
+                return
+        how = "reset" if exc is not None else "closed"
+        when = "in the middle of its answer" if parser.head_complete else "before it answered"
+        self._fail(Unavailable(f"the provider {how} the connection {when}", do="Try again."))
+
+
+def _tune(plug: Any) -> None:
+    for level, name, value in _OPTIONS:
+        with suppress(OSError):  # a kernel without the option serves all the same
+            if (option := getattr(socket, name, None)) is not None:
+                plug.setsockopt(level, option, value)
+
+
+def _is_stream(parser: ResponseParser, *, asked: bool) -> bool:
+    """By the first byte where a stream was asked for: servers put errors under a streaming content type, and
+    streams under others. No line of a stream begins with what JSON and HTML begin with."""
+    kind = parser.headers.get(b"content-type", b"")
+    if not asked or parser.status != 200:
+        return kind.startswith(b"text/event-stream")
+    first = parser.first_byte()
+    if first:
+        return first not in b"{[<"
+    return kind.startswith(b"text/event-stream")

@@ -1,0 +1,298 @@
+"""`penstock serve --workers 2`: real processes, killed, replaced, orphaned, reloaded and drained."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import penstock
+from tests.end_to_end.process import SECONDS, Served
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="the ends of foreign processes are Linux's to tell"
+)
+
+CONFIG = """\
+auth: open
+providers: {sim: {}, up: {kind: openai, api_key: "env:UP_KEY"}}
+models: {%s: {targets: [sim/small]}}
+server: {drain: 10s}
+"""
+SECRETS = {"UP_KEY": "sk-up-0123456789abcdef", "PENSTOCK_ADMIN_KEY": "psk_admin_0123456789abcdef"}
+
+
+def serve(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Served:
+    return Served(folder, "--workers", "2", *options, env=env)
+
+
+def workers(served: Served) -> list[int]:
+    """The two workers first; the reserve, once there is one, last."""
+    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text()
+    return sorted(map(int, children.split()))
+
+
+def ask(served: Served, path: str = "/v1/models", *, admin: bool = False) -> tuple[int, dict[str, str], str]:
+    """A GET on a connection of its own: any worker may get it."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
+    headers = {}
+    if admin:
+        connection = http.client.HTTPConnection(served.admin_url.removeprefix("http://"), timeout=SECONDS)
+        headers = {"authorization": f"Bearer {SECRETS['PENSTOCK_ADMIN_KEY']}"}
+    try:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.headers), answer.read().decode()
+    finally:
+        connection.close()
+
+
+def call(served: Served, model: str = "sim/small") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+    try:
+        connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
+
+
+@contextmanager
+def stream(served: Served, model: str) -> Iterator[http.client.HTTPResponse]:
+    """A stream of which the first event has come."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    assert response.readline().startswith(b"data: ")
+    try:
+        yield response
+    finally:
+        connection.close()
+
+
+def metric(served: Served, name: str) -> float:
+    """A metric's value, summed over its series."""
+    _, _, page = ask(served, "/metrics", admin=True)
+    values = [line.rpartition(" ")[2] for line in page.splitlines() if line.split("{")[0].split(" ")[0] == name]
+    return sum(map(float, values))
+
+
+def ends_of(pids: list[int]) -> Callable[[float], list[int]]:
+    """What waits so many seconds for those processes to end; returns those that have not."""
+    watched = {os.pidfd_open(pid): pid for pid in pids}
+
+    def wait(seconds: float) -> list[int]:
+        poll = select.poll()
+        for descriptor in watched:
+            poll.register(descriptor, select.POLLIN)
+        left = dict(watched)
+        while left and (ended := poll.poll(seconds * 1000)):
+            for descriptor, _ in ended:
+                poll.unregister(descriptor)
+                del left[descriptor]
+        for descriptor in watched:
+            os.close(descriptor)
+        return list(left.values())
+
+    return wait
+
+
+class Load:
+    """Callers that ask on and on, each on new connections, from threads of their own."""
+
+    def __init__(self, served: Served, callers: int = 4) -> None:
+        self._served = served
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._counted = threading.Condition(self._lock)
+        self.statuses: list[int] = []
+        self.failures: list[BaseException] = []
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(callers)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        self.more(20)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(SECONDS)
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            try:
+                status = call(self._served)
+            except (OSError, http.client.HTTPException) as error:
+                with self._counted:
+                    self.failures.append(error)
+            else:
+                with self._counted:
+                    self.statuses.append(status)
+                    self._counted.notify_all()
+
+    def more(self, answers: int) -> None:
+        """Wait until so many more have been answered."""
+        with self._counted:
+            wanted = len(self.statuses) + answers
+            assert self._counted.wait_for(lambda: len(self.statuses) >= wanted, SECONDS), self.failures
+
+
+def told(served: Served, words: str, times: int = 1) -> None:
+    served.told.wait_for(lambda lines: sum(words in line for line in lines) >= times, words)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for the tests that leave it whole."""
+    folder = tmp_path_factory.mktemp("gateway")
+    (folder / "penstock.yaml").write_text(CONFIG % "old")
+    with serve(folder, env={**SECRETS, "KEPT": "for the worker"}) as served:
+        yield served
+        assert served.stop() == 0
+        assert "Traceback" not in served.told.text
+        assert all(line["status"] == 200 for line in served.lines)
+
+
+def test_two_workers_are_one_gateway(gateway: Served) -> None:
+    for _ in range(20):
+        assert call(gateway) == 200
+    assert metric(gateway, "penstock_requests_total") == 20
+    assert metric(gateway, "penstock_request_duration_seconds_count") == 20
+    assert metric(gateway, "penstock_config_generation") == 2, "two workers with generation 1"
+    assert ask(gateway, "/readyz")[1]["x-penstock-generation"] == "1"
+    health = json.loads(ask(gateway, "/api/v1/health", admin=True)[2])
+    assert health["workers"] == [{"worker": n, "config_generation": 1} for n in (0, 1)]
+    assert health["requests_in_flight"] == 0
+
+
+def test_a_second_one_with_the_same_state_is_refused(gateway: Served) -> None:
+    refused = penstock(gateway.folder, "serve", "--port", "0", "--admin-port", "0", env=SECRETS)
+    assert refused.code == 1
+    assert f"belongs to process {gateway.process.pid}, its control plane is {gateway.admin_url}" in refused.err
+    assert call(gateway) == 200
+
+
+def test_secrets_are_neither_in_a_workers_arguments_nor_in_its_environment(gateway: Served) -> None:
+    for pid in workers(gateway):
+        seen = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert b"KEPT=for the worker" in seen
+        for secret in SECRETS.values():
+            assert secret.encode() not in seen
+
+
+def test_a_killed_worker_is_replaced_while_the_other_serves(gateway: Served) -> None:
+    first = workers(gateway)[:2]
+    with Load(gateway) as load:
+        os.kill(first[0], signal.SIGKILL)
+        told(gateway, "died (it was killed by SIGKILL)")
+        load.more(20)
+        told(gateway, "serves again")
+        load.more(20)
+    assert set(load.statuses) == {200}
+    assert len(load.failures) <= 4, "only what it was answering is lost, at most one for each caller"
+    assert metric(gateway, "penstock_worker_restarts_total") == 1
+    assert first[0] not in workers(gateway)
+    assert first[1] in workers(gateway)
+
+
+def test_a_worker_that_is_told_to_end_is_relieved_without_a_loss(gateway: Served) -> None:
+    first = workers(gateway)[:2]
+    died = gateway.told.text.count("died")
+    with Load(gateway) as load:
+        for pid in first:
+            ended = ends_of([pid])
+            os.kill(pid, signal.SIGTERM)
+            assert ended(SECONDS) == []
+            load.more(10)
+    assert load.failures == []
+    assert set(load.statuses) == {200}
+    assert not set(first) & set(workers(gateway))
+    assert gateway.told.text.count("died") == died
+
+
+def test_sighup_reloads_every_worker_or_changes_nothing(gateway: Served) -> None:
+    file = gateway.folder / "penstock.yaml"
+    with Load(gateway) as load:
+        file.write_text(CONFIG % "new")
+        gateway.signal(signal.SIGHUP)
+        told(gateway, "reloaded: penstock.yaml, generation 2")
+        load.more(10)
+        file.write_text(CONFIG % "bad" + "modls: {}\n")
+        gateway.signal(signal.SIGHUP)
+        told(gateway, "penstock.yaml:5:1: ")
+        file.write_text((CONFIG % "bad") + "log: {to: none}\n")
+        gateway.signal(signal.SIGHUP)
+        told(gateway, "log changed")
+        load.more(10)
+    assert load.failures == []
+    assert set(load.statuses) == {200}
+    for _ in range(10):
+        status, _, body = ask(gateway)
+        assert (status, json.loads(body)["data"][0]["id"]) == (200, "new")
+        assert ask(gateway, "/readyz")[1]["x-penstock-generation"] == "2"
+    assert '"new"' in ask(gateway, "/api/v1/config", admin=True)[2]
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
+    with serve(tmp_path) as served, stream(served, "sim/small:stall=3") as response:
+        ended = ends_of(workers(served))
+        served.signal(signal.SIGKILL)
+        # A new one gets state and port while the orphans still end.
+        with Served(tmp_path, "--port", str(served.port)) as restarted:
+            # 2 s are for the orphans; the rest for a machine with other things to do.
+            assert ended(4.0) == []
+            with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+                response.read()
+            assert call(restarted) == 200
+            assert restarted.stop() == 0
+        assert served.wait() == -signal.SIGKILL
+        for text in (served.told.text, restarted.told.text):
+            assert "Traceback" not in text
+    assert [path.name for path in tmp_path.iterdir()] == ["penstock.admin-key"]
+
+
+def test_sigterm_lets_streams_end_on_every_worker(tmp_path: Path) -> None:
+    slow = "sim/large:tokens=50,between=20ms"
+    with (
+        serve(tmp_path) as served,
+        stream(served, slow) as one,
+        stream(served, slow) as two,
+        stream(served, slow) as three,
+    ):
+        ended = ends_of(workers(served))
+        served.signal(signal.SIGTERM)
+        told(served, "stopping")
+        for response in (one, two, three):
+            assert response.read().endswith(b"data: [DONE]\n\n")
+        assert served.wait() == 0
+        assert ended(0.0) == []
+        assert [line["status"] for line in served.lines] == [200] * 3
+        assert "Traceback" not in served.told.text
+
+
+def test_ctrl_c_twice_cuts_every_worker(tmp_path: Path) -> None:
+    with serve(tmp_path) as served, stream(served, "sim/small:stall=3"):
+        everybody = [served.process.pid, *workers(served)]
+        ended = ends_of(everybody[1:])
+        for _ in range(2):
+            for pid in everybody:  # as a terminal does it, which signals the whole group
+                os.kill(pid, signal.SIGINT)
+            told(served, "stopping")
+        assert served.wait() == 130
+        assert ended(0.0) == []
+        assert [line["error"] for line in served.lines] == ["cancelled"]
+        assert "Traceback" not in served.told.text

@@ -1,0 +1,138 @@
+"""The ASGI application by itself: what it takes from a scope, its own guard and caps, its start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from penstock.errors import ConfigError
+from penstock.server import asgi_app
+from penstock.server.asgi import AsgiApp
+from tests.stage import chat
+
+OPEN: dict[str, object] = {"auth": "open", "providers": {"sim": {}}, "log": {"to": "none"}}
+JSON = (b"content-type", b"application/json")
+HOST = (b"host", b"127.0.0.1:8484")
+
+
+def scope(path: str, method: str = "POST", *headers: tuple[bytes, bytes], **more: Any) -> dict[str, Any]:
+    asked = {"type": "http", "http_version": "1.1", "method": method, "path": path, "query_string": b""}
+    return {**asked, "headers": [HOST, *headers], "client": ("127.0.0.1", 1), **more}
+
+
+async def ask(app: AsgiApp, asked: dict[str, Any], *parts: bytes) -> tuple[int, bytes]:
+    """Status and body of one request, whose body comes in `parts`."""
+    left = asyncio.Event()
+    waiting = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    waiting.append({"type": "http.request", "body": b"", "more_body": False})
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if waiting:
+            return waiting.pop(0)
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(asked, receive, send)
+    assert sent[-1]["more_body"] is False
+    return sent[0]["status"], b"".join(message["body"] for message in sent[1:])
+
+
+def once(asked: dict[str, Any], *parts: bytes, config: dict[str, object] = OPEN) -> tuple[int, bytes]:
+    async def main() -> tuple[int, bytes]:
+        app = asgi_app(config)
+        try:
+            return await ask(app, asked, *parts)
+        finally:
+            await app.aclose()
+
+    return asyncio.run(main())
+
+
+BODY = json.dumps(chat(model="sim/small")).encode()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"raw_path": b"/v1/chat/completions"},
+        {"path": "/llm/v1/chat/completions", "root_path": "/llm"},
+        {"path": "/a b/v1/chat/completions", "root_path": "/a b", "raw_path": b"/a%20b/v1/chat/completions"},
+        {"http_version": "2"},
+        {"client": None},
+        {"client": ("::1", 1)},
+    ],
+)
+def test_scopes(more: dict[str, Any]) -> None:
+    status, body = once(scope("/v1/chat/completions", "POST", JSON) | more, BODY[:9], BODY[9:])
+    assert status == 200
+    assert json.loads(body)["choices"]
+
+
+@pytest.mark.parametrize(
+    ("header", "more", "status"),
+    [
+        ((b"x-a", b"b"), {"client": ("192.0.2.1", 1)}, 403),
+        ((b"host", b"localhost"), {}, 400),
+        ((b"x-a", b"b\r\nx-c: d"), {}, 400),
+        ((b"x-a", b"caf\xe9"), {}, 400),
+        ((b"x_api_key", b"k"), {}, 400),
+        ((b"origin", b"http://evil.example"), {}, 403),
+        ((b"content-length", b"99999999999"), {}, 413),
+        ((b"x-a", b"b"), {"raw_path": b"/v1/chat completions"}, 400),
+        ((b"x-a", b"b"), {"method": "CONNECT"}, 400),
+        ((b"x-a", b"b"), {"headers": [(b"host", b"evil.example"), JSON]}, 403),
+    ],
+)
+def test_guards(header: tuple[bytes, bytes], more: dict[str, Any], status: int) -> None:
+    found, body = once(scope("/v1/chat/completions", "POST", JSON, header) | more, BODY)
+    assert found == status
+    assert json.loads(body)["error"]["message"]
+
+
+def test_a_body_over_the_cap() -> None:
+    config = {**OPEN, "server": {"max_body": "4KiB"}}
+    status, _ = once(scope("/v1/chat/completions", "POST", JSON), *[b" " * 1000] * 5, config=config)
+    assert status == 413
+
+
+def test_with_keys_any_host_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_KEY", "psk_test_0123456789")
+    config: dict[str, object] = {**OPEN, "auth": "required", "keys": [{"name": "app", "key": "env:APP_KEY"}]}
+    config["models"] = {"fast": {"targets": ["sim/small"]}}
+    asked = scope("/v1/models", "GET") | {"client": ("192.0.2.1", 1)}
+    asked["headers"] = [(b"host", b"llm.example"), (b"authorization", b"Bearer psk_test_0123456789")]
+    assert once(asked, config=config)[0] == 200
+    asked["headers"] = [(b"host", b"llm.example")]
+    assert once(asked, config=config)[0] == 401
+
+
+def test_lifespan() -> None:
+    async def main() -> list[str]:
+        waiting = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+        sent: list[str] = []
+
+        async def receive() -> Any:
+            return waiting.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await asgi_app(OPEN)({"type": "lifespan"}, receive, send)
+        return sent
+
+    assert asyncio.run(main()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_what_is_no_config() -> None:
+    with pytest.raises(ConfigError):
+        asgi_app({"providers": {}})
+    with pytest.raises(TypeError):
+        asgi_app(7)  # type: ignore[arg-type]

@@ -1,0 +1,104 @@
+"""The held listeners: nobody else gets the port, a port that is about to be free is waited for."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Sequence
+
+import pytest
+
+from penstock.config.schema import Address
+from penstock.errors import ConfigError
+from penstock.server.listeners import WAIT_SECONDS, hold_listeners
+from penstock.testing import SimLoop
+from penstock.testing.simloop import run
+
+HERE = "127.0.0.1"
+
+
+def close(held: Sequence[Sequence[socket.socket]]) -> None:
+    for sockets in held:
+        for each in sockets:
+            each.close()
+
+
+async def hold(loop: SimLoop, workers: int, port: int = 0, host: str = HERE) -> list[list[socket.socket]]:
+    """Real sockets; only the waiting is in virtual time."""
+    return await hold_listeners(Address(host, port), workers, loop.clock)
+
+
+def test_every_worker_has_the_same_port() -> None:
+    async def main(loop: SimLoop) -> None:
+        held = await hold(loop, 3)
+        ports = {each.getsockname() for sockets in held for each in sockets}
+        assert len(ports) == 1
+        assert [len(sockets) for sockets in held] == [1, 1, 1]
+        listening = [sockets[0] for sockets in held]
+        callers = [socket.create_connection(ports.copy().pop()) for _ in range(20)]
+        answered = 0
+        while answered < len(callers):
+            ready, _, _ = select.select(listening, [], [], 5)
+            assert ready, f"only {answered} connections came"
+            for each in ready:
+                each.accept()[0].close()
+                answered += 1
+        close([callers, *held])
+
+    run(main)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("others", [1, 2])
+def test_a_port_that_is_held_is_nobody_elses(workers: int, others: int) -> None:
+    async def main(loop: SimLoop) -> None:
+        held = await hold(loop, others)
+        port = held[0][0].getsockname()[1]
+        began = loop.time()
+        with pytest.raises(ConfigError, match=f"cannot listen on {HERE}:{port}") as caught:
+            await hold(loop, workers, port)
+        assert WAIT_SECONDS <= loop.time() - began < WAIT_SECONDS + 1
+        assert "--port" in caught.value.do
+        assert isinstance(caught.value.__cause__, OSError)
+        assert caught.value.__cause__.errno == errno.EADDRINUSE
+        close(held)
+
+    run(main)
+
+
+def test_one_that_shares_its_port_gets_no_say_in_ours() -> None:
+    """A stranger's SO_REUSEPORT socket would be handed a part of our callers."""
+
+    async def main(loop: SimLoop) -> None:
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            stranger.bind((HERE, 0))
+            stranger.listen()
+            with pytest.raises(ConfigError):
+                await hold(loop, 2, stranger.getsockname()[1])
+
+    run(main)
+
+
+def test_a_port_that_an_orphan_leaves_is_taken() -> None:
+    async def main(loop: SimLoop) -> None:
+        orphan = await hold(loop, 2)
+        port = orphan[0][0].getsockname()[1]
+        loop.clock.call_later(1.9, lambda: close(orphan))
+        began = loop.time()
+        held = await hold(loop, 2, port)
+        assert 1.9 <= loop.time() - began < 2.1
+        close(held)
+
+    run(main)
+
+
+def test_an_address_of_another_machine_is_not_waited_for() -> None:
+    async def main(loop: SimLoop) -> None:
+        began = loop.time()
+        with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1:0"):
+            await hold(loop, 2, 0, "192.0.2.1")
+        assert loop.time() == began
+
+    run(main)
