@@ -8,7 +8,10 @@ that frees the connection, closes the record and runs every layer's end hook, ex
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from types import FunctionType, MethodType
 from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from penstock.events import Event
 from penstock.messages import Request
@@ -20,22 +23,24 @@ __all__ = ["Call", "Frame", "Layer", "Reply", "Source", "stack"]
 T = TypeVar("T")
 
 
-class Frame:
-    """A piece of the answer as the socket gave it: whole events of a stream, or the one body of a unary answer."""
+class Frame(msgspec.Struct, gc=False, eq=False):
+    """A piece of the answer as the socket gave it: whole events of a stream, or the one body of a unary answer.
 
-    __slots__ = ("_decode", "_events", "data")
+    Attributes:
+        data: the bytes.
+        decode: makes them events.
+    """
 
-    def __init__(self, data: bytes, decode: Callable[[bytes], list[Event]]) -> None:
-        self.data = data
-        self._decode = decode
-        self._events: list[Event] | None = None
+    data: bytes
+    decode: Callable[[bytes], list[Event]]
+    decoded: list[Event] | None = None
 
     @property
     def events(self) -> list[Event]:
         """The events in it, decoded when first asked for."""
-        if self._events is None:
-            self._events = self._decode(self.data)
-        return self._events
+        if self.decoded is None:
+            self.decoded = self.decode(self.data)
+        return self.decoded
 
 
 class Source(Protocol):
@@ -61,59 +66,55 @@ class Source(Protocol):
         """Give everything back; safe at any time and more than once."""
 
 
-class Reply:
+class Reply(msgspec.Struct, eq=False):
     """A committed answer.
-
-    Args:
-        answer: the one frame of a unary answer, or the source of a stream's.
 
     Attributes:
         status: HTTP status for a caller of the same dialect.
         content_type: as the provider sent it.
+        answer: the one frame of a unary answer, or the source of a stream's.
         dialect: what its bytes are written in; the caller's, or another that must be translated for it.
         headers: further response headers that may pass to the caller.
-        streaming: whether frames are events of a stream; else there is exactly one frame.
         taps: called with each frame as it passes.
+        taken: the frame of a unary answer is out.
+        hooks: what `on_end` was told.
+        ended: it is closed.
     """
 
-    # Defaults stand on the class: this is made once a request, and a unary answer leaves most of them.
+    status: int
+    content_type: bytes
+    answer: Frame | Source
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    dialect: str = ""
     taps: list[Callable[[Frame], None]] | None = None
-    streaming = False
-    _ended = False
-    _whole: Frame | None = None
-    _source: Source | None = None
+    taken: bool = False
+    hooks: list[tuple[Callable[[Any], None], Any]] = []
+    ended: bool = False
 
-    def __init__(
-        self,
-        status: int,
-        content_type: bytes,
-        answer: Frame | Source,
-        headers: Sequence[tuple[bytes, bytes]] = (),
-        dialect: str = "",
-    ) -> None:
-        self.status = status
-        self.dialect = dialect
-        self.content_type = content_type
-        self.headers = headers
-        self._hooks: list[tuple[Callable[[Any], None], Any]] = []
-        if answer.__class__ is Frame:
-            self._whole = answer
-        else:
-            self.streaming = True
-            self._source = answer  # type: ignore[assignment]
+    @property
+    def streaming(self) -> bool:
+        """Whether frames are events of a stream; else there is exactly one frame."""
+        return self.answer.__class__ is not Frame
+
+    def _source(self) -> Source | None:
+        return None if self.answer.__class__ is Frame else self.answer  # type: ignore[return-value]
 
     def take(self) -> Frame | None:
         """The whole of a unary answer, once; None for a stream."""
-        frame, self._whole = self._whole, None
-        if frame is not None and self.taps:
+        frame = self.answer
+        if frame.__class__ is not Frame or self.taken:
+            return None
+        self.taken = True
+        if self.taps:
             self._show(frame)
         return frame
 
     async def read(self) -> Frame | None:
         """The next frame, or None at the end."""
-        if self._source is None:
+        source = self._source()
+        if source is None:
             return self.take()
-        frame = await self._source.read()
+        frame = await source.read()
         if frame is not None and self.taps:
             self._show(frame)
         return frame
@@ -121,11 +122,13 @@ class Reply:
     @property
     def usage(self) -> Usage | None:
         """A stream's count so far, or an estimate; None for a unary answer."""
-        return self._source.usage if self._source is not None else None
+        source = self._source()
+        return source.usage if source is not None else None
 
     def decode(self, data: bytes) -> list[Event]:
         """The events in bytes of a stream that `pump` gave."""
-        return self._source.decode(data) if self._source is not None else []
+        source = self._source()
+        return source.decode(data) if source is not None else []
 
     async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
         """The rest of a stream, as bytes given to `push`: the one pump, without a task or a wake-up per piece.
@@ -133,7 +136,7 @@ class Reply:
         Args:
             push: takes bytes; returns True where `drain` must be awaited before it is given more.
         """
-        source = self._source
+        source = self._source()
         if source is None:
             return
         if not self.taps:
@@ -156,18 +159,18 @@ class Reply:
 
     def on_end(self, hook: Callable[[T], None], what: T) -> None:
         """Call `hook(what)` once, when the reply is closed, innermost layer's first."""
-        self._hooks.append((hook, what))
+        self.hooks.append((hook, what))
 
     def close(self) -> None:
         """Free what the reply holds, then tell the layers; further calls do nothing."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         try:
-            if self._source is not None:
-                self._source.close()
+            if self.answer.__class__ is not Frame:
+                self.answer.close()  # type: ignore[union-attr]
         finally:
-            for hook, what in self._hooks:
+            for hook, what in self.hooks:
                 hook(what)
 
     async def aclose(self) -> None:
@@ -181,7 +184,12 @@ Layer = Callable[[Call], Call]
 
 def stack(layers: Sequence[Layer], innermost: Call) -> Call:
     """Wrap `innermost` so that the first layer named sees a request first."""
-    call = innermost
+    call = _bound(innermost)
     for layer in reversed(layers):
-        call = layer(call)
+        call = _bound(layer(call))
     return call
+
+
+def _bound(call: Call) -> Call:
+    # Calling an object goes through its type's slot every time; a method does not.
+    return call if isinstance(call, FunctionType | MethodType) else call.__call__  # type: ignore[operator]

@@ -26,7 +26,7 @@ from penstock.config.schema import Route as Declared
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
-from penstock.layers.trace import Trace, open_record
+from penstock.layers.trace import Opening, Trace
 from penstock.messages import Caller
 from penstock.metrics import Metrics
 from penstock.providers.auth import auth_headers
@@ -59,6 +59,8 @@ class Gateway:
         config, metrics, names: what it was built from, and what it counts.
         auth_open: whether calls need no key.
         now: the monotonic time.
+        begin: makes the record of a request that has just arrived, by its operation's name; it must reach `call` or
+            `refuse`.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Gateway:
         self.auth_open = config.auth == "open"
         self._clock = clock
         self.now = clock.monotonic
-        self._ids = Ids(clock, random)
+        self.begin = Opening(Ids(clock, random), clock).record
         self._pool = Pool(clock)
         self._recorder = Recorder(self.metrics, log, clock)
         self._endpoints = self._make_endpoints()
@@ -88,10 +90,6 @@ class Gateway:
         return f"<Gateway {' > '.join(LAYERS)} | {self._pool!r} | auth {self.config.auth}>"
 
     # --- what shells use
-
-    def begin(self, operation: str) -> Record:
-        """The record of a request that has just arrived; it must reach `call` or `refuse`."""
-        return open_record(self._ids, self._clock, operation)
 
     def refuse(self, record: Record, error: BaseException) -> None:
         """A request ended before it reached `call`: count it and log it all the same."""

@@ -94,9 +94,10 @@ class Caller:
         trusted: True for calls from inside the process, which need no key.
         admits: which models its key may ask for, once that is known; None means any.
         digest: what the key is looked up by, once that is known.
+        sent: what providers made of it for a request's head; of a connection's requests many share one caller.
     """
 
-    __slots__ = ("admits", "credential", "digest", "headers", "query", "trusted")
+    __slots__ = ("admits", "credential", "digest", "headers", "query", "sent", "trusted")
 
     def __init__(
         self,
@@ -112,9 +113,10 @@ class Caller:
         self.trusted = trusted
         self.admits: Callable[[Any], bool] | None = None
         self.digest: bytes | None = None
+        self.sent: Any = None
 
 
-class Request:
+class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     """What the caller asked, as it flows down the layers.
 
     Attributes:
@@ -129,26 +131,15 @@ class Request:
         prompt: the fields in no vendor's words, once a provider of another dialect has been asked.
     """
 
-    __slots__ = ("caller", "dialect", "fields", "model", "prompt", "record", "stream", "target", "usage_asked")
-
-    def __init__(
-        self,
-        dialect: str,
-        model: str,
-        stream: bool,
-        fields: dict[str, msgspec.Raw],
-        caller: Caller,
-        record: Record,
-    ) -> None:
-        self.dialect = dialect
-        self.model = model
-        self.stream = stream
-        self.fields = fields
-        self.caller = caller
-        self.record = record
-        self.usage_asked = False
-        self.target: Any = None
-        self.prompt: Prompt | None = None
+    dialect: str
+    model: str
+    stream: bool
+    fields: dict[str, msgspec.Raw]
+    caller: Caller
+    record: Record
+    usage_asked: bool = False
+    target: Any = None
+    prompt: Prompt | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.record.id} {self.dialect} model={self.model!r} stream={self.stream}>"

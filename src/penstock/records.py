@@ -5,12 +5,14 @@ Times are the clock's monotonic seconds. Nothing here ever holds content or a se
 
 from __future__ import annotations
 
+import msgspec
+
 from penstock.usage import Usage
 
 __all__ = ["Attempt", "Record"]
 
 
-class Attempt:
+class Attempt(msgspec.Struct, gc=False, eq=False):
     """One wire attempt.
 
     Attributes:
@@ -20,18 +22,15 @@ class Attempt:
         outcome: `ok`, an error's code, `cancelled`, or `open` while it runs.
     """
 
-    __slots__ = ("answered", "deployment", "outcome", "sent", "started", "status")
-
-    def __init__(self, deployment: str, started: float) -> None:
-        self.deployment = deployment
-        self.started = started
-        self.sent = started
-        self.answered = 0.0
-        self.status = 0
-        self.outcome = "open"
+    deployment: str
+    started: float
+    sent: float
+    answered: float = 0.0
+    status: int = 0
+    outcome: str = "open"
 
 
-class Record:
+class Record(msgspec.Struct, gc=False, eq=False):
     """What is known of one request.
 
     Attributes:
@@ -39,7 +38,8 @@ class Record:
         operation: `chat`, `embeddings`, `models` or the path's kind.
         started: when its last byte arrived; `first_output`, `ended`: 0.0 until known.
         wall: Unix time of `started`.
-        overhead: seconds spent inside Penstock up to the first output: all of it less the waits for providers.
+        waited: seconds spent waiting for providers up to the first output.
+        overhead: seconds spent inside Penstock up to the first output: all of it less `waited`.
         address: the caller's, as far as it is known.
         model: the name asked for; `deployment`: what was chosen; `response_model`: what the provider says answered.
         status: the HTTP status the caller got (499: it left first); `error`: the error's code, if any.
@@ -49,38 +49,32 @@ class Record:
         bytes_in, bytes_out: size of the request's body and of the answer's.
     """
 
-    # Defaults stand on the class: most requests set few of them, and this is made once a request.
-    stream = False
-    first_output = 0.0
-    overhead = 0.0
-    ended = 0.0
+    id: str
+    operation: str
+    started: float
+    wall: float
+    attempts: list[Attempt] = []
+    stream: bool = False
+    first_output: float = 0.0
+    waited: float = 0.0
+    overhead: float = 0.0
+    ended: float = 0.0
     key: str | None = None
     tenant: str | None = None
     project: str | None = None
     user: str | None = None
     task: str | None = None
     address: str | None = None
-    model = ""
-    deployment = ""
+    model: str = ""
+    deployment: str = ""
     response_model: str | None = None
     usage: Usage | None = None
     finish_reason: str | None = None
-    status = 0
+    status: int = 0
     error: str | None = None
     stream_error: str | None = None
-    dropped_events = 0
+    dropped_events: int = 0
     dropped: tuple[str, ...] = ()
     clamped: tuple[str, ...] = ()
-    bytes_in = 0
-    bytes_out = 0
-
-    def __init__(self, id: str, operation: str, started: float, wall: float) -> None:
-        self.id = id
-        self.operation = operation
-        self.started = started
-        self.wall = wall
-        self.attempts: list[Attempt] = []
-
-    def waited(self) -> float:
-        """Seconds spent waiting for providers."""
-        return sum([attempt.answered - attempt.sent for attempt in self.attempts if attempt.answered])
+    bytes_in: int = 0
+    bytes_out: int = 0

@@ -20,7 +20,7 @@ def answered(gateway: Gateway, deployment: str, status: int = 200, outcome: str 
     """Count one ended request."""
     record = Record("id", "chat", 1.0, 1.0)
     record.deployment, record.status, record.ended = deployment, status, 2.0
-    attempt = Attempt(deployment, 1.0)
+    attempt = Attempt(deployment, 1.0, 1.0)
     attempt.outcome = outcome
     record.attempts.append(attempt)
     record.usage = Usage(input_tokens=tokens, output_tokens=2 * tokens) if tokens else None

@@ -25,6 +25,7 @@ def running(call: Call) -> list[str]:
     names = []
     inner: object = call
     while inner is not None:
+        inner = getattr(inner, "__self__", inner)  # a stack holds its layers as methods
         names.append(type(inner).__module__.rpartition(".")[2])
         inner = getattr(inner, "_call", None)
     return names

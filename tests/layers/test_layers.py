@@ -17,10 +17,10 @@ from penstock.events import Event
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.record import Recorder, Recording, encode_lines
 from penstock.layers.route import Route
-from penstock.layers.trace import Trace, open_record
+from penstock.layers.trace import Opening, Trace
 from penstock.messages import Caller, Request, Usage
 from penstock.metrics import Metrics
-from penstock.records import Attempt, Record
+from penstock.records import Record
 from penstock.routing.names import AllowList, Names, Target
 from penstock.testing import FakeClock, SeededRandom
 
@@ -68,7 +68,7 @@ class Scripted:
 
 
 def request(clock: FakeClock, model: str = "fast", **caller: Any) -> Request:
-    record = open_record(Ids(clock, SeededRandom(1)), clock, "chat")
+    record = Opening(Ids(clock, SeededRandom(1)), clock).record("chat")
     record.model = model
     return Request("openai_chat", model, False, {}, Caller(**caller), record)
 
@@ -171,10 +171,7 @@ def test_trace_stamps_the_first_output() -> None:
 def test_overhead_leaves_out_the_waits_for_providers() -> None:
     clock = FakeClock()
     asked = request(clock)
-    attempt = Attempt("a/b", clock.monotonic())
-    attempt.sent = clock.monotonic() + 0.01
-    attempt.answered = attempt.sent + 2.0
-    asked.record.attempts.append(attempt)
+    asked.record.waited = 2.0
     clock.advance(2.03)
     step(Trace(Scripted(b"x"), clock)(asked))
     assert asked.record.overhead == pytest.approx(0.03)

@@ -6,7 +6,6 @@ With one worker all of it runs here; with more this process supervises, and the 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import shlex
@@ -27,6 +26,7 @@ from penstock.config.guards import is_loopback
 from penstock.config.schema import Address, Config, Key
 from penstock.errors import PenstockError
 from penstock.routing.names import AllowList
+from penstock.server.collector import settle_collector
 from penstock.server.listeners import hold_listeners
 from penstock.server.request_log import make_turn, open_log
 from penstock.server.sockets import raise_file_limit, room_for
@@ -87,9 +87,7 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
             port = held[0][0].getsockname()[1]
             _announce(config, supervisor.overview, Address(config.server.listen.host, port), admin)
             _reload_on_signal(supervisor, reread)
-            # What lives now lives as long as the process: the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
+            settle_collector()
         failure = await stop.or_done(supervisor.failed())
         drain = supervisor.overview.config.server.drain
         # Before it is told, so that whoever reads it and looks finds it so.

@@ -21,12 +21,11 @@ from penstock.clock import Clock, Ids, SystemClock
 from penstock.config.schema import Provider
 from penstock.errors import ConfigError, PenstockError, UpstreamError
 from penstock.gateway import endpoint_of
-from penstock.layers.trace import open_record
+from penstock.layers.trace import Opening
 from penstock.messages import Request
 from penstock.providers.catalogue import Headers, Row
 from penstock.providers.deployment import Deployment, Timeouts
 from penstock.providers.upstream import Upstream
-from penstock.records import Record
 from penstock.redact import Secret
 from penstock.transport.http import Pool
 from penstock.transport.proxy import proxy_for
@@ -117,16 +116,13 @@ class Remote:
         except ValueError as error:
             raise ConfigError(f"the proxy that the environment names {error}") from None
         self._clock = clock if clock is not None else SystemClock()
-        self._ids = Ids(self._clock, chance())
+        self.begin = Opening(Ids(self._clock, chance()), self._clock).record
         self._pool = Pool(self._clock)
         self._upstream = Upstream(self._pool, _DIALECTS, self._clock)
         self._url = base
 
     def __repr__(self) -> str:
         return f"<Remote {self._url} | {self._pool!r}>"
-
-    def begin(self, operation: str) -> Record:
-        return open_record(self._ids, self._clock, operation)
 
     async def call(self, request: Request) -> Reply:
         """Raises PenstockError: the gateway's own error by its class, or why the gateway cannot be reached."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
 from typing import Any
 
@@ -69,7 +69,7 @@ class Authenticate:
         self._call = call
         self._keyring = keyring
 
-    async def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: Request) -> Awaitable[Reply]:
         """Raises Unauthenticated."""
         caller = request.caller
         if caller.trusted:
@@ -81,7 +81,7 @@ class Authenticate:
             caller.admits = key.admits
             if key.trusts_user:
                 _name_user(request)
-        return await self._call(request)
+        return self._call(request)
 
 
 def _name_user(request: Request) -> None:

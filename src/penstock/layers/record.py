@@ -35,10 +35,10 @@ class Recorder:
     """
 
     def __init__(self, metrics: Metrics, log: Callable[[Record], None] | None, clock: Clock) -> None:
-        self._metrics = metrics
         self.in_flight = metrics.in_flight.child()
+        self._note = metrics.note
         self._log = log
-        self._clock = clock
+        self._now = clock.monotonic
 
     def begin(self) -> None:
         """A request is being answered."""
@@ -46,9 +46,9 @@ class Recorder:
 
     def end(self, record: Record) -> None:
         """A request is over; the record must not change afterwards."""
-        record.ended = self._clock.monotonic()
+        record.ended = self._now()
         self.in_flight[0] -= 1
-        self._metrics.note(record)
+        self._note(record)
         if self._log is not None:
             self._log(record)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from penstock.call import Call, Reply
@@ -26,7 +26,7 @@ class Route:
         self._names = names
         self._deployment = deployment
 
-    async def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: Request) -> Awaitable[Reply]:
         """Raises UnknownModel, Forbidden."""
         admits = request.caller.admits
         found = self._names.find(request.model, admits) if admits is not None else self._names.find(request.model)
@@ -37,4 +37,4 @@ class Route:
             )
         request.record.deployment = found.deployment
         request.target = self._deployment(found)
-        return await self._call(request)
+        return self._call(request)

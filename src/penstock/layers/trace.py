@@ -7,13 +7,21 @@ from penstock.clock import Clock, Ids
 from penstock.messages import Request
 from penstock.records import Record
 
-__all__ = ["Trace", "open_record"]
+__all__ = ["Opening", "Trace"]
 
 
-def open_record(ids: Ids, clock: Clock, operation: str) -> Record:
-    """The record of a request whose last byte has just arrived."""
-    wall = clock.wall()
-    return Record(ids.new(wall), operation, clock.monotonic(), wall)
+class Opening:
+    """Opens records."""
+
+    def __init__(self, ids: Ids, clock: Clock) -> None:
+        self._new_id = ids.new
+        self._wall = clock.wall
+        self._now = clock.monotonic
+
+    def record(self, operation: str) -> Record:
+        """The record of a request whose last byte has just arrived."""
+        wall = self._wall()
+        return Record(self._new_id(wall), operation, self._now(), wall)
 
 
 class Trace:
@@ -21,11 +29,11 @@ class Trace:
 
     def __init__(self, call: Call, clock: Clock) -> None:
         self._call = call
-        self._clock = clock
+        self._now = clock.monotonic
 
     async def __call__(self, request: Request) -> Reply:
         reply = await self._call(request)
         record = request.record
-        now = record.first_output = self._clock.monotonic()
-        record.overhead = now - record.started - record.waited()
+        now = record.first_output = self._now()
+        record.overhead = now - record.started - record.waited
         return reply

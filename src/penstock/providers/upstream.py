@@ -16,7 +16,7 @@ from penstock.errors import InvalidRequest, PenstockError, ProtocolError, Upstre
 from penstock.messages import Request
 from penstock.providers.answers import StreamedAnswer
 from penstock.providers.deployment import Deployment
-from penstock.records import Attempt
+from penstock.records import Attempt, Record
 from penstock.transport.http import Connection, Pool
 from penstock.wire.dialect import Dialect
 from penstock.wire.dialects import CALLERS, CHAT, estimate
@@ -43,6 +43,7 @@ class Upstream:
         self._pool = pool
         self._dialects = dialects
         self._clock = clock
+        self._now = clock.monotonic
 
     async def __call__(self, request: Request) -> Reply:
         """Raises UpstreamError; InvalidRequest where the provider's dialect has no word for what is asked."""
@@ -56,16 +57,17 @@ class Upstream:
                 return _estimated(request, counted)
             dialect = _other(request, deployment)
         payload = _payload(request, deployment, dialect)  # what cannot be said is no attempt
-        clock = self._clock
-        attempt = Attempt(deployment.id, clock.monotonic())
+        stream, origin = request.stream, deployment.endpoint.origin
+        now = self._now()
+        attempt = Attempt(deployment.id, now, now)
         request.record.attempts.append(attempt)
-        connection: Connection | None = None
+        connection = self._pool.take(origin)
         try:
-            origin = deployment.endpoint.origin
-            connection = self._pool.take(origin) or await self._pool.connect(origin, timeouts.connect)
-            attempt.sent = clock.monotonic()
-            wait = timeouts.output if request.stream else timeouts.answer
-            await connection.exchange(payload, stream=request.stream, timeout=wait)
+            if connection is None:
+                connection = await self._pool.connect(origin, timeouts.connect)
+                now = attempt.sent = self._now()
+            wait = timeouts.output if stream else timeouts.answer
+            await connection.exchange(payload, stream=stream, timeout=wait, now=now)
             parser = connection.parser
             attempt.status = parser.status
             if b"content-encoding" in parser.headers:
@@ -79,7 +81,7 @@ class Upstream:
             if isinstance(error, UpstreamError):
                 error.dialect = dialect.name
             attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
-            attempt.answered = clock.monotonic()
+            _waited(request.record, attempt, self._now())
             raise
 
     def _unary(
@@ -87,12 +89,13 @@ class Upstream:
     ) -> Reply:
         parser = connection.parser
         status, headers, body = parser.status, parser.headers, parser.take()
-        now = attempt.answered = self._clock.monotonic()
+        now = attempt.answered = self._now()
         connection.release(now)
         if not 200 <= status < 300:
             raise dialect.classify(status, headers, body, self._clock.wall())
         facts = dialect.decode_facts(body, request.record.bytes_in)
         record = request.record
+        record.waited += now - attempt.sent
         record.usage, record.response_model, record.finish_reason = facts.usage, facts.model, facts.finish_reason
         attempt.outcome = "ok"
         return Reply(
@@ -113,17 +116,27 @@ class Upstream:
         reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
         source = StreamedAnswer(connection, reader, dialect.decode_events, request.record)
         await source.hold(deployment.timeouts)
-        attempt.answered = self._clock.monotonic()
+        _waited(request.record, attempt, self._now())
         headers = connection.parser.headers
         kind = headers.get(b"content-type", b"text/event-stream")
         return Reply(200, kind, source, _passed_down(request, dialect, headers, deployment), dialect.name)
+
+
+def _waited(record: Record, attempt: Attempt, now: float) -> None:
+    attempt.answered = now
+    record.waited += now - attempt.sent
 
 
 def _payload(request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
     caller, endpoint = request.caller, deployment.endpoint
     if dialect.name == request.dialect:
         body = dialect.encode_request(request.fields, deployment.model, stream=request.stream, ask_usage=True)
-        head = endpoint.head(dialect.path, caller.query, caller.headers)
+        kept = caller.sent
+        if kept is not None and kept[0] is endpoint and kept[1] is dialect:
+            head = kept[2]
+        else:
+            head = endpoint.head(dialect.path, caller.query, caller.headers)
+            caller.sent = (endpoint, dialect, head)
     else:
         body = _translated(request, deployment, dialect)
         passed = {name: caller.headers[name] for name in _NEUTRAL if name in caller.headers}

@@ -26,6 +26,9 @@ class AsgiExchange(Exchange):
     """
 
     def __init__(self, scope: Scope) -> None:
+        self.started = self.ended = False
+        self.written = 0
+        self.extra = b""
         self.keep_alive = True
         self._bodyless = scope["method"] == "HEAD"
         self._connection_known = str(scope.get("http_version", "1.1")).startswith("1")

@@ -224,6 +224,11 @@ class ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         parser = self._parser
+        if parser.idle and not (self.busy or parser.ready or self._refused or self.resumed or self._lingers):
+            request = parser.take_known(data)
+            if request is not None:
+                self._serve(request)
+                return
         if self._refused is not None:
             return  # the answer to what was refused is on its way; the rest is not read
         if parser.ready:
@@ -291,14 +296,30 @@ class ServerConnection(asyncio.Protocol):
             request = parser.ready.popleft()
             if self._held and not parser.ready:
                 self._release()
-            exchange = Exchange(self, listener, request)
-            work = listener.handle(request, exchange)
-            if work is not None:
-                self._begin(work)
+            if self._serve(request):
                 return
-            self.answered(exchange, go_on=False)
         if parser.ready or self._refused is not None:
             self._loop.call_soon(self._next)
+
+    def _serve(self, request: HttpRequest) -> bool:
+        """Have a request answered; returns whether that takes a while."""
+        listener = self._listener
+        exchange = Exchange(self, listener, request)
+        work = listener.handle(request, exchange)
+        if work is None:
+            self.answered(exchange, go_on=False)
+            return False
+        self.busy = True
+        wake = self._wake
+        if wake is not None:
+            self._work, self._wake = work, None
+            wake.set_result(None)
+        elif self.task is None:
+            self.task = self._loop.create_task(self._answer(work))
+            self.task.add_done_callback(self._ended)
+        else:
+            self._work = work
+        return True
 
     def _hold(self, data: bytes) -> None:
         """Keep what came behind a request that waits its turn, or nothing more once it is too much."""
@@ -321,26 +342,15 @@ class ServerConnection(asyncio.Protocol):
             at = len(held)
         self._held = held[at:]
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self.busy = True
-        if self.task is None:
-            self.task = self._loop.create_task(self._answer(work))
-            self.task.add_done_callback(self._ended)
-            return
-        self._work = work
-        wake, self._wake = self._wake, None
-        if wake is not None:
-            wake.set_result(None)
-
     async def _answer(self, work: Coroutine[Any, Any, None]) -> None:
         """The connection's one task: making one for each request would cost more than most layers do."""
+        create_future = self._loop.create_future
         while True:
             await work
             if self._work is None:
-                self._wake = wake = self._loop.create_future()
+                self._wake = wake = create_future()
                 await wake
-            assert self._work is not None
-            work, self._work = self._work, None
+            work, self._work = self._work, None  # type: ignore[assignment]  # set by what woke this
 
     def _ended(self, _: object) -> None:
         work, self._work = self._work, None
@@ -454,25 +464,29 @@ class Exchange:
         extra: further header lines for whatever the answer will be.
     """
 
-    # Defaults stand on the class: this is made once a request, and most leave them.
-    started = False
-    ended = False
-    written = 0
-    extra = b""
-    peer: str | None = None
-    _chunked = True
-    _bodyless = False
-    _kept = b""
+    __slots__ = (
+        "_bodyless", "_chunked", "_connection", "_kept", "_listener", "ended", "extra", "keep_alive", "peer", "started",
+        "written",
+    )  # fmt: skip
 
     def __init__(self, connection: ServerConnection, listener: Listener, request: HttpRequest | None = None) -> None:
         self._connection = connection
         self._listener = listener
-        self.peer = connection.peer
+        self.peer: str | None = connection.peer
+        self.started = False
+        self.ended = False
+        self.written = 0
+        self.extra = b""
+        self._chunked = True
+        self._bodyless = False
+        self._kept = b""
         if request is None:
             self.keep_alive = False
             return
         head = request.head
         self.keep_alive = head.keep_alive and not listener.draining
+        if head.plain:
+            return
         if head.version != "1.1":
             self._chunked = False  # HTTP/1.0 knows no chunks: a stream to it ends with the connection
             self._kept = _KEEP  # nor, unless told, that the connection goes on (RFC 9112, section 9.3)

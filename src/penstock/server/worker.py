@@ -8,7 +8,6 @@ accepting at once, lets open requests go on for a moment, and ends: a gateway st
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import socket
 import sys
@@ -26,6 +25,7 @@ from penstock.layers.record import encode_lines
 from penstock.metrics import Counts, Deltas, Metrics
 from penstock.records import Record
 from penstock.server.channel import connect_channel
+from penstock.server.collector import settle_collector
 from penstock.server.data_plane import DataPlane
 from penstock.server.request_log import open_log
 from penstock.stores.centre import (
@@ -266,9 +266,7 @@ def main(arguments: Sequence[str]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGHUP))
     channel, turn = map(int, arguments)
     end = socket.socket(fileno=channel)
-    # What lives now lives as long as the process: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
+    settle_collector()
     word, listeners, _, _ = socket.recv_fds(end, 1, MOST_LISTENERS)
     if word:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

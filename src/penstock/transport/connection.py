@@ -56,7 +56,7 @@ class Keeper(Protocol):
         """The monotonic time."""
         ...
 
-    def watch(self, connection: Connection, timeout: float) -> asyncio.Future[None]:
+    def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[None]:
         """A future to complete; the connection is expired if that takes too long."""
         ...
 
@@ -131,13 +131,16 @@ class Connection(asyncio.Protocol):
 
     # --- the caller's side
 
-    async def exchange(self, payload: bytes, *, stream: bool, timeout: float) -> None:
-        """Send a request and wait: for the head if the answer is a stream, for all of it otherwise.
+    def exchange(
+        self, payload: bytes, *, stream: bool, timeout: float, now: float | None = None
+    ) -> asyncio.Future[None]:
+        """Send a request; what is to be awaited is done with the head if the answer is a stream, else with all of it.
 
         Args:
             payload: the whole request.
             stream: a stream was asked for, so anything but JSON is taken as one.
             timeout: seconds until then.
+            now: the time, where the caller has just read it.
 
         Raises:
             Unavailable, UpstreamTimeout, ProtocolError: and the connection must be released.
@@ -153,19 +156,9 @@ class Connection(asyncio.Protocol):
         if rewrite is not None:
             payload = rewrite(payload)
         self.deadline = NEVER
-        waiter = self._waiter = self._pool.watch(self, timeout)
+        waiter = self._waiter = self._pool.watch(self, timeout, now)
         self._transport.write(payload)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            self.expires = NEVER
-        if rewrite is not None and self.parser.status == 407:
-            # Not the provider's answer, and nobody's but the operator's business.
-            raise Unavailable("the proxy wants other credentials than its URL has", do="Check the proxy's URL.")
-        # What had come of a stream before it failed is read first.
-        if self._error is not None and not (self.streaming and self.parser.pending):
-            raise self._error
+        return waiter
 
     async def read(self, timeout: float) -> bytes:
         """The next bytes of a streamed body, b"" at its end.
@@ -226,6 +219,12 @@ class Connection(asyncio.Protocol):
         if self.closed or transport is None:
             return
         parser = self.parser
+        waiter = self._waiter
+        if waiter is not None and waiter.done():
+            self._waiter = None
+            self.expires = NEVER
+            if not waiter.cancelled():
+                waiter.exception()  # who waited may have been cancelled in the same moment, and not look at it
         if (
             parser.complete
             and not parser.surplus
@@ -279,24 +278,26 @@ class Connection(asyncio.Protocol):
             return
         self._fail(UpstreamTimeout("the provider was silent for too long", do="Try again, or raise the timeout."))
 
-    async def _wait(self, timeout: float) -> None:
+    def _wait(self, timeout: float) -> asyncio.Future[None]:
         if self._error is not None:
             raise self._error
         if self.deadline != NEVER:
             timeout = min(timeout, self.deadline - self._pool.now())
         waiter = self._waiter = self._pool.watch(self, timeout)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            self.expires = NEVER
-        if self._error is not None and not self.parser.pending:
-            raise self._error
+        return waiter
 
     def _wake(self) -> None:
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        if waiter is None or waiter.done():
+            return
+        error = self._error
+        # What had come of a stream before it failed is read first.
+        if error is None or (self.streaming and self.parser.pending):
+            self._waiter = None
             waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+        self.expires = NEVER
 
     def _fail(self, error: UpstreamError) -> None:
         if self._error is None:
@@ -341,8 +342,13 @@ class Connection(asyncio.Protocol):
         if parser.complete:
             if not self.streaming and (self._streamed or parser.headers.get(b"content-type", b"")[:5] == b"text/"):
                 self.streaming = _is_stream(parser, asked=self._streamed)
+            if parser.status == 407 and self.origin.rewrite is not None:
+                self._fail(_refused_by_proxy())
+                return
             waiter = self._waiter
             if waiter is not None and not waiter.done():
+                self._waiter = None
+                self.expires = NEVER
                 waiter.set_result(None)
         elif parser.head_complete:
             self._body_received(len(data))
@@ -351,6 +357,9 @@ class Connection(asyncio.Protocol):
         parser = self.parser
         if not self.streaming:
             if parser.pending and _is_stream(parser, asked=self._streamed):
+                if parser.status == 407 and self.origin.rewrite is not None:
+                    self._fail(_refused_by_proxy())
+                    return
                 self.streaming = True
                 self._wake()
             elif parser.gather() > MAX_UNARY:
@@ -409,6 +418,11 @@ class Connection(asyncio.Protocol):
         how = "reset" if exc is not None else "closed"
         when = "in the middle of its answer" if parser.head_complete else "before it answered"
         self._fail(Unavailable(f"the provider {how} the connection {when}", do="Try again."))
+
+
+def _refused_by_proxy() -> Unavailable:
+    """A 407 is not the provider's answer, and nobody's but the operator's business."""
+    return Unavailable("the proxy wants other credentials than its URL has", do="Check the proxy's URL.")
 
 
 def _tune(plug: Any) -> None:

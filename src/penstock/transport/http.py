@@ -52,7 +52,7 @@ class Pool:
         self._dialler = Dialler(clock, self._gone)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: Timer | None = None
-        self._timer_at = 0.0
+        self._timer_at = NEVER
         self.opened = 0
 
     def __repr__(self) -> str:
@@ -226,7 +226,7 @@ class Pool:
             idle = self._idle[origin] = {}
         expires = now + (IDLE_PLAIN if origin.tls is None else IDLE_TLS)
         idle[connection] = expires
-        if self._timer is None or expires < self._timer_at:
+        if expires < self._timer_at:
             self._schedule(expires)
 
     def forget(self, connection: Connection) -> None:
@@ -241,13 +241,16 @@ class Pool:
             connection.counted = False
             self._leave(connection.origin)
 
-    def watch(self, connection: Connection, timeout: float) -> asyncio.Future[None]:
+    def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[None]:
         """A future for the connection to complete; it is expired if that takes longer than `timeout` seconds.
 
         One timer serves all connections: it stands at the earliest expiry, and most exchanges end long before.
+
+        Args:
+            now: the time, where the caller has just read it.
         """
-        expires = connection.expires = self.now() + timeout
-        if self._timer is None or expires < self._timer_at:
+        expires = connection.expires = (self.now() if now is None else now) + timeout
+        if expires < self._timer_at:
             self._schedule(expires)
         loop = self._loop
         if loop is None:
@@ -261,7 +264,7 @@ class Pool:
         self._timer = self._clock.call_later(max(0.0, at - self._clock.monotonic()), self._sweep)
 
     def _sweep(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, NEVER
         now = self._clock.monotonic()
         upcoming = NEVER
         for connection in list(self._all):
@@ -284,7 +287,7 @@ class Pool:
         self._dialler.close()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_at = None, NEVER
         for connection in list(self._all):
             connection.discard()
 

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-class Decoded:
+class Decoded(msgspec.Struct, gc=False):
     """A request's top level, and the few facts that decide what happens to it.
 
     Attributes:
@@ -39,16 +39,13 @@ class Decoded:
         usage_asked: the caller itself asked for a usage chunk in its stream.
     """
 
-    __slots__ = ("fields", "model", "stream", "usage_asked")
-
-    def __init__(self, fields: dict[str, msgspec.Raw], model: str, stream: bool, usage_asked: bool) -> None:
-        self.fields = fields
-        self.model = model
-        self.stream = stream
-        self.usage_asked = usage_asked
+    fields: dict[str, msgspec.Raw]
+    model: str
+    stream: bool
+    usage_asked: bool
 
 
-class Facts:
+class Facts(msgspec.Struct, gc=False):
     """What the record needs to know of a whole answer.
 
     Attributes:
@@ -57,12 +54,9 @@ class Facts:
         finish_reason: of the first answer, None if it gave none.
     """
 
-    __slots__ = ("finish_reason", "model", "usage")
-
-    def __init__(self, usage: Usage, model: str | None, finish_reason: str | None) -> None:
-        self.usage = usage
-        self.model = model
-        self.finish_reason = finish_reason
+    usage: Usage
+    model: str | None
+    finish_reason: str | None
 
 
 class StreamReader(Protocol):

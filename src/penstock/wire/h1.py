@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 import httptools
+import msgspec
 
 __all__ = [
     "CONTINUE",
@@ -70,7 +72,12 @@ _TARGET = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@%/?\[\]-]+\Z")
 
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
 
-_lower = bytes.lower
+
+@lru_cache(64)
+def _lowered(names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """A head's names in lower case, kept: a server mostly sends the same ones in the same order."""
+    return tuple(map(bytes.lower, names))
+
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _REASONS[529] = b"Overloaded"  # Anthropic's
@@ -105,9 +112,10 @@ class Head:
         keep_alive: whether the connection may carry another request.
         noted: what a reader found out about it, None until it has looked; a connection's requests that have the same
             head share it.
+        plain: it is answered as nearly all are, with a body and in HTTP/1.1.
     """
 
-    __slots__ = ("headers", "keep_alive", "method", "noted", "path", "query", "version")
+    __slots__ = ("headers", "keep_alive", "method", "noted", "path", "plain", "query", "version")
 
     def __init__(self, method: bytes, target: bytes, version: str, headers: dict[bytes, bytes]) -> None:
         self.method = method
@@ -116,16 +124,14 @@ class Head:
         self.headers = headers
         self.keep_alive = True
         self.noted: Any = None
+        self.plain = version == "1.1" and method != b"HEAD"
 
 
-class HttpRequest:
+class HttpRequest(msgspec.Struct, gc=False, eq=False):
     """One whole request: a head, perhaps shared with others, and the body."""
 
-    __slots__ = ("body", "head")
-
-    def __init__(self, head: Head, body: bytes = b"") -> None:
-        self.head = head
-        self.body = body
+    head: Head
+    body: bytes = b""
 
     @property
     def method(self) -> bytes:
@@ -214,8 +220,9 @@ class RequestParser:
         Raises:
             Refused: answer what is in `ready`, then this, then close; feed nothing more.
         """
-        known = self._known
-        if known is not None and self.idle and self._feed_known(known, data):
+        known = self.take_known(data) if self.idle else None
+        if known is not None:
+            self.ready.append(known)
             return
         fresh = self.idle and not self._head_bytes
         try:
@@ -300,21 +307,27 @@ class RequestParser:
         ):
             self._known = (data[: length.start(1)], length.start(1), data[length.end(1) : end], request.head)
 
-    def _feed_known(self, known: tuple[bytes, int, bytes, Head], data: bytes) -> bool:
-        """Take a whole request whose head is, but for the length's digits, the one parsed before: the same bytes mean
-        the same. Anything else is left to the parser, which has not seen a byte of it."""
+    def take_known(self, data: bytes) -> HttpRequest | None:
+        """A whole request whose head is, but for the length's digits, the one parsed before: the same bytes mean the
+        same. None for anything else, which is left to `feed`: the parser has not seen a byte of it.
+
+        Only between requests (`idle`).
+        """
+        known = self._known
+        if known is None:
+            return None
         before, start, after, head = known
         if not data.startswith(before):
-            return False
+            return None
         end = data.find(b"\r", start, start + 10)
         digits = data[start:end]
         if end < 0 or not digits.isdigit() or not data.startswith(after, end):
-            return False
+            return None
         body = data[end + len(after) :]
-        if len(body) != int(digits) or len(body) > self._max_body or len(self.ready) >= MAX_PIPELINED:
-            return False
-        self.ready.append(HttpRequest(head, body))
-        return True
+        size = len(body)
+        if size != int(digits) or size > self._max_body or len(self.ready) >= MAX_PIPELINED:
+            return None
+        return HttpRequest(head, body)
 
     def close(self) -> None:
         """Break the reference cycle with the parser; feed nothing afterwards."""
@@ -639,7 +652,7 @@ class ResponseParser:
             raise Malformed(f"not valid HTTP/1.1: no status is {status}")
         if len(fields) > 500:
             raise Malformed("the response has more than 500 header fields")
-        headers = self.headers = dict(zip(map(_lower, fields), fields.values(), strict=True))
+        headers = self.headers = dict(zip(_lowered(tuple(fields)), fields.values(), strict=True))
         self.status = status
         self.keep_alive = parser.should_keep_alive()
         coding = headers.get(b"transfer-encoding")

@@ -60,9 +60,9 @@ class OpenAIChat:
     def decode_request(self, body: bytes) -> Decoded:
         """Read the fields that decide; what only the provider can judge is left to it. Raises InvalidRequest."""
         fields = decode_object(body)
-        model = read_model(fields)
-        stream = read_flag(fields, "stream")
-        return Decoded(fields, model, stream, asks_usage(fields) and stream)
+        stream = "stream" in fields and read_flag(fields, "stream")
+        usage_asked = "stream_options" in fields and asks_usage(fields) and stream
+        return Decoded(fields, read_model(fields), stream, usage_asked)
 
     def encode_request(
         self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool, ask_usage: bool = True
