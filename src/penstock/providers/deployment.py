@@ -110,9 +110,10 @@ class Deployment:
         id: `provider/model`.
         facts: what is known of the model.
         lenient: what cannot be said in its dialect is dropped and named, not refused.
+        answer_wait, output_wait: what `timeouts` gives a unary answer and a stream's first output, in seconds.
     """
 
-    __slots__ = ("endpoint", "facts", "id", "lenient", "model", "timeouts")
+    __slots__ = ("answer_wait", "endpoint", "facts", "id", "lenient", "model", "output_wait", "timeouts")
 
     def __init__(
         self,
@@ -127,6 +128,7 @@ class Deployment:
         self.endpoint = endpoint
         self.model = model
         self.timeouts = timeouts
+        self.answer_wait, self.output_wait = timeouts.answer, timeouts.output
         self.facts = facts
         self.lenient = lenient
 

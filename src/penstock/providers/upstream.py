@@ -48,8 +48,7 @@ class Upstream:
     async def __call__(self, request: Request) -> Reply:
         """Raises UpstreamError; InvalidRequest where the provider's dialect has no word for what is asked."""
         deployment: Deployment = request.target
-        timeouts, spoken = deployment.timeouts, deployment.endpoint.dialects
-        if request.dialect in spoken:
+        if request.dialect in deployment.endpoint.dialects:
             dialect = self._dialects[request.dialect]
         else:
             counted = estimate(request.dialect, request.fields)
@@ -64,9 +63,9 @@ class Upstream:
         connection = self._pool.take(origin)
         try:
             if connection is None:
-                connection = await self._pool.connect(origin, timeouts.connect)
+                connection = await self._pool.connect(origin, deployment.timeouts.connect)
                 now = attempt.sent = self._now()
-            wait = timeouts.output if stream else timeouts.answer
+            wait = deployment.output_wait if stream else deployment.answer_wait
             await connection.exchange(payload, stream=stream, timeout=wait, now=now)
             parser = connection.parser
             attempt.status = parser.status

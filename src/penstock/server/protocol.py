@@ -47,6 +47,7 @@ _SLICE = 256
 # Requests answered without waiting, such as refusals, before other connections have their turn.
 _AT_ONCE = 16
 
+OK = status_line(200)
 _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
@@ -81,6 +82,9 @@ class Listener:
     Args:
         handle: answers one request through its exchange.
         refuse: answers what is not valid HTTP, and whom there is no room for.
+
+    Attributes:
+        date: the Date header's line (RFC 9110, section 6.6.1), made anew every second while there are connections.
     """
 
     def __init__(self, handle: Handler, refuse: Refuse, clock: Clock, limits: Limits) -> None:
@@ -93,20 +97,11 @@ class Listener:
         self.connections: dict[ServerConnection, None] = {}
         self._timer: Timer | None = None
         self._changed: asyncio.Future[None] | None = None
-        self._date = b""
-        self._date_at = -1
+        self.date = b""
 
     def connection(self) -> ServerConnection:
         """A protocol for one more connection."""
         return ServerConnection(self)
-
-    def date(self) -> bytes:
-        """The Date header's line (RFC 9110, section 6.6.1), made once a second."""
-        now = int(self.clock.wall())
-        if now != self._date_at:
-            self._date_at = now
-            self._date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode()
-        return self._date
 
     @property
     def busy(self) -> int:
@@ -117,7 +112,7 @@ class Listener:
         """A connection stands; returns how many there are now above the limit."""
         self.connections[connection] = None
         if self._timer is None:
-            self._timer = self.clock.call_later(SWEEP_SECONDS, self._sweep)
+            self._begin_second()
         excess = len(self.connections) - self.limits.max_connections
         if excess > 0 and self.clock.monotonic() - self._told_full >= FULL_SECONDS:
             self._told_full = self.clock.monotonic()
@@ -173,7 +168,11 @@ class Listener:
         for connection in list(self.connections):
             connection.enforce(now)
         if self.connections:
-            self._timer = self.clock.call_later(SWEEP_SECONDS, self._sweep)
+            self._begin_second()
+
+    def _begin_second(self) -> None:
+        self.date = b"date: %b\r\n" % formatdate(self.clock.wall(), usegmt=True).encode()
+        self._timer = self.clock.call_later(SWEEP_SECONDS, self._sweep)
 
 
 class ServerConnection(asyncio.Protocol):
@@ -496,16 +495,16 @@ class Exchange:
     def send(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer in one write; `headers` are lines as `encode_headers` makes them."""
         self.started = self.ended = True
-        self.written = len(body)
+        self.written = size = len(body)
         self._connection.write(
             b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
-                status_line(status),
+                OK if status == 200 else status_line(status),
                 headers,
                 self.extra,
-                self._listener.date(),
+                self._listener.date,
                 self._kept if self.keep_alive else _CLOSE,
-                len(body),
+                size,
                 b"" if self._bodyless else body,
             )
         )
@@ -514,7 +513,7 @@ class Exchange:
         """A 204, which has no content and therefore no length (RFC 9110, section 8.6)."""
         self.started = self.ended = True
         kept = self._kept if self.keep_alive else _CLOSE
-        self._connection.write(b"".join((status_line(204), headers, self.extra, self._listener.date(), kept, b"\r\n")))
+        self._connection.write(b"".join((status_line(204), headers, self.extra, self._listener.date, kept, b"\r\n")))
 
     def start(self, status: int, headers: bytes, first: bytes = b"") -> None:
         """The head of a stream, with its first bytes."""
@@ -525,7 +524,7 @@ class Exchange:
             status_line(status),
             headers,
             self.extra,
-            self._listener.date(),
+            self._listener.date,
             b"" if self.keep_alive else _CLOSE,
             _CHUNKED if self._chunked else b"",
         )

@@ -61,8 +61,7 @@ class OpenAIChat:
         """Read the fields that decide; what only the provider can judge is left to it. Raises InvalidRequest."""
         fields = decode_object(body)
         stream = "stream" in fields and read_flag(fields, "stream")
-        usage_asked = "stream_options" in fields and asks_usage(fields) and stream
-        return Decoded(fields, read_model(fields), stream, usage_asked)
+        return Decoded(fields, read_model(fields), stream, "stream_options" in fields and asks_usage(fields) and stream)
 
     def encode_request(
         self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool, ask_usage: bool = True

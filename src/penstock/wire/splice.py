@@ -7,7 +7,7 @@ The top level is always written anew from what was read, so that what policy rea
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -47,9 +47,8 @@ def decode_object(body: bytes) -> dict[str, msgspec.Raw]:
         raise InvalidRequest("The body is nested too deeply.", do="Send it with fewer levels.") from None
 
 
-def encode_object(fields: Mapping[str, msgspec.Raw]) -> bytes:
-    """Write an object: the fields in their order, without spaces between them, values as they are."""
-    return msgspec.json.encode(fields)
+# Writes an object: the fields in their order, without spaces between them, values as they are.
+encode_object: Callable[[Mapping[str, msgspec.Raw]], bytes] = msgspec.json.Encoder().encode
 
 
 def replaced(value: msgspec.Raw | None, changes: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
