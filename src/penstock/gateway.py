@@ -20,6 +20,7 @@ import msgspec
 
 from penstock.call import Call, stack
 from penstock.clock import Clock, Ids, Random
+from penstock.config.kinds import rows_of
 from penstock.config.naming import names_of
 from penstock.config.schema import Config, Defaults, Provider
 from penstock.config.schema import Route as Declared
@@ -30,7 +31,7 @@ from penstock.layers.trace import Opening, Trace
 from penstock.messages import Caller
 from penstock.metrics import Metrics
 from penstock.providers.auth import auth_headers
-from penstock.providers.catalogue import Row, load_catalogue
+from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Deployment, Endpoint
 from penstock.providers.facts import facts_of
 from penstock.providers.simulated import SimulatedProvider
@@ -79,6 +80,7 @@ class Gateway:
         self.begin = Opening(Ids(clock, random), clock).record
         self._pool = Pool(clock)
         self._recorder = Recorder(self.metrics, log, clock)
+        self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()
         self.names = names_of(config)
         self._deployments: dict[str, Deployment] = {}
@@ -147,16 +149,14 @@ class Gateway:
         )
 
     def _make_endpoints(self) -> dict[str, Endpoint]:
-        catalogue = load_catalogue()
         on = (provider for provider in self.config.providers.values() if not provider.off)
-        return {provider.name: self._make_endpoint(provider, catalogue[provider.kind]) for provider in on}
+        return {provider.name: self._make_endpoint(provider, self._rows[provider.kind]) for provider in on}
 
     def _make_endpoint(self, provider: Provider, row: Row) -> Endpoint:
         if row.in_process:
             simulated = SimulatedProvider(self._clock, keep=0)
             origin = Origin(provider.name, 80, in_process=simulated.connection)
-            headers = _headers(provider.name)
-            return Endpoint(provider.name, origin, "/v1", headers, row.headers, dialects=row.dialects)
+            return Endpoint(provider.name, origin, "/v1", _headers(provider.name), row)
         return endpoint_of(provider, row)
 
     def _add_known_deployments(self) -> None:
@@ -172,11 +172,11 @@ class Gateway:
         return self._make_deployment(found, self.config.defaults)
 
     def _make_deployment(self, found: Found, policies: Declared | Defaults) -> Deployment:
-        facts = facts_of(self.config.providers[found.provider].kind, found.model)
+        facts = facts_of(self._rows[self.config.providers[found.provider].kind].family, found.model)
         if policies.default_max_output is not None:
             facts = msgspec.structs.replace(facts, default_output_tokens=policies.default_max_output)
         return Deployment(
-            self._endpoints[found.provider],
+            self._endpoints[found.provider].of(found.model),
             found.model,
             policies.timeouts,
             facts,
@@ -196,7 +196,10 @@ def endpoint_of(provider: Provider, row: Row) -> Endpoint:
     proxy = read_proxy(provider.proxy.reveal(), client_context) if provider.proxy is not None else None
     origin = Origin(host, url.port or (443 if tls else 80), tls, proxy=proxy)
     headers = _headers(url.netloc) | auth_headers(row.auth, provider.api_key)
-    return Endpoint(provider.name, origin, url.path, headers, row.headers, dialects=row.dialects)
+    base = url.path
+    if row.versioned is not None and provider.api_version:
+        base += f"?{row.versioned.query}={provider.api_version}"
+    return Endpoint(provider.name, origin, base, headers, row)
 
 
 def _headers(host: str) -> dict[str, str]:

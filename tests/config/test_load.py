@@ -194,8 +194,30 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         "2:1: no provider is declared: write providers: {sim: {}} to begin without a key"]),
     ("auth: open\nproviders: {opnai: {}}", [
         f'2:13: unknown kind "opnai" (did you mean "openai"?); {COMPATIBLE}']),
-    ("auth: open\nproviders: {a: {kind: gemini}}", [
-        f'2:23: the kind "gemini" is not in this version; {COMPATIBLE}']),
+    ("auth: open\nproviders: {a: {kind: vertex}}", [
+        f'2:23: the kind "vertex" is not in this version; {COMPATIBLE}']),
+    ("auth: open\nproviders: {github: {}}", [
+        "2:13: GitHub Models was switched off on 2026-07-30 (https://github.com/orgs/community/discussions/203602)"]),
+    ("auth: open\nproviders: {azure: {api_key: none}}", [
+        "2:13: base_url is missing: each account of azure has an address of its own,"
+        " such as base_url: https://NAME.openai.azure.com"]),
+    ("auth: open\nproviders: {azure: {api_key: none, base_url: https://NAME.openai.azure.com}}", [
+        "2:46: base_url still is the example: write your own in place of https://NAME.openai.azure.com"]),
+    ("auth: open\nproviders: {azure: {base_url: https://x.openai.azure.com}}", [
+        "2:13: api_key is missing: write api_key: env:AZURE_OPENAI_API_KEY, or api_key: none to send none"]),
+    ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/v1, api_version: 2024-10-21}}", [
+        "2:46: base_url ends with /openai/v1, which takes no api_version: leave one of them out"]),
+    ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/deployments/a, api_version: v/1}}", [
+        '2:91: "v/1" is not a version: write 2024-10-21, or 2025-04-01-preview']),
+    ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/deployments/a, api_version: v1}}", [
+        "2:46: base_url names a deployment: leave its path out; the model asked for is the deployment"]),
+    ("auth: open\nproviders: {openai: {api_version: v1, api_key: none}}", [
+        "2:22: openai has no api_version: its base_url says which"]),
+    ("auth: open\nproviders: {sim: }\nmodels: {a: {targets: [snowflake/x]}}", [
+        '3:24: no provider is named "snowflake"; declare it under providers: snowflake:'
+        " {base_url: https://ACCOUNT.snowflakecomputing.com, api_key: env:SNOWFLAKE_TOKEN}"]),
+    ("auth: open\nproviders: {sim: }\nmodels: {a: {targets: [ollama/x]}}", [
+        '3:24: no provider is named "ollama"; declare it under providers: ollama: {}']),
     ("auth: open\nproviders: {openai: {region: us, credentials: [], basurl: x}}", [
         '2:22: "region" is not in this version',
         '2:34: "credentials" is not in this version',

@@ -51,7 +51,7 @@ SECTIONS: dict[str, Section] = {
     ),
     "tls": Section(("cert", "key")),
     "provider": Section(
-        ("kind", "base_url", "api_key", "ca_file"),
+        ("kind", "base_url", "api_key", "api_version", "ca_file"),
         ("region", "credentials", "headers", "quirks", "weight", "timeouts", "retry"),
     ),
     "model": Section(("targets", "timeouts", "default_max_output", "untranslatable"), _ROUTE_LATER),

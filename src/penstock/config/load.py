@@ -7,8 +7,10 @@ between them checked. Never imports a YAML parser: `config/yaml_file.py` hands i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from penstock.config.edge import check_edge, read_auth, read_keys, read_log, read_server
+from penstock.config.kinds import read_kinds
 from penstock.config.naming import names_of
 from penstock.config.reader import Reader
 from penstock.config.schema import Config, Key
@@ -62,9 +64,9 @@ def built_in(env: Mapping[str, str]) -> Config:
     simulated text for an answer.
     """
     providers = {
-        row.name: {"api_key": f"env:{row.env}"} if row.env else {}
+        row.name: {"api_key": f"env:{row.env}"} if row.by_default else {}
         for row in load_catalogue().values()
-        if row.in_process or (row.env and env.get(row.env, "").strip())
+        if row.in_process or (row.by_default and env.get(row.env, "").strip())
     }
     written: dict[str, object] = {"auth": "open", "providers": providers}
     if list(providers) == ["sim"]:
@@ -76,7 +78,8 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     fields = reader.fields(tree.root, "config")
     auth = read_auth(reader, fields.get("auth"))
     server = read_server(reader, fields.get("server"), auth)
-    providers = read_providers(reader, fields.get("providers"))
+    kinds = read_kinds(tree.problems, tree.kinds, str(Path(tree.source).parent / "providers"))
+    providers = read_providers(reader, fields.get("providers"), {**load_catalogue(), **kinds})
     if not providers:
         place = fields["providers"].key if "providers" in fields else tree.root.place
         reader.problems.add(place, "no provider is declared: write providers: {sim: {}} to begin without a key")
@@ -95,6 +98,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         auth=auth,
         keys=tuple(key for key, _ in keys),
         log=read_log(reader, fields.get("log")),
+        kinds=kinds,
     )
     names = names_of(config)
     _check_default(reader.problems, fields.get("default_model"), config, names)

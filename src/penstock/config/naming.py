@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from penstock.config.kinds import rows_of
 from penstock.config.schema import Config
-from penstock.providers.catalogue import load_catalogue
 from penstock.routing.names import Names
 
 __all__ = ["names_of"]
@@ -11,7 +11,7 @@ __all__ = ["names_of"]
 
 def names_of(config: Config) -> Names:
     """Every name of `config`, compiled for the request path."""
-    catalogue = load_catalogue()
+    catalogue = rows_of(config)
     on = {
         provider.name: catalogue[provider.kind].models if provider.kind in catalogue else ()
         for provider in config.providers.values()

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Timeouts
 from penstock.redact import Secret
 from penstock.routing.names import Target
@@ -70,7 +71,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: its row in the catalogue.
-        base_url: without a slash at its end; "" for one that runs inside Penstock.
+        base_url: without a slash at its end, `{model}` in it standing for the model asked for; "" for one that runs
+            inside Penstock.
+        api_version: what its requests' query names as the version of the API; "" for none.
         api_key: None sends no credential.
         ca_file: PEM file to trust instead of the usual roots.
         proxy: URL of the forward proxy that the environment names for it; its `source` is the URL without credentials.
@@ -80,6 +83,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
     base_url: str = ""
+    api_version: str = ""
     api_key: Secret | None = None
     ca_file: str | None = None
     proxy: Secret | None = None
@@ -138,7 +142,10 @@ class Defaults(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole configuration. `source` is where it came from: a path, or words in brackets."""
+    """A whole configuration. `source` is where it came from: a path, or words in brackets.
+
+    `kinds` are the user's own rows of the catalogue.
+    """
 
     source: str
     providers: Mapping[str, Provider]
@@ -149,3 +156,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth = "required"
     keys: tuple[Key, ...] = ()
     log: Log = Log()
+    kinds: Mapping[str, Row] = {}

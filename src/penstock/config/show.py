@@ -58,6 +58,8 @@ def _provider(provider: Provider) -> dict[str, object]:
     shown: dict[str, object] = {"kind": provider.kind}
     if provider.base_url:
         shown |= {"base_url": provider.base_url, "api_key": _secret(provider.api_key)}
+    if provider.api_version:
+        shown["api_version"] = provider.api_version
     if provider.ca_file:
         shown["ca_file"] = provider.ca_file
     if provider.proxy:

@@ -63,8 +63,14 @@ class Problems:
         """Raises ConfigError with one `place: message` per line, in the order of the file."""
         if not self._found:
             return
-        ordered = sorted(self._found, key=lambda found: (found[0].line, found[0].column))
+        ordered = sorted(self._found, key=_order)
         raise ConfigError("\n".join(f"{place}: {message}" for place, message in ordered))
+
+
+def _order(found: tuple[Place, str]) -> tuple[bool, str, int, int]:
+    """By file and line; what has no line stays as it was found."""
+    place = found[0]
+    return bool(place.line), place.source if place.line else "", place.line, place.column
 
 
 class Tree(msgspec.Struct, frozen=True):
@@ -75,12 +81,14 @@ class Tree(msgspec.Struct, frozen=True):
         problems: what was found wrong while it was read.
         source: what to call it.
         folder: what relative paths count from.
+        kinds: where the user's own rows of the catalogue lie; None where it was read from no file.
     """
 
     root: Node
     problems: Problems
     source: str
     folder: Path
+    kinds: Path | None = None
 
 
 def from_mapping(data: Mapping[str, object], source: str = "(a mapping)", folder: Path | None = None) -> Tree:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from penstock.config import values
+from penstock.config.addresses import complete
 from penstock.config.reader import NOT_YET, Reader, Unset
 from penstock.config.schema import Defaults, Provider, Route, Timeouts
 from penstock.config.tree import Node
@@ -21,16 +22,12 @@ from penstock.transport.proxy import proxy_for, read_proxy
 __all__ = ["read_defaults", "read_providers", "read_routes"]
 
 # Kinds that later catalogue rows will bring.
-_LATER_KINDS = frozenset((
-    "azure", "gemini", "vertex", "bedrock", "cohere", "mistral", "groq", "deepseek", "together",
-    "fireworks", "openrouter", "perplexity", "xai", "cerebras", "huggingface", "alibaba", "nvidia", "sambanova",
-    "ollama", "vllm", "lmstudio", "llama.cpp", "tgi", "sglang",
-))  # fmt: skip
+_LATER_KINDS = frozenset(("vertex", "tgi", "sglang"))
 _COMPATIBLE = "a server that speaks as OpenAI does is written {kind: openai, base_url: ..., api_key: ...}"
 
 
-def read_providers(reader: Reader, node: Node | None) -> dict[str, Provider]:
-    """`providers:`, each under the name it is given."""
+def read_providers(reader: Reader, node: Node | None, catalogue: Mapping[str, Row]) -> dict[str, Provider]:
+    """`providers:`, each under the name it is given; `catalogue`: every kind there is."""
     found: dict[str, Provider] = {}
     if node is None:
         return found
@@ -39,7 +36,7 @@ def read_providers(reader: Reader, node: Node | None) -> dict[str, Provider]:
             reader.problems.add(entry.key, f"a provider's name has no slash and no space: {quoted(name)}")
             continue
         fields = reader.fields(entry, "provider")
-        row = _row(reader, name, fields.get("kind"), entry)
+        row = _row(reader, name, fields.get("kind"), entry, catalogue)
         # One whose kind is wrong is kept, so that its targets are not reported as well.
         found[name] = _provider(reader, name, row, entry, fields) if row else Provider(name=name, kind=name)
     return found
@@ -52,13 +49,15 @@ def _is_label(name: str) -> bool:
         return False
 
 
-def _row(reader: Reader, name: str, kind_node: Node | None, entry: Node) -> Row | None:
-    catalogue = load_catalogue()
+def _row(reader: Reader, name: str, kind_node: Node | None, entry: Node, catalogue: Mapping[str, Row]) -> Row | None:
     kind = kind_node.value if kind_node is not None else name
     place = kind_node.place if kind_node is not None else entry.key
     if isinstance(kind, str) and kind in catalogue:
-        return catalogue[kind]
-    if isinstance(kind, str) and kind in _LATER_KINDS:
+        row = catalogue[kind]
+        if not row.retired:
+            return row
+        reader.problems.add(place, row.retired)
+    elif isinstance(kind, str) and kind in _LATER_KINDS:
         reader.problems.add(place, f"the kind {quoted(kind)} is {NOT_YET}; {_COMPATIBLE}")
     else:
         near = did_you_mean(str(kind), catalogue)
@@ -68,31 +67,54 @@ def _row(reader: Reader, name: str, kind_node: Node | None, entry: Node) -> Row 
 
 def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str, Node]) -> Provider:
     if row.in_process:
-        for unused in ("base_url", "ca_file", "api_key"):
+        for unused in ("base_url", "ca_file", "api_key", "api_version"):
             if unused in fields and fields[unused].value != "none":
                 reader.problems.add(fields[unused].key, f"{row.name} runs inside Penstock and has no {unused}")
         return Provider(name=name, kind=row.name)
-    url = _base_url(reader, fields.get("base_url"), row)
+    version = _api_version(reader, fields.get("api_version"), row)
+    url = _base_url(reader, entry, fields.get("base_url"), row, version)
     try:
         key, off = _api_key(reader, row, url, entry, fields.get("api_key")), ""
     except Unset as unset:
         key, off = None, str(unset)
     ca_file = _ca_file(reader, fields.get("ca_file"), url)
     proxy = _proxy(reader, entry, url)
-    return Provider(name=name, kind=row.name, base_url=url, api_key=key, ca_file=ca_file, proxy=proxy, off=off)
+    return Provider(
+        name=name, kind=row.name, base_url=url, api_version=version, api_key=key, ca_file=ca_file, proxy=proxy, off=off
+    )
 
 
-def _base_url(reader: Reader, node: Node | None, row: Row) -> str:
-    url = reader.value(node, values.base_url, row.url)
-    return url if url.endswith(row.version_path) else url + row.version_path
+def _api_version(reader: Reader, node: Node | None, row: Row) -> str:
+    if node is not None and row.versioned is None:
+        reader.problems.add(node.key, f"{row.name} has no api_version: its base_url says which")
+        return ""
+    return reader.value(node, values.version, row.versioned.default if row.versioned else "")
+
+
+def _base_url(reader: Reader, entry: Node, node: Node | None, row: Row, version: str) -> str:
+    if node is None and row.url_form:
+        form = f"each account of {row.name} has an address of its own, such as base_url: {row.url_form}"
+        reader.problems.add(entry.key, f"base_url is missing: {form}")
+        return ""
+    written = reader.value(node, values.base_url, row.url)
+    try:
+        return complete(written, row, version) if written else ""
+    except ValueError as error:
+        reader.problems.add(node.place if node is not None else entry.key, str(error))
+        return ""
 
 
 def _api_key(reader: Reader, row: Row, url: str, entry: Node, node: Node | None) -> Secret | None:
     if node is not None:
-        return reader.secret(node, row.env)
-    if url != row.url:
+        return reader.secret(node, row.env or "API_KEY")
+    if not row.env:
+        return None
+    if url != row.url or row.url_form:
         # The vendor's own key goes to the vendor's own address and to no other.
-        reader.problems.add(entry.key, "api_key is missing: write api_key: env:NAME, or api_key: none to send none")
+        example = row.env if row.url_form else "NAME"
+        reader.problems.add(
+            entry.key, f"api_key is missing: write api_key: env:{example}, or api_key: none to send none"
+        )
         return None
     return reader.secret(Node(f"env:{row.env}", entry.key, entry.key), row.env)
 
@@ -104,7 +126,7 @@ def _ca_file(reader: Reader, node: Node | None, url: str) -> str | None:
     if not written:
         return None
     path = reader.path(written)
-    if not url.startswith("https:"):
+    if url and not url.startswith("https:"):
         reader.problems.add(node.place, "ca_file is for https, and base_url is http")
     elif reader.check_files and (problem := _ca_problem(path)):
         reader.problems.add(node.place, f"ca_file {quoted(written)} {problem}")
@@ -232,6 +254,11 @@ def _one_target(reader: Reader, item: Node, providers: Mapping[str, Provider]) -
 def _unknown_provider(name: str, providers: Mapping[str, Provider]) -> str:
     near = did_you_mean(name, providers)
     row = load_catalogue().get(name)
-    if row is not None and not near:
-        near = f"; declare it under providers: {name}: " + (f"{{api_key: env:{row.env}}}" if row.env else "{}")
+    if row is not None and not row.retired and not near:
+        near = f"; declare it under providers: {name}: {_declaration(row)}"
     return f"no provider is named {quoted(name)}{near}"
+
+
+def _declaration(row: Row) -> str:
+    written = {"base_url": row.url_form, "api_key": f"env:{row.env}" if row.env else ""}
+    return f"{{{', '.join(f'{key}: {value}' for key, value in written.items() if value)}}}"

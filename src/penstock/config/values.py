@@ -23,6 +23,7 @@ __all__ = [
     "size",
     "size_text",
     "text",
+    "version",
 ]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -31,6 +32,7 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
 _COUNT = re.compile(r"([0-9]{1,12})(k|M|)")
 _THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000}
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
 _LABEL = re.compile(r"[^\x00-\x20\x7f]{1,200}")
 # Loops count in milliseconds in 64 bits; ten years is for ever here.
 _LONGEST = 3650 * 86400.0
@@ -128,6 +130,13 @@ def base_url(value: object) -> str:
     if port == 0:
         raise ValueError("base_url has port 0")
     return value.rstrip("/")
+
+
+def version(value: object) -> str:
+    """The version of an API as a query names it."""
+    if not isinstance(value, str) or not _VERSION.fullmatch(value):
+        raise ValueError(f"{_shown(value)} is not a version: write 2024-10-21, or 2025-04-01-preview")
+    return value
 
 
 def duration_text(seconds: float) -> str:

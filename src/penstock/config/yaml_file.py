@@ -49,8 +49,8 @@ def read_yaml(data: bytes, name: str) -> Tree:
     folder = Path(name).absolute().parent
     if root is None:
         place = Place(name, 1, 1)
-        return Tree(Node({}, place, place), problems, name, folder)
-    return Tree(_Reading(name, problems).node(root), problems, name, folder)
+        return Tree(Node({}, place, place), problems, name, folder, folder / "providers")
+    return Tree(_Reading(name, problems).node(root), problems, name, folder, folder / "providers")
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -5,17 +5,20 @@ The bytes that are the same for every request (request line, host, credential) a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
 
-from penstock.providers.catalogue import Headers as Passing
+from penstock.providers.catalogue import Row
+from penstock.providers.quirks import bend_for
 from penstock.transport.http import Origin
 from penstock.wire.dialect import ModelFacts
 
 __all__ = ["Deployment", "Endpoint", "Timeouts"]
 
-_NOTHING = Passing()
+_MODEL = b"{model}"
 _UNKNOWN = ModelFacts()
 
 UNARY_SECONDS = 600.0
@@ -57,42 +60,49 @@ class Endpoint:
     Args:
         name: the provider's name in the configuration.
         origin: where to connect.
-        prefix: the base URL's path, without a slash at its end.
+        base: the base URL's path, without a slash at its end, `{model}` in it standing for the model asked for; then,
+            after a `?`, the parameter that every request names.
         headers: sent with every request, the credential among them.
-        passing: which headers pass to and from the provider.
-        dialects: how it can be spoken to.
+        row: how it is spoken to, and what passes.
+
+    Attributes:
+        bends: what has to be said otherwise to it, by dialect.
     """
 
-    __slots__ = ("_defaults", "_fixed", "_prefix", "dialects", "down", "name", "origin", "up")
+    __slots__ = ("_defaults", "_fixed", "_prefix", "_query", "bends", "dialects", "down", "name", "origin", "up")
 
-    def __init__(
-        self,
-        name: str,
-        origin: Origin,
-        prefix: str,
-        headers: Mapping[str, str],
-        passing: Passing = _NOTHING,
-        *,
-        dialects: tuple[str, ...],
-    ) -> None:
+    def __init__(self, name: str, origin: Origin, base: str, headers: Mapping[str, str], row: Row) -> None:
+        passing = row.headers
         self.name = name
         self.origin = origin
-        self.dialects = dialects
+        self.dialects = row.dialects
+        self.bends = bend_for([quirk.name for quirk in row.quirks])
         self.up = tuple(header.encode() for header in passing.up)
         self.down = tuple(header.encode() for header in passing.down)
         self._defaults = {header.encode(): value.encode("latin-1") for header, value in passing.defaults.items()}
-        self._prefix = prefix.encode("ascii")
+        prefix, _, query = base.partition("?")
+        self._prefix, self._query = prefix.encode("ascii"), query.encode("ascii")
         fixed = ((key.encode(), value.encode("latin-1")) for key, value in headers.items())
         self._fixed = b"".join(b"%b: %b\r\n" % pair for pair in fixed)
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name}>"
 
+    def of(self, model: str) -> Endpoint:
+        """The same for one model, where its name is part of the path."""
+        if _MODEL not in self._prefix:
+            return self
+        one = copy.copy(self)
+        one._prefix = self._prefix.replace(_MODEL, quote(model, safe="").encode())
+        return one
+
     def head(self, path: bytes, query: bytes, passed: Mapping[bytes, bytes]) -> bytes:
         """The request's head up to Content-Length.
 
         Of the caller's headers `passed` only those in `up` go along; some have a default for one who sent none.
         """
+        if self._query:
+            query = _joined(query, self._query)
         if query:
             path = path + b"?" + query
         head = b"POST %b%b HTTP/1.1\r\n%b" % (self._prefix, path, self._fixed)
@@ -101,6 +111,13 @@ class Endpoint:
             if value:
                 head += b"%b: %b\r\n" % (name, value)
         return head
+
+
+def _joined(query: bytes, fixed: bytes) -> bytes:
+    """A caller's query with the parameter that the configuration names, instead of the caller's word for it."""
+    name = fixed.partition(b"=")[0]
+    kept = [pair for pair in query.split(b"&") if pair and pair.partition(b"=")[0].lower() != name]
+    return b"&".join([*kept, fixed])
 
 
 class Deployment:

@@ -128,8 +128,13 @@ def _waited(record: Record, attempt: Attempt, now: float) -> None:
 
 def _payload(request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
     caller, endpoint = request.caller, deployment.endpoint
+    bend = endpoint.bends.get(dialect.name)
     if dialect.name == request.dialect:
-        body = dialect.encode_request(request.fields, deployment.model, stream=request.stream, ask_usage=True)
+        fields, ask_usage = request.fields, True
+        if bend is not None:
+            (fields, lost), ask_usage = bend.fields(fields), bend.asks_usage
+            request.record.dropped = _named(lost)
+        body = dialect.encode_request(fields, deployment.model, stream=request.stream, ask_usage=ask_usage)
         kept = caller.sent
         if kept is not None and kept[0] is endpoint and kept[1] is dialect:
             head = kept[2]
@@ -138,6 +143,9 @@ def _payload(request: Request, deployment: Deployment, dialect: Dialect) -> byte
             caller.sent = (endpoint, dialect, head)
     else:
         body = _translated(request, deployment, dialect)
+        if bend is not None:
+            body, lost = bend.body(body)
+            request.record.dropped += _named(lost)
         passed = {name: caller.headers[name] for name in _NEUTRAL if name in caller.headers}
         head = endpoint.head(dialect.path, b"", passed)
     return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
