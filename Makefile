@@ -33,8 +33,9 @@ fmt: .venv/dev  ## put the code in shape
 picture: .venv/made  ## draw docs/house.svg and docs/house.md anew from the imports
 	$(BIN)/python -m scripts.house
 
-docs: .venv/package  ## measure docs/dialects.md anew from what the dialects do
+docs: .venv/package  ## measure docs/dialects.md and draw docs/providers.md anew
 	$(BIN)/python -m scripts.dialects
+	$(BIN)/python -m scripts.providers
 
 clean:  ## forget the environment and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

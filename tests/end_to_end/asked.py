@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.end_to_end.vendors import model_of, vendor_of
 from tests.wire.corpus import Recording
 
 __all__ = ["CALLER_SECRET", "Asked", "members_of"]
@@ -49,20 +50,24 @@ class Asked:
 
     Attributes:
         body: as sent; `fields`: the same, decoded.
-        model: what the provider is to be asked for.
+        recording: what it is asked for.
+        vendor: the provider that is to be asked.
+        model: what it is to be asked for.
         query: what of the query the provider is to see.
         operation: the path below the base URL.
     """
 
     def __init__(self, recording: Recording, number: int) -> None:
+        self.recording = recording
         operations = (operation for operation in _OPERATIONS if recording.path.endswith(f"/{operation}"))
         self.operation = next(operations, "chat/completions")
         fields = recording.request or {"messages": [{"role": "user", "content": "Grüße"}], "input": "Grüße"}
         if recording.streaming:
             fields = {**fields, "stream": True}
-        self.model: str = fields.get("model") or "standard"
-        if "model" in fields:
-            fields = {**fields, "model": f"up/{self.model}"}
+        self.vendor = vendor_of(recording)
+        self.model = model_of(recording)
+        if "model" in fields or self.vendor.name not in ("openai", "anthropic"):  # whose models are the default
+            fields = {**fields, "model": f"{self.vendor.name}/{self.model}"}
         text = json.dumps(fields, **_STYLES[number % len(_STYLES)])
         if recording.request is None:
             text = text.replace("{", _EXACT, 1)
@@ -80,9 +85,15 @@ class Asked:
         return self.operation.startswith("messages")
 
     @property
+    def stream_options(self) -> dict[str, Any]:
+        """The caller's."""
+        options: dict[str, Any] = self.fields.get("stream_options") or {}
+        return options
+
+    @property
     def usage_asked(self) -> bool:
         """Whether the caller itself wants the usage chunk."""
-        return bool((self.fields.get("stream_options") or {}).get("include_usage"))
+        return bool(self.stream_options.get("include_usage"))
 
     def _add_credential(self, number: int) -> str:
         """In one of the places where callers have it; returns the query to send."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from penstock.wire.h1 import HttpRequest
 from tests.end_to_end.asked import CALLER_SECRET, Asked, members_of
 from tests.end_to_end.expected import Expected, blocks_of, data_of, json_of
 from tests.end_to_end.replay import PROVIDER_SECRET, Replay, kind_of
+from tests.end_to_end.vendors import AUTH_HEADERS, path_of, vendor_of
 from tests.stage import Answer
 from tests.wire.corpus import Recording
 
 __all__ = [
-    "OURS", "check_failure", "check_headers_down", "check_line", "check_request", "check_stream", "check_unbegun",
-    "check_whole", "difference", "error_of",
+    "OURS", "check_address", "check_failure", "check_headers_down", "check_line", "check_request", "check_stream",
+    "check_unbegun", "check_usage_asked", "check_whole", "difference", "error_of",
 ]  # fmt: skip
 
 # What the recording says went wrong, the first that fits, and the code of our error for it.
@@ -39,12 +40,10 @@ _WORDS_IN_400 = {
 OURS = ("upstream_quota", "upstream_credential")
 
 _GOES_UP = {"host", "user-agent", "accept", "accept-encoding", "content-type", "content-length"}
-_OPENAI_UP = _GOES_UP | {"authorization", "openai-beta"}
-_ANTHROPIC_UP = _GOES_UP | {"x-api-key", "anthropic-version"}
 _COMES_DOWN = {
     "content-type", "content-length", "transfer-encoding", "connection", "date", "retry-after", "x-should-retry",
     "x-request-id", "x-penstock-target", "x-penstock-attempts", "x-penstock-cache", "x-penstock-overhead-us",
-    "openai-processing-ms", "openai-version", "request-id",
+    "request-id",
 }  # fmt: skip
 
 
@@ -64,8 +63,7 @@ def check_request(asked: Asked, replay: Replay) -> Iterator[str]:
         yield f"{len(replay.provider.requests)} requests reached the provider"
         return
     request = replay.provider.requests[0]
-    if request.path.decode() != f"/v1/{asked.operation}" or request.query.decode() != asked.query:
-        yield f"asked for {request.path!r}?{request.query!r}"
+    yield from check_address(asked, request, asked.query)
     yield from _check_headers_up(asked, request)
     raw = b"".join(replay.provider.received)
     if CALLER_SECRET.encode() in raw:
@@ -77,35 +75,58 @@ def check_request(asked: Asked, replay: Replay) -> Iterator[str]:
         yield "another model was asked for"
     sent.pop("model", None)
     if asked.fields.get("stream") and not asked.anthropic:
-        options = {**(asked.fields.get("stream_options") or {}), "include_usage": True}
-        if json.loads(got.pop("stream_options")) != options:
-            yield "stream_options are not the caller's with include_usage"
-        sent.pop("stream_options", None)
+        yield from check_usage_asked(asked, {name: json.loads(value) for name, value in got.items()})
+        for members in (sent, got):
+            members.pop("stream_options", None)
     for name in sent.keys() | got.keys():
         if sent.get(name) != got.get(name):
             yield f"field {name} changed: {difference(str(sent.get(name)), str(got.get(name)))}"
 
 
+def check_address(asked: Asked, request: HttpRequest, query: str = "") -> Iterator[str]:
+    """That it was asked where it was recorded; with the version that Azure's older form is asked by."""
+    if request.path.decode() != path_of(asked.recording):
+        yield f"asked for {request.path!r}, not {asked.recording.path}"
+    if request.query.decode() != (asked.vendor.version or query):
+        yield f"asked with {request.query!r}"
+    yield from _check_credential(asked, request)
+
+
+def _check_credential(asked: Asked, request: HttpRequest) -> Iterator[str]:
+    """In the header where the recorded client had its own."""
+    got = {name: value for name in AUTH_HEADERS if (value := request.headers.get(name.encode(), b"").decode())}
+    place = asked.vendor.auth
+    secret = f"Bearer {PROVIDER_SECRET}" if place == "authorization" else PROVIDER_SECRET
+    if got != {place: secret}:
+        yield f"the credential is not ours, or not in {place}: {list(got)}"
+    recorded = asked.recording.request_headers.keys() & set(AUTH_HEADERS)
+    if recorded and place not in recorded:
+        yield f"the credential was in {recorded}, not in {place}"
+
+
+def check_usage_asked(asked: Asked, fields: Mapping[str, Any]) -> Iterator[str]:
+    """A stream's usage is asked for, where that is no reason to refuse it."""
+    if asked.vendor.tells_usage:
+        if "stream_options" in fields:
+            yield "stream_options reached somebody who refuses them"
+    elif fields.get("stream_options") != {**(asked.stream_options or {}), "include_usage": True}:
+        yield "stream_options are not the caller's with include_usage"
+
+
 def _check_headers_up(asked: Asked, request: HttpRequest) -> Iterator[str]:
     names = {name.decode() for name in request.headers}
-    wanted = _ANTHROPIC_UP if asked.anthropic else _OPENAI_UP
-    for name in ("anthropic-version", "anthropic-beta") if asked.anthropic else ():
-        if name in asked.headers:
-            wanted = wanted | {name}
-            if request.headers.get(name.encode()) != asked.headers[name].encode():
-                yield f"{name} is not the caller's"
+    passing = asked.vendor.row.headers
+    wanted = _GOES_UP | {asked.vendor.auth} | passing.defaults.keys() | (set(passing.up) & asked.headers.keys())
+    for name in passing.up:
+        if name in asked.headers and request.headers.get(name.encode()) != asked.headers[name].encode():
+            yield f"{name} is not the caller's"
     if names != wanted:
         yield f"headers that should not differ: {sorted(names ^ wanted)}"
-    place, secret = (
-        (b"x-api-key", PROVIDER_SECRET) if asked.anthropic else (b"authorization", f"Bearer {PROVIDER_SECRET}")
-    )
-    if request.headers.get(place) != secret.encode():
-        yield "the credential is not ours"
 
 
 def check_headers_down(recording: Recording, answer: Answer, line: dict[str, Any]) -> Iterator[str]:
     """What reached the caller beside the body."""
-    more = answer.headers.keys() - _COMES_DOWN
+    more = answer.headers.keys() - _COMES_DOWN - set(vendor_of(recording).row.headers.down)
     if more:
         yield f"headers of the provider's passed: {sorted(more)}"
     if answer.headers.get("x-request-id") != line["id"]:
@@ -191,7 +212,11 @@ def _check_ours(recording: Recording, answer: Answer, code: str) -> Iterator[str
 
 def check_line(asked: Asked, expected: Expected, answer: Answer, line: dict[str, Any]) -> Iterator[str]:
     """The log line of an answer, whole or streamed."""
-    said = {"status": answer.status, "stream": bool(asked.fields.get("stream")), "deployment": f"up/{asked.model}"}
+    said = {
+        "status": answer.status,
+        "stream": bool(asked.fields.get("stream")),
+        "deployment": f"{asked.vendor.name}/{asked.model}",
+    }
     said |= {"bytes_in": len(asked.body), "bytes_out": len(answer.body), "task": "replay"}
     said |= {"response_model": expected.model, "finish_reason": expected.finish_reason, "error": None}
     said["dropped_events"] = expected.dropped or None

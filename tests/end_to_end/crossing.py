@@ -42,7 +42,7 @@ class Across(Asked):
         said = _said_anew(recording, self.fields, self.model) if recording.request is not None else None
         self.translated = said is not None
         fields = said or dict(_PLAIN)
-        fields["model"] = f"up/{self.model}"
+        fields["model"] = f"{self.vendor.name}/{self.model}"
         fields.pop("stream", None)
         fields.pop("stream_options", None)
         if recording.streaming:

@@ -71,7 +71,7 @@ def simulate(
     faults: Faults | None = None,
     seed: int = 0,
 ) -> int:
-    """Run them in virtual time; how many ran. `kind`: the provider's row in the catalogue."""
+    """Run them in virtual time; how many ran. `kind`: whose model is the default."""
 
     async def play(loop: SimLoop) -> tuple[int, list[str]]:
         async with Replay(loop.clock, SeededRandom(seed), kind) as replay:

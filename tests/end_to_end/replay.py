@@ -16,6 +16,7 @@ from penstock.server.data_plane import DataPlane
 from penstock.testing import ScriptedUpstream
 from penstock.wire.h1 import HttpRequest
 from tests.end_to_end.asked import Asked
+from tests.end_to_end.vendors import providers
 from tests.stage import Answer, Caller
 from tests.wire.corpus import Recording
 
@@ -79,7 +80,7 @@ class Replay:
     """Opens provider and gateway, for the length of an `async with`; exchanges run one after the other.
 
     Args:
-        kind: the provider's row in the catalogue.
+        kind: whose model is the default: `openai` or `anthropic`; every vendor has its own row.
 
     Attributes:
         provider: `requests` and `received` (raw bytes by connection) hold what the last exchange sent it.
@@ -101,8 +102,8 @@ class Replay:
         config = {
             "auth": "open",
             "server": {"listen": "127.0.0.1:0"},
-            "providers": {"up": {"kind": self._kind, "base_url": self.provider.base_url, "api_key": "env:UP_KEY"}},
-            "default_model": "up/standard",
+            "providers": providers(self.provider.base_url.removesuffix("/v1")),
+            "default_model": f"{self._kind}/standard",
         }
         loaded = load_config(config, {"UP_KEY": PROVIDER_SECRET})
         self.gateway = Gateway(

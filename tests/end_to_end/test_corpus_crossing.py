@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from penstock.transport.link import Faults, Link
-from tests.end_to_end.checks import error_of
+from tests.end_to_end.checks import check_address, check_usage_asked, error_of
 from tests.end_to_end.crossing import TO_ANTHROPIC, Across, check_said, gist_of, wanted_by
 from tests.end_to_end.cuts import Cut, Judge, at_once, changed, in_letters, in_time, simulate
 from tests.end_to_end.expected import Expected, expect_answer, expect_stream
@@ -73,14 +73,12 @@ def _check_request(asked: Across, recording: Recording, replay: Replay) -> Itera
         yield f"{len(replay.provider.requests)} requests reached the provider"
         return
     request = replay.provider.requests[0]
-    path = "/v1/messages" if asked.from_anthropic else "/v1/chat/completions"
-    if request.path.decode() != path or request.query:
-        yield f"asked for {request.path!r}?{request.query!r}"
+    yield from check_address(asked, request)
     fields = json.loads(request.body)
     if fields["model"] != asked.model or bool(fields.get("stream")) != recording.streaming:
         yield f"asked {fields['model']}, stream {fields.get('stream')}"
-    if not asked.from_anthropic and recording.streaming and not fields["stream_options"]["include_usage"]:
-        yield "the usage was not asked for"
+    if recording.streaming and not asked.from_anthropic:
+        yield from check_usage_asked(asked, fields)
     if asked.translated:
         yield from contents_of(recording.request, anthropic=asked.from_anthropic).differences(
             contents_of(fields, anthropic=asked.from_anthropic)

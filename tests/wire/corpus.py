@@ -19,7 +19,8 @@ class Recording:
     """One exchange.
 
     Attributes:
-        path, query: of the request, "" where it was not recorded.
+        provider: who answered, in the corpus' word.
+        host, path, query: of the request, "" where it was not recorded.
         request: the body as JSON, None where it was not recorded.
         request_headers: lower-case names; secrets were taken out before it was published.
         headers: of the response, lower-case names.
@@ -29,6 +30,8 @@ class Recording:
     def __init__(self, line: dict[str, Any]) -> None:
         response = line["response"]
         self.id: str = line["id"]
+        self.provider: str = line["provider"]
+        self.host: str = line["request"].get("host") or ""
         target: str = line["request"].get("path") or ""
         self.path, _, self.query = target.partition("?")
         self.request_headers: dict[str, str] = {

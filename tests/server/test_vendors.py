@@ -1,0 +1,90 @@
+"""What reaches vendors that do not take all of OpenAI's dialect, and what their callers are told of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from penstock.testing import SimLoop, run
+from tests.stage import Answer, Caller, Stage, ask, chat
+
+KINDS = ("openai", "mistral", "deepseek", "ollama", "cerebras")
+CONFIG: dict[str, Any] = {
+    "providers": {
+        kind: {"kind": kind, "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"} for kind in KINDS
+    },
+    "models": {},
+}
+
+
+def asked(path: str, body: Any) -> tuple[dict[str, Any], Answer, dict[str, Any]]:
+    """The body that reached the provider, what the caller got, and the log line."""
+
+    async def main(loop: SimLoop) -> tuple[dict[str, Any], Answer, dict[str, Any]]:
+        async with Stage(loop, CONFIG) as stage:
+            caller = await Caller.connect()
+            answer = await caller.post(body, path)
+            caller.close()
+            await loop.clock.sleep(1)
+            (seen,) = stage.provider.journal.log
+            return json.loads(seen.body), answer, stage.lines[0]
+
+    return run(main, leak_free=True)
+
+
+FULL: dict[str, Any] = {
+    "messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+    "max_completion_tokens": 50,
+    "store": False,
+    "frequency_penalty": 0,
+    "parallel_tool_calls": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "limit", "dropped"),
+    [
+        ("openai", "developer", "max_completion_tokens", ""),
+        ("mistral", "developer", "max_tokens", "store"),
+        ("deepseek", "system", "max_tokens", ""),
+        ("ollama", "system", "max_tokens", ""),
+        ("cerebras", "system", "max_completion_tokens", "frequency_penalty, parallel_tool_calls"),
+    ],
+)
+def test_a_request_of_openais(kind: str, role: str, limit: str, dropped: str) -> None:
+    body, answer, line = asked("/v1/chat/completions", {"model": f"{kind}/small", **FULL})
+    assert answer.status == 200
+    assert body["messages"] == [{"role": role, "content": "Be brief."}, {"role": "user", "content": "Hello"}]
+    assert body[limit] == 50
+    lost = dropped.split(", ") if dropped else []
+    assert set(body) == ({*FULL, "model", limit} - {"max_completion_tokens", *lost}) | {limit}
+    assert answer.headers.get("x-penstock-dropped", "") == dropped
+    assert line.get("dropped", []) == lost
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_streams_usage_is_asked_for_where_that_is_not_refused(kind: str) -> None:
+    options = {"include_usage": True}
+    sent: list[dict[str, Any]] = [{}, {"stream_options": options}]
+    for more in sent:
+        body, answer, _ = asked("/v1/chat/completions", chat(model=f"{kind}/small", stream=True, **more))
+        assert body.get("stream_options") == (None if kind == "mistral" else options)
+        assert answer.events[-1] == "[DONE]"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_of_anthropics(kind: str, stream: bool) -> None:
+    path, question = ask("messages", model=f"{kind}/small", system="Be brief.", stream=stream)
+    body, answer, _ = asked(path, question)
+    assert answer.status == 200
+    assert body["max_tokens"] == 200
+    assert body["messages"][0]["role"] == "system"
+    assert ("stream_options" in body) == (stream and kind != "mistral")
+
+
+def test_what_would_change_the_answer_is_left_to_the_vendor() -> None:
+    body, _, _ = asked("/v1/chat/completions", chat(model="cerebras/small", frequency_penalty=0.5, n=1))
+    assert (body["frequency_penalty"], body["n"]) == (0.5, 1)
