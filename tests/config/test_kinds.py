@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock.config.kinds import rows_of
@@ -15,7 +16,7 @@ from penstock.config.schema import Config
 from penstock.config.yaml_file import open_config
 from penstock.errors import ConfigError
 from penstock.gateway import endpoint_of
-from penstock.providers.catalogue import load_catalogue
+from penstock.providers.catalogue import Row, load_catalogue
 
 ACME = """\
 name = "acme"
@@ -134,10 +135,40 @@ def test_all_that_is_wrong_is_told_at_once_file_by_file(tmp_path: Path) -> None:
     )
     places = [line.partition(": ")[0] for line in found]
     assert places == [
-        "p.yaml:2:13", "p.yaml:3:1",
+        "p.yaml:2:29", "p.yaml:3:1",
         "providers/acme.toml:4:1", "providers/acme.toml:7:1", "providers/other.toml:1:1", "providers/other.toml:12:1",
     ]  # fmt: skip
-    assert 'unknown kind "acme"' in found[0]
+    assert not any("unknown kind" in line for line in found)
+
+
+ODD = (
+    "1",
+    "1.5",
+    "true",
+    '""',
+    '"x"',
+    '"a b\\u0000"',
+    "[]",
+    "[1]",
+    '["x"]',
+    "[[]]",
+    "{}",
+    "{x = 1}",
+    "[{}]",
+    "2024-10-21",
+)
+
+
+@pytest.mark.parametrize("key", [field.name for field in msgspec.structs.fields(Row)])
+@pytest.mark.parametrize("value", ODD)
+def test_whatever_is_written_is_a_row_or_told_with_its_file(tmp_path: Path, key: str, value: str) -> None:
+    lines = [line for line in ACME.partition("\n[headers]")[0].split("\n") if not line.startswith(f"{key} =")]
+    told = ""
+    try:
+        opened(tmp_path, text="auth: open\nproviders: {sim: }\n", acme="\n".join([*lines, f"{key} = {value}"]))
+    except ConfigError as error:
+        told = str(error)
+    assert all("/providers/acme.toml:" in line for line in told.splitlines())
 
 
 def test_nobody_runs_inside_penstock_but_sim(tmp_path: Path) -> None:

@@ -430,6 +430,21 @@ def test_a_missing_file() -> None:
         open_config("no/such.yaml", {})
 
 
+def test_without_a_file_each_provider_whose_key_is_there() -> None:
+    keys = {row.env: f"k-{row.name}" for row in load_catalogue().values() if row.env}
+    config = load_config(None, keys)
+    on = {name for name, row in load_catalogue().items() if row.by_default}
+    assert set(config.providers) == {*on, "sim"}
+    assert {"mistral", "groq", "gemini", "openrouter"} <= on
+    # General tokens, and those whose account is part of the address.
+    assert not {"github", "huggingface", "cloudflare", "azure", "bedrock", "snowflake", "ollama", "vllm"} & on
+    for name in on:
+        provider = config.providers[name]
+        assert provider.api_key == Secret(keys[load_catalogue()[name].env])
+        assert provider.base_url == load_catalogue()[name].url
+    assert config.default_model is None
+
+
 def test_without_a_file_there_is_sim() -> None:
     config = load_config(None, {"OPENAI_BASE_URL": "http://evil", "GITHUB_TOKEN": "t", "OPENAI_API_KEY": " "})
     assert config == Config(

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from penstock.providers.catalogue import Headers, Quirk, Row, Versioned, check_row, load_catalogue
+from penstock.providers.facts import facts_of
 from penstock.providers.quirks import QUIRKS
 
 ROWS = list(load_catalogue().values())
@@ -59,6 +60,15 @@ def test_a_variable_switches_on_one_provider() -> None:
 
 def test_no_quirk_is_there_for_nobody() -> None:
     assert {quirk.name for row in ROWS for quirk in row.quirks} == set(QUIRKS)
+
+
+def test_models_of_openais_are_known_wherever_they_are_served() -> None:
+    for row in ROWS:
+        if "openai_chat" in row.dialects and not row.in_process:
+            assert facts_of(row.family, "openai/gpt-5-mini").output_field == "max_completion_tokens"
+            assert facts_of(row.family, "meta/llama-3").output_field == "max_tokens"
+    assert facts_of(load_catalogue()["anthropic"].family, "claude-opus-5").thinking == "adaptive"
+    assert load_catalogue()["sim"].family == "sim"
 
 
 def test_where_nobody_says_the_most_is_reckoned_with() -> None:

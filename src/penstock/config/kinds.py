@@ -24,6 +24,7 @@ __all__ = ["read_kinds", "rows_of"]
 
 # Far beyond any row; a folder may hold other things by mistake.
 _LARGEST = 64 * 1024
+_NOWHERE = "http://unread.invalid"
 _TABLE = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_.\"-]+)\s*\]\]?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]+\")\s*=")
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -36,7 +37,7 @@ def rows_of(config: Config) -> Mapping[str, Row]:
 
 
 def read_kinds(problems: Problems, folder: Path | None, name: str) -> dict[str, Row]:
-    """The rows in `folder`, by name; none where there is no folder.
+    """The rows in `folder`, by name; none where there is no folder. What is wrong is noted in `problems`.
 
     Args:
         name: what the folder is called in messages.
@@ -46,8 +47,8 @@ def read_kinds(problems: Problems, folder: Path | None, name: str) -> dict[str, 
         return found
     for path in sorted(folder.glob("*.toml")):
         row = _Reading(problems, f"{name}/{path.name}").read(path)
-        if row is not None:
-            found[row.name] = row
+        # One that is wrong is kept by its name, so that a provider of that kind is not reported as well.
+        found[path.stem] = row or Row(name=path.stem, url=_NOWHERE, dialects=(), auth="none")
     return found
 
 
