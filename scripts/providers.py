@@ -22,6 +22,7 @@ MEANINGS = {
     "no_stream_options": "`stream_options` is left out; the usage comes all the same",
     "max_tokens": "`max_completion_tokens` is said as `max_tokens`",
     "system_role": "the role `developer` is said as `system`",
+    "thought_with_calls": "calls of tools without `reasoning_content` get a space as the thought before them",
     "no_store": "`store: false` is left out",
     "no_service_tier": '`service_tier: "auto"` and `"default"` are left out',
     "no_parallel_tool_calls": "`parallel_tool_calls: true` is left out",
@@ -86,6 +87,10 @@ What these do not take of their dialect, although its clients send it. A field t
 anyway is left out and named in `x-penstock-dropped`; what would change the answer goes to the vendor, who refuses it in
 its own words. Answers pass as they come.
 """
+_THINKING = """\
+What a model thought in an earlier turn goes back to it where its vendor takes it. From a caller of another dialect it
+goes in this field; to all others of OpenAI's dialect it is dropped and named.
+"""
 _BILLED = """\
 What a stream costs that its caller closes before its end: `until_close` what was said until then, `full` the whole
 answer all the same. `full` also stands where nobody says. After
@@ -148,6 +153,13 @@ def _headers() -> Iterator[str]:
             yield f"| `{row.name}` | {up} | {added} | {down} |"
 
 
+def _thinking() -> Iterator[str]:
+    yield from _table("kind", "field")
+    for row in _rows():
+        if row.earlier_thinking:
+            yield f"| `{row.name}` | `{row.earlier_thinking}` |"
+
+
 def _billed() -> Iterator[str]:
     yield from _table("billed", "kinds")
     for rule in ("until_close", "full"):
@@ -161,6 +173,7 @@ def draw() -> dict[str, str]:
         ("Kinds", "", _kinds()),
         ("Addresses of one's own", _FORMS, _forms()),
         ("What vendors refuse", _QUIRKS, _quirks()),
+        ("Earlier thinking", _THINKING, _thinking()),
         ("Headers that pass", "Besides content-type; no others do.\n", _headers()),
         ("What a closed stream costs", _BILLED, _billed()),
     ]

@@ -172,7 +172,10 @@ class Gateway:
         return self._make_deployment(found, self.config.defaults)
 
     def _make_deployment(self, found: Found, policies: Declared | Defaults) -> Deployment:
-        facts = facts_of(self._rows[self.config.providers[found.provider].kind].family, found.model)
+        row = self._rows[self.config.providers[found.provider].kind]
+        facts = facts_of(row.family, found.model)
+        if row.earlier_thinking:
+            facts = msgspec.structs.replace(facts, earlier_thinking=row.earlier_thinking)
         if policies.default_max_output is not None:
             facts = msgspec.structs.replace(facts, default_output_tokens=policies.default_max_output)
         return Deployment(

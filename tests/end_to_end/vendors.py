@@ -78,6 +78,13 @@ class Vendor(NamedTuple):
         """Whether it tells a stream's usage by itself, and refuses to be asked for it."""
         return self.kind == "mistral"
 
+    def retold(self, messages: Any) -> Any:
+        """The messages that it must get: DeepSeek wants a thought before each call."""
+        if self.kind != "deepseek":
+            return messages
+        thought = {"reasoning_content": " "}
+        return [thought | message if message.get("tool_calls") else message for message in messages]
+
     def written(self, origin: str) -> dict[str, Any]:
         """As in a config file, at another host."""
         entry = {"kind": self.kind, "base_url": origin + self.path, "api_key": "env:UP_KEY"}

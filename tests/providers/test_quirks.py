@@ -49,6 +49,25 @@ CASES = [
     ("system_role", '{"messages":["developer"]}', '{"messages":["developer"]}', []),
     ("system_role", '{"messages":"developer"}', '{"messages":"developer"}', []),
     ("system_role", '{"messages": [ {"role" : "user"} ]}', '{"messages":[ {"role" : "user"} ]}', []),
+    (
+        "thought_with_calls",
+        '{"messages":[{"role":"assistant","tool_calls":[{"id":"1"}]},{"role":"tool","content":"x"}]}',
+        '{"messages":[{"role":"assistant","tool_calls":[{"id":"1"}],"reasoning_content":" "},'
+        '{"role":"tool","content":"x"}]}',
+        [],
+    ),
+    (
+        "thought_with_calls",
+        '{"messages":[{"reasoning_content":"","tool_calls":[{}]},{"reasoning_content":null,"tool_calls":[{}]}]}',
+        '{"messages":[{"reasoning_content":" ","tool_calls":[{}]},{"reasoning_content":" ","tool_calls":[{}]}]}',
+        [],
+    ),
+    (
+        "thought_with_calls",
+        '{"messages":[{"reasoning_content":"So.","tool_calls":[{}]},{"tool_calls":[]},{"tool_calls":null}]}',
+        '{"messages":[{"reasoning_content":"So.","tool_calls":[{}]},{"tool_calls":[]},{"tool_calls":null}]}',
+        [],
+    ),
     ("no_store", '{"store":false}', "{}", ["store"]),
     ("no_store", '{"store":null}', "{}", ["store"]),
     ("no_store", '{"store":true}', '{"store":true}', []),

@@ -10,7 +10,7 @@ import pytest
 from penstock.testing import SimLoop, run
 from tests.stage import Answer, Caller, Stage, ask, chat
 
-KINDS = ("openai", "mistral", "deepseek", "ollama", "cerebras")
+KINDS = ("openai", "mistral", "deepseek", "ollama", "cerebras", "openrouter", "groq")
 CONFIG: dict[str, Any] = {
     "providers": {
         kind: {"kind": kind, "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"} for kind in KINDS
@@ -83,6 +83,39 @@ def test_a_request_of_anthropics(kind: str, stream: bool) -> None:
     assert body["max_tokens"] == 200
     assert body["messages"][0]["role"] == "system"
     assert ("stream_options" in body) == (stream and kind != "mistral")
+
+
+EARLIER: list[dict[str, Any]] = [
+    {"role": "user", "content": "Is it raining?"},
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "I had better look.", "signature": ""},
+            {"type": "tool_use", "id": "call_1", "name": "look", "input": {}},
+        ],
+    },
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "It is."}]},
+]
+TOOLS = [{"name": "look", "input_schema": {"type": "object", "properties": {}}}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [("deepseek", "reasoning_content"), ("openrouter", "reasoning"), ("groq", "")]
+)
+def test_earlier_thinking_goes_back_to_who_takes_it(kind: str, field: str) -> None:
+    _, question = ask("messages", model=f"{kind}/small", tools=TOOLS)
+    body, answer, _ = asked("/v1/messages", {**question, "messages": EARLIER})
+    said = body["messages"][1]
+    assert said["tool_calls"][0]["id"] == "call_1"
+    assert {name: said[name] for name in said if "reason" in name} == ({field: "I had better look."} if field else {})
+    assert answer.headers.get("x-penstock-dropped", "") == ("" if field else "messages.1.content.0")
+
+
+def test_a_call_that_another_model_made_gets_a_thought() -> None:
+    _, question = ask("messages", model="deepseek/small", tools=TOOLS)
+    turns = [EARLIER[0], {"role": "assistant", "content": EARLIER[1]["content"][1:]}, EARLIER[2]]
+    body, _, _ = asked("/v1/messages", {**question, "messages": turns})
+    assert body["messages"][1]["reasoning_content"] == " "
 
 
 def test_what_would_change_the_answer_is_left_to_the_vendor() -> None:

@@ -88,6 +88,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             clients add it to theirs.
         versioned: its older form, with a dated version in the query; None where it has none.
         quirks: what it does not take of its dialects.
+        earlier_thinking: what it calls the thinking of an earlier turn that it is told again; "" where it takes none.
+            Only for what is translated: a caller of its own dialect says it or does not.
         billed: what is paid for a stream that is closed before its end: the input, what was said until then, or the
             whole answer all the same, which also holds where nobody says.
         retired: since when there is no such service, and who says so.
@@ -107,6 +109,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     version_path: str = ""
     versioned: Versioned | None = None
     quirks: tuple[Quirk, ...] = ()
+    earlier_thinking: Literal["", "reasoning", "reasoning_content"] = ""
     billed: Literal["input", "until_close", "full"] = "full"
     retired: str = ""
 

@@ -102,7 +102,7 @@ class Endpoint:
         Of the caller's headers `passed` only those in `up` go along; some have a default for one who sent none.
         """
         if self._query:
-            query = _joined(query, self._query)
+            query = _joined(query, self._query) if query else self._query
         if query:
             path = path + b"?" + query
         head = b"POST %b%b HTTP/1.1\r\n%b" % (self._prefix, path, self._fixed)

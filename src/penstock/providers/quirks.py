@@ -23,6 +23,7 @@ Quirk = Callable[[Fields], list[str]]
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _MESSAGE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DEVELOPER, _SYSTEM = b'"developer"', raw_text("system")
+_UNTHOUGHT, _THOUGHT = (b"", b"null", b'""'), raw_text(" ")
 _ZERO = (b"0", b"0.0", b"null")
 
 # Asks for what a stream of these vendors has anyway.
@@ -53,22 +54,41 @@ def max_tokens(fields: Fields) -> list[str]:
 
 def system_role(fields: Fields) -> list[str]:
     """The role `developer` is refused: such messages come from `system`, as they did before it."""
+    return _each_message(fields, _DEVELOPER, _from_system)
+
+
+def _from_system(message: Fields) -> Fields | None:
+    return {**message, "role": _SYSTEM} if bytes(message.get("role", b"")) == _DEVELOPER else None
+
+
+def thought_with_calls(fields: Fields) -> list[str]:
+    """Calls of tools without the thought that led to them are refused, by models that think: a space is one."""
+    return _each_message(fields, b'"tool_calls"', _with_thought)
+
+
+def _with_thought(message: Fields) -> Fields | None:
+    calls, thought = bytes(message.get("tool_calls", b"")), bytes(message.get("reasoning_content", b""))
+    if not calls.strip(b"[] \t\r\n") or calls == b"null" or thought not in _UNTHOUGHT:
+        return None
+    return {**message, "reasoning_content": _THOUGHT}
+
+
+def _each_message(fields: Fields, mark: bytes, change: Callable[[Fields], Fields | None]) -> list[str]:
+    """Say those messages anew that `change` gives something for; where `mark` is in none, it is not even asked."""
     messages = fields.get("messages")
-    if messages is None or _DEVELOPER not in bytes(messages):
+    if messages is None or mark not in bytes(messages):
         return []
     try:
-        listed = [_from_system(message) for message in _LIST.decode(messages)]
+        listed = _LIST.decode(messages)
+        changed = [change(_MESSAGE.decode(message)) for message in listed]
     except msgspec.MsgspecError:
         return []  # the vendor's to refuse
-    fields["messages"] = msgspec.Raw(msgspec.json.encode(listed))
+    if any(changed):
+        said = [
+            old if new is None else msgspec.Raw(encode_object(new)) for old, new in zip(listed, changed, strict=True)
+        ]
+        fields["messages"] = msgspec.Raw(msgspec.json.encode(said))
     return []
-
-
-def _from_system(message: msgspec.Raw) -> msgspec.Raw:
-    values = _MESSAGE.decode(message)
-    if bytes(values.get("role", b"")) != _DEVELOPER:
-        return message
-    return msgspec.Raw(encode_object({**values, "role": _SYSTEM}))
 
 
 def _left_out(*names: str, idle: Sequence[bytes]) -> Quirk:
@@ -91,6 +111,7 @@ QUIRKS: Mapping[str, Quirk] = MappingProxyType(
         "no_stream_options": no_stream_options,
         "max_tokens": max_tokens,
         "system_role": system_role,
+        "thought_with_calls": thought_with_calls,
         "no_store": _left_out("store", idle=(b"false", b"null")),
         "no_service_tier": _left_out("service_tier", idle=(b'"auto"', b'"default"', b"null")),
         "no_parallel_tool_calls": _left_out("parallel_tool_calls", idle=(b"true", b"null")),

@@ -183,7 +183,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         efforts: the levels of thinking it takes, `none` among them where it can be switched off; others become the
             nearest of them. Empty where unknown.
         earlier_thinking: what the OpenAI dialect calls a turn's thinking towards this model; "" where it takes none
-            back (Groq and Cerebras refuse a request that holds it, DeepSeek wants it within a chain of tool calls).
+            back (Groq and Cerebras refuse a request that holds it, DeepSeek wants it within a chain of tool calls). A
+            vendor's catalogue row says which.
     """
 
     max_output_tokens: int | None = None
