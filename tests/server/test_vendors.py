@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from penstock.testing import SimLoop, run
-from tests.stage import Answer, Caller, Stage, ask, chat
+from penstock.providers.catalogue import Row, load_catalogue
+from penstock.testing import ScriptedUpstream, SimLoop, run
+from penstock.wire.h1 import HttpRequest
+from tests.stage import ENV, Answer, Caller, Stage, ask, chat
 
 KINDS = ("openai", "mistral", "deepseek", "ollama", "cerebras", "openrouter", "groq")
 CONFIG: dict[str, Any] = {
@@ -116,6 +119,62 @@ def test_a_call_that_another_model_made_gets_a_thought() -> None:
     turns = [EARLIER[0], {"role": "assistant", "content": EARLIER[1]["content"][1:]}, EARLIER[2]]
     body, _, _ = asked("/v1/messages", {**question, "messages": turns})
     assert body["messages"][1]["reasoning_content"] == " "
+
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "openai_chat": {
+        "id": "a", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    },
+    "anthropic_messages": {
+        "id": "a", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "Yes."}],
+        "stop_reason": "end_turn", "usage": {"input_tokens": 3, "output_tokens": 2},
+    },
+    "openai_embeddings": {
+        "object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
+        "usage": {"prompt_tokens": 3, "total_tokens": 3},
+    },
+}  # fmt: skip
+PATHS = {"openai_chat": "/chat/completions", "anthropic_messages": "/messages", "openai_embeddings": "/embeddings"}
+ALL = [row for row in load_catalogue().values() if not row.in_process and not row.retired]
+
+
+def asked_of(row: Row, path: str, body: Any) -> tuple[HttpRequest, Answer]:
+    """What reaches a provider of this kind that lives at another host, and what the caller gets."""
+    dialect = row.dialects[0]
+    said = json.dumps(ANSWERS[dialect]).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(said)}\r\n\r\n".encode()
+    url = f"http://there:8000{urlsplit(row.url).path}"
+    config = {"providers": {"p": {"kind": row.name, "base_url": url, "api_key": "env:UP_KEY"}}, "models": {}}
+
+    async def main(loop: SimLoop) -> tuple[HttpRequest, Answer]:
+        upstream = ScriptedUpstream([(0.0, head + said)])
+        server = await loop.create_server(upstream.connection, "there", 8000)
+        async with Stage(loop, config):
+            caller = await Caller.connect()
+            answer = await caller.post(body, path)
+            caller.close()
+        server.close()
+        (request,) = upstream.requests
+        return request, answer
+
+    return run(main)
+
+
+@pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
+@pytest.mark.parametrize("dialect", ["chat", "messages", "generate"])
+def test_every_kind_answers_callers_of_every_dialect(row: Row, dialect: str) -> None:
+    path, body = ask(dialect, model="p/m")
+    if "openai_chat" not in row.dialects and "anthropic_messages" not in row.dialects:
+        path, body = "/v1/embeddings", {"model": "p/m", "input": "x"}
+    request, answer = asked_of(row, path, body)
+    assert answer.status == 200
+    sent = request.path.decode()
+    assert sent == urlsplit(row.url).path + PATHS[row.dialects[0]] if row.url else sent.endswith(PATHS[row.dialects[0]])
+    assert row.version_path in sent
+    assert sum(ENV["UP_KEY"] in value.decode() for value in request.headers.values()) == 1
+    assert json.loads(request.body)["model"] == "m"
 
 
 def test_what_would_change_the_answer_is_left_to_the_vendor() -> None:
