@@ -9,8 +9,8 @@ CODE := $(wildcard src tests scripts examples benchmarks .ci)
 help:
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1\t/p' Makefile | expand -t 16
 
-demo: .venv/package  ## serve, four calls, a streamed answer, what it took; ends by itself
-	@$(BIN)/python examples/demo.py
+demo: .venv/package  ## the tour, no key needed; ends by itself
+	@$(BIN)/penstock demo --once
 
 test: .venv/dev  ## every test
 	$(BIN)/python -m pytest

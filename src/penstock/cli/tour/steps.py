@@ -1,0 +1,187 @@
+"""The tour itself: what Penstock is, and each thing it does shown with one call to a running gateway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock.cli.tour.screen import INDENT, Screen
+from penstock.cli.tour.stage import Answer, Stage
+from penstock.records import Record
+from penstock.version import VERSION
+
+__all__ = ["show_end", "show_request", "take_tour"]
+
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+COST = "x-penstock-cost-usd"
+QUESTION = "Why is the sky blue?"
+BAD_DAY = "sim/small:status=429,retry_after=2"
+SLOWLY = "first_token=300ms,between=18ms"
+
+
+async def take_tour(stage: Stage, screen: Screen, records: Sequence[Record]) -> None:
+    """Every step in its order, with time to read between them."""
+    _introduce(stage, screen)
+    for step in (_openai, _anthropic, _stream, _mistake, _outage):
+        await screen.pause()
+        await step(stage, screen)
+    await screen.pause()
+    _account(screen, records)
+
+
+def _introduce(stage: Stage, screen: Screen) -> None:
+    screen.line(f"{screen.bold('Penstock')} {VERSION}")
+    screen.say(
+        "The layer between an application and the LLMs it calls. One Python package: a library, a gateway and a"
+        " command line, with one engine."
+    )
+    screen.line()
+    screen.code("""\
+your application                Penstock                 models
+OpenAI's SDK, Anthropic's,  ->  names, keys, records, -> OpenAI, Anthropic,
+curl, Penstock's library        translation, faults      your own servers""")
+    screen.line()
+    screen.say(
+        f"A gateway runs now on {stage.url}. Everything below is a real call to it over HTTP. The models behind it are"
+        " simulated: no key, no network, no cost.",
+        strong=stage.url,
+    )
+
+
+async def _openai(stage: Stage, screen: Screen) -> None:
+    screen.title("1. One call, as any OpenAI client makes it")
+    screen.code(f"""\
+client = OpenAI(base_url="{stage.url}/v1", api_key="unused")
+client.chat.completions.create(
+    model="fast",
+    messages=[{{"role": "user", "content": "{QUESTION}"}}],
+)""")
+    answer = await stage.ask(CHAT, _asking("fast"))
+    choice = answer.body["choices"][0]
+    screen.answer(choice["message"]["content"])
+    screen.facts([*_took(answer), _field("finish_reason", choice), _field("usage", answer.body, "completion_tokens")])
+
+
+async def _anthropic(stage: Stage, screen: Screen) -> None:
+    screen.title("2. The same model, as any Anthropic client asks for it")
+    screen.code(f"""\
+client = Anthropic(base_url="{stage.url}", api_key="unused")
+client.messages.create(
+    model="fast", max_tokens=500,
+    messages=[{{"role": "user", "content": "{QUESTION}"}}],
+)""")
+    answer = await stage.ask(MESSAGES, _asking("fast", max_tokens=500), {"anthropic-version": "2023-06-01"})
+    screen.answer("".join(block.get("text", "") for block in answer.body["content"]))
+    screen.facts([*_took(answer), _field("stop_reason", answer.body), _field("usage", answer.body, "output_tokens")])
+    screen.note(
+        "Either kind of client may ask for either kind of model: whole, streamed, with tools, with images. What does"
+        " not survive translation is named in a header, or refused by name."
+    )
+
+
+async def _stream(stage: Stage, screen: Screen) -> None:
+    screen.title("3. A stream, from a larger and slower model")
+    screen.code('client.chat.completions.create(model="smart", stream=True, messages=...)')
+    screen.line()
+    first = last = 0.0
+    async for seconds, event in stage.stream(CHAT, _asking("smart", stream=True), {"x-penstock-sim": SLOWLY}):
+        for choice in event["choices"]:
+            text = choice["delta"].get("content")
+            if text:
+                first, last = first or seconds, seconds
+                screen.piece(text)
+    screen.end_pieces()
+    screen.facts([f"first word after {first * 1e3:.0f} ms", f"the last after {last:.1f} s"])
+
+
+async def _mistake(stage: Stage, screen: Screen) -> None:
+    screen.title("4. A wrong request, and an error that says what to do")
+    screen.code('client.chat.completions.create(model="fsat", messages=...)')
+    _show_error(screen, await stage.ask(CHAT, _asking("fsat")))
+
+
+async def _outage(stage: Stage, screen: Screen) -> None:
+    screen.title("5. A bad day at the provider, on demand")
+    screen.code(f"""\
+client.chat.completions.create(
+    model="{BAD_DAY}", messages=...
+)""")
+    answer = await stage.ask(CHAT, _asking(BAD_DAY))
+    _show_error(screen, answer)
+    screen.note(
+        "Simulated models can be slow, cut streams, send rubbish or run out of quota: what your application does then"
+        " is something you can test today."
+    )
+
+
+def _show_error(screen: Screen, answer: Answer) -> None:
+    error = answer.body["error"]
+    wait = answer.headers.get("retry-after")
+    screen.line()
+    screen.say(f"HTTP {answer.status}, {error['code']}: {error['message']}", INDENT)
+    screen.facts([f"retry-after: {wait}" if wait else "", f"request id {answer.headers['x-request-id']}"])
+
+
+def _asking(model: str, **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": QUESTION}], **more}
+
+
+def _took(answer: Answer) -> list[str]:
+    """What the headers of an answer say; the price where it is known."""
+    headers = answer.headers
+    cost = headers.get(COST)
+    return [
+        f"HTTP {answer.status} in {answer.seconds * 1e3:.1f} ms",
+        f"{headers['x-penstock-overhead-us']} us of it in Penstock",
+        f"answered by {headers['x-penstock-target']}",
+        f"{cost} USD" if cost else "",
+    ]
+
+
+def _field(name: str, body: Mapping[str, Any], inner: str = "") -> str:
+    value = body[name]
+    return f"{name}.{inner} {json.dumps(value[inner])}" if inner else f"{name} {json.dumps(value)}"
+
+
+# --- what it took
+
+
+def _account(screen: Screen, records: Sequence[Record]) -> None:
+    screen.title("6. What it took: a record of every request, with no word of what was said")
+    for record in records:
+        show_request(screen, record)
+
+
+def show_request(screen: Screen, record: Record) -> None:
+    """One line about a request that is over."""
+    usage = record.usage
+    tokens = f"{usage.input_tokens} + {usage.output_tokens} tokens" if usage else record.error or ""
+    took = f"{(record.ended - record.started) * 1e3:.1f} ms"
+    model = record.model if len(record.model) <= 22 else f"{record.model[:19]}..."
+    row = f"{record.status} {record.operation:<10} {model:<22} {tokens:<21} {took:>10}"
+    screen.line(INDENT + (screen.red(row) if record.status >= 400 else row))
+
+
+def show_end(screen: Screen, url: str, control: str) -> None:
+    """What to do next; `control` is the control plane's address where this gateway goes on running."""
+    screen.title("Your turn")
+    if control:
+        screen.say("The gateway goes on until Ctrl-C; what you ask it shows up below.")
+        screen.line()
+        screen.code(f"""\
+curl {url}/v1/chat/completions \\
+  -H 'content-type: application/json' \\
+  -d '{{"model": "fast", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=unused
+export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=unused
+curl {control}/metrics""")
+        screen.line()
+        return
+    for command, told in (
+        ("penstock serve", "the gateway; real models, where a provider's key is set"),
+        ("penstock chat Hello", "one call from the shell"),
+        ("penstock demo", "this tour on a terminal, and the gateway left open"),
+    ):
+        screen.line(f"{INDENT}{screen.bold(f'{command:<19}')}  {told}")

@@ -1,0 +1,239 @@
+"""`penstock demo`: the tour in a pipe and on a terminal, its pace, its ports and its ends."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Ran, penstock
+from tests.end_to_end.process import PENSTOCK, SECONDS, environment
+
+ESCAPE = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])")
+STEPS = 6
+# Makes its stdin the terminal of its session, so that Ctrl-C reaches it as it would somebody's at a shell.
+ON_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+class Terminal:
+    """`penstock demo` on a terminal of so many columns, which is read by a thread as it writes."""
+
+    def __init__(self, folder: Path, arguments: Sequence[str], columns: int, env: Mapping[str, str]) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ON_TERMINAL, *PENSTOCK, "demo", *arguments],
+            cwd=folder,
+            env=environment(**{"TERM": "xterm-256color", "LANG": "C.UTF-8", **env}),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._came = threading.Condition()
+        self._data = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self._ours, 4096)
+            except OSError:  # EIO: the other side is closed
+                data = b""
+            with self._came:
+                self._data += data
+                self._came.notify_all()
+            if not data:
+                return
+
+    @property
+    def shown(self) -> str:
+        """What has been written, escape codes and all."""
+        return self._data.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    @property
+    def text(self) -> str:
+        """The same without escape codes."""
+        return ESCAPE.sub("", self.shown)
+
+    def wait_for(self, found: Callable[[str], object]) -> None:
+        """Wait until what was written, without escape codes, is as wanted."""
+        with self._came:
+            assert self._came.wait_for(lambda: found(self.text), SECONDS), self.text[-2000:]
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._ours, keys)
+
+    def walk(self) -> None:
+        """Press Enter through the whole tour."""
+        for step in range(1, STEPS + 2):
+            self.wait_for(partial(_asked_for_enter, step))
+            self.press(b"\n")
+        self.wait_for(lambda text: "/metrics\n" in text)
+
+    def wait(self) -> int:
+        code = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        os.close(self._ours)
+
+
+def _asked_for_enter(times: int, text: str) -> bool:
+    return text.count("Enter goes on") == times
+
+
+@contextmanager
+def terminal(
+    folder: Path, *arguments: str, columns: int = 80, env: Mapping[str, str] | None = None
+) -> Iterator[Terminal]:
+    with closing(Terminal(folder, arguments, columns, env or {})) as opened:
+        yield opened
+
+
+def ask(url: str, model: str = "fast") -> int:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+    connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def url_in(text: str) -> str:
+    found = re.search(r"runs now on (http://127\.0\.0\.1:\d+)", text)
+    assert found
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, list[str]]:
+    """What it wrote in a pipe, and the files it left."""
+    folder = tmp_path_factory.mktemp("demo")
+    return penstock(folder, "demo"), [path.name for path in folder.iterdir()]
+
+
+def test_in_a_pipe_it_ends_by_itself(plain: tuple[Ran, list[str]]) -> None:
+    ran, left = plain
+    assert (ran.code, ran.err) == (0, "")
+    assert "\x1b" not in ran.out
+    for number in range(1, STEPS + 1):
+        assert f"\n{number}. " in ran.out
+    assert "Enter goes on" not in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert left == []
+
+
+def test_what_it_shows_came_from_the_gateway(plain: tuple[Ran, list[str]]) -> None:
+    out = plain[0].out
+    said = " ".join(out.split())
+    assert 'HTTP 404, model_not_found: Unknown model "fsat" (did you mean "fast"' in said
+    assert "HTTP 429, rate_limit_exceeded: " in said
+    assert "retry-after: 2, request id 01" in said
+    assert said.count("answered by sim/small") == 2
+    assert 'finish_reason "stop"' in said
+    assert 'stop_reason "end_turn"' in said
+    first = re.search(r"first word after (\d+) ms", said)
+    assert first
+    assert int(first[1]) >= 300
+    rows = re.findall(r"^   (\d{3}) chat +(\S+)", out, re.MULTILINE)
+    assert [status for status, _ in rows] == ["200", "200", "200", "404", "429"]
+    assert [model for _, model in rows][:4] == ["fast", "fast", "smart", "fsat"]
+
+
+def test_no_key_is_used_and_no_setting_obeyed(tmp_path: Path) -> None:
+    (tmp_path / "penstock.yaml").write_text("no config: [")
+    env = {"OPENAI_API_KEY": "sk-0123456789abcdef", "HTTP_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "http://[::1]:1"}
+    ran = penstock(tmp_path, "demo", "--once", env=env | {"PYTHONIOENCODING": "ascii"})
+    assert (ran.code, ran.err) == (0, "")
+    assert "sk-0123456789abcdef" not in ran.out
+    assert "openai/" not in ran.out
+
+
+def test_the_usual_port_is_taken(tmp_path: Path) -> None:
+    try:
+        taken = socket.create_server(("127.0.0.1", 8484))
+    except OSError:
+        taken = socket.socket()  # somebody else has it already
+    with closing(taken):
+        ran = penstock(tmp_path, "demo")
+    assert ran.code == 0
+    assert not url_in(ran.out).endswith(":8484")
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_on_a_terminal(tmp_path: Path, columns: int) -> None:
+    with terminal(tmp_path, columns=columns) as shown:
+        shown.walk()
+        assert "\x1b[1m" in shown.shown
+        assert max(map(len, shown.text.splitlines())) <= min(columns, 100)
+        url = url_in(shown.text)
+        before = shown.text.count(" 200 chat ")
+        assert ask(url) == 200
+        shown.wait_for(lambda text: text.count(" 200 chat ") == before + 1)
+        assert ask(url, "nope") == 404
+        shown.wait_for(lambda text: "unknown_model" in text.rpartition("Your turn")[2])
+        control = re.search(r"curl (http://127\.0\.0\.1:\d+)/metrics", shown.text)
+        assert control
+        connection = http.client.HTTPConnection(control[1].removeprefix("http://"), timeout=10)
+        connection.request("GET", "/metrics")
+        assert b"penstock_requests_total" in connection.getresponse().read()
+        connection.close()
+        shown.press(b"\x03")
+        assert shown.wait() == 130
+        assert "Traceback" not in shown.text
+        assert shown.text.endswith("The gateway is closed.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_in_the_middle(tmp_path: Path) -> None:
+    with terminal(tmp_path) as shown:
+        shown.wait_for(lambda text: "Enter goes on" in text)
+        shown.press(b"\x03")
+        assert shown.wait() == 130
+        assert "Traceback" not in shown.text
+
+
+def test_terminated_it_ends_well(tmp_path: Path) -> None:
+    with terminal(tmp_path) as shown:
+        shown.walk()
+        shown.process.send_signal(signal.SIGTERM)
+        assert shown.wait() == 0
+
+
+def test_once_on_a_terminal(tmp_path: Path) -> None:
+    with terminal(tmp_path, "--once") as shown:
+        assert shown.wait() == 0  # within SECONDS, which are the 20 of the contract
+        assert "Enter goes on" not in shown.text
+        assert "Your turn" in shown.text
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_without_colour(tmp_path: Path, env: dict[str, str]) -> None:
+    with terminal(tmp_path, "--once", env=env) as shown:
+        assert shown.wait() == 0
+        assert not [found for found in ESCAPE.findall(shown.shown) if found[1] == "m"]
