@@ -2,117 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
-import os
-import pty
 import re
 import signal
 import socket
-import struct
-import subprocess
-import sys
-import termios
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.cli.running import Ran, penstock
-from tests.end_to_end.process import PENSTOCK, SECONDS, environment
+from tests.cli.terminal import ESCAPE, Terminal, terminal
 
-ESCAPE = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])")
 STEPS = 6
-# Makes its stdin the terminal of its session, so that Ctrl-C reaches it as it would somebody's at a shell.
-ON_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
 
 
-class Terminal:
-    """`penstock demo` on a terminal of so many columns, which is read by a thread as it writes."""
-
-    def __init__(self, folder: Path, arguments: Sequence[str], columns: int, env: Mapping[str, str]) -> None:
-        self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", ON_TERMINAL, *PENSTOCK, "demo", *arguments],
-            cwd=folder,
-            env=environment(**{"TERM": "xterm-256color", "LANG": "C.UTF-8", **env}),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        self._came = threading.Condition()
-        self._data = b""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self._ours, 4096)
-            except OSError:  # EIO: the other side is closed
-                data = b""
-            with self._came:
-                self._data += data
-                self._came.notify_all()
-            if not data:
-                return
-
-    @property
-    def shown(self) -> str:
-        """What has been written, escape codes and all."""
-        return self._data.decode("utf-8", "replace").replace("\r\n", "\n")
-
-    @property
-    def text(self) -> str:
-        """The same without escape codes."""
-        return ESCAPE.sub("", self.shown)
-
-    def wait_for(self, found: Callable[[str], object]) -> None:
-        """Wait until what was written, without escape codes, is as wanted."""
-        with self._came:
-            assert self._came.wait_for(lambda: found(self.text), SECONDS), self.text[-2000:]
-
-    def press(self, keys: bytes) -> None:
-        os.write(self._ours, keys)
-
-    def walk(self) -> None:
-        """Press Enter through the whole tour."""
-        for step in range(1, STEPS + 2):
-            self.wait_for(partial(_asked_for_enter, step))
-            self.press(b"\n")
-        self.wait_for(lambda text: "/metrics\n" in text)
-
-    def wait(self) -> int:
-        code = self.process.wait(SECONDS)
-        self._reader.join(SECONDS)
-        return code
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.wait()
-        os.close(self._ours)
+def walk(shown: Terminal) -> None:
+    """Press Enter through the whole tour."""
+    for step in range(1, STEPS + 2):
+        shown.wait_for(partial(_asked_for_enter, step))
+        shown.press(b"\n")
+    shown.wait_for(lambda text: "/metrics\n" in text)
 
 
 def _asked_for_enter(times: int, text: str) -> bool:
     return text.count("Enter goes on") == times
-
-
-@contextmanager
-def terminal(
-    folder: Path, *arguments: str, columns: int = 80, env: Mapping[str, str] | None = None
-) -> Iterator[Terminal]:
-    with closing(Terminal(folder, arguments, columns, env or {})) as opened:
-        yield opened
 
 
 def ask(url: str, model: str = "fast") -> int:
@@ -187,8 +103,8 @@ def test_the_usual_port_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("columns", [80, 200])
 def test_on_a_terminal(tmp_path: Path, columns: int) -> None:
-    with terminal(tmp_path, columns=columns) as shown:
-        shown.walk()
+    with terminal(tmp_path, "demo", columns=columns) as shown:
+        walk(shown)
         assert "\x1b[1m" in shown.shown
         assert max(map(len, shown.text.splitlines())) <= min(columns, 100)
         url = url_in(shown.text)
@@ -211,7 +127,7 @@ def test_on_a_terminal(tmp_path: Path, columns: int) -> None:
 
 
 def test_interrupted_in_the_middle(tmp_path: Path) -> None:
-    with terminal(tmp_path) as shown:
+    with terminal(tmp_path, "demo") as shown:
         shown.wait_for(lambda text: "Enter goes on" in text)
         shown.press(b"\x03")
         assert shown.wait() == 130
@@ -219,14 +135,14 @@ def test_interrupted_in_the_middle(tmp_path: Path) -> None:
 
 
 def test_terminated_it_ends_well(tmp_path: Path) -> None:
-    with terminal(tmp_path) as shown:
-        shown.walk()
+    with terminal(tmp_path, "demo") as shown:
+        walk(shown)
         shown.process.send_signal(signal.SIGTERM)
         assert shown.wait() == 0
 
 
 def test_once_on_a_terminal(tmp_path: Path) -> None:
-    with terminal(tmp_path, "--once") as shown:
+    with terminal(tmp_path, "demo", "--once") as shown:
         assert shown.wait() == 0  # within SECONDS, which are the 20 of the contract
         assert "Enter goes on" not in shown.text
         assert "Your turn" in shown.text
@@ -234,6 +150,6 @@ def test_once_on_a_terminal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_without_colour(tmp_path: Path, env: dict[str, str]) -> None:
-    with terminal(tmp_path, "--once", env=env) as shown:
+    with terminal(tmp_path, "demo", "--once", env=env) as shown:
         assert shown.wait() == 0
         assert not [found for found in ESCAPE.findall(shown.shown) if found[1] == "m"]

@@ -18,12 +18,13 @@ COMMANDS = {
     "demo": "A tour in two minutes, no key needed.",
     "serve": "Run the gateway.",
     "chat": "Ask a model once; the answer streams to the terminal.",
+    "doctor": "Find what keeps a gateway from working, and say what to do.",
     "version": "Show the versions of Penstock and what it runs on.",
 }
 
 # In the contract, not in this version: said so, so that nobody looks for a typo.
 LATER = frozenset((
-    "admin", "check", "db", "deployments", "doctor", "explain", "import", "keys", "prompts", "rehearse",
+    "admin", "check", "db", "deployments", "explain", "import", "keys", "prompts", "rehearse",
     "simulate", "tenants", "usage",
 ))  # fmt: skip
 

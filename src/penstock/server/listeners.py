@@ -17,7 +17,7 @@ from penstock.clock import Clock
 from penstock.config.schema import Address
 from penstock.errors import ConfigError
 
-__all__ = ["BACKLOG", "hold_listeners"]
+__all__ = ["BACKLOG", "hold_listeners", "try_listen"]
 
 BACKLOG = 1024
 # A gateway that was killed leaves workers behind, which end within 2 s (`server/worker.py`).
@@ -112,3 +112,14 @@ def _bound(family: socket.AddressFamily, host: str, port: int, *, shared: bool =
         made.close()
         raise
     return made
+
+
+async def try_listen(address: Address) -> None:
+    """Whether it could be listened on; nothing stays bound.
+
+    Raises:
+        OSError: why not.
+    """
+    for sockets in _hold(await _resolve(address), 1):
+        for each in sockets:
+            each.close()

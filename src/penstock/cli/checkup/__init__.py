@@ -1,0 +1,1 @@
+"""What `penstock doctor` looks at: each file one part of what a gateway needs, each finding with its fix."""
