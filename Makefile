@@ -33,9 +33,10 @@ fmt: .venv/dev  ## put the code in shape
 picture: .venv/made  ## draw docs/house.svg and docs/house.md anew from the imports
 	$(BIN)/python -m scripts.house
 
-docs: .venv/package  ## measure docs/dialects.md and draw docs/providers.md anew
+docs: .venv/package  ## make the pages of docs/ that are made from code
 	$(BIN)/python -m scripts.dialects
 	$(BIN)/python -m scripts.providers
+	$(BIN)/python -m scripts.errors
 
 clean:  ## forget the environment and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

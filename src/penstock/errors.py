@@ -9,7 +9,8 @@ PenstockError
 
 Every error knows its HTTP `status`, its `code` (the class name in snake_case), whether the same request
 may succeed later (`retryable`), how long to wait (`retry_after`, seconds) and what to do next (`do`).
-Dialects map this tree once, on the way out; nobody below raises anything else on purpose.
+Dialects map this tree once, on the way out; nobody below raises anything else on purpose. What a class says after
+`Do:` is for whoever meets it; docs/errors.md is made of it (`make docs`).
 """
 
 from __future__ import annotations
@@ -107,51 +108,78 @@ class CallerError(PenstockError):
 
 
 class InvalidRequest(CallerError):
-    """The request cannot be read, or a field of it is wrong (400)."""
+    """The request cannot be read, or a field of it is wrong (400).
+
+    Do: Mend the field that `param` names, or what the message says; the same request fails again.
+    """
 
 
 class NotAvailable(CallerError):
-    """A field, header or route that this version does not have (400)."""
+    """A field, header or route that this version does not have (400).
+
+    Do: Leave the field, header or route out, or use a version that has it; the changelog says which.
+    """
 
 
 class Unauthenticated(CallerError):
-    """No key, or one that is not known here (401)."""
+    """No key, or one that is not known here (401).
+
+    Do: Send a key from `keys:` as `Authorization: Bearer`, or as `x-api-key`. The client may read another variable.
+    """
 
     status = 401
 
 
 class Forbidden(CallerError):
-    """A known caller asks for what it may not have (403)."""
+    """A known caller asks for what it may not have (403).
+
+    Do: Ask for a model that the key may use (`/v1/models` lists them), or add it to the key's `models:`.
+    """
 
     status = 403
 
 
 class UnknownModel(CallerError):
-    """No model of that name is configured (404)."""
+    """No model of that name is configured (404).
+
+    Do: The message names the nearest names and what exists; `/v1/models` lists it. Else declare it under `models:`.
+    """
 
     status = 404
 
 
 class NotFound(CallerError):
-    """No such route or thing (404), or not with this method (405)."""
+    """No such route or thing (404), or not with this method (405).
+
+    Do: Check path and method; the message lists the routes. Mostly it is a base URL written with or without `/v1`.
+    """
 
     status = 404
 
 
 class Conflict(CallerError):
-    """The request contradicts another one, or the state of what it names (409)."""
+    """The request contradicts another one, or the state of what it names (409).
+
+    Do: Look at what the message names, and send the request again once it is settled.
+    """
 
     status = 409
 
 
 class TooLarge(CallerError):
-    """Body or headers are above the cap (413, 431)."""
+    """Body or headers are above the cap (413, 431).
+
+    Do: Send less. The operator may raise `server.max_body`.
+    """
 
     status = 413
 
 
 class ContextTooLong(CallerError):
-    """The prompt does not fit the model's context window (400)."""
+    """The prompt does not fit the model's context window (400).
+
+    Do: Shorten the prompt, or ask for a model with a larger window.
+    """
 
 
 class LimitError(PenstockError):
@@ -162,7 +190,10 @@ class LimitError(PenstockError):
 
 
 class Overloaded(LimitError):
-    """Penstock itself is full or about to stop (503)."""
+    """Penstock itself is full or about to stop (503).
+
+    Do: Wait as long as `retry-after` says. The operator: more workers, a higher `max_connections`, another replica.
+    """
 
     status = 503
 
@@ -182,63 +213,99 @@ class UpstreamError(PenstockError):
 
 
 class Unavailable(UpstreamError):
-    """Not reachable, reset, or answering with a server error (502)."""
+    """Not reachable, reset, or answering with a server error (502).
+
+    Do: Send it again after a moment; nothing was answered. The operator: `penstock doctor` looks at the way there.
+    """
 
 
 class UpstreamTimeout(UpstreamError):
-    """Silent for longer than a timeout allows (504)."""
+    """Silent for longer than a timeout allows (504).
+
+    Do: Send it again, or raise `timeouts:` on the model if it may think for so long.
+    """
 
     status = 504
 
 
 class UpstreamRateLimited(UpstreamError):
-    """The provider's rate limit (429)."""
+    """The provider's rate limit (429).
+
+    Do: Wait as long as `retry-after` says. The operator: a higher limit at the provider, or fewer calls at a time.
+    """
 
     status = 429
 
 
 class UpstreamQuota(UpstreamError):
-    """The provider says our account has no quota or credit left (502)."""
+    """The provider says our account has no quota or credit left (502).
+
+    Do: The operator's to settle: pay the provider's bill, or raise the account's limit. Callers can do nothing.
+    """
 
     retryable = False
 
 
 class UpstreamCredential(UpstreamError):
-    """The provider refuses our credential (502)."""
+    """The provider refuses our credential (502).
+
+    Do: The operator's to settle: the key that `api_key:` names is revoked, expired or another vendor's.
+    `penstock doctor --ask` tries it.
+    """
 
     retryable = False
 
 
 class ProtocolError(UpstreamError):
-    """The provider's bytes are not valid HTTP, JSON or its dialect (502)."""
+    """The provider's bytes are not valid HTTP, JSON or its dialect (502).
+
+    Do: Usually a `base_url` that leads to something else, or a proxy's page between: `penstock doctor --ask` tells.
+    Else send it again.
+    """
 
 
 class StreamInterrupted(UpstreamError):
-    """A stream ended without the provider having ended it; told inside the stream."""
+    """A stream ended without the provider having ended it; told inside the stream.
+
+    Do: Keep or drop what came so far, and send the request again: the answer is not complete.
+    """
 
 
 class ContentFiltered(UpstreamError):
-    """The provider's content filter refused the prompt or the answer (400)."""
+    """The provider's content filter refused the prompt or the answer (400).
+
+    Do: Change the prompt, or ask a model of another provider; the same prompt is refused again.
+    """
 
     status = 400
     retryable = False
 
 
 class UpstreamRefused(UpstreamError):
-    """The provider finds fault with the request itself (400, 413, 422): unchanged it gets the same answer."""
+    """The provider finds fault with the request itself (400, 413, 422): unchanged it gets the same answer.
+
+    Do: Read the message, which is the provider's own, and mend the request.
+    """
 
     status = 400
     retryable = False
 
 
 class UpstreamContextTooLong(UpstreamRefused, ContextTooLong):
-    """The provider says the prompt does not fit this model's window (400); `except ContextTooLong` catches it too."""
+    """The provider says the prompt does not fit this model's window (400); `except ContextTooLong` catches it too.
+
+    Do: Shorten the prompt, or ask for a model with a larger window.
+    """
 
     code = "context_too_long"
 
 
 class UpstreamNotFound(UpstreamError):
-    """The provider has no such model or path for us (404, a 403 on a model): the deployment is misconfigured."""
+    """The provider has no such model or path for us (404, a 403 on a model): the deployment is misconfigured.
+
+    Do: The operator's to settle: the target's model is misspelt, was withdrawn, or this account may not use it.
+    `penstock doctor --ask` compares it with what the provider lists.
+    """
 
     status = 404
     retryable = False
@@ -251,14 +318,20 @@ class PolicyError(PenstockError):
 
 
 class DeadlineExceeded(PolicyError):
-    """The request's own deadline passed (504)."""
+    """The request's own deadline passed (504).
+
+    Do: Give it more time, or ask for less output.
+    """
 
     status = 504
     retryable = True
 
 
 class ConfigError(PenstockError):
-    """The configuration is wrong. `str()` holds one `file:line:col: message` per line."""
+    """The configuration is wrong. `str()` holds one `file:line:col: message` per line.
+
+    Do: Mend the file at the place the message begins with; `penstock doctor` names fixes too.
+    """
 
 
 class ProviderAnswer:
