@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := $(wildcard src tests scripts examples benchmarks .ci)
 
-.PHONY: help demo test check bench fmt picture docs clean
+.PHONY: help demo test check bench fmt picture docs site clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1\t/p' Makefile | expand -t 16
@@ -38,6 +38,9 @@ docs: .venv/package  ## make the pages of docs/ that are made from code
 	$(BIN)/python -m scripts.providers
 	$(BIN)/python -m scripts.errors
 
+site: .venv/site  ## build the documentation's site into site/, every warning an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## forget the environment and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
@@ -58,3 +61,7 @@ clean:  ## forget the environment and every cache
 .venv/dev: pyproject.toml | .venv/made
 	$(PIP) --editable . --group dev
 	@touch $@ .venv/package
+
+.venv/site: pyproject.toml | .venv/made
+	$(PIP) --group docs
+	@touch $@
