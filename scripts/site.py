@@ -7,12 +7,13 @@ from typing import Any
 
 __all__ = ["on_page_markdown", "plain"]
 
-_MARKS = re.compile(r"^( *```[\w+-]+)((?: (?:run|served|refused|other))+)( .*)?$", re.MULTILINE)
+_OPENS = re.compile(r"^ *```[\w+-]+ .*$", re.MULTILINE)
+_MARK = re.compile(r" (?:run|served|refused|other|fresh)\b")
 
 
 def plain(markdown: str) -> str:
     """Without the marks; a block's title stays."""
-    return _MARKS.sub(lambda found: found[1] + (found[3] or ""), markdown)
+    return _OPENS.sub(lambda found: _MARK.sub("", found[0]), markdown)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

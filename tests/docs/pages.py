@@ -2,12 +2,12 @@
 
 Of a page's fences these are acted on, in their order:
 
-- ```yaml title="penstock.yaml"``` is written to the file of that name;
+- ```yaml title="penstock.yaml"``` (or of any other language) is written to the file of that name;
 - ```console run``` holds commands behind `$ ` and what they say: `...` stands for anything, `[exit 2]` at the end for
   an exit code that is not 0. `export` lasts to the end of the page, and `penstock serve` goes on until the next one;
 - ```python served``` is run while that gateway runs.
 
-127.0.0.1:8484 and :8485 stand for whatever ports the gateway got.
+`fresh` begins anew in an empty folder. 127.0.0.1:8484 and :8485 stand for whatever ports the gateway got.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def is_followed(fence: Fence) -> bool:
     return bool(
         (fence.language == "console" and "run" in fence.words)
         or (fence.language == "python" and "served" in fence.words)
-        or (fence.language in ("yaml", "toml") and fence.title)
+        or fence.title
     )
 
 
@@ -89,7 +89,7 @@ def steps_in(code: str) -> Iterator[tuple[str, str]]:
     """The commands of a console block, each with what it says. A backslash carries a command on."""
     command, said, goes_on = "", [""], False
     for line in code.splitlines():
-        if goes_on:
+        if goes_on or line.startswith("> "):
             command += f"\n{line.removeprefix('> ')}"
         elif line.startswith("$ "):
             if command:
@@ -119,15 +119,29 @@ class Reader:
     served: Served | None = None
 
     def __post_init__(self) -> None:
+        self._home = self.folder
+        self._begun = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.close()
+        self._begun += 1
+        self.folder = self._home / str(self._begun)
+        self.folder.mkdir()
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.env |= {"PATH": path, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT / "src")}
+        self.env = {"PATH": path, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT / "src")}
+
+    def _write(self, name: str, text: str) -> None:
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
 
     def follow(self, fence: Fence) -> str:
         """Do what one fence says; what went wrong, or an empty text."""
-        if fence.language in ("yaml", "toml"):
-            file = self.folder / fence.title
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(fence.code + "\n")
+        if "fresh" in fence.words:
+            self._begin()
+        if fence.title:
+            self._write(fence.title, fence.code + "\n")
             return ""
         if fence.language == "python":
             return self._told(fence, self._run([sys.executable, "-W", "error", "-c", PYTHON], self._here(fence.code)))

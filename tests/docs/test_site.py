@@ -11,7 +11,7 @@ from scripts.site import plain
 from tests.docs.pages import documents, fences
 from tests.house.trees import ROOT
 
-MARKS = {"run", "served", "refused", "other"}
+MARKS = {"run", "served", "refused", "other", "fresh"}
 
 
 def pages_in(nav: Any) -> Iterator[str]:
