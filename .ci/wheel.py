@@ -21,6 +21,8 @@ from typing import Any
 
 START_SECONDS = 15.0
 STOP_SECONDS = 15.0
+LARGEST_WHEEL = 2_000_000
+LARGEST_INSTALL = 80_000_000  # with everything it names, pip and its like left out
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy in the environment is not for loopback
 
 
@@ -47,6 +49,8 @@ def require(good: bool, otherwise: str) -> None:
 
 def look_inside(wheel: Path) -> None:
     """The package, its data and its licence, and nothing that runs at interpreter start."""
+    size = wheel.stat().st_size
+    require(size <= LARGEST_WHEEL, f"{size / 1e6:.1f} MB, and it may have {LARGEST_WHEEL / 1e6:.0f}")
     names = zipfile.ZipFile(wheel).namelist()
     outside = [n for n in names if not n.startswith(("penstock/", "penstock-"))]
     require(not outside, f"files outside the package: {outside}")
@@ -56,16 +60,25 @@ def look_inside(wheel: Path) -> None:
     rows = [n for n in names if n.startswith("penstock/providers/catalogue/") and n.endswith(".toml")]
     require(bool(rows), "the provider catalogue is missing")
     require(any(n.endswith("/licenses/LICENSE") for n in names), "the licence is missing")
-    print(f"{wheel.name}: {len(names)} files, {len(rows)} catalogue rows")
+    print(f"{wheel.name}: {size / 1e6:.2f} MB, {len(names)} files, {len(rows)} catalogue rows")
 
 
 def install(wheel: Path, where: Path) -> str:
     """An environment that holds only the wheel and what it names; gives the path of its `penstock`."""
     venv.create(where, with_pip=True)
     python = where / "bin" / "python"
+    before = size_of(where)
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel], check=True)
     subprocess.run([python, "-m", "pip", "check"], check=True)
+    size = size_of(where) - before
+    require(size <= LARGEST_INSTALL, f"installed it takes {size / 1e6:.0f} MB, of {LARGEST_INSTALL / 1e6:.0f}")
+    print(f"installed with all it names: {size / 1e6:.0f} MB")
     return str(where / "bin" / "penstock")
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in it, links not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def plain_environment() -> dict[str, str]:
