@@ -15,7 +15,7 @@ from penstock.routing.nearest import nearest
 __all__ = ["check_credentials", "check_environment", "explain_config_error"]
 
 CONFIG, KEY = "config", "key"
-_UNSET = re.compile(r": ([A-Za-z_][A-Za-z0-9_]*) is not set in the environment$")
+_UNSET = re.compile(r": ([A-Za-z_][A-Za-z0-9_]*) is not set in the environment(?: \(did you mean .*)?$")
 _KEY_WORD = re.compile(r"(?i)key|token|secret")
 _QUOTES = "\"'"
 # How the vendors' own keys begin: https://platform.claude.com/docs/en/api/overview, and what OpenAI has issued.
