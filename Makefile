@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := $(wildcard src tests scripts examples benchmarks .ci)
 
-.PHONY: help demo test check bench fmt picture docs site clean
+.PHONY: help demo test check bench fmt picture docs site prices clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1\t/p' Makefile | expand -t 16
@@ -40,6 +40,9 @@ docs: .venv/package  ## make the pages of docs/ that are made from code
 
 site: .venv/site  ## build the documentation's site into site/, every warning an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+prices: .venv/dev  ## compile the table of models and prices anew from its sources: docs/prices.md
+	$(BIN)/python -m scripts.prices
 
 clean:  ## forget the environment and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -34,6 +34,8 @@ from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Deployment, Endpoint
 from penstock.providers.facts import facts_of
+from penstock.providers.models import price_of
+from penstock.providers.prices import Price
 from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
@@ -184,7 +186,12 @@ class Gateway:
             policies.timeouts,
             facts,
             lenient=policies.untranslatable == "drop",
+            price=self._price(found),
         )
+
+    def _price(self, found: Found) -> Price | None:
+        provider = self.config.providers[found.provider]
+        return price_of(provider.kind, found.model)
 
 
 def endpoint_of(provider: Provider, row: Row) -> Endpoint:

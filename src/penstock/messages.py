@@ -7,6 +7,7 @@ Unknown fields survive in `extra` (or, in the same dialect, as the raw bytes the
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -50,7 +51,7 @@ class Response(msgspec.Struct):
         model: the vendor's name of the model that answered.
         request_id: Penstock's id of the call.
         attempts: wire attempts made.
-        cost_usd: None where the price is unknown.
+        cost_usd: what the provider charges; None where the price is unknown.
         raw: the provider's body as decoded JSON; for a stream the last chunk that had choices.
     """
 
@@ -62,7 +63,7 @@ class Response(msgspec.Struct):
     model: str = ""
     request_id: str = ""
     attempts: int = 1
-    cost_usd: None = None
+    cost_usd: Decimal | None = None
     raw: Any = None
 
 
@@ -74,7 +75,7 @@ class Embeddings(msgspec.Struct):
     model: str = ""
     request_id: str = ""
     attempts: int = 1
-    cost_usd: None = None
+    cost_usd: Decimal | None = None
     raw: Any = None
 
     def __len__(self) -> int:

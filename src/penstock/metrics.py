@@ -158,6 +158,12 @@ class Metrics:
             "penstock_attempts_total", "Wire attempts, by how they ended.", ("deployment", "outcome")
         )
         self.tokens = Counter("penstock_tokens_total", "Tokens used.", ("deployment", "kind"))
+        self.cost = Counter(
+            "penstock_cost_usd_total", "What providers charge, in dollars, where the price is known.", ("deployment",)
+        )
+        self.unknown_price = Counter(
+            "penstock_unknown_price_total", "Requests answered whose price is not known.", ("deployment",)
+        )
         self.dropped_events = Counter(
             "penstock_dropped_events_total", "Stream events that were not valid in their dialect.", ("deployment",)
         )
@@ -233,6 +239,11 @@ class Metrics:
         if usages:
             bound.tokens_in[0] += sum([usage.input_tokens for usage in usages])
             bound.tokens_out[0] += sum([usage.output_tokens for usage in usages])
+            costs = [record.cost for record in records if record.cost is not None]
+            bound.cost[0] += sum(costs) / 1e9
+            unknown = len(usages) - len(costs)
+            if unknown:
+                self.unknown_price.inc((key[1] or "none",), unknown)
         for record in [record for record in records if record.dropped_events or record.stream_error]:
             if record.dropped_events:
                 self.dropped_events.inc((record.deployment,), record.dropped_events)
@@ -250,6 +261,7 @@ class Metrics:
             self.overhead.child(()),
             self.tokens.child((deployment, "input")),
             self.tokens.child((deployment, "output")),
+            self.cost.child((deployment,)),
         )
         if len(self._bound) < MAX_SERIES:
             self._bound[key] = bound
@@ -295,3 +307,4 @@ class _Bound(NamedTuple):
     overhead: list[float]
     tokens_in: list[float]
     tokens_out: list[float]
+    cost: list[float]

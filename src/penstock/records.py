@@ -46,6 +46,8 @@ class Record(msgspec.Struct, gc=False, eq=False):
         stream_error: the code of an error told inside a stream that had begun.
         dropped_events: events of the stream that were not valid in their dialect.
         dropped, clamped: what of the request was left out or made smaller in translation, in the caller's words.
+        cost: nano-dollars that providers charge for it; None where that is not known, or nothing was used.
+        price_table: where the price is from: the hash of the table, or of what the configuration declares.
         bytes_in, bytes_out: size of the request's body and of the answer's.
     """
 
@@ -69,6 +71,8 @@ class Record(msgspec.Struct, gc=False, eq=False):
     deployment: str = ""
     response_model: str | None = None
     usage: Usage | None = None
+    cost: int | None = None
+    price_table: str | None = None
     finish_reason: str | None = None
     status: int = 0
     error: str | None = None

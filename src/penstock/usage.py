@@ -1,17 +1,21 @@
-"""Tokens, in the field's standard words: what every dialect's own count is turned into."""
+"""Tokens, in the field's standard words: what every dialect's own count is turned into; and how money is written."""
 
 from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Usage"]
+__all__ = ["Usage", "usd"]
+
+_NANOS = 1_000_000_000
 
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one call.
 
     `input_tokens` includes those read from and written to a prompt cache; `output_tokens` includes reasoning.
-    `estimated` marks a count that was made here because the provider gave none.
+    `estimated` marks a count that was made here because the provider gave none. What follows is there only for the
+    price: which of the cache's writes were for an hour, what was sound, the provider's own searches of the web, and
+    the tier that served it (`flex`, `priority`, `batch`, ...; "" is the standard one).
     """
 
     input_tokens: int = 0
@@ -20,3 +24,13 @@ class Usage(msgspec.Struct, frozen=True):
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cache_write_1h_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    web_searches: int = 0
+    tier: str = ""
+
+
+def usd(nanos: int) -> str:
+    """Nano-dollars as dollars, all nine decimals: `0.000120000`."""
+    return f"{nanos // _NANOS}.{nanos % _NANOS:09d}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.usage import usd
 from tests.cli.running import penstock
 from tests.end_to_end.process import PENSTOCK, SECONDS, Served, environment
 from tests.end_to_end.providers import Provider
@@ -62,11 +63,12 @@ def test_json(tmp_path: Path) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.count("\n") == 1
     told = json.loads(ran.out)
-    assert set(told) == {"text", "finish_reason", "model", "usage", "request_id", "attempts"}
+    assert set(told) == {"text", "finish_reason", "model", "usage", "request_id", "attempts", "cost_usd"}
     assert told["text"] == penstock(tmp_path, "chat", "Hello", "--model", "sim/small:tokens=9").out.rstrip("\n")
     assert told["finish_reason"] == "stop"
     assert told["model"] == "small"
     assert told["usage"]["output_tokens"] == 9
+    assert told["cost_usd"] == usd(1000 * told["usage"]["input_tokens"] + 4000 * 9)
     assert told["request_id"][14] == "7"
     assert told["attempts"] == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -50,7 +51,7 @@ def test_a_whole_answer(stage: Stage) -> None:
     assert not reply.usage.estimated
     assert reply.model == "small"
     assert reply.attempts == 1
-    assert reply.cost_usd is None
+    assert reply.cost_usd == Decimal(reply.usage.input_tokens + 4 * 7) / 1_000_000
     assert reply.request_id.count("-") == 4
 
 
@@ -69,6 +70,9 @@ def test_a_stream_is_the_same_answer(stage: Stage) -> None:
     assert (streamed.model, streamed.finish_reason) == (whole.model, whole.finish_reason) == ("small", "stop")
     assert streamed.raw["choices"][0]["finish_reason"] == "stop"
     assert streamed.request_id != whole.request_id
+    # A stream's cost is known at its end, when a gateway has no header left to tell it.
+    assert streamed.cost_usd == (whole.cost_usd if stage is in_process else None)
+    assert whole.cost_usd
 
 
 def test_both_ways_give_the_same_words() -> None:
@@ -88,7 +92,7 @@ def test_embeddings(stage: Stage) -> None:
     assert len(two) == 2
     assert len(two[1]) == 4
     assert two[0] == one[0] != two[1]
-    assert (two.model, two.usage.input_tokens, two.attempts, two.cost_usd) == ("embed", 2, 1, None)
+    assert (two.model, two.usage.input_tokens, two.attempts, two.cost_usd) == ("embed", 2, 1, Decimal("0.00000004"))
     assert two.request_id != one.request_id
 
 

@@ -261,10 +261,23 @@ def test_a_whole_answer() -> None:
 
 
 def test_what_the_record_knows_wins() -> None:
-    counted = Usage(input_tokens=3, output_tokens=1, estimated=True)
+    counted = Usage(input_tokens=3, output_tokens=1, estimated=True, tier="flex")
     answer = told(ANSWER, usage=counted)
-    assert answer["usage"] == msgspec.structs.asdict(counted)
+    assert answer["usage"] == dict(zip(COUNTS, (3, 1, 0, 0, 0, True), strict=True))
     assert told([Event("text", "Hi")], model="fast")["model"] == "fast"
+
+
+def test_what_it_cost() -> None:
+    answer = told(ANSWER, cost=lambda usage: usage.input_tokens * 10)
+    assert (answer["cost_usd"], answer["warnings"]) == ("0.000000120", [])
+    assert told(ANSWER, usage=Usage(2), cost=lambda usage: usage.input_tokens)["cost_usd"] == "0.000000002"
+
+
+def test_an_unknown_price_is_null_and_flagged() -> None:
+    answer = told(ANSWER, cost=lambda usage: None)
+    assert answer["cost_usd"] is None
+    assert [warning["code"] for warning in answer["warnings"]] == ["unknown_price"]
+    assert told([Event("text", "Hi")], cost=lambda usage: None)["warnings"] == []
 
 
 def test_tool_calls_reasoning_and_the_message_to_send_back() -> None:

@@ -130,6 +130,7 @@ def _as_json(reply: Response) -> dict[str, Any]:
         "usage": msgspec.to_builtins(reply.usage),
         "request_id": reply.request_id,
         "attempts": reply.attempts,
+        "cost_usd": None if reply.cost_usd is None else f"{reply.cost_usd:.9f}",
     }
     if reply.message.refusal:
         told["refusal"] = reply.message.refusal
@@ -139,7 +140,8 @@ def _as_json(reply: Response) -> dict[str, Any]:
 def _summary(reply: Response, seconds: float) -> str:
     usage = reply.usage
     about = "about " if usage.estimated else ""
-    told = f"{reply.model}: {about}{usage.input_tokens} + {usage.output_tokens} tokens, {seconds:.1f} s"
+    cost = "" if reply.cost_usd is None else f", ${reply.cost_usd:f}"
+    told = f"{reply.model}: {about}{usage.input_tokens} + {usage.output_tokens} tokens{cost}, {seconds:.1f} s"
     return told if reply.finish_reason in ("stop", None) else f"{told}, ended by {reply.finish_reason}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -26,10 +27,17 @@ __all__ = ["Engine", "Engines", "InProcess", "Receipt", "chance", "load"]
 
 
 class Receipt(NamedTuple):
-    """What an engine says of a call besides its answer: Penstock's id of it, and the wire attempts made."""
+    """What an engine says of a call besides its answer.
+
+    Attributes:
+        request_id: Penstock's id of it.
+        attempts: wire attempts made.
+        cost_usd: what providers charge for them; None where that is not known.
+    """
 
     request_id: str
     attempts: int
+    cost_usd: Decimal | None = None
 
 
 class Engine(Protocol):
@@ -67,7 +75,9 @@ class InProcess:
         return await self._gateway.call(request)
 
     def receipt(self, request: Request, reply: Reply) -> Receipt:
-        return Receipt(request.record.id, len(request.record.attempts))
+        record = request.record
+        cost = Decimal(record.cost).scaleb(-9) if record.cost is not None else None
+        return Receipt(record.id, len(record.attempts), cost)
 
 
 class Engines:

@@ -180,7 +180,7 @@ class Reading:
         assert self._request is not None
         assert self._reply is not None
         record = self._request.record
-        answer.request_id, answer.attempts = self._engine.receipt(self._request, self._reply)
+        answer.request_id, answer.attempts, answer.cost_usd = self._engine.receipt(self._request, self._reply)
         answer.usage = record.usage if record.usage is not None else answer.usage
         answer.model = answer.model or record.response_model or ""
         return answer

@@ -10,6 +10,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -41,16 +42,17 @@ __all__ = ["Remote", "check_url", "remote"]
 _TIMEOUTS = Timeouts(connect=5.0, first_token=660.0, idle=660.0, total=660.0)
 _STREAMED = msgspec.structs.replace(_TIMEOUTS, total=None)
 
-_ID, _ATTEMPTS = "x-request-id", "x-penstock-attempts"
+_ID, _ATTEMPTS, _COST = "x-request-id", "x-penstock-attempts", "x-penstock-cost-usd"
 _ROW = Row(
     name="penstock",
     url="http://127.0.0.1:8484/v1",
     dialects=("openai_chat", "openai_embeddings"),
     auth="bearer",
     env="",
-    headers=Headers(up=("x-penstock-task",), down=(_ID, _ATTEMPTS)),
+    headers=Headers(up=("x-penstock-task",), down=(_ID, _ATTEMPTS, _COST)),
 )
 # Goes into a header as it is: RFC 9110, section 5.5.
+_MONEY = re.compile(r"[0-9]{1,18}\.[0-9]{9}")
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 
@@ -136,7 +138,12 @@ class Remote:
         told = dict(reply.headers)
         attempts = told.get(_ATTEMPTS.encode(), b"")
         request_id = told.get(_ID.encode(), b"").decode("latin-1")
-        return Receipt(request_id or request.record.id, int(attempts) if attempts.isdigit() else 1)
+        cost = told.get(_COST.encode(), b"").decode("latin-1")
+        return Receipt(
+            request_id or request.record.id,
+            int(attempts) if attempts.isdigit() else 1,
+            Decimal(cost) if _MONEY.fullmatch(cost) else None,
+        )
 
     async def aclose(self) -> None:
         await self._pool.aclose()

@@ -18,6 +18,7 @@ from penstock.errors import PenstockError
 from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Record
+from penstock.usage import usd
 
 __all__ = ["CALLER_LEFT", "Recorder", "Recording", "encode_lines"]
 
@@ -104,7 +105,10 @@ class AttemptLine(msgspec.Struct, gc=False):
 
 
 class Line(msgspec.Struct, omit_defaults=True, gc=False):
-    """The log line. Times in milliseconds; what says nothing is left out."""
+    """The log line. Times in milliseconds; what says nothing is left out.
+
+    `cost_usd` is null where something was used and its price is unknown.
+    """
 
     time: str
     ms: float
@@ -133,6 +137,8 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     tokens: Tokens | None = None
     first_output_ms: float | None = None
     overhead_ms: float | None = None
+    cost_usd: str | msgspec.UnsetType | None = msgspec.UNSET
+    price_table: str | None = None
 
 
 # The fields a line takes over as they are, in its order: one call for all of them.
@@ -169,5 +175,8 @@ def encode_lines(records: Sequence[Record]) -> bytes:
         if first:
             line.first_output_ms = int((first - started) * 1e6) / 1e3
             line.overhead_ms = int(record.overhead * 1e6) / 1e3
+        if usage is not None:
+            line.cost_usd = usd(record.cost) if record.cost is not None else None
+            line.price_table = record.price_table
         lines.append(line)
     return _encode_lines(lines)

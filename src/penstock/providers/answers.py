@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from penstock.call import Frame
 from penstock.errors import ProtocolError, StreamInterrupted, Unavailable, UpstreamError
 from penstock.events import Event
-from penstock.providers.deployment import Timeouts
+from penstock.providers.deployment import Deployment, Timeouts
 from penstock.records import Attempt, Record
 from penstock.transport.http import Connection
 from penstock.usage import Usage
@@ -27,11 +27,13 @@ class StreamedAnswer:
 
     Args:
         record: its last attempt is this one; closing fills in what the stream amounted to.
+        deployment: whose answer it is.
     """
 
     __slots__ = (
         "_attempt",
         "_connection",
+        "_deployment",
         "_held",
         "_idle",
         "_over",
@@ -48,11 +50,13 @@ class StreamedAnswer:
         reader: StreamReader,
         decode: Callable[[bytes], list[Event]],
         record: Record,
+        deployment: Deployment,
     ) -> None:
         self._connection = connection
         self._reader = reader
         self.decode = decode
         self._record = record
+        self._deployment = deployment
         self._attempt: Attempt = record.attempts[-1]
         self._held = b""
         self._idle = 0.0
@@ -169,7 +173,8 @@ class StreamedAnswer:
             self._connection.finish()
         else:
             self._connection.release()
-        record.usage, record.response_model, record.finish_reason = reader.usage, reader.model, reader.finish_reason
+        record.response_model, record.finish_reason = reader.model, reader.finish_reason
+        self._deployment.book(record, reader.usage)
         record.dropped_events = reader.dropped
         if reader.error is not None:
             attempt.outcome = record.stream_error = reader.error.code

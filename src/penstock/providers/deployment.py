@@ -12,14 +12,20 @@ from urllib.parse import quote
 import msgspec
 
 from penstock.providers.catalogue import Row
+from penstock.providers.prices import Price
 from penstock.providers.quirks import bend_for
+from penstock.records import Record
 from penstock.transport.http import Origin
+from penstock.usage import Usage
 from penstock.wire.dialect import ModelFacts
 
 __all__ = ["Deployment", "Endpoint", "Timeouts"]
 
 _MODEL = b"{model}"
 _UNKNOWN = ModelFacts()
+
+# Operations that no provider bills: https://platform.claude.com/docs/en/build-with-claude/token-counting
+FREE = frozenset(("count_tokens",))
 
 UNARY_SECONDS = 600.0
 # semantics.md: 10 s + 1 s per 10,000 input tokens, and 120 s where the model reasons. Which models reason is not
@@ -128,9 +134,10 @@ class Deployment:
         facts: what is known of the model.
         lenient: what cannot be said in its dialect is dropped and named, not refused.
         answer_wait, output_wait: what `timeouts` gives a unary answer and a stream's first output, in seconds.
+        price: what it costs; None where nobody knows.
     """
 
-    __slots__ = ("answer_wait", "endpoint", "facts", "id", "lenient", "model", "output_wait", "timeouts")
+    __slots__ = ("answer_wait", "endpoint", "facts", "id", "lenient", "model", "output_wait", "price", "timeouts")
 
     def __init__(
         self,
@@ -140,6 +147,7 @@ class Deployment:
         facts: ModelFacts = _UNKNOWN,
         *,
         lenient: bool = False,
+        price: Price | None = None,
     ) -> None:
         self.id = f"{endpoint.name}/{model}"
         self.endpoint = endpoint
@@ -148,6 +156,16 @@ class Deployment:
         self.answer_wait, self.output_wait = timeouts.answer, timeouts.output
         self.facts = facts
         self.lenient = lenient
+        self.price = price
 
     def __repr__(self) -> str:
         return f"<Deployment {self.id}>"
+
+    def book(self, record: Record, usage: Usage) -> None:
+        """Write down what was used and what that costs: once an attempt, when it has answered."""
+        record.usage = usage
+        if record.operation in FREE:
+            record.cost = 0
+        elif self.price is not None:
+            record.cost = self.price.cost(usage, record.wall)
+            record.price_table = self.price.source

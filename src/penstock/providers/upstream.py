@@ -95,7 +95,8 @@ class Upstream:
         facts = dialect.decode_facts(body, request.record.bytes_in)
         record = request.record
         record.waited += now - attempt.sent
-        record.usage, record.response_model, record.finish_reason = facts.usage, facts.model, facts.finish_reason
+        record.response_model, record.finish_reason = facts.model, facts.finish_reason
+        deployment.book(record, facts.usage)
         attempt.outcome = "ok"
         return Reply(
             status,
@@ -113,7 +114,7 @@ class Upstream:
             connection.deadline = attempt.sent + total
         keep_usage = request.usage_asked or dialect.name != request.dialect
         reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
-        source = StreamedAnswer(connection, reader, dialect.decode_events, request.record)
+        source = StreamedAnswer(connection, reader, dialect.decode_events, request.record, deployment)
         await source.hold(deployment.timeouts)
         _waited(request.record, attempt, self._now())
         headers = connection.parser.headers

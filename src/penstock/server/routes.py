@@ -35,7 +35,7 @@ from penstock.records import Record
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.protocol import Exchange
-from penstock.server.spoken import Spoken
+from penstock.server.spoken import Spoken, cost_line
 from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
 from penstock.wire.h1 import HttpRequest, Refused, encode_headers
@@ -362,6 +362,8 @@ def _reply_headers(reply: Reply, request: Request) -> bytes:
     ).encode("latin-1")
     if request.dialect.startswith("anthropic"):
         block += b"request-id: %b\r\n" % record.id.encode()
+    if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
+        block += cost_line(record.cost)
     if record.dropped:
         block += b"x-penstock-dropped: %b\r\n" % _header_safe(", ".join(record.dropped))
     if record.clamped:

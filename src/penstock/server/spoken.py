@@ -9,12 +9,13 @@ from penstock.errors import ProtocolError
 from penstock.events import Event
 from penstock.messages import Request
 from penstock.server.protocol import Exchange
+from penstock.usage import Usage, usd
 from penstock.wire.dialect import AnswerWriter
 from penstock.wire.dialects import CALLERS
 from penstock.wire.generate import Generate, Told
 from penstock.wire.recast import Recast
 
-__all__ = ["Spoken"]
+__all__ = ["Spoken", "cost_line"]
 
 JSON_TYPE = b"application/json"
 STREAM_TYPE = b"text/event-stream"
@@ -63,7 +64,10 @@ class Spoken:
             events = [*events, *_count(reply, request)]
         body = self._encode(events, request)
         reply.content_type = JSON_TYPE
-        out.send(reply.status, self._head(reply, request), body)
+        head = self._head(reply, request)
+        if request.record.usage is None and reply.usage is not None:  # it came as a stream
+            head += cost_line(_cost(request, reply.usage))
+        out.send(reply.status, head, body)
 
     async def _stream_anew(self, reply: Reply, frame: Frame | None, request: Request, out: Exchange) -> None:
         writer = _Counted(self._writer(request), reply, request)
@@ -102,6 +106,7 @@ class Spoken:
             attempts=len(record.attempts),
             latency_ms=int((self._now() - record.started) * 1000),
             usage=record.usage,
+            cost=lambda usage: _cost(request, usage),
             dropped=list(record.dropped),
             clamped=list(record.clamped),
             output_schema=request.fields.get("output_schema"),
@@ -134,6 +139,17 @@ class _Counted:
     def _estimate(self) -> list[Event]:
         self._counted = True
         return _count(self._reply, self._request)
+
+
+def cost_line(nanos: int | None) -> bytes:
+    """The header that tells the cost, `null` where it is not known; JSON either way."""
+    return b"x-penstock-cost-usd: %b\r\n" % (b"null" if nanos is None else usd(nanos).encode())
+
+
+def _cost(request: Request, usage: Usage) -> int | None:
+    """What a call costs that is not over yet, in nano-dollars; None where that is not known."""
+    price = request.target.price if request.target is not None else None
+    return price.cost(usage, request.record.wall) if price is not None else None
 
 
 def _count(reply: Reply, request: Request) -> list[Event]:

@@ -6,18 +6,20 @@ in OpenAI's form, ready to be appended to the next request's `messages`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
 
 from penstock.errors import PenstockError
 from penstock.events import Event, merged
-from penstock.usage import Usage
+from penstock.usage import Usage, usd
 from penstock.wire.generate_schema import Checked, load_schema
 from penstock.wire.openai_answer import encode_answer as encode_openai
 from penstock.wire.tolerant_json import repaired
 
-__all__ = ["CONTRACT", "Told", "encode_failure", "encode_result", "usage_of"]
+__all__ = ["CONTRACT", "Told", "counts_of", "encode_failure", "encode_result", "usage_of"]
 
 CONTRACT = "1"
 
@@ -30,6 +32,7 @@ class Told(msgspec.Struct, kw_only=True):
         attempts: wire attempts made. `latency_ms`: from the request's last byte until now.
         fallback_used: another deployment than the first choice answered.
         usage: the count as the record has it; None to take that of the events.
+        cost: what a usage costs, in nano-dollars, or None where that is not known.
         dropped, clamped: what the translation of the request left out or made smaller, in the caller's words.
         output_schema: the request's field of that name as it came, None where there was none.
     """
@@ -40,6 +43,7 @@ class Told(msgspec.Struct, kw_only=True):
     latency_ms: int = 0
     fallback_used: bool = False
     usage: Usage | None = None
+    cost: Callable[[Usage], int | None] | None = None
     dropped: list[str] = []
     clamped: list[str] = []
     output_schema: msgspec.Raw | None = None
@@ -65,6 +69,17 @@ class _ToolCall(msgspec.Struct):
     arguments: str
 
 
+class Counts(msgspec.Struct):
+    """A usage as version 1 of the contract tells it; what else is in one is for its price alone."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+
 class _Answer(msgspec.Struct):
     contract: str = CONTRACT
     request_id: str = ""
@@ -75,8 +90,8 @@ class _Answer(msgspec.Struct):
     model: str = ""
     prompt_version: None = None
     finish_reason: str | None = None
-    usage: Usage = Usage()
-    cost_usd: None = None
+    usage: Counts = msgspec.field(default_factory=Counts)
+    cost_usd: str | None = None
     latency_ms: int = 0
     attempts: int = 0
     fallback_used: bool = False
@@ -115,6 +130,9 @@ class _Body(msgspec.Struct):
 
 
 _SAID = frozenset(("text", "reasoning", "refusal", "tool_call", "citation", "finish"))
+_UNPRICED = "What the model that answered costs is not known: declare it under 'prices:' in the configuration."
+_NOTHING = Usage()
+_counts = attrgetter(*Counts.__struct_fields__)
 _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
 
@@ -161,15 +179,24 @@ def usage_of(events: list[Event], told: Told) -> Usage:
     return usage or Usage()
 
 
+def counts_of(usage: Usage) -> Counts:
+    """What of it the contract tells."""
+    return Counts(*_counts(usage))
+
+
 def _answer(events: list[Event], told: Told) -> _Answer:
+    usage = usage_of(events, told)
+    priced = told.cost is not None and usage != _NOTHING
+    cost = told.cost(usage) if told.cost is not None and priced else None
     answer = _Answer(
         request_id=told.request_id,
         model=repaired(next((event.model for event in events if event.kind == "start" and event.model), told.model)),
-        usage=usage_of(events, told),
+        usage=counts_of(usage),
+        cost_usd=usd(cost) if cost is not None else None,
         latency_ms=told.latency_ms,
         attempts=told.attempts,
         fallback_used=told.fallback_used,
-        warnings=_warnings(told),
+        warnings=_warnings(told, unpriced=priced and cost is None),
     )
     said = [event for event in events if not event.choice and event.kind in _SAID]
     if not said:
@@ -195,10 +222,11 @@ def _checked(answer: _Answer, told: Told) -> Checked:
     return schema.check(answer.text)
 
 
-def _warnings(told: Told) -> list[_Warning]:
+def _warnings(told: Told, *, unpriced: bool) -> list[_Warning]:
     dropped = "'{}' was left out: the model that answered has no equivalent."
     clamped = "'{}' was lowered to what the model that answered can do."
     return [
         *(_Warning("dropped", dropped.format(repaired(name))) for name in told.dropped),
         *(_Warning("clamped", clamped.format(repaired(name))) for name in told.clamped),
+        *([_Warning("unknown_price", _UNPRICED)] if unpriced else ()),
     ]

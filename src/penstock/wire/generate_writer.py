@@ -12,7 +12,7 @@ import msgspec
 
 from penstock.errors import PenstockError, StreamInterrupted
 from penstock.events import Event, ToolCallDelta
-from penstock.wire.generate_answer import CONTRACT, Told, encode_failure, encode_result, usage_of
+from penstock.wire.generate_answer import CONTRACT, Told, counts_of, encode_failure, encode_result, usage_of
 from penstock.wire.openai_choice import Choice
 from penstock.wire.sse import encode_event
 from penstock.wire.tolerant_json import repaired
@@ -73,7 +73,7 @@ class GenerateWriter:
         elif event.kind == "end":
             self._over = True
             told, events = self._told(), self._said.events()
-            yield _event("usage", usage_of(events, told))
+            yield _event("usage", counts_of(usage_of(events, told)))
             yield encode_event(encode_result(events, told), b"done")
 
     def _start(self, event: Event) -> bytes:
