@@ -39,6 +39,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnknownModel",
+    "UnknownPrice",
     "UpstreamContextTooLong",
     "UpstreamCredential",
     "UpstreamError",
@@ -325,6 +326,12 @@ class DeadlineExceeded(PolicyError):
 
     status = 504
     retryable = True
+
+
+class UnknownPrice(PolicyError):
+    """Nobody knows what the model costs, and the configuration refuses such calls (400)."""
+
+    status = 400
 
 
 class ConfigError(PenstockError):

@@ -22,8 +22,10 @@ from penstock.call import Call, stack
 from penstock.clock import Clock, Ids, Random
 from penstock.config.kinds import rows_of
 from penstock.config.naming import names_of
+from penstock.config.pricing import Pricing
 from penstock.config.schema import Config, Defaults, Provider
 from penstock.config.schema import Route as Declared
+from penstock.errors import UnknownPrice
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
@@ -34,8 +36,6 @@ from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Deployment, Endpoint
 from penstock.providers.facts import facts_of
-from penstock.providers.models import price_of
-from penstock.providers.prices import Price
 from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
@@ -85,6 +85,7 @@ class Gateway:
         self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()
         self.names = names_of(config)
+        self._pricing = Pricing(config, self._rows)
         self._deployments: dict[str, Deployment] = {}
         self._add_known_deployments()
         self._keyring = None if self.auth_open else _keyring(config)
@@ -164,7 +165,10 @@ class Gateway:
     def _add_known_deployments(self) -> None:
         for found in self.names.listed():
             policies = self.config.models.get(found.route) or self.config.defaults
-            self._deployments[found.name] = self._make_deployment(found, policies)
+            try:
+                self._deployments[found.name] = self._make_deployment(found, policies)
+            except UnknownPrice:
+                pass  # told to whoever asks for it
 
     def _deployment(self, found: Found) -> Deployment:
         known = self._deployments.get(found.name)
@@ -174,6 +178,13 @@ class Gateway:
         return self._make_deployment(found, self.config.defaults)
 
     def _make_deployment(self, found: Found, policies: Declared | Defaults) -> Deployment:
+        price = self._pricing.of(found.provider, found.model)
+        if price is None and policies.unknown_price == "refuse":
+            raise UnknownPrice(
+                f"nobody knows what '{found.deployment}' costs, and unknown_price is refuse",
+                do="Ask for another model, or have its price declared under prices.",
+                param="model",
+            )
         row = self._rows[self.config.providers[found.provider].kind]
         facts = facts_of(row.family, found.model)
         if row.earlier_thinking:
@@ -186,12 +197,8 @@ class Gateway:
             policies.timeouts,
             facts,
             lenient=policies.untranslatable == "drop",
-            price=self._price(found),
+            price=price,
         )
-
-    def _price(self, found: Found) -> Price | None:
-        provider = self.config.providers[found.provider]
-        return price_of(provider.kind, found.model)
 
 
 def endpoint_of(provider: Provider, row: Row) -> Endpoint:

@@ -43,7 +43,7 @@ _GOES_UP = {"host", "user-agent", "accept", "accept-encoding", "content-type", "
 _COMES_DOWN = {
     "content-type", "content-length", "transfer-encoding", "connection", "date", "retry-after", "x-should-retry",
     "x-request-id", "x-penstock-target", "x-penstock-attempts", "x-penstock-cache", "x-penstock-overhead-us",
-    "request-id",
+    "x-penstock-cost-usd", "request-id",
 }  # fmt: skip
 
 

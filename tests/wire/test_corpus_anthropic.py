@@ -200,7 +200,15 @@ def counted(usage: dict[str, Any]) -> Usage:
     taken_in = sum(part["input_tokens"] for part in parts) + read + written
     given_out = sum(part["output_tokens"] for part in parts)
     details = usage.get("output_tokens_details") or {}
-    return Usage(taken_in, given_out, read, written, details.get("thinking_tokens", 0))
+    longer = (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0
+    searches = (usage.get("server_tool_use") or {}).get("web_search_requests") or 0
+    place = usage.get("inference_geo") or "global"
+    return Usage(
+        *(taken_in, given_out, read, written, details.get("thinking_tokens", 0)),
+        cache_write_1h_tokens=longer,
+        web_searches=searches,
+        tier="" if place in ("global", "not_available") else f"in_{place}"[:23],
+    )
 
 
 @pytest.mark.parametrize("recording", STREAMS, ids=repr)

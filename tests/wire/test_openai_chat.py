@@ -153,7 +153,10 @@ def test_facts() -> None:
             {**COUNTED, "total_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 2}},
             Usage(5, 4, 0, 0, 2),
         ),
-        ({**COUNTED, "total_tokens": 9, "prompt_tokens_details": {"audio_tokens": 2}}, Usage(7, 2)),
+        (
+            {**COUNTED, "total_tokens": 9, "prompt_tokens_details": {"audio_tokens": 2}},
+            Usage(7, 2, input_audio_tokens=2),
+        ),
         ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 8, "reasoning_tokens": 2}, Usage(5, 2, 0, 0, 2)),
         ({"prompt_tokens": -1, "completion_tokens": 1e30, "reasoning_tokens": [1]}, Usage(0, 2**53)),
         ({"prompt_tokens": 5.0, "completion_tokens": "2"}, Usage(5, 0)),

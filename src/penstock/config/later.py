@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from penstock.providers.rates import UNITS
+
 __all__ = ["SECTIONS", "TAKEN", "Section"]
 
 
@@ -20,7 +22,7 @@ class Section(NamedTuple):
 # Names that may come to stand in more than one place.
 TAKEN = frozenset((
     "probe", "hedge", "fallback", "concurrency", "on_low_budget", "on_soft", "on_failure",
-    "alerts", "unknown_price", "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "caps",
+    "alerts", "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "caps",
     "layers", "breaker",
 ))  # fmt: skip
 
@@ -30,8 +32,8 @@ _ROUTE_LATER = (
 
 SECTIONS: dict[str, Section] = {
     "config": Section(
-        ("server", "providers", "models", "default_model", "defaults", "auth", "keys", "log"),
-        ("prices", "limits", "budgets", "state", "shared", "telemetry", "tenants", "admission", "guardrails"),
+        ("server", "providers", "models", "default_model", "defaults", "prices", "auth", "keys", "log"),
+        ("limits", "budgets", "state", "shared", "telemetry", "tenants", "admission", "guardrails"),
     ),
     "server": Section(
         (
@@ -54,10 +56,12 @@ SECTIONS: dict[str, Section] = {
         ("kind", "base_url", "api_key", "api_version", "ca_file"),
         ("region", "credentials", "headers", "quirks", "weight", "timeouts", "retry"),
     ),
-    "model": Section(("targets", "timeouts", "default_max_output", "untranslatable"), _ROUTE_LATER),
+    "model": Section(("targets", "timeouts", "default_max_output", "untranslatable", "unknown_price"), _ROUTE_LATER),
     "target": Section(("target",), ("weight", "max_attempts", "is", "region", "timeouts")),
     "timeouts": Section(("connect", "first_token", "idle", "total"), ("attempt", "throughput")),
-    "defaults": Section(("timeouts", "default_max_output", "untranslatable"), _ROUTE_LATER),
+    "defaults": Section(("timeouts", "default_max_output", "untranslatable", "unknown_price"), _ROUTE_LATER),
+    "price": Section((*UNITS, "above")),
+    "price_step": Section(tuple(unit for unit in UNITS if not unit.endswith(("search", "request")))),
     "key": Section(
         ("name", "key", "tenant", "project", "models", "user"),
         ("expires", "role", "roles", "limits", "budgets", "charge"),

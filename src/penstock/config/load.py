@@ -12,6 +12,7 @@ from pathlib import Path
 from penstock.config.edge import check_edge, read_auth, read_keys, read_log, read_server
 from penstock.config.kinds import read_kinds
 from penstock.config.naming import names_of
+from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
 from penstock.config.schema import Config, Key
 from penstock.config.tree import Node, Problems, Tree, from_mapping
@@ -99,10 +100,12 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         keys=tuple(key for key, _ in keys),
         log=read_log(reader, fields.get("log")),
         kinds=kinds,
+        prices=read_prices(reader, fields.get("prices"), providers, fields.get("models")),
     )
     names = names_of(config)
     _check_default(reader.problems, fields.get("default_model"), config, names)
     _check_allowed(reader.problems, keys, config, names)
+    check_known(reader, config, fields.get("models"))
     if serving:
         check_edge(reader, tree.root, server, auth, any_key=any_key)
     return config

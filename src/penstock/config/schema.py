@@ -13,12 +13,28 @@ import msgspec
 
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Timeouts
+from penstock.providers.rates import Amount
 from penstock.redact import Secret
 from penstock.routing.names import Target
 
-__all__ = ["Address", "Auth", "Config", "Defaults", "Key", "Log", "Provider", "Route", "Server", "Timeouts", "Tls"]
+__all__ = [
+    "Address",
+    "Auth",
+    "Config",
+    "Defaults",
+    "Key",
+    "Log",
+    "Prices",
+    "Provider",
+    "Route",
+    "Server",
+    "Timeouts",
+    "Tls",
+]
 
 Auth = Literal["required", "open"]
+# By `provider/model` or a pattern: pico-dollars a unit (providers/rates.py).
+Prices = dict[str, dict[str, Amount]]
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -100,6 +116,8 @@ class Route(msgspec.Struct, frozen=True):
             None is the model's limit, at most 8,192.
         untranslatable: what happens to what a provider of another dialect has no word for: `refuse`, or `drop` and
             name it.
+        unknown_price: what happens to a call whose price nobody knows: it is made and its cost is null (`flag`), or
+            it is refused.
     """
 
     name: str
@@ -107,6 +125,7 @@ class Route(msgspec.Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     default_max_output: int | None = None
     untranslatable: Literal["refuse", "drop"] = "refuse"
+    unknown_price: Literal["flag", "refuse"] = "flag"
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +158,7 @@ class Defaults(msgspec.Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     default_max_output: int | None = None
     untranslatable: Literal["refuse", "drop"] = "refuse"
+    unknown_price: Literal["flag", "refuse"] = "flag"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,3 +177,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[Key, ...] = ()
     log: Log = Log()
     kinds: Mapping[str, Row] = {}
+    prices: Prices = {}

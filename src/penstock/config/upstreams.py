@@ -161,6 +161,7 @@ def read_defaults(reader: Reader, node: Node | None) -> Defaults:
         timeouts=_read_timeouts(reader, fields.get("timeouts"), Timeouts()),
         default_max_output=reader.value(fields.get("default_max_output"), values.count, None),
         untranslatable=reader.value(fields.get("untranslatable"), _untranslatable, "refuse"),
+        unknown_price=reader.value(fields.get("unknown_price"), _unknown_price, "flag"),
     )
 
 
@@ -182,6 +183,12 @@ def _untranslatable(value: object) -> Literal["refuse", "drop"]:
     if value == "refuse" or value == "drop":
         return value
     raise ValueError("write refuse, or drop")
+
+
+def _unknown_price(value: object) -> Literal["flag", "refuse"]:
+    if value == "flag" or value == "refuse":
+        return value
+    raise ValueError("write flag, or refuse")
 
 
 def _auto_or_duration(value: object) -> float | None:
@@ -212,7 +219,8 @@ def read_routes(
         most = reader.value(fields.get("default_max_output"), values.count, defaults.default_max_output)
         # One whose target is wrong is kept by name, so that what refers to it is not reported as well.
         lost = reader.value(fields.get("untranslatable"), _untranslatable, defaults.untranslatable)
-        found[name] = Route(name, (target or Target("", name),), timeouts, most, lost)
+        unpriced = reader.value(fields.get("unknown_price"), _unknown_price, defaults.unknown_price)
+        found[name] = Route(name, (target or Target("", name),), timeouts, most, lost, unpriced)
     return found
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import structs
+
 from penstock.usage import Usage
-from penstock.wire.openai_usage import count
+from penstock.wire.openai_usage import STANDARD, count
 
 __all__ = ["folded", "read_usage"]
 
@@ -21,6 +23,9 @@ _INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_token
 # (https://platform.claude.com/docs/en/build-with-claude/compaction), and asking a stronger model
 # (https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool).
 _BESIDE = ("compaction", "advisor_message")
+
+# What `inference_geo` says of an answer that was not kept in a region.
+_ANYWHERE = ("", "global", "not_available")
 
 
 def read_usage(value: Any) -> Usage | None:
@@ -36,7 +41,30 @@ def read_usage(value: Any) -> Usage | None:
         given_out += count(counted.get("output_tokens"))
     details = value.get("output_tokens_details")
     reasoning = count(details.get("thinking_tokens")) if isinstance(details, dict) else 0
-    return Usage(taken_in, given_out, read, written, reasoning)
+    usage = Usage(taken_in, given_out, read, written, reasoning)
+    longer = _within(value, "cache_creation", "ephemeral_1h_input_tokens")
+    searches = _within(value, "server_tool_use", "web_search_requests")
+    tier = _tier(value)
+    if longer or searches or tier:
+        return structs.replace(usage, cache_write_1h_tokens=longer, web_searches=searches, tier=tier)
+    return usage
+
+
+def _within(value: dict[str, Any], part: str, name: str) -> int:
+    parts = value.get(part)
+    return count(parts.get(name)) if isinstance(parts, dict) else 0
+
+
+def _tier(value: dict[str, Any]) -> str:
+    """What has a price of its own: fast mode, a tier, or inference that is kept in a region.
+
+    https://platform.claude.com/docs/en/about-claude/pricing
+    """
+    place = value.get("inference_geo")
+    if place.__class__ is str and place not in _ANYWHERE:
+        return f"in_{place[:20]}"
+    word = value.get("service_tier") if value.get("speed") in (None, "standard") else value["speed"]
+    return word[:40] if isinstance(word, str) and word not in STANDARD else ""
 
 
 def folded(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from penstock.wire.openai_fields import asks_usage, read_flag, read_model
 from penstock.wire.openai_prompt import decode_prompt
 from penstock.wire.openai_request import encode_prompt
 from penstock.wire.openai_stream import ChatStream
-from penstock.wire.openai_usage import PlainUsage, estimate, read_usage
+from penstock.wire.openai_usage import STANDARD, PlainUsage, estimate, read_usage, served_by
 from penstock.wire.splice import decode_object, encode_object, raw_text, replaced
 from penstock.wire.tolerant_json import decode_tolerant
 
@@ -37,6 +37,7 @@ class _Answer(msgspec.Struct, gc=False):
     choices: list[_Ending] | None = None
     usage: PlainUsage | None = None
     model: str | None = None
+    service_tier: str | None = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -83,6 +84,8 @@ class OpenAIChat:
         usage = answer.usage.counts() if answer.choices and answer.usage is not None else None
         if not answer.choices or usage is None:
             return _facts(_decoded(body), prompt_bytes)
+        if answer.service_tier is not None and answer.service_tier not in STANDARD:
+            usage = served_by(answer.service_tier, usage)
         return Facts(usage, answer.model or None, answer.choices[0].finish_reason or None)
 
     def decode_response(self, body: bytes) -> Response:
@@ -122,4 +125,5 @@ def _facts(value: dict[str, Any], prompt_bytes: int) -> Facts:
     usage = next((usage for usage in map(read_usage, counts) if usage is not None), None)
     model = value.get("model")
     named = isinstance(model, str) and model
-    return Facts(usage or estimate(prompt_bytes, said_bytes), model if named else None, finish)
+    usage = served_by(value.get("service_tier"), usage or estimate(prompt_bytes, said_bytes))
+    return Facts(usage, model if named else None, finish)

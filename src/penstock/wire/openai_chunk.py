@@ -84,6 +84,7 @@ class Chunk(msgspec.Struct, gc=False):
     model: str | None = None
     error: Any = None
     x_groq: dict[str, Any] | None = None
+    service_tier: str | None = None
 
 
 _CR = 0x0D
@@ -210,7 +211,10 @@ def chunk_of(value: Any) -> Chunk | None:
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
             return None
         choices = [_choice_of(choice) for choice in choices]
-    return Chunk(choices, _dict(value, "usage"), _str(value, "model"), value.get("error"), _dict(value, "x_groq"))
+    return Chunk(
+        *(choices, _dict(value, "usage"), _str(value, "model"), value.get("error"), _dict(value, "x_groq")),
+        _str(value, "service_tier"),
+    )
 
 
 def delta_of(value: dict[str, Any]) -> Delta:

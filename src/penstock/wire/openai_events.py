@@ -15,7 +15,7 @@ from penstock.events import Event, ToolCallDelta, collect
 from penstock.messages import Response
 from penstock.wire.openai_chunk import Chunk, Delta, ToolPiece, chunk_of, delta_of, said
 from penstock.wire.openai_errors import classify_body
-from penstock.wire.openai_usage import read_usage
+from penstock.wire.openai_usage import read_usage, served_by
 from penstock.wire.signals import relayed
 from penstock.wire.sse import Framer, parse
 from penstock.wire.tolerant_json import decode_tolerant, repaired
@@ -52,6 +52,7 @@ class _Chunk(msgspec.Struct, gc=False):
     id: str | None = None
     object: str | None = None
     type: str | None = None
+    service_tier: str | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Chunk)
@@ -224,7 +225,7 @@ def _chunk_of(value: Any) -> _Chunk | None:
     if plain is None:
         return None
     words = {name: field for name in ("id", "object", "type") if isinstance(field := value.get(name), str)}
-    chunk = _Chunk(None, plain.usage, plain.model, plain.error, plain.x_groq, **words)
+    chunk = _Chunk(None, plain.usage, plain.model, plain.error, plain.x_groq, **words, service_tier=plain.service_tier)
     if plain.choices is None:
         return chunk
     chunk.choices = []
@@ -275,7 +276,7 @@ def _said_events(chunk: _Chunk, payload: bytes, *, whole: bool) -> Iterator[Even
     if usages:
         counted = [usage for usage in map(read_usage, usages) if usage is not None]
         if counted:
-            yield Event("usage", usage=counted[-1])
+            yield Event("usage", usage=served_by(chunk.service_tier, counted[-1]))
     if (chunk.error or chunk.choices is None) and _is_error(chunk):
         yield _error_event(payload)
 

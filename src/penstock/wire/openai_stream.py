@@ -14,7 +14,7 @@ from penstock.wire.openai_chunk import Choice, Chunk, plain_chunks, plain_text, 
 from penstock.wire.openai_errors import classify_body, encode_stream_error
 from penstock.wire.openai_events import decode_events
 from penstock.wire.openai_mould import Mould, mould_of
-from penstock.wire.openai_usage import estimate, read_usage
+from penstock.wire.openai_usage import estimate, read_usage, served_by
 from penstock.wire.sse import MAX_EVENT, parse, split
 from penstock.wire.tolerant_json import decode_tolerant
 from penstock.wire.watching import Watcher
@@ -185,7 +185,7 @@ class ChatStream(Watcher):
             if chunk.x_groq is not None:
                 self._note_usage(chunk.x_groq.get("usage"))
             if chunk.usage is not None:
-                self._note_usage(chunk.usage)
+                self._note_usage(chunk.usage, chunk.service_tier)
             for choice in chunk.choices or ():
                 if choice.finish_reason or choice.index not in ends:
                     self._take_turn(choice)
@@ -215,10 +215,10 @@ class ChatStream(Watcher):
         self.dropped += 1
         return False
 
-    def _note_usage(self, value: Any) -> None:
+    def _note_usage(self, value: Any, tier: str | None = None) -> None:
         usage = read_usage(value)
         if usage is not None:
-            self._usage = usage
+            self._usage = served_by(tier, usage)
 
 
 def _without_last(data: bytes) -> bytes:

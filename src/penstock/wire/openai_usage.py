@@ -11,13 +11,18 @@ import msgspec
 
 from penstock.messages import Usage
 
-__all__ = ["PlainUsage", "count", "estimate", "read_usage"]
+__all__ = ["STANDARD", "PlainUsage", "count", "estimate", "read_usage", "served_by"]
 
 _MOST = 2**53
 
 # Bytes of text per token where nobody counted: about right for English, high for nothing in use.
 _BYTES_PER_TOKEN = 4
+_LONGEST_TIER = 40
 
+
+# What vendors call the tier that everybody gets; any other word is a price of its own. OpenAI's `default`, Anthropic's
+# and Mistral's `standard`, Groq's `on_demand`; `auto` and `standard_only` are what a request asks for.
+STANDARD = frozenset(("", "default", "standard", "on_demand", "auto", "standard_only"))
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 
@@ -26,6 +31,7 @@ class _Details(msgspec.Struct, gc=False):
     cached_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
 
 
 class PlainUsage(msgspec.Struct, gc=False):
@@ -51,6 +57,13 @@ class PlainUsage(msgspec.Struct, gc=False):
         cached = cached or self.cached_tokens or self.num_cached_tokens or 0
         written = (prompt and prompt.cache_write_tokens) or 0
         reasoning = (completion and completion.reasoning_tokens) or self.reasoning_tokens or 0
+        heard, spoken = prompt and prompt.audio_tokens, completion and completion.audio_tokens
+        if heard or spoken:
+            return Usage(
+                *(taken_in, given_out, cached, written, reasoning),
+                input_audio_tokens=heard or 0,
+                output_audio_tokens=spoken or 0,
+            )
         return Usage(taken_in, given_out, cached, written, reasoning)
 
 
@@ -65,24 +78,35 @@ def read_usage(value: Any) -> Usage | None:
         if taken_in is None and given_out is None:
             return Usage(input_tokens=total) if "total_tokens" in value else None  # Voyage's embeddings
     taken_in, given_out = count(taken_in), count(given_out)
-    cached = written = reasoning = 0
+    cached = written = reasoning = heard = spoken = 0
     prompt = get("prompt_tokens_details") or get("input_tokens_details")
     if isinstance(prompt, dict):
         cached = count(prompt.get("cached_tokens"))
         written = count(prompt.get("cache_write_tokens"))  # OpenRouter
+        heard = count(prompt.get("audio_tokens"))
     # DeepSeek's name; Together's and Moonshot's place; Mistral's name
     cached = cached or count(get("prompt_cache_hit_tokens") or get("cached_tokens") or get("num_cached_tokens"))
     completion = get("completion_tokens_details") or get("output_tokens_details")
     if isinstance(completion, dict):
         reasoning = count(completion.get("reasoning_tokens"))
+        spoken = count(completion.get("audio_tokens"))
     reasoning = reasoning or count(get("reasoning_tokens"))  # Perplexity
     rest = total - taken_in - given_out
     if rest > 0:
         if rest == reasoning:
             given_out += rest  # xAI counts reasoning beside completion_tokens
-        elif isinstance(prompt, dict) and rest == count(prompt.get("audio_tokens")):
+        elif rest == heard:
             taken_in += rest  # Mistral counts audio beside prompt_tokens
-    return Usage(taken_in, given_out, cached, written, reasoning)
+    return Usage(
+        *(taken_in, given_out, cached, written, reasoning), input_audio_tokens=heard, output_audio_tokens=spoken
+    )
+
+
+def served_by(tier: Any, usage: Usage) -> Usage:
+    """The same, with the tier that a vendor says has served it."""
+    if tier is None or tier.__class__ is not str or tier in STANDARD:
+        return usage
+    return msgspec.structs.replace(usage, tier=tier[:_LONGEST_TIER])
 
 
 def estimate(prompt_bytes: int, output_bytes: int) -> Usage:

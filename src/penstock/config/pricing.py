@@ -1,0 +1,47 @@
+"""What each deployment of a configuration costs: what is declared there, else what its vendor takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from penstock.config.schema import Config, Provider
+from penstock.providers.catalogue import Row
+from penstock.providers.models import price_of
+from penstock.providers.prices import Price, declared, match_declared
+
+__all__ = ["Pricing"]
+
+
+class Pricing:
+    """Looks prices up.
+
+    Args:
+        rows: the catalogue's rows by kind.
+    """
+
+    def __init__(self, config: Config, rows: Mapping[str, Row]) -> None:
+        self._declared = {name: declared(dict(prices)) for name, prices in config.prices.items()}
+        self._kinds = {
+            provider.name: provider.kind
+            for provider in config.providers.values()
+            if provider.kind in rows and _is_the_vendors(provider, rows[provider.kind])
+        }
+
+    def of(self, provider: str, model: str) -> Price | None:
+        """What a model costs; None where nobody knows."""
+        if self._declared:
+            found = match_declared(self._declared, f"{provider}/{model}")
+            if found is not None:
+                return found
+        kind = self._kinds.get(provider)
+        return price_of(kind, model) if kind is not None else None
+
+
+def _is_the_vendors(provider: Provider, row: Row) -> bool:
+    """Whether a provider is at its vendor's own address, where that has one, so that the vendor's prices hold.
+
+    A compatible server of somebody else's, or a region with a surcharge, is of the same kind and takes what it takes.
+    """
+    own = urlsplit(row.url).hostname
+    return own is None or urlsplit(provider.base_url).hostname == own

@@ -1,0 +1,102 @@
+"""What a provider's `usage` tells beside tokens, for the sake of the price: tiers, sound, longer caches, searches."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from penstock.usage import Usage
+from penstock.wire.anthropic_messages import AnthropicMessages
+from penstock.wire.anthropic_usage import read_usage as read_anthropic
+from penstock.wire.openai_chat import OpenAIChat
+
+OPENAI, ANTHROPIC = OpenAIChat(), AnthropicMessages()
+COUNTED = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
+SOUND = COUNTED | {"prompt_tokens_details": {"audio_tokens": 7}, "completion_tokens_details": {"audio_tokens": 3}}
+
+
+def whole(**more: Any) -> bytes:
+    message = {"role": "assistant", "content": "Hi"}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    return json.dumps({"id": "1", "model": "m", "choices": choices, "usage": COUNTED} | more).encode()
+
+
+def stream(**more: Any) -> bytes:
+    said = {"id": "1", "model": "m", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
+    chunks = [said | more, {"id": "1", "model": "m", "choices": [], "usage": COUNTED} | more]
+    return b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def heard(data: bytes, size: int) -> Usage:
+    """What a stream's reader makes of it, fed in pieces."""
+    reader = OPENAI.open_stream(keep_usage=True, prompt_bytes=0)
+    for at in range(0, len(data), size):
+        reader.feed(data[at : at + size])
+    reader.end()
+    return reader.usage
+
+
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [
+        ("flex", "flex"),
+        ("priority", "priority"),
+        ("scale", "scale"),
+        ("default", ""),
+        ("standard", ""),
+        ("on_demand", ""),
+        ("", ""),
+        (None, ""),
+        (7, ""),
+        ("x" * 99, "x" * 40),
+    ],
+)
+def test_openais_tier(said: Any, tier: str) -> None:
+    assert OPENAI.decode_facts(whole(service_tier=said)).usage == Usage(10, 4, tier=tier)
+    assert [e.usage for e in OPENAI.decode_events(whole(service_tier=said)) if e.usage] == [Usage(10, 4, tier=tier)]
+    told = stream(service_tier=said)
+    assert {heard(told, size) for size in (1, 7, len(told))} == {Usage(10, 4, tier=tier)}
+    assert [event.usage for event in OPENAI.decode_events(told) if event.usage] == [Usage(10, 4, tier=tier)]
+
+
+def test_openais_tier_beside_odd_types() -> None:
+    body = whole(service_tier="flex", usage=COUNTED | {"total_tokens": "14"})
+    assert OPENAI.decode_facts(body).usage == Usage(10, 4, tier="flex")
+
+
+def test_openais_sound() -> None:
+    usage = Usage(10, 4, input_audio_tokens=7, output_audio_tokens=3)
+    assert OPENAI.decode_facts(whole(usage=SOUND)).usage == usage
+    assert OPENAI.decode_facts(whole(usage=SOUND | {"total_tokens": 14.0})).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("more", "usage"),
+    [
+        ({}, Usage(13, 4, 2, 1)),
+        ({"service_tier": "standard", "inference_geo": "not_available"}, Usage(13, 4, 2, 1)),
+        ({"service_tier": "priority"}, Usage(13, 4, 2, 1, tier="priority")),
+        ({"service_tier": "standard", "speed": "fast"}, Usage(13, 4, 2, 1, tier="fast")),
+        ({"service_tier": "batch", "speed": "standard"}, Usage(13, 4, 2, 1, tier="batch")),
+        ({"inference_geo": "us"}, Usage(13, 4, 2, 1, tier="in_us")),
+        ({"cache_creation": {"ephemeral_1h_input_tokens": 1}}, Usage(13, 4, 2, 1, cache_write_1h_tokens=1)),
+        ({"server_tool_use": {"web_search_requests": 3}}, Usage(13, 4, 2, 1, web_searches=3)),
+        ({"cache_creation": 7, "server_tool_use": None, "speed": 1, "service_tier": []}, Usage(13, 4, 2, 1)),
+    ],
+)
+def test_anthropics(more: dict[str, Any], usage: Usage) -> None:
+    counts = {"input_tokens": 10, "output_tokens": 4, "cache_creation_input_tokens": 1, "cache_read_input_tokens": 2}
+    assert read_anthropic(counts | more) == usage
+    start = {"type": "message", "id": "m", "model": "c", "content": [], "usage": counts | more | {"output_tokens": 1}}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": start},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}},
+        {"type": "message_stop"},
+    ]
+    reader = ANTHROPIC.open_stream(keep_usage=True, prompt_bytes=0)
+    for event in events:
+        reader.feed(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+    reader.end()
+    assert reader.usage == usage
