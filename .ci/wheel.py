@@ -59,6 +59,8 @@ def look_inside(wheel: Path) -> None:
     require("penstock/py.typed" in names, "py.typed is missing: users' type checkers would see nothing")
     rows = [n for n in names if n.startswith("penstock/providers/catalogue/") and n.endswith(".toml")]
     require(bool(rows), "the provider catalogue is missing")
+    tables = [n for n in names if n.startswith("penstock/providers/models/") and n.endswith(".jsonl")]
+    require(len(tables) > 20 and "penstock/providers/models/hash" in names, "the table of models and prices is missing")
     require(any(n.endswith("/licenses/LICENSE") for n in names), "the licence is missing")
     print(f"{wheel.name}: {size / 1e6:.2f} MB, {len(names)} files, {len(rows)} catalogue rows")
 

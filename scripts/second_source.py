@@ -25,7 +25,7 @@ KINDS = {
     "openai": ("openai", ""),
     "anthropic": ("anthropic", ""),
     "azure": ("azure", "azure/"),
-    "gemini": ("google", "gemini/"),
+    "gemini": ("gemini", "gemini/"),
     "bedrock_converse": ("bedrock", ""),
     "mistral": ("mistral", "mistral/"),
     "groq": ("groq", "groq/"),

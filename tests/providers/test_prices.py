@@ -84,9 +84,9 @@ def test_the_simulated_models_have_a_price() -> None:
 @pytest.mark.parametrize(
     ("kind", "model", "same_as"),
     [
-        ("gemini", "gemini-2.5-pro", "google"),
+        ("vertex", "gemini-2.5-pro", "gemini"),
         ("azure", "gpt-5-mini", "openai"),
-        ("google", "claude-sonnet-4-5@20250929", "anthropic"),
+        ("gemini", "claude-sonnet-4-5@20250929", "anthropic"),
     ],
 )
 def test_who_sells_anothers_models(kind: str, model: str, same_as: str) -> None:

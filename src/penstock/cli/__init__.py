@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "Run the gateway.",
     "chat": "Ask a model once; the answer streams to the terminal.",
     "doctor": "Find what keeps a gateway from working, and say what to do.",
+    "models": "Search models by what they can do and what they cost.",
     "version": "Show the versions of Penstock and what it runs on.",
 }
 

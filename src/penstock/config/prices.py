@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from penstock.config import values
 from penstock.config.pricing import Pricing
@@ -14,7 +15,7 @@ from penstock.providers.catalogue import load_catalogue
 from penstock.providers.rates import UNITS, Amount
 from penstock.routing.nearest import did_you_mean, quoted
 
-__all__ = ["check_known", "price_text", "read_prices"]
+__all__ = ["check_known", "per_million", "price_text", "read_prices", "show_prices"]
 
 # Not by the million: dollars each.
 EACH = frozenset(("web_search", "file_search", "request"))
@@ -76,7 +77,7 @@ def _one(reader: Reader, entry: Node) -> dict[str, Amount]:
 
 
 def _parser(unit: str) -> Callable[[object], int]:
-    return _each if unit in EACH else _per_million
+    return _each if unit in EACH else per_million
 
 
 def _steps(reader: Reader, node: Node | None) -> list[tuple[int, dict[str, int]]]:
@@ -85,11 +86,12 @@ def _steps(reader: Reader, node: Node | None) -> list[tuple[int, dict[str, int]]
     for size, entry in reader.entries(node).items() if node is not None else ():
         start = reader.value(Node(size, entry.key, entry.key), values.count, 0)
         fields = reader.fields(entry, "price_step")
-        found.append((start, {unit: reader.value(price, _per_million, 0) for unit, price in fields.items()}))
+        found.append((start, {unit: reader.value(price, per_million, 0) for unit, price in fields.items()}))
     return sorted(found, key=lambda step: step[0])
 
 
-def _per_million(value: object) -> int:
+def per_million(value: object) -> int:
+    """Dollars per million tokens in pico-dollars a token. Raises ValueError."""
     return _money(value, _PICOS_OF_A_TOKEN, 6)
 
 
@@ -119,6 +121,18 @@ def price_text(unit: str, picos: int) -> str:
     """As one would write it: dollars per million tokens, or each."""
     amount = Decimal(picos) / (_PICOS if unit in EACH else _PICOS_OF_A_TOKEN)
     return f"{amount.normalize():f}"
+
+
+def show_prices(units: Mapping[str, Amount]) -> dict[str, Any]:
+    """As they are written under `prices:`, in text."""
+    shown: dict[str, Any] = {}
+    above: dict[str, dict[str, str]] = {}
+    for unit, amount in units.items():
+        first, *steps = amount if isinstance(amount, list) else [amount]
+        shown[unit] = price_text(unit, first)
+        for start, price in zip(steps[::2], steps[1::2], strict=True):
+            above.setdefault(str(start), {})[unit] = price_text(unit, price)
+    return shown | ({"above": above} if above else {})
 
 
 def check_known(reader: Reader, config: Config, routes: Node | None) -> None:

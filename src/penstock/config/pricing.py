@@ -28,6 +28,13 @@ class Pricing:
             if provider.kind in rows and _is_the_vendors(provider, rows[provider.kind])
         }
 
+    @classmethod
+    def of_vendors(cls, config: Config) -> Pricing:
+        """What the vendors themselves take, wherever the configuration says they are."""
+        made = cls(config, {})
+        made._kinds = {provider.name: provider.kind for provider in config.providers.values()}
+        return made
+
     def of(self, provider: str, model: str) -> Price | None:
         """What a model costs; None where nobody knows."""
         if self._declared:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from penstock.config.prices import price_text
+from penstock.config.prices import show_prices
 from penstock.config.schema import Config, Defaults, Key, Provider, Route, Server, Timeouts
 from penstock.config.values import duration_text, size_text
-from penstock.providers.rates import Amount
 from penstock.redact import MASK, Secret
 
 __all__ = ["describe"]
@@ -31,7 +28,7 @@ def describe(config: Config) -> dict[str, object]:
         "models": {name: _route(route) for name, route in config.models.items()},
         "default_model": config.default_model,
         "defaults": _policies(config.defaults),
-        **({"prices": {name: _price(units) for name, units in config.prices.items()}} if config.prices else {}),
+        **({"prices": {name: show_prices(units) for name, units in config.prices.items()}} if config.prices else {}),
         "auth": config.auth,
         "keys": [_key(key) for key in config.keys],
         "log": {"to": config.log.to, "content": config.log.content},
@@ -87,17 +84,6 @@ def _policies(source: Route | Defaults) -> dict[str, object]:
     if source.unknown_price != "flag":
         shown["unknown_price"] = source.unknown_price
     return shown
-
-
-def _price(units: Mapping[str, Amount]) -> dict[str, object]:
-    shown: dict[str, object] = {}
-    above: dict[str, dict[str, str]] = {}
-    for unit, amount in units.items():
-        first, *steps = amount if isinstance(amount, list) else [amount]
-        shown[unit] = price_text(unit, first)
-        for start, price in zip(steps[::2], steps[1::2], strict=True):
-            above.setdefault(str(start), {})[unit] = price_text(unit, price)
-    return shown | ({"above": above} if above else {})
 
 
 def _timeouts(timeouts: Timeouts) -> dict[str, str | None]:

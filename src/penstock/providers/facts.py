@@ -1,6 +1,7 @@
-"""What is known of a vendor's models: the table `models.toml`, looked up by the beginning of a model's name.
+"""What is known of a model, in one place: `models.toml`, written by hand, then the compiled table (`models.py`).
 
-Only what must be known to ask a model at all: its output limit, how it is told to think, what it refuses.
+By hand is what must be known to ask a model at all: its output limit, how it is told to think, what it refuses. The
+compiled table adds sizes where nothing is said there, and what else a model can do, which only informs.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from importlib import resources
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
+from penstock.providers.models import known
 from penstock.wire.dialect import ModelFacts
 
-__all__ = ["facts_of"]
+__all__ = ["abilities_of", "facts_by_hand", "facts_of"]
 
 _NOBODY_KNOWS = ModelFacts()
 # Vendors' names that others put before a model's: `us.anthropic.claude-...` at Bedrock, `ft:gpt-4o:...` at OpenAI.
@@ -30,12 +33,44 @@ class _Family(ModelFacts, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 @lru_cache(maxsize=1024)
-def facts_of(kind: str, model: str) -> ModelFacts:
+def facts_of(kind: str, model: str, sold_by: str = "") -> ModelFacts:
     """What is known of a model, by the provider's kind and the vendor's name of the model.
 
     A vendor's prefix (`anthropic/`, `us.anthropic.`) and what follows the family's name (dates, sizes, `-latest`) do
     not matter. Never raises: what nobody knows has the kind's defaults, or those of `ModelFacts`.
+
+    Args:
+        kind: whose models they are like, for how they are asked.
+        sold_by: the kind in the compiled table; without it the same.
     """
+    facts, row = facts_by_hand(kind, model), known(sold_by or kind, model)
+    if row is None or (row.context is None and row.output is None):
+        return facts
+    return structs.replace(facts, context_window=row.context, max_output_tokens=facts.max_output_tokens or row.output)
+
+
+@lru_cache(maxsize=1024)
+def abilities_of(kind: str, model: str) -> dict[str, bool]:
+    """What a model can and cannot do, by the words of `models.CAPABILITIES`; of what is not there nobody knows.
+
+    What is written by hand goes before the compiled table.
+    """
+    row = known(kind, model)
+    told = {} if row is None else dict.fromkeys(row.can.split(), True) | dict.fromkeys(row.cannot.split(), False)
+    facts = facts_by_hand(kind, model)
+    if facts in (_NOBODY_KNOWS, _table().get(kind, {}).get("")):
+        return told
+    return told | {
+        "json_schema": facts.json_schema,
+        "vision": facts.images,
+        "documents": facts.documents,
+        "audio": facts.audio,
+        "thinking": facts.thinking != "none",
+    }
+
+
+def facts_by_hand(kind: str, model: str) -> ModelFacts:
+    """What `models.toml` alone says of a model."""
     families = _table().get(kind)
     if families is None:
         return _NOBODY_KNOWS

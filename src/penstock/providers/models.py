@@ -28,7 +28,7 @@ CAPABILITIES = (
 Rule = str | list[str]
 
 # Kinds that sell the same models at the same prices.
-_SAME = {"gemini": "google", "vertex": "google", "azure_openai": "azure"}
+_SAME = {"google": "gemini", "vertex": "gemini", "azure-inference": "azure", "bedrock-mantle": "bedrock"}
 _COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 
 

@@ -34,7 +34,7 @@ class Price:
         any_tier: a tier that has no price of its own costs the same as the standard one.
     """
 
-    __slots__ = ("_any_tier", "_from", "_periods", "_standard", "_tiered", "_tiers", "_until", "source")
+    __slots__ = ("_any_tier", "_from", "_standard", "_tiered", "_until", "periods", "source", "tiers")
 
     def __init__(
         self,
@@ -44,23 +44,18 @@ class Price:
         source: str,
         any_tier: bool = False,
     ) -> None:
-        self._periods = periods
-        self._tiers = tiers or {}
+        self.periods = periods
+        self.tiers = tiers or {}
         self._any_tier = any_tier
         self.source = source
         # Which rates hold now, and from when until when that is so.
         self._standard = Rates(periods[0][1])
         self._tiered: dict[str, Rates] = {}
-        always = not self._tiers and all(when == "" for when, _ in periods)
+        always = not self.tiers and all(when == "" for when, _ in periods)
         self._from, self._until = (-inf, inf) if always else (inf, -inf)
 
     def __repr__(self) -> str:
-        return f"<Price {self._standard.prices} | {', '.join(self._tiers) or 'no tiers'} | {self.source}>"
-
-    @property
-    def tiers(self) -> tuple[str, ...]:
-        """The tiers that have prices of their own."""
-        return tuple(self._tiers)
+        return f"<Price {self._standard.prices} | {', '.join(self.tiers) or 'no tiers'} | {self.source}>"
 
     def cost(self, usage: Usage, wall: float) -> int | None:
         """Nano-dollars of a call that ended at the Unix time `wall`; None where its tier has no price."""
@@ -82,14 +77,14 @@ class Price:
 
     def _settle(self, wall: float) -> None:
         """Find the rates that hold at `wall`, and for how long they do."""
-        prices = self._periods[0][1]
-        for when, offered in self._periods:
+        prices = self.periods[0][1]
+        for when, offered in self.periods:
             if _holds(when, wall):
                 prices = offered
         self._standard = Rates(prices)
-        told = {name: _differences(periods, wall) for name, periods in self._tiers.items()}
+        told = {name: _differences(periods, wall) for name, periods in self.tiers.items()}
         self._tiered = {name: Rates(prices | differs) for name, differs in told.items() if differs}
-        conditions = {when for periods in (self._periods, *self._tiers.values()) for when, _ in periods if when}
+        conditions = {when for periods in (self.periods, *self.tiers.values()) for when, _ in periods if when}
         turns = sorted(turn for when in conditions for turn in _turns(when, wall))
         self._from = max((turn for turn in turns if turn <= wall), default=-inf)
         self._until = min((turn for turn in turns if turn > wall), default=inf)

@@ -172,6 +172,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_output_tokens: the most it can say, None where unknown.
+        context_window: tokens it can take in and say together, None where unknown.
         default_output_tokens: asked for where the dialect demands a number and the caller gave none.
         thinking: how it is told to think: `effort` (a level), `budget` (tokens), `adaptive` (decides by itself, with
             a level), `always` (it thinks and cannot be told), `none` (it refuses to be told).
@@ -188,6 +189,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     max_output_tokens: int | None = None
+    context_window: int | None = None
     default_output_tokens: int = 8192
     thinking: Literal["effort", "budget", "adaptive", "always", "none"] = "effort"
     forced_tools: bool = True
