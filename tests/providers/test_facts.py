@@ -115,8 +115,8 @@ def test_the_compiled_table_adds_sizes_and_never_changes_what_is_written_by_hand
     assert facts.context_window == 400_000
     assert facts == msgspec.structs.replace(by_hand("openai", "gpt-5-mini"), context_window=400_000)
     assert facts_of("openai", "gpt-4").max_output_tokens == 8192, "though the compiled table says 4,096"
-    llama = facts_of("openai", "llama-3.1-8b-instant", "groq")
-    assert (llama.context_window, llama.output_field) == (131_072, "max_tokens")
+    hosted = facts_of("openai", "openai/gpt-oss-120b", "groq")
+    assert (hosted.context_window, hosted.max_output_tokens, hosted.output_field) == (131_072, 65_536, "max_tokens")
     assert facts_of("openai", "nobody-knows", "vllm") == by_hand("openai", "nobody-knows")
 
 
@@ -125,7 +125,7 @@ def test_what_a_model_can_do() -> None:
     assert claude["tools"] is claude["prefill"] is claude["vision"] is claude["thinking"] is True
     assert claude["audio"] is False, "by hand, of which the compiled table says nothing"
     assert abilities_of("openai", "o1-mini")["vision"] is False
-    assert abilities_of("groq", "llama-3.1-8b-instant").keys() < set(CAPABILITIES)
+    assert abilities_of("groq", "openai/gpt-oss-120b").keys() < set(CAPABILITIES)
     assert abilities_of("vllm", "llama") == {}
 
 
