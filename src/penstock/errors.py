@@ -329,7 +329,10 @@ class DeadlineExceeded(PolicyError):
 
 
 class UnknownPrice(PolicyError):
-    """Nobody knows what the model costs, and the configuration refuses such calls (400)."""
+    """Nobody knows what the model costs, and the configuration refuses such calls (400).
+
+    Do: Ask for another model, declare the price under `prices:`, or set `unknown_price: flag`.
+    """
 
     status = 400
 

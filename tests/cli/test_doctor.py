@@ -109,7 +109,10 @@ def test_without_a_config(tmp_path: Path) -> None:
     key = the(found, "key")
     assert key["status"] == "note"
     assert "only the simulated provider answers" in key["told"]
-    assert "export ANTHROPIC_API_KEY=" in key["fix"]
+    assert "Export OPENAI_API_KEY" in key["fix"]
+    assert "UP_KEY" not in key["fix"]
+    meant = the(doctor(tmp_path, env={"GROQ_KEY": "gsk_0123456789"}), "key")
+    assert "GROQ_KEY is set, which is nobody's: is GROQ_API_KEY meant?" in meant["fix"]
 
 
 # --- 1: a key is not set, or is none

@@ -46,12 +46,21 @@ def check_environment(config: Config, env: Mapping[str, str]) -> Iterator[Findin
     yield ok(CONFIG, config.source, f"{told} auth: {config.auth}")
     if config.source == "(built in)" and not real:
         names = [row.env for row in load_catalogue().values() if row.env]
-        near = next((f"{found} is set, which is nobody's: " for name in names if (found := _similar(name, env))), "")
+        # With some thirty names, any variable looks like one of them: the vendor's own has to be in it.
+        near = next(
+            (
+                f"{found} is set, which is nobody's: is {name} meant? "
+                for name in names
+                if (found := _similar(name, env)) and name.partition("_")[0] in found
+            ),
+            "",
+        )
         yield note(
             KEY,
             "",
             "no provider's key is set, so only the simulated provider answers",
-            f"{near}export {names[0]}=... or write a penstock.yaml; nothing to do if that is what you want.",
+            f"{near}Export OPENAI_API_KEY, ANTHROPIC_API_KEY or another vendor's (docs/providers.md), or write a"
+            " penstock.yaml; nothing to do if that is what you want.",
         )
     for name in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"):
         if env.get(name) and config.source == "(built in)":
