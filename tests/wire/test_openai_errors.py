@@ -26,6 +26,7 @@ def said(**fields: Any) -> bytes:
         (422, b'{"detail":[{"msg":"field required"}]}', e.UpstreamRefused, 422),
         (400, said(code="context_length_exceeded"), e.UpstreamContextTooLong, 400),
         (400, said(message="Your prompt is too long: 9 tokens"), e.UpstreamContextTooLong, 400),
+        (400, said(message="Your request exceeded model token limit: 9"), e.UpstreamContextTooLong, 400),
         (500, said(code="context_length_exceeded"), e.UpstreamContextTooLong, 500),
         (400, said(code="content_filter"), e.ContentFiltered, 400),
         (400, said(innererror={"code": "ResponsibleAIPolicyViolation"}), e.ContentFiltered, 400),
@@ -41,6 +42,11 @@ def said(**fields: Any) -> bytes:
         (429, said(type="insufficient_quota", code=None), e.UpstreamQuota, 502),
         (429, said(code="workspace_spend_limit_exceeded"), e.UpstreamQuota, 502),
         (429, said(code="daily_usage_limit_exceeded"), e.UpstreamQuota, 502),
+        (429, said(type="exceeded_current_quota_error"), e.UpstreamQuota, 502),
+        (429, said(code="1113"), e.UpstreamQuota, 502),
+        (400, said(code="Arrearage"), e.UpstreamQuota, 502),
+        (412, said(message="Account a is suspended: monthly spending limit reached"), e.UpstreamQuota, 502),
+        (412, said(), e.UpstreamRefused, 412),
         (429, said(code="rate_limit_exceeded"), e.UpstreamRateLimited, 429),
         (498, b"", e.UpstreamRateLimited, 498),
         (404, said(code="model_not_found"), e.UpstreamNotFound, 404),
@@ -120,6 +126,30 @@ def test_retry_after(headers: dict[bytes, bytes], seconds: float | None) -> None
     now = 1445412420.0  # Wed, 21 Oct 2015 07:27:00 GMT
     assert retry_after(headers, now) == seconds
     assert classify(429, headers, b"", now).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"),
+    [
+        ("38s", 38.0),
+        ("45.837906927s", 45.837906927),
+        ("0s", 0.0),
+        ("38", None),
+        ("-1s", None),
+        ("soons", None),
+        (9, None),
+    ],
+)
+def test_google_says_in_the_body_how_long_to_wait(delay: str | int, seconds: float | None) -> None:
+    details = [
+        {"@type": "type.googleapis.com/google.rpc.QuotaFailure"},
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay},
+    ]
+    answers = (said(code=429, details=details), b"[" + said(code=429, details=details) + b"]")
+    for body in answers:
+        assert classify(429, {}, body).retry_after == seconds
+        assert classify(429, {b"retry-after": b"3"}, body).retry_after == 3.0
+    assert classify(429, {}, said(details=details[:1])).retry_after is None
 
 
 def test_a_date_is_counted_from_the_answers_own() -> None:

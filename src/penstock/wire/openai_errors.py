@@ -43,17 +43,24 @@ _SIGNALS = Signals(
         "timeout_error": 504,
     },
     sentences=(
-        # DeepSeek, OpenRouter, Perplexity, llama.cpp, Anthropic's compatible route
+        # DeepSeek, OpenRouter, Perplexity, llama.cpp, Anthropic's compatible route; Moonshot (MoonshotAI/kimi-cli#2011)
         Sentence(
             e.UpstreamContextTooLong,
-            re.compile(r"maximum context length|context (window|size)|prompt is too long|messages is too long", re.I),
+            re.compile(
+                r"maximum context length|context (window|size)|prompt is too long|messages is too long"
+                r"|exceeded model token limit",
+                re.I,
+            ),
             _OPEN,
         ),
-        # xAI sends these with 403 and 400, Anthropic its balance with 400
+        # xAI sends these with 403 and 400, Anthropic its balance with 400, Fireworks its own with 412 (amd/gaia#3766)
         Sentence(
             e.UpstreamQuota,
-            re.compile(r"(have|has) any credits|purchase credits|credit balance|insufficient credits", re.I),
-            _OPEN,
+            re.compile(
+                r"(have|has) any credits|purchase credits|credit balance|insufficient credits|monthly spending limit",
+                re.I,
+            ),
+            _OPEN | {412},
         ),
         # xAI and Gemini's compatible route send a bad key as 400
         Sentence(

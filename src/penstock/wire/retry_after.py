@@ -1,6 +1,7 @@
-"""How long a provider asks to be left alone: `retry-after-ms`, and `retry-after` in seconds or as a date.
+"""How long a provider asks to be left alone: `retry-after-ms`, `retry-after` in seconds or as a date, RetryInfo.
 
-RFC 9110, section 10.2.3. What is not a finite, non-negative number is ignored, as OpenAI's client does.
+RFC 9110, section 10.2.3; Google says it in the body alone, as a `google.rpc.RetryInfo`. What is not a finite,
+non-negative number is ignored, as OpenAI's client does.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import math
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Any
 
-__all__ = ["retry_after"]
+__all__ = ["retry_after", "retry_info"]
 
 
 def retry_after(headers: dict[bytes, bytes], now: float | None = None) -> float | None:
@@ -32,7 +34,16 @@ def retry_after(headers: dict[bytes, bytes], now: float | None = None) -> float 
     return seconds if seconds is not None or millis is None else 0.0
 
 
-def _number(field: bytes) -> float | None:
+def retry_info(details: Any) -> float | None:
+    """Seconds to wait that a RetryInfo among an error's `details` names: a protobuf duration, such as "45.8s"."""
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
+            delay = detail.get("retryDelay")
+            return _number(delay[:-1]) if isinstance(delay, str) and delay.endswith("s") else None
+    return None
+
+
+def _number(field: bytes | str) -> float | None:
     try:
         number = float(field)
     except ValueError:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from penstock import errors as e
-from penstock.wire.retry_after import retry_after
+from penstock.wire.retry_after import retry_after, retry_info
 from penstock.wire.tolerant_json import decode_tolerant, repaired
 
 __all__ = ["WORDS", "Said", "Sentence", "Signals", "classified", "classify", "read_error", "relayed", "unanswered"]
@@ -20,16 +20,21 @@ _LONGEST_QUOTE = 300
 
 
 class Said:
-    """What a provider's error body says, wherever it says it; "" and 0 for what it leaves out."""
+    """What a provider's error body says, wherever it says it; "", 0 and None for what it leaves out.
 
-    __slots__ = ("code", "message", "param", "status", "type")
+    Attributes:
+        wait: seconds that it asks to be left alone.
+    """
 
-    def __init__(self, message: str, type: str, code: str, param: str, status: int) -> None:
+    __slots__ = ("code", "message", "param", "status", "type", "wait")
+
+    def __init__(self, message: str, type: str, code: str, param: str, status: int, wait: float | None = None) -> None:
         self.message = message
         self.type = type
         self.code = code
         self.param = param
         self.status = status
+        self.wait = wait
 
 
 class Sentence(NamedTuple):
@@ -71,6 +76,9 @@ WORDS: Mapping[str, type[e.UpstreamError]] = {
     "enforced_spend_limit_reached": e.UpstreamQuota,
     "insufficient_balance": e.UpstreamQuota,
     "insufficient_credits": e.UpstreamQuota,
+    "exceeded_current_quota_error": e.UpstreamQuota,  # Moonshot: forum.moonshot.ai/t/429-insufficient-balance/244
+    "arrearage": e.UpstreamQuota,  # Alibaba, with 400: help.aliyun.com/en/model-studio/error-code
+    "1113": e.UpstreamQuota,  # Z.ai, with 429: docs.z.ai/api-reference/api-code
     "invalid_api_key": e.UpstreamCredential,
     "incorrect_api_key": e.UpstreamCredential,
     "api_key_invalid": e.UpstreamCredential,
@@ -140,7 +148,8 @@ def classify(
         said.status = said.status or _implied(signals, said)
     kind = _kind(signals, status, said)
     error = _error(kind, status if status >= 400 else said.status, said)
-    error.retry_after = retry_after(headers, now)
+    wait = retry_after(headers, now)
+    error.retry_after = said.wait if wait is None else wait
     error.answer = e.ProviderAnswer(status if status >= 400 else error.status, headers, body)
     return error
 
@@ -167,7 +176,7 @@ def unanswered(body: bytes, what: str) -> e.ProtocolError:
 
 
 def read_error(value: Any) -> Said:
-    """Find message, type, code, param and status in a decoded error body of any known shape."""
+    """Find message, type, code, param, status and wait in a decoded error body of any known shape."""
     outer = _mapping(value)
     inner = outer.get("error")
     body = inner if isinstance(inner, dict) else outer
@@ -178,10 +187,11 @@ def read_error(value: Any) -> Said:
         body.get("message"), inner, outer.get("message"), body.get("detail"), outer.get("detail"), value
     )
     code, type_ = body.get("code"), body.get("type")
+    details = body.get("details")
     if code is None:  # Azure's place, and Anthropic's
-        code = _mapping(body.get("innererror")).get("code") or _mapping(body.get("details")).get("error_code")
+        code = _mapping(body.get("innererror")).get("code") or _mapping(details).get("error_code")
     numbers = (body.get("status"), body.get("status_code"), outer.get("raw_status_code"), code)
-    return Said(message, _text(type_), _text(code), _text(body.get("param")), _status(numbers))
+    return Said(message, _text(type_), _text(code), _text(body.get("param")), _status(numbers), retry_info(details))
 
 
 def _kind(signals: Signals, status: int, said: Said) -> type[e.UpstreamError]:
