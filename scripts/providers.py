@@ -37,7 +37,7 @@ Drawn from the catalogue by `make docs`; do not edit. Each row is a file in
 
 ```yaml
 providers:
-  mistral: {}                                  # the key from MISTRAL_API_KEY, the address from the catalogue
+  mistral: {}                                  # is {api_key: env:MISTRAL_API_KEY}, at the address of the catalogue
   spare:   {kind: mistral, api_key: env:SPARE_KEY}
   vllm:    {base_url: http://10.0.0.7:8000/v1} # sends no credential unless api_key says one
   azure:   {base_url: https://x.openai.azure.com, api_key: env:AZURE_OPENAI_API_KEY}
