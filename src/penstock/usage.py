@@ -33,4 +33,6 @@ class Usage(msgspec.Struct, frozen=True):
 
 def usd(nanos: int) -> str:
     """Nano-dollars as dollars, all nine decimals: `0.000120000`."""
+    if nanos < _NANOS:  # most calls cost less than a dollar
+        return f"0.{nanos:09d}"
     return f"{nanos // _NANOS}.{nanos % _NANOS:09d}"

@@ -86,7 +86,13 @@ class Rates:
                 break
         _, request, per_input, per_output, per_read, per_write, rare = step
         picos = request + per_input * taken + per_output * given + per_read * read + per_write * written
-        if rare is not None:
+        if rare is not None and (
+            usage.reasoning_tokens
+            or usage.cache_write_1h_tokens
+            or usage.web_searches
+            or usage.input_audio_tokens
+            or usage.output_audio_tokens
+        ):
             picos += _rare(rare, usage, read, written)
         nanos = -(-picos // _PICOS)
         return nanos if nanos <= _MOST else _MOST

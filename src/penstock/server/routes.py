@@ -35,7 +35,8 @@ from penstock.records import Record
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.protocol import Exchange
-from penstock.server.spoken import Spoken, cost_line
+from penstock.server.spoken import Spoken
+from penstock.usage import usd
 from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
 from penstock.wire.h1 import HttpRequest, Refused, encode_headers
@@ -354,16 +355,17 @@ def _ids(record: Record, dialect: Inbound) -> Headers:
 
 def _reply_headers(reply: Reply, request: Request) -> bytes:
     record = request.record
+    cost = ""
+    if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
+        cost = f"x-penstock-cost-usd: {'null' if record.cost is None else usd(record.cost)}\r\n"
     # Put together as text, which costs less than bytes do.
     block = (
         f"content-type: {reply.content_type.decode('latin-1')}\r\nx-request-id: {record.id}\r\n"
         f"x-penstock-target: {_header_text(record.deployment)}\r\nx-penstock-attempts: {len(record.attempts)}\r\n"
-        f"x-penstock-cache: off\r\nx-penstock-overhead-us: {int(record.overhead * 1e6)}\r\n"
+        f"x-penstock-cache: off\r\nx-penstock-overhead-us: {int(record.overhead * 1e6)}\r\n{cost}"
     ).encode("latin-1")
     if request.dialect.startswith("anthropic"):
         block += b"request-id: %b\r\n" % record.id.encode()
-    if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
-        block += cost_line(record.cost)
     if record.dropped:
         block += b"x-penstock-dropped: %b\r\n" % _header_safe(", ".join(record.dropped))
     if record.clamped:

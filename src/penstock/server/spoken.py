@@ -15,7 +15,7 @@ from penstock.wire.dialects import CALLERS
 from penstock.wire.generate import Generate, Told
 from penstock.wire.recast import Recast
 
-__all__ = ["Spoken", "cost_line"]
+__all__ = ["Spoken"]
 
 JSON_TYPE = b"application/json"
 STREAM_TYPE = b"text/event-stream"
@@ -66,7 +66,7 @@ class Spoken:
         reply.content_type = JSON_TYPE
         head = self._head(reply, request)
         if request.record.usage is None and reply.usage is not None:  # it came as a stream
-            head += cost_line(_cost(request, reply.usage))
+            head += _cost_line(_cost(request, reply.usage))
         out.send(reply.status, head, body)
 
     async def _stream_anew(self, reply: Reply, frame: Frame | None, request: Request, out: Exchange) -> None:
@@ -141,7 +141,7 @@ class _Counted:
         return _count(self._reply, self._request)
 
 
-def cost_line(nanos: int | None) -> bytes:
+def _cost_line(nanos: int | None) -> bytes:
     """The header that tells the cost, `null` where it is not known; JSON either way."""
     return b"x-penstock-cost-usd: %b\r\n" % (b"null" if nanos is None else usd(nanos).encode())
 
