@@ -186,7 +186,7 @@ class Gateway:
                 param="model",
             )
         row = self._rows[self.config.providers[found.provider].kind]
-        facts = facts_of(row.family, found.model)
+        facts = facts_of(row.family, found.model, row.name)
         if row.earlier_thinking:
             facts = msgspec.structs.replace(facts, earlier_thinking=row.earlier_thinking)
         if policies.default_max_output is not None:

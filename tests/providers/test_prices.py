@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from penstock.providers.catalogue import load_catalogue
 from penstock.providers.models import known, models_of, price_of, table_hash, tables
 from penstock.providers.prices import Price, declared, match_declared
 from penstock.providers.rates import UNITS
@@ -59,6 +60,10 @@ def test_the_most_exact_declaration_holds() -> None:
     assert [found(name) for name in ("local/llama", "local/llama3", "local/qwen", "openai/gpt-5")] == [3, 2, 1, 0]
     assert match_declared({}, "local/llama") is None
     assert match_declared({"a/b": declared({"input": 1})}, "a/bc") is None
+
+
+def test_every_table_is_that_of_a_kind_there_is() -> None:
+    assert set(tables()) <= set(load_catalogue())
 
 
 @pytest.mark.parametrize("kind", tables())
