@@ -143,7 +143,7 @@ def _table(rows: Sequence[Mapping[str, Any]], others: Sequence[Table] = ()) -> T
 
 def _sources(*, priced: bool) -> list[str]:
     first = [f"genai-prices {metadata.version('genai-prices')}"] if priced else []
-    return [*first, "litellm (scripts/second_source.jsonl)"]
+    return [*first, second_source.version()]
 
 
 def _text(head: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:

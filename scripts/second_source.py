@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE", "cut", "main", "read"]
+__all__ = ["FILE", "cut", "main", "read", "version"]
 
 FILE = Path(__file__).with_name("second_source.jsonl")
 
@@ -73,15 +73,24 @@ _LONGEST_WINDOW = 20_000_000  # a few rows hold what is no window
 
 def main() -> None:
     """Write `FILE` from the map named on the command line."""
-    source = Path(sys.argv[1]).read_text("utf-8")
-    rows = cut(json.loads(source, parse_float=Decimal))
-    FILE.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows), "utf-8")
-    print(f"{FILE.name}: {len(rows)} models")
+    source = Path(sys.argv[1])
+    (named,) = source.resolve().parent.parent.glob("litellm-*.dist-info")
+    rows = cut(json.loads(source.read_text("utf-8"), parse_float=Decimal))
+    head = {"source": " ".join(named.stem.split("-")[:2])}
+    FILE.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in (head, *rows)), "utf-8")
+    print(f"{FILE.name}: {len(rows)} models of {head['source']}")
 
 
 def read() -> list[dict[str, Any]]:
     """The rows of `FILE`."""
-    return [json.loads(line) for line in FILE.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in FILE.read_text("utf-8").splitlines()[1:]]
+
+
+def version() -> str:
+    """The package that it was cut from, and its version."""
+    with FILE.open(encoding="utf-8") as lines:
+        source: str = json.loads(lines.readline())["source"]
+    return source
 
 
 def cut(written: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from penstock.cli import COMMANDS, LATER, _cli
+from penstock.providers.models import table_hash
 from penstock.version import VERSION
 from tests.cli.running import penstock
 from tests.end_to_end.process import PENSTOCK, environment
@@ -115,6 +116,7 @@ def test_version(tmp_path: Path) -> None:
     assert short.out == f"penstock {VERSION}\n"
     lines = long.out.splitlines()
     assert lines[0] == short.out.strip()
+    assert f"prices {table_hash()}" in lines
     assert any(line.startswith(f"python {sys.version_info.major}.{sys.version_info.minor}.") for line in lines)
     assert f"httptools {metadata.version('httptools')}" in lines
     assert list(tmp_path.iterdir()) == []

@@ -113,6 +113,40 @@ def test_an_unknown_price_is_null_and_flagged_never_nothing() -> None:
     assert sum(stage.gateway.metrics.cost.series.values()) == 0
 
 
+@pytest.mark.parametrize(
+    ("tier", "prices"), [("auto", (1000, 4000)), ("flex", (500, 2000)), ("priority", (2000, 8000))]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_tier_that_served_it_decides(tier: str, prices: tuple[int, int], stream: bool) -> None:
+    _, stage = play(ask("chat", model="sim/small", service_tier=tier, stream=stream))
+    (line,) = stage.lines
+    assert line["cost_usd"] == cost(line, *prices)
+
+
+def test_a_tier_without_a_price_costs_unknown() -> None:
+    _, stage = play(ask("chat", model="sim/large", service_tier="flex"))
+    assert stage.lines[0]["cost_usd"] is None
+
+
+def test_a_stream_that_was_left_costs_what_had_passed() -> None:
+    async def main(loop: SimLoop) -> dict[str, Any]:
+        async with Stage(loop) as stage:
+            caller = await Caller.connect()
+            path, body = ask("chat", model="sim/small:tokens=200,between=1s", stream=True)
+            data = json.dumps(body).encode()
+            await caller.send("POST", path, data, {"content-type": "application/json"})
+            await loop.clock.sleep(20)
+            caller.close()
+            await loop.clock.sleep(1)
+            return stage.lines[0]
+
+    line = run(main, leak_free=True)
+    assert line["status"] == 499
+    assert line["tokens"]["estimated"] is True
+    assert 0 < line["tokens"]["output"] < 200
+    assert line["cost_usd"] == cost(line, 1000, 4000)
+
+
 def test_counting_tokens_is_free() -> None:
     body = {"model": "ant/small", "messages": [{"role": "user", "content": "Hello"}]}
     (answer,), stage = play(("/v1/messages/count_tokens", body))

@@ -16,8 +16,11 @@ SHOWN = ("uvloop", "httptools", "msgspec")
 
 @click.command(short_help="Versions.")
 def command() -> None:
-    """Versions of Penstock, Python and what matters for speed."""
+    """Versions of Penstock, its table of prices, Python and what matters for speed."""
+    from penstock.providers.models import table_hash
+
     click.echo(f"penstock {VERSION}")
+    click.echo(f"prices {table_hash()}")
     click.echo(f"python {platform.python_version()} ({platform.system().lower()}-{platform.machine()})")
     for name in SHOWN:
         try:

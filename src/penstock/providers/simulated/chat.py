@@ -32,6 +32,7 @@ class Stamp(msgspec.Struct, frozen=True):
     created: int
     model: str
     fingerprint: str
+    tier: str = "default"
 
 
 def encode_completion(answer: Answer, stamp: Stamp, top_logprobs: int | None) -> bytes:
@@ -53,7 +54,7 @@ def encode_completion(answer: Answer, stamp: Stamp, top_logprobs: int | None) ->
     }
     if answer.spent is not None:
         body["usage"] = _usage(answer.spent)
-    body["service_tier"] = "default"
+    body["service_tier"] = stamp.tier
     body["system_fingerprint"] = stamp.fingerprint
     return _encode(body)
 
@@ -133,9 +134,9 @@ class _Chunks:
 
     def __init__(self, stamp: Stamp, include_usage: bool) -> None:
         self._head = (
-            b'{"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"service_tier":"default",'
+            b'{"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"service_tier":%b,'
             b'"system_fingerprint":%b,"choices":['
-            % (_encode(stamp.id), stamp.created, _encode(stamp.model), _encode(stamp.fingerprint))
+            % (_encode(stamp.id), stamp.created, _encode(stamp.model), _encode(stamp.tier), _encode(stamp.fingerprint))
         )
         self._tail = b',"usage":null}' if include_usage else b"}"
 

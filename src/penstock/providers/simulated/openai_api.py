@@ -95,7 +95,7 @@ class OpenAIApi:
         script, stage = asked.script, asked.stage
         answer = compose(request, model, script, asked.seed)
         name = f"chatcmpl-{Dice(asked.seed).name(29)}"
-        stamp = Stamp(name, int(asked.time), model.name, self._fingerprint)
+        stamp = Stamp(name, int(asked.time), model.name, self._fingerprint, request.tier)
         if not request.stream:
             tokens = sum(choice.tokens for choice in answer.choices)
             return stage.answer(encode_completion(answer, stamp, request.top_logprobs), tokens)

@@ -34,6 +34,7 @@ class ChatRequest(msgspec.Struct):
         schema: the JSON schema to answer under; `{"type": "object"}` for JSON mode, None for prose.
         top_logprobs: None without logprobs.
         effort: of reasoning; empty if not asked for.
+        tier: what serves it, as the answer tells.
     """
 
     model: str
@@ -50,6 +51,7 @@ class ChatRequest(msgspec.Struct):
     schema: Any = None
     top_logprobs: int | None = None
     effort: str = ""
+    tier: str = "default"
 
 
 def text_of(content: Any) -> str:
@@ -93,6 +95,8 @@ def read_chat(fields: Mapping[str, Any], model: str) -> ChatRequest:
         supported = ", ".join(f"'{each}'" for each in _EFFORTS)
         raise invalid("reasoning_effort", f"'{effort}'. Supported values are: {supported}", "invalid_value")
     request.effort = effort or ""
+    if fields.get("service_tier") in ("flex", "priority"):
+        request.tier = fields["service_tier"]
     return request
 
 
