@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from penstock.providers.catalogue import load_catalogue
-from penstock.providers.models import known, models_of, price_of, table_hash, tables
+from penstock.providers.models import Model, Table, known, models_of, price_of, table_hash, tables
 from penstock.providers.prices import Price, declared, match_declared
 from penstock.providers.rates import UNITS
 from penstock.usage import Usage
@@ -32,6 +32,12 @@ def test_hours_of_the_day() -> None:
     assert told == [30, 10, 10, 20, 20, 10, 10, 30, 30]
     # The same in any order: what was worked out for one moment is not taken for another.
     assert [price.cost(TOKEN, at(f"2026-11-26T{time}")) for time in reversed(clock)] == told[::-1]
+
+
+def test_a_price_worked_out_today_is_not_tomorrows() -> None:
+    price = Price([("", {"input": 10}), ("01:00-04:00", {"input": 20})], source="t")
+    moments = ["2026-11-26T23:59:00", "2026-11-27T02:00:00", "2026-11-26T00:30:00", "2026-11-25T03:00:00"]
+    assert [price.cost(TOKEN, at(moment)) for moment in moments] == [10, 20, 10, 20]
 
 
 def test_a_tier_changes_only_what_it_names() -> None:
@@ -64,6 +70,15 @@ def test_the_most_exact_declaration_holds() -> None:
 
 def test_every_table_is_that_of_a_kind_there_is() -> None:
     assert set(tables()) <= set(load_catalogue())
+
+
+def test_the_first_model_that_goes_by_a_name_is_found() -> None:
+    rules: list[list[str | list[str]]] = [["a*"], ["b", "*x"], ["*b*"], ["re:^c\\d$"], [["d*", "*e"]], ["abc"]]
+    table = Table([Model(id=str(at), match=match) for at, match in enumerate(rules)])
+    names = ["abc", "b", "bx", "ab", "xb", "C7", "d-e", "d", "q"]
+    found = [table.find(name) for name in names]
+    assert [model and model.id for model in found] == ["0", "1", "1", "0", "2", "3", "4", None, None]
+    assert Table([], [table]).find("b") is table.models[1]
 
 
 @pytest.mark.parametrize("kind", tables())

@@ -58,6 +58,16 @@ def test_cached_sound_without_a_price_of_its_own_has_no_discount() -> None:
     assert rates.cost(Usage(10, cache_read_tokens=10, input_audio_tokens=10)) == 90
 
 
+def test_parts_are_no_more_than_the_whole() -> None:
+    rates = Rates({"output": 1000, "reasoning": 1000, "output_audio": 0})
+    assert rates.cost(Usage(0, 10, output_audio_tokens=20)) == 0
+    assert rates.cost(Usage(0, 10, reasoning_tokens=4, output_audio_tokens=20)) == 4
+
+
+def test_a_cost_fits_the_ledgers_numbers_whatever_a_provider_counts() -> None:
+    assert Rates({"input": 10_000_000}).cost(Usage(2**53)) == 2**63 - 1
+
+
 def test_a_price_for_what_nobody_counts_adds_nothing() -> None:
     assert Rates({"input": 1000, "input_image": 9000, "citation": 5}).cost(Usage(5, 5)) == 5
 
@@ -82,7 +92,13 @@ def test_nothing_a_provider_counts_costs_less_than_nothing(prices: dict[str, int
 
 @pytest.mark.parametrize(
     ("nanos", "text"),
-    [(0, "0.000000000"), (1, "0.000000001"), (120_000, "0.000120000"), (12_345_678_901, "12.345678901")],
+    [
+        (0, "0.000000000"),
+        (1, "0.000000001"),
+        (120_000, "0.000120000"),
+        (10**9, "1.000000000"),
+        (12_345_678_901, "12.345678901"),
+    ],
 )
 def test_money_is_written_with_all_its_decimals(nanos: int, text: str) -> None:
     assert usd(nanos) == text
