@@ -42,6 +42,14 @@ def test_how_much_output_is_asked_for_is_the_models_own_or_the_defaults() -> Non
     assert found["sim/small"].facts.default_output_tokens == 2000
 
 
+def test_a_deployment_whose_name_says_no_model_is_what_is_says() -> None:
+    target = {"target": "openai/prod-1", "is": "openai/o3"}
+    found = deployments_by_name(models={"smart": {"targets": [target]}})
+    assert found["smart"].facts == found["openai/prod-1"].facts == facts_of("openai", "o3")
+    assert facts_of("openai", "o3") != facts_of("openai", "prod-1")
+    assert found["smart"].model == "prod-1"
+
+
 def test_the_simulated_provider_is_spoken_to_in_both_vendors_dialects() -> None:
     dialects = deployments_by_name()["sim/small"].endpoint.dialects
     assert {"openai_chat", "openai_embeddings", "anthropic_messages", "anthropic_count_tokens"} == set(dialects)

@@ -205,12 +205,24 @@ class UpstreamError(PenstockError):
     Attributes:
         answer: status, headers and body as the provider sent them, or None if it sent nothing usable.
         dialect: the dialect `answer` is in; "" where there is none.
+        callers_own: the credential was the caller's own, so that what is wrong with it is for the caller to know.
     """
 
     status = 502
     retryable = True
     answer: ProviderAnswer | None = None
     dialect: str = ""
+    callers_own: bool = False
+
+    def blame_caller(self) -> None:
+        """The credential was the caller's own: a complaint about it has the provider's status and speaks to them."""
+        self.callers_own = True
+        if isinstance(self, UpstreamCredential | UpstreamQuota):
+            if self.answer is not None and 400 <= self.answer.status < 500:
+                self.status = self.answer.status
+            self.message = self.message.replace("the credential configured for it", "your own credential for it")
+            self.args = (self.message,)
+            self.do = "Check the provider's key or account that you send the request with."
 
 
 class Unavailable(UpstreamError):

@@ -21,7 +21,7 @@ import msgspec
 from penstock.call import Call, stack
 from penstock.clock import Clock, Ids, Random
 from penstock.config.kinds import rows_of
-from penstock.config.naming import names_of
+from penstock.config.naming import model_of, names_of
 from penstock.config.pricing import Pricing
 from penstock.config.schema import Config, Defaults, Provider
 from penstock.config.schema import Route as Declared
@@ -36,6 +36,7 @@ from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Deployment, Endpoint
 from penstock.providers.facts import facts_of
+from penstock.providers.payment import CallersOwn, OneOfSeveral
 from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
@@ -84,6 +85,7 @@ class Gateway:
         self._recorder = Recorder(self.metrics, log, clock)
         self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()
+        self._payments = self._make_payments(random)
         self.names = names_of(config)
         self._pricing = Pricing(config, self._rows)
         self._deployments: dict[str, Deployment] = {}
@@ -155,6 +157,22 @@ class Gateway:
         on = (provider for provider in self.config.providers.values() if not provider.off)
         return {provider.name: self._make_endpoint(provider, self._rows[provider.kind]) for provider in on}
 
+    def _make_payments(self, random: Random) -> dict[str, OneOfSeveral | CallersOwn]:
+        """For the providers that have not just one credential; most configurations have none of these."""
+        found: dict[str, OneOfSeveral | CallersOwn] = {}
+        for name, endpoint in self._endpoints.items():
+            provider = self.config.providers[name]
+            scheme = self._rows[provider.kind].auth
+            if provider.by_caller:
+                found[name] = CallersOwn(scheme, keyless=self.auth_open)
+            elif provider.credentials:
+                each = (
+                    (endpoint.carrying(auth_headers(scheme, one.api_key), one.name), one.weight)
+                    for one in provider.credentials
+                )
+                found[name] = OneOfSeveral(each, random)
+        return found
+
     def _make_endpoint(self, provider: Provider, row: Row) -> Endpoint:
         if row.in_process:
             simulated = SimulatedProvider(self._clock, keep=0)
@@ -170,12 +188,14 @@ class Gateway:
             except UnknownPrice:
                 pass  # told to whoever asks for it
 
-    def _deployment(self, found: Found) -> Deployment:
+    def _deployment(self, found: Found, caller: Caller) -> Deployment:
         known = self._deployments.get(found.name)
-        if known is not None:
-            return known
-        # A vendor's model nobody declared: made for this request, not kept, so that strangers' names fill no memory.
-        return self._make_deployment(found, self.config.defaults)
+        if known is None:
+            # A vendor's model nobody declared: made for this request, not kept: strangers' names fill no memory.
+            known = self._make_deployment(found, self.config.defaults)
+        if self._payments and found.provider in self._payments:
+            return self._payments[found.provider].paid(known, caller)
+        return known
 
     def _make_deployment(self, found: Found, policies: Declared | Defaults) -> Deployment:
         price = self._pricing.of(found.provider, found.model)
@@ -185,8 +205,9 @@ class Gateway:
                 do="Ask for another model, or have its price declared under prices.",
                 param="model",
             )
+        kind, model = model_of(self.config, found)
+        facts = facts_of(self._rows[kind].family, model, self._rows[kind].name)
         row = self._rows[self.config.providers[found.provider].kind]
-        facts = facts_of(row.family, found.model, row.name)
         if row.earlier_thinking:
             facts = msgspec.structs.replace(facts, earlier_thinking=row.earlier_thinking)
         if policies.default_max_output is not None:
@@ -216,7 +237,9 @@ def endpoint_of(provider: Provider, row: Row) -> Endpoint:
     base = url.path
     if row.versioned is not None and provider.api_version:
         base += f"?{row.versioned.query}={provider.api_version}"
-    return Endpoint(provider.name, origin, base, headers, row)
+    endpoint = Endpoint(provider.name, origin, base, headers, row)
+    endpoint.by_caller = provider.by_caller
+    return endpoint
 
 
 def _headers(host: str) -> dict[str, str]:

@@ -92,13 +92,14 @@ class Caller:
         headers: lower-case names; repeated fields joined by a comma. Empty for calls from the library.
         query: the raw query string, without `key`.
         credential: the key presented, as text; None if there was none.
+        provider_credential: the caller's own for the provider, where Penstock's key came apart from it.
         trusted: True for calls from inside the process, which need no key.
         admits: which models its key may ask for, once that is known; None means any.
         digest: what the key is looked up by, once that is known.
         sent: what providers made of it for a request's head; of a connection's requests many share one caller.
     """
 
-    __slots__ = ("admits", "credential", "digest", "headers", "query", "sent", "trusted")
+    __slots__ = ("admits", "credential", "digest", "headers", "provider_credential", "query", "sent", "trusted")
 
     def __init__(
         self,
@@ -111,6 +112,7 @@ class Caller:
         self.headers = headers if headers is not None else {}
         self.query = query
         self.credential = credential
+        self.provider_credential: str | None = None
         self.trusted = trusted
         self.admits: Callable[[Any], bool] | None = None
         self.digest: bytes | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.config.load import load_config
-from penstock.config.schema import Address, Config, Defaults, Key, Log, Provider, Route, Server, Timeouts
+from penstock.config.schema import Address, Config, Credential, Defaults, Key, Log, Provider, Route, Server, Timeouts
 from penstock.config.tree import Tree
 from penstock.config.yaml_file import open_config, read_yaml
 from penstock.errors import ConfigError
@@ -101,6 +101,34 @@ def test_the_same_from_a_dict() -> None:
     assert config.server == Server()
 
 
+CREDENTIALS = """\
+auth: open
+providers:
+  ours: {kind: openai, region: us, credentials: [{name: a, api_key: env:OPENAI_API_KEY, weight: 3},
+    {name: b, api_key: env:OTHER_KEY}, {name: later, api_key: "env:NOPE?"}]}
+  gone: {kind: openai, credentials: [{name: a, api_key: "env:NOPE?"}, {name: b, api_key: "env:GONE?"}]}
+  theirs: {kind: openai, base_url: https://else.example, credentials: caller}
+  sim: {region: here}
+models:
+  smart: {targets: [{target: ours/prod-1, is: openai/gpt-5}], regions: [eu, us]}
+"""
+
+
+def test_who_pays_and_where_it_is() -> None:
+    config = load_config(tree(CREDENTIALS), ENV)
+    ours, gone, theirs, sim = config.providers.values()
+    assert ours.credentials == (
+        Credential(name="a", api_key=Secret("sk-openai"), weight=3),
+        Credential(name="b", api_key=Secret("pk-other")),
+    )
+    assert [one.api_key.source for one in ours.credentials] == ["env:OPENAI_API_KEY", "env:OTHER_KEY"]
+    assert (ours.region, sim.region, ours.api_key, ours.off) == ("us", "here", None, "")
+    assert (gone.credentials, gone.off) == ((), "NOPE is not set, GONE is not set")
+    assert (theirs.by_caller, theirs.credentials, theirs.api_key) == (True, (), None)
+    assert config.models["smart"].regions == ("eu", "us")
+    assert config.known_as == {"ours/prod-1": "openai/gpt-5"}
+
+
 SECRET = (
     "a secret is written as a reference, not as itself: put it in a variable and write env:{}, or in a file and"
     " write file:PATH"
@@ -111,6 +139,10 @@ NO_KEY = (
 )
 COMPATIBLE = "a server that speaks as OpenAI does is written {kind: openai, base_url: ..., api_key: ...}"
 CREDENTIAL = "holds characters that no credential has"
+
+POOL = "auth: open\nproviders: {openai: {credentials: "
+ONE_OF = "credentials is caller, or a list: [{name: a, api_key: env:KEY_A}, {name: b, api_key: env:KEY_B}]"
+HERE = OPEN + "models: {a: {targets: [openai/x], "
 
 BAD_YAML: list[tuple[str, list[str]]] = [
     # The edge.
@@ -218,10 +250,10 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         " {base_url: https://ACCOUNT.snowflakecomputing.com, api_key: env:SNOWFLAKE_TOKEN}"]),
     ("auth: open\nproviders: {sim: }\nmodels: {a: {targets: [ollama/x]}}", [
         '3:24: no provider is named "ollama"; declare it under providers: ollama: {}']),
-    ("auth: open\nproviders: {openai: {region: us, credentials: [], basurl: x}}", [
-        '2:22: "region" is not in this version',
-        '2:34: "credentials" is not in this version',
-        '2:51: unknown key "basurl" (did you mean "base_url"?)',
+    ("auth: open\nproviders: {openai: {quirks: us, headers: {}, basurl: x}}", [
+        '2:22: "quirks" is not in this version',
+        '2:34: "headers" is not in this version',
+        '2:47: unknown key "basurl" (did you mean "base_url"?)',
     ]),
     ("auth: open\nproviders: {openai: {api_key: sk-literal}}", [f"2:31: {SECRET.format('OPENAI_API_KEY')}"]),
     ("auth: open\nproviders: {openai: {api_key: 123}}", [f"2:31: {SECRET.format('OPENAI_API_KEY')}"]),
@@ -236,6 +268,28 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     ]),
     ("auth: open\nproviders: {openai: {ca_file: no.pem}}", [
         '2:31: ca_file "no.pem" cannot be read: No such file or directory']),
+    ("auth: open\nproviders: {openai: {region: a b}}", [
+        '2:30: a name without spaces is expected here, not "a b"']),
+    # Credentials.
+    (POOL + "caller, api_key: env:APP_KEY}}", [
+        "2:22: credentials stand instead of api_key: leave one of them out"]),
+    (POOL + "[]}}", [f"2:35: {ONE_OF}"]),
+    (POOL + "all}}", [f"2:35: {ONE_OF}"]),
+    (POOL + "[{name: a}, {api_key: env:APP_KEY}]}}", [
+        "2:36: a credential needs api_key: {name: a, api_key: env:KEY_A}",
+        "2:47: a credential needs name: {name: a, api_key: env:KEY_A}",
+    ]),
+    (POOL + "[{name: a, api_key: none}, {name: 'a#b', api_key: env:APP_KEY, weigth: 3}]}}", [
+        "2:55: one of several credentials cannot be none: write env:KEY_A",
+        '2:69: a credential\'s name is made of letters, digits, - . and _, not "a#b"',
+        '2:98: unknown key "weigth" (did you mean "weight"?)',
+    ]),
+    (POOL + "[{name: a, api_key: sk-literal, weight: 0}]}}", [
+        f"2:55: {SECRET.format('KEY_A')}", "2:75: weight is a number from 1 to 1000000"]),
+    (POOL + "[{name: a, api_key: env:APP_KEY}, {name: a, api_key: env:OTHER_KEY},"
+            " {name: c, api_key: env:SAME_KEY}]}}", [
+        '2:69: two credentials are named "a"', '2:104: the credentials "a" and "c" have the same value']),
+    ("auth: open\nproviders: {sim: {credentials: caller}}", ["2:19: sim runs inside Penstock and has no credentials"]),
     # Models.
     (OPEN + "models: {a: {}}", ["3:10: targets is missing: write targets: [provider/model]"]),
     (OPEN + "models: {a: openai/x}", ["3:13: write {targets: [provider/model]}"]),
@@ -265,6 +319,22 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPEN + "defaults: {default_max_output: yes}", ['3:32: "yes" is not a number of things: write 8192, 64k or 1M']),
     (OPEN + "defaults: {default_max_output: 1.5}", ['3:32: "1.5" is not a number of things: write 8192, 64k or 1M']),
     (OPEN + "defaults: {retry: {max_attempts: 3}}", ['3:12: "retry" is not in this version']),
+    # Where targets are, and what they are.
+    (HERE + "regions: [eu, us]}}", [
+        '3:24: the provider "openai" has no region, and this model may use "eu" or "us": write providers: openai:'
+        " {region: eu}"]),
+    (HERE.replace("openai: {}", "openai: {region: EU}") + "regions: [eu]}}", [
+        '3:24: "openai" is in "EU", and this model may use "eu" (did you mean "eu"?)']),
+    (HERE + "regions: []}}", ["3:44: an empty list allows no region: leave regions out to allow every one"]),
+    (HERE + "regions: eu}}", ["3:44: a list is expected here: [...]"]),
+    (OPEN + "defaults: {regions: [eu]}", ['3:12: "regions" is not in this version']),
+    (OPEN + "models: {a: {targets: [{target: sim/x, is: gpt-5}]}, b: {targets: [{target: sim/y, is: opnai/gpt-5}]}}", [
+        '3:44: "gpt-5" is not kind/model: write is: openai/gpt-5',
+        '3:88: no kind of provider is named "opnai" (did you mean "openai"?)',
+    ]),
+    (OPEN + "models:\n  a: {targets: [{target: sim/x, is: openai/o3}]}\n"
+            "  b: {targets: [{target: sim/x, is: openai/o4}]}", [
+        "5:37: sim/x cannot be openai/o4: on line 4 it is openai/o3"]),
     # The whole.
     (OPEN + "limits: []\nbudgtes: []\nauht: open", [
         '3:1: "limits" is not in this version',

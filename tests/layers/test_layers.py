@@ -307,14 +307,14 @@ def test_a_named_user_counts_only_for_keys_that_say_so(trusts_user: bool) -> Non
 
 def route(inner: Scripted) -> Route:
     names = Names({"fast": Target("sim", "small"), "big": Target("sim", "large")}, {"sim": ("small", "large")})
-    return Route(inner, names, lambda found: f"to {found.deployment}")
+    return Route(inner, names, lambda found, caller: f"to {found.deployment} for {caller.credential}")
 
 
 def test_route_names_the_deployment() -> None:
     inner = Scripted(b"x")
     asked = request(FakeClock())
     step(route(inner)(asked))
-    assert (asked.record.deployment, asked.target) == ("sim/small", "to sim/small")
+    assert (asked.record.deployment, asked.target) == ("sim/small", "to sim/small for None")
 
 
 def test_route_knows_the_nearest_names() -> None:

@@ -48,10 +48,15 @@ def describe_deployments(overview: Overview, ids: Iterable[str]) -> list[dict[st
 
 def _identity(config: Config, id: str) -> dict[str, Any]:
     provider = config.providers[_provider(id)]
+    model, _, credential = id.partition("/")[2].rpartition("#")
+    if credential not in [each.name for each in provider.credentials]:
+        model, credential = id.partition("/")[2], ""
     return {
         "id": id,
         "provider": provider.name,
-        "model": id.partition("/")[2],
+        "model": model,
+        # Of a provider that has several: what was asked with this one.
+        **({"credential": credential} if credential else {}),
         "kind": provider.kind,
         # One that runs inside Penstock has no address.
         "base_url": provider.base_url or None,

@@ -27,7 +27,7 @@ TAKEN = frozenset((
 ))  # fmt: skip
 
 _ROUTE_LATER = (
-    "strategy", "regions", "retry", "on_stream_cut", "rate_limit", "budget",
+    "strategy", "retry", "on_stream_cut", "rate_limit", "budget",
 )  # fmt: skip
 
 SECTIONS: dict[str, Section] = {
@@ -53,13 +53,18 @@ SECTIONS: dict[str, Section] = {
     ),
     "tls": Section(("cert", "key")),
     "provider": Section(
-        ("kind", "base_url", "api_key", "api_version", "ca_file"),
-        ("region", "credentials", "headers", "quirks", "weight", "timeouts", "retry"),
+        ("kind", "base_url", "api_key", "api_version", "credentials", "region", "ca_file"),
+        ("headers", "quirks", "weight", "timeouts", "retry"),
     ),
-    "model": Section(("targets", "timeouts", "default_max_output", "untranslatable", "unknown_price"), _ROUTE_LATER),
-    "target": Section(("target",), ("weight", "max_attempts", "is", "region", "timeouts")),
+    "model": Section(
+        ("targets", "timeouts", "default_max_output", "untranslatable", "unknown_price", "regions"), _ROUTE_LATER
+    ),
+    "target": Section(("target", "is"), ("weight", "max_attempts", "region", "timeouts")),
+    "credential": Section(("name", "api_key", "weight")),
     "timeouts": Section(("connect", "first_token", "idle", "total"), ("attempt", "throughput")),
-    "defaults": Section(("timeouts", "default_max_output", "untranslatable", "unknown_price"), _ROUTE_LATER),
+    "defaults": Section(
+        ("timeouts", "default_max_output", "untranslatable", "unknown_price"), ("regions", *_ROUTE_LATER)
+    ),
     "price": Section((*UNITS, "above")),
     "price_step": Section(tuple(unit for unit in UNITS if not unit.endswith(("search", "request")))),
     "key": Section(

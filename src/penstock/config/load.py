@@ -15,6 +15,7 @@ from penstock.config.naming import names_of
 from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
 from penstock.config.schema import Config, Key
+from penstock.config.targets import read_identities
 from penstock.config.tree import Node, Problems, Tree, from_mapping
 from penstock.config.upstreams import read_defaults, read_providers, read_routes
 from penstock.errors import ConfigError, UnknownModel
@@ -101,6 +102,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         log=read_log(reader, fields.get("log")),
         kinds=kinds,
         prices=read_prices(reader, fields.get("prices"), providers, fields.get("models")),
+        known_as=read_identities(reader, fields.get("models"), {**load_catalogue(), **kinds}),
     )
     names = names_of(config)
     _check_default(reader.problems, fields.get("default_model"), config, names)

@@ -22,6 +22,7 @@ class Pricing:
 
     def __init__(self, config: Config, rows: Mapping[str, Row]) -> None:
         self._declared = {name: declared(dict(prices)) for name, prices in config.prices.items()}
+        self._known_as = {name: _split(known) for name, known in config.known_as.items()}
         self._kinds = {
             provider.name: provider.kind
             for provider in config.providers.values()
@@ -41,8 +42,16 @@ class Pricing:
             found = match_declared(self._declared, f"{provider}/{model}")
             if found is not None:
                 return found
+        known = self._known_as.get(f"{provider}/{model}")
+        if known is not None:
+            return price_of(*known)
         kind = self._kinds.get(provider)
         return price_of(kind, model) if kind is not None else None
+
+
+def _split(known: str) -> tuple[str, str]:
+    kind, _, model = known.partition("/")
+    return kind, model
 
 
 def _is_the_vendors(provider: Provider, row: Row) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "Address",
     "Auth",
     "Config",
+    "Credential",
     "Defaults",
     "Key",
     "Log",
@@ -82,6 +83,14 @@ class Server(msgspec.Struct, frozen=True):
     max_connections: int | None = None
 
 
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """One of a provider's several credentials; of all requests it gets `weight` parts of the sum of weights."""
+
+    name: str
+    api_key: Secret
+    weight: int = 1
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """A vendor or host.
 
@@ -90,7 +99,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         base_url: without a slash at its end, `{model}` in it standing for the model asked for; "" for one that runs
             inside Penstock.
         api_version: what its requests' query names as the version of the API; "" for none.
-        api_key: None sends no credential.
+        api_key: None sends no credential of ours.
+        credentials: instead of `api_key`, several to choose from by weight.
+        by_caller: instead of either, each caller's own credential is passed on (`credentials: caller`).
+        region: where it is, in the operator's words; None where nothing is said.
         ca_file: PEM file to trust instead of the usual roots.
         proxy: URL of the forward proxy that the environment names for it; its `source` is the URL without credentials.
         off: why it is switched off; "" when it is on.
@@ -101,6 +113,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = ""
     api_version: str = ""
     api_key: Secret | None = None
+    credentials: tuple[Credential, ...] = ()
+    by_caller: bool = False
+    region: str | None = None
     ca_file: str | None = None
     proxy: Secret | None = None
     off: str = ""
@@ -118,6 +133,7 @@ class Route(msgspec.Struct, frozen=True):
             name it.
         unknown_price: what happens to a call whose price nobody knows: it is made and its cost is null (`flag`), or
             it is refused.
+        regions: where its targets may be; empty: anywhere.
     """
 
     name: str
@@ -126,6 +142,7 @@ class Route(msgspec.Struct, frozen=True):
     default_max_output: int | None = None
     untranslatable: Literal["refuse", "drop"] = "refuse"
     unknown_price: Literal["flag", "refuse"] = "flag"
+    regions: tuple[str, ...] = ()
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,9 +179,12 @@ class Defaults(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole configuration. `source` is where it came from: a path, or words in brackets.
+    """A whole configuration.
 
-    `kinds` are the user's own rows of the catalogue.
+    Attributes:
+        source: where it came from: a path, or words in brackets.
+        kinds: the user's own rows of the catalogue.
+        known_as: what a deployment is whose name says no model (`is:`): `provider/model` -> `kind/model`.
     """
 
     source: str
@@ -178,3 +198,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log: Log = Log()
     kinds: Mapping[str, Row] = {}
     prices: Prices = {}
+    known_as: Mapping[str, str] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from penstock.config.prices import show_prices
-from penstock.config.schema import Config, Defaults, Key, Provider, Route, Server, Timeouts
+from penstock.config.schema import Config, Credential, Defaults, Key, Provider, Route, Server, Timeouts
 from penstock.config.values import duration_text, size_text
 from penstock.redact import MASK, Secret
 
@@ -25,7 +27,7 @@ def describe(config: Config) -> dict[str, object]:
             **_network(server),
         },
         "providers": {name: _provider(provider) for name, provider in config.providers.items()},
-        "models": {name: _route(route) for name, route in config.models.items()},
+        "models": {name: _route(route, config.known_as) for name, route in config.models.items()},
         "default_model": config.default_model,
         "defaults": _policies(config.defaults),
         **({"prices": {name: show_prices(units) for name, units in config.prices.items()}} if config.prices else {}),
@@ -59,9 +61,17 @@ def _secret(secret: Secret | None) -> str:
 def _provider(provider: Provider) -> dict[str, object]:
     shown: dict[str, object] = {"kind": provider.kind}
     if provider.base_url:
-        shown |= {"base_url": provider.base_url, "api_key": _secret(provider.api_key)}
+        shown["base_url"] = provider.base_url
+        if provider.by_caller:
+            shown["credentials"] = "caller"
+        elif provider.credentials:
+            shown["credentials"] = [_credential(credential) for credential in provider.credentials]
+        else:
+            shown["api_key"] = _secret(provider.api_key)
     if provider.api_version:
         shown["api_version"] = provider.api_version
+    if provider.region:
+        shown["region"] = provider.region
     if provider.ca_file:
         shown["ca_file"] = provider.ca_file
     if provider.proxy:
@@ -71,8 +81,19 @@ def _provider(provider: Provider) -> dict[str, object]:
     return shown
 
 
-def _route(route: Route) -> dict[str, object]:
-    return {"targets": [str(target) for target in route.targets], **_policies(route)}
+def _credential(credential: Credential) -> dict[str, object]:
+    return {"name": credential.name, "api_key": _secret(credential.api_key), "weight": credential.weight}
+
+
+def _route(route: Route, known_as: Mapping[str, str]) -> dict[str, object]:
+    shown: dict[str, object] = {"targets": [_target(str(target), known_as) for target in route.targets]}
+    if route.regions:
+        shown["regions"] = list(route.regions)
+    return shown | _policies(route)
+
+
+def _target(target: str, known_as: Mapping[str, str]) -> object:
+    return {"target": target, "is": known_as[target]} if target in known_as else target
 
 
 def _policies(source: Route | Defaults) -> dict[str, object]:

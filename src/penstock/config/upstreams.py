@@ -10,8 +10,10 @@ import msgspec
 
 from penstock.config import values
 from penstock.config.addresses import complete
-from penstock.config.reader import NOT_YET, Reader, Unset
+from penstock.config.credentials import read_credentials
+from penstock.config.reader import NOT_YET, Reader
 from penstock.config.schema import Defaults, Provider, Route, Timeouts
+from penstock.config.targets import check_regions, read_regions
 from penstock.config.tree import Node
 from penstock.providers.catalogue import Row, load_catalogue
 from penstock.redact import Secret
@@ -67,20 +69,25 @@ def _row(reader: Reader, name: str, kind_node: Node | None, entry: Node, catalog
 
 def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str, Node]) -> Provider:
     if row.in_process:
-        for unused in ("base_url", "ca_file", "api_key", "api_version"):
+        for unused in ("base_url", "ca_file", "api_key", "api_version", "credentials"):
             if unused in fields and fields[unused].value != "none":
                 reader.problems.add(fields[unused].key, f"{row.name} runs inside Penstock and has no {unused}")
-        return Provider(name=name, kind=row.name)
+        return Provider(name=name, kind=row.name, region=reader.label(fields.get("region")) or None)
     version = _api_version(reader, fields.get("api_version"), row)
     url = _base_url(reader, entry, fields.get("base_url"), row, version)
-    try:
-        key, off = _api_key(reader, row, url, entry, fields.get("api_key")), ""
-    except Unset as unset:
-        key, off = None, str(unset)
-    ca_file = _ca_file(reader, fields.get("ca_file"), url)
-    proxy = _proxy(reader, entry, url)
+    paid = read_credentials(reader, row, url, entry, fields)
     return Provider(
-        name=name, kind=row.name, base_url=url, api_version=version, api_key=key, ca_file=ca_file, proxy=proxy, off=off
+        name=name,
+        kind=row.name,
+        base_url=url,
+        api_version=version,
+        api_key=paid.api_key,
+        credentials=paid.pool,
+        by_caller=paid.by_caller,
+        region=reader.label(fields.get("region")) or None,
+        ca_file=_ca_file(reader, fields.get("ca_file"), url),
+        proxy=_proxy(reader, entry, url),
+        off=paid.off,
     )
 
 
@@ -102,21 +109,6 @@ def _base_url(reader: Reader, entry: Node, node: Node | None, row: Row, version:
     except ValueError as error:
         reader.problems.add(node.place if node is not None else entry.key, str(error))
         return ""
-
-
-def _api_key(reader: Reader, row: Row, url: str, entry: Node, node: Node | None) -> Secret | None:
-    if node is not None:
-        return reader.secret(node, row.env or "API_KEY")
-    if not row.env:
-        return None
-    if url != row.url or row.url_form:
-        # The vendor's own key goes to the vendor's own address and to no other.
-        example = row.env if row.url_form else "NAME"
-        reader.problems.add(
-            entry.key, f"api_key is missing: write api_key: env:{example}, or api_key: none to send none"
-        )
-        return None
-    return reader.secret(Node(f"env:{row.env}", entry.key, entry.key), row.env)
 
 
 def _ca_file(reader: Reader, node: Node | None, url: str) -> str | None:
@@ -214,17 +206,20 @@ def read_routes(
             reader.problems.add(entry.place, "write {targets: [provider/model]}")
             continue
         fields = reader.fields(entry, "model")
-        target = _target(reader, entry, fields.get("targets"), providers)
+        regions = read_regions(reader, fields.get("regions"))
+        target = _target(reader, entry, fields.get("targets"), providers, regions)
         timeouts = _read_timeouts(reader, fields.get("timeouts"), defaults.timeouts)
         most = reader.value(fields.get("default_max_output"), values.count, defaults.default_max_output)
         # One whose target is wrong is kept by name, so that what refers to it is not reported as well.
         lost = reader.value(fields.get("untranslatable"), _untranslatable, defaults.untranslatable)
         unpriced = reader.value(fields.get("unknown_price"), _unknown_price, defaults.unknown_price)
-        found[name] = Route(name, (target or Target("", name),), timeouts, most, lost, unpriced)
+        found[name] = Route(name, (target or Target("", name),), timeouts, most, lost, unpriced, regions)
     return found
 
 
-def _target(reader: Reader, entry: Node, node: Node | None, providers: Mapping[str, Provider]) -> Target | None:
+def _target(
+    reader: Reader, entry: Node, node: Node | None, providers: Mapping[str, Provider], regions: tuple[str, ...]
+) -> Target | None:
     if node is None:
         reader.problems.add(entry.key, "targets is missing: write targets: [provider/model]")
         return None
@@ -237,6 +232,9 @@ def _target(reader: Reader, entry: Node, node: Node | None, providers: Mapping[s
     elif not items and isinstance(node.value, list | None):
         reader.problems.add(node.place, "targets is empty: write targets: [provider/model]")
     targets = [_one_target(reader, item, providers) for item in items]
+    for item, target in zip(items, targets, strict=True):
+        if target is not None:
+            check_regions(reader, item, target, regions, providers)
     return targets[0] if targets else None
 
 

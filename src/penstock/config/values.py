@@ -16,6 +16,7 @@ __all__ = [
     "address",
     "base_url",
     "count",
+    "credential_name",
     "duration",
     "duration_text",
     "label",
@@ -34,6 +35,7 @@ _COUNT = re.compile(r"([0-9]{1,12})(k|M|)")
 _THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000}
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
 _LABEL = re.compile(r"[^\x00-\x20\x7f]{1,200}")
+_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Loops count in milliseconds in 64 bits; ten years is for ever here.
 _LONGEST = 3650 * 86400.0
 
@@ -61,6 +63,13 @@ def label(value: object) -> str:
     """A name: at most 200 characters without spaces, so that it fits a log line, a header and a URL."""
     if not isinstance(value, str) or not _LABEL.fullmatch(value):
         raise ValueError(f"a name without spaces is expected here, not {_shown(value)}")
+    return value
+
+
+def credential_name(value: object) -> str:
+    """A name that stands behind a deployment's in log lines and metrics."""
+    if not isinstance(value, str) or not _CREDENTIAL_NAME.fullmatch(value):
+        raise ValueError(f"a credential's name is made of letters, digits, - . and _, not {_shown(value)}")
     return value
 
 

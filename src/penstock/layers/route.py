@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.call import Call, Reply
 from penstock.errors import Forbidden
-from penstock.messages import Request
+from penstock.messages import Caller, Request
 from penstock.routing.names import Found, Names
 
 __all__ = ["Route"]
@@ -18,16 +18,16 @@ class Route:
 
     Args:
         names: what can be asked for.
-        deployment: what was found, as the thing that providers know how to reach.
+        deployment: what was found, as the thing that providers know how to reach for this caller.
     """
 
-    def __init__(self, call: Call, names: Names, deployment: Callable[[Found], Any]) -> None:
+    def __init__(self, call: Call, names: Names, deployment: Callable[[Found, Caller], Any]) -> None:
         self._call = call
         self._names = names
         self._deployment = deployment
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        """Raises UnknownModel, Forbidden."""
+        """Raises UnknownModel, Forbidden; Unauthenticated without a credential that the caller must have."""
         admits = request.caller.admits
         found = self._names.find(request.model, admits) if admits is not None else self._names.find(request.model)
         if admits is not None and not admits(found):
@@ -36,5 +36,5 @@ class Route:
                 do="Ask for another, or have it added to the key's models.",
             )
         request.record.deployment = found.deployment
-        request.target = self._deployment(found)
+        request.target = self._deployment(found, request.caller)
         return self._call(request)

@@ -73,13 +73,30 @@ class Endpoint:
 
     Attributes:
         bends: what has to be said otherwise to it, by dialect.
+        credential: the name of the credential it is, where the provider has several.
+        by_caller: it is asked with each caller's own credential.
     """
 
-    __slots__ = ("_defaults", "_fixed", "_prefix", "_query", "bends", "dialects", "down", "name", "origin", "up")
+    __slots__ = (
+        "_defaults",
+        "_fixed",
+        "_prefix",
+        "_query",
+        "bends",
+        "by_caller",
+        "credential",
+        "dialects",
+        "down",
+        "name",
+        "origin",
+        "up",
+    )
 
     def __init__(self, name: str, origin: Origin, base: str, headers: Mapping[str, str], row: Row) -> None:
         passing = row.headers
         self.name = name
+        self.credential = ""
+        self.by_caller = False
         self.origin = origin
         self.dialects = row.dialects
         self.bends = bend_for([quirk.name for quirk in row.quirks])
@@ -88,11 +105,22 @@ class Endpoint:
         self._defaults = {header.encode(): value.encode("latin-1") for header, value in passing.defaults.items()}
         prefix, _, query = base.partition("?")
         self._prefix, self._query = prefix.encode("ascii"), query.encode("ascii")
-        fixed = ((key.encode(), value.encode("latin-1")) for key, value in headers.items())
-        self._fixed = b"".join(b"%b: %b\r\n" % pair for pair in fixed)
+        self._fixed = _lines(headers)
 
     def __repr__(self) -> str:
-        return f"<Endpoint {self.name}>"
+        return f"<Endpoint {self.name}{self.mark}>"
+
+    @property
+    def mark(self) -> str:
+        """What its deployments' ids end with: `#name` of its credential, where the provider has several."""
+        return f"#{self.credential}" if self.credential else ""
+
+    def carrying(self, headers: Mapping[str, str], credential: str = "") -> Endpoint:
+        """The same with further headers, those of a credential; `credential` is its name."""
+        made = copy.copy(self)
+        made.credential = credential
+        made._fixed += _lines(headers)
+        return made
 
     def of(self, model: str) -> Endpoint:
         """The same for one model, where its name is part of the path."""
@@ -126,11 +154,16 @@ def _joined(query: bytes, fixed: bytes) -> bytes:
     return b"&".join([*kept, fixed])
 
 
+def _lines(headers: Mapping[str, str]) -> bytes:
+    written = ((key.encode(), value.encode("latin-1")) for key, value in headers.items())
+    return b"".join(b"%b: %b\r\n" % pair for pair in written)
+
+
 class Deployment:
     """One model of one provider.
 
     Attributes:
-        id: `provider/model`.
+        id: `provider/model`, with `#credential` behind it where the provider has several.
         facts: what is known of the model.
         lenient: what cannot be said in its dialect is dropped and named, not refused.
         answer_wait, output_wait: what `timeouts` gives a unary answer and a stream's first output, in seconds.
@@ -149,7 +182,7 @@ class Deployment:
         lenient: bool = False,
         price: Price | None = None,
     ) -> None:
-        self.id = f"{endpoint.name}/{model}"
+        self.id = f"{endpoint.name}/{model}{endpoint.mark}"
         self.endpoint = endpoint
         self.model = model
         self.timeouts = timeouts
@@ -160,6 +193,13 @@ class Deployment:
 
     def __repr__(self) -> str:
         return f"<Deployment {self.id}>"
+
+    def at(self, endpoint: Endpoint) -> Deployment:
+        """The same model at another endpoint of its provider."""
+        made = copy.copy(self)
+        made.endpoint = endpoint.of(self.model)
+        made.id = f"{endpoint.name}/{self.model}{endpoint.mark}"
+        return made
 
     def book(self, record: Record, usage: Usage) -> None:
         """Write down what was used and what that costs: once an attempt, when it has answered."""

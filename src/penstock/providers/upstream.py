@@ -79,6 +79,8 @@ class Upstream:
                 connection.release()
             if isinstance(error, UpstreamError):
                 error.dialect = dialect.name
+                if deployment.endpoint.by_caller:
+                    error.blame_caller()
             attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
             _waited(request.record, attempt, self._now())
             raise

@@ -338,7 +338,12 @@ def caller_of(http: HttpRequest) -> Caller:
             else:
                 kept.append(pair)
         query = b"&".join(kept)
-    return Caller(headers, query, credential)
+    caller = Caller(headers, query, credential)
+    if b"x-penstock-key" in headers:
+        # Then what stands in the usual place is the provider's: `credentials: caller`.
+        caller.credential = headers[b"x-penstock-key"].decode("latin-1")
+        caller.provider_credential = credential
+    return caller
 
 
 def _family(dialect: Inbound) -> str:
@@ -391,7 +396,9 @@ def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
     Not where it is in another dialect than the caller's; nor where it complains about our credential or account,
     which is none of the caller's business; nor where it is no JSON: a caller that expects an error object gets one.
     """
-    if not isinstance(error, UpstreamError) or isinstance(error, (UpstreamCredential, UpstreamQuota, ProtocolError)):
+    if not isinstance(error, UpstreamError) or isinstance(error, ProtocolError):
+        return None
+    if isinstance(error, (UpstreamCredential, UpstreamQuota)) and not error.callers_own:
         return None
     answer = error.answer
     if answer is None or error.dialect != dialect.name:

@@ -72,6 +72,7 @@ class WorkerProcess:
 def worker_environment(environ: Mapping[str, str], config: Config) -> dict[str, str]:
     """The environment for workers: without the secrets that the configuration took from it, which come by channel."""
     secrets = [provider.api_key for provider in config.providers.values()] + [key.key for key in config.keys]
+    secrets += [one.api_key for provider in config.providers.values() for one in provider.credentials]
     taken = {secret.source.removeprefix("env:") for secret in secrets if secret is not None}
     return {name: value for name, value in environ.items() if name not in taken and name != "PENSTOCK_ADMIN_KEY"}
 

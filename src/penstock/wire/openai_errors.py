@@ -145,7 +145,7 @@ _CODES: tuple[tuple[type[e.PenstockError], str], ...] = (
 
 
 def _envelope(error: e.PenstockError) -> dict[str, str | None]:
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), error.code)
+    code = _own_code(error) or next((code for kind, code in _CODES if isinstance(error, kind)), error.code)
     return {
         "message": repaired(error.told),
         "type": _type(error),
@@ -154,8 +154,17 @@ def _envelope(error: e.PenstockError) -> dict[str, str | None]:
     }
 
 
+def _own_code(error: e.PenstockError) -> str:
+    """What OpenAI itself says of a caller's own credential; "" of anything else."""
+    if not isinstance(error, e.UpstreamError) or not error.callers_own:
+        return ""
+    return {e.UpstreamCredential: "invalid_api_key", e.UpstreamQuota: "insufficient_quota"}.get(type(error), "")
+
+
 def _type(error: e.PenstockError) -> str:
     if isinstance(error, e.UpstreamRateLimited) or (isinstance(error, e.LimitError) and error.status == 429):
         return "rate_limit_error"
+    if isinstance(error, e.UpstreamCredential | e.UpstreamQuota) and error.callers_own:
+        return "invalid_request_error"
     asked_wrong = isinstance(error, e.CallerError | e.UpstreamRefused | e.UpstreamNotFound | e.ContentFiltered)
     return "invalid_request_error" if asked_wrong else "server_error"
