@@ -180,10 +180,11 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         OPEN + "server: {listen: localhost:70000}",
         ['3:18: "localhost:70000" is not an address: the port is a number up to 65535'],
     ),
-    (OPEN + "server: {idle: 75}", ['3:16: "75" is not a duration: write 250ms, 5s, 2m, 1h or 7d']),
+    (OPEN + "server: {idle: 75}", [
+        '3:16: "75" is not a duration: write 250ms, 5s, 2m, 1h or 7d (did you mean "75s"?)']),
     (OPEN + "server: {idle: 0s}", ['3:16: "0s" must be more than nothing']),
     (OPEN + "server: {drain: 4000d}", ['3:17: "4000d" is too long: at most 3650d']),
-    (OPEN + "server: {max_body: 32MB}", ['3:20: "32MB" is not a size: write 64KiB or 32MiB']),
+    (OPEN + "server: {max_body: 32MB}", ['3:20: "32MB" is not a size: write 64KiB or 32MiB (did you mean "32MiB"?)']),
     (OPEN + "server: {keepalive: 15s, lisen: x}", [
         '3:10: "keepalive" is not in this version',
         '3:26: unknown key "lisen" (did you mean "listen"?)',
@@ -215,6 +216,14 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         '3:45: key "a" may ask for "fsat", which is no model (did you mean "fast"?)',
         '3:51: key "a" may ask for "x/y", which is no model',
     ]),
+    (OPENAI + "models: {fast: {targets: [sim/small]}}\n"
+              "keys: [{name: a, key: env:APP_KEY, models: [opnai/*, gpt-*, 'fas*', 's*', '*/x', 'sim/*', fsat*]}]", [
+        '3:45: key "a" may ask for "opnai/*", which no model fits (did you mean "openai/*"?)',
+        '3:54: key "a" may ask for "gpt-*", which no model fits (did you mean "openai/gpt-*"?)',
+        '3:91: key "a" may ask for "fsat*", which no model fits (did you mean "fast"?)',
+    ]),
+    (OPENAI + "keys: [{name: a, key: env:APP_KYE}]", [
+        '2:23: APP_KYE is not set in the environment (did you mean "APP_KEY"?)']),
     (OPENAI + "keys: [{name: a, key: env:APP_KEY, role: admin, user: yes}]", [
         '2:36: "role" is not in this version',
         "2:55: write trusted",
@@ -298,6 +307,9 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPEN + "models: {a: {targets: [openai/x, sim/small]}}", [
         "3:34: a model takes one target until fallback exists"]),
     (OPEN + "models: {a: {targets: [openai]}}", ['3:24: "openai" is not provider/model']),
+    (OPEN + "models: {a: {targets: [/x, openai/]}}", [
+        '3:24: "/x" is not provider/model', '3:28: "openai/" is not provider/model',
+        "3:28: a model takes one target until fallback exists"]),
     (OPEN + "models: {a: {targets: [opnai/x]}}", ['3:24: no provider is named "opnai" (did you mean "openai"?)']),
     ("auth: open\nproviders: {sim: {}}\nmodels: {a: {targets: [openai/x]}}", [
         '3:24: no provider is named "openai"; declare it under providers: openai: {api_key: env:OPENAI_API_KEY}']),

@@ -7,7 +7,7 @@ import re
 from penstock import gateway
 from penstock.call import Call, Reply
 from penstock.clock import SystemClock, SystemRandom
-from penstock.config.load import built_in
+from penstock.config.load import load_config
 from penstock.messages import Request
 
 NUMBERED = re.compile(r"^(\d+)\. (\w+):", re.MULTILINE)
@@ -42,7 +42,7 @@ class Wrapped:
 
 
 def test_the_docstring_the_table_and_the_stack_agree() -> None:
-    stack = gateway.Gateway(built_in({}), SystemClock(), SystemRandom())
+    stack = gateway.Gateway(load_config(None, {}), SystemClock(), SystemRandom())
     assert written(gateway.__doc__ or "") == list(gateway.LAYERS)
     assert running(stack.call) == list(gateway.LAYERS)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from penstock.config.load import load_config
+from penstock.config.load import built_in, load_config
 from penstock.config.schema import Config
+from penstock.config.tree import Tree
 
-__all__ = ["find_config"]
+__all__ = ["find_config", "find_tree"]
 
 DEFAULT_FILE = "penstock.yaml"
 
@@ -19,10 +20,28 @@ def find_config(path: str | None, *, serving: bool) -> tuple[Config, Path]:
     Raises:
         ConfigError: it is wrong.
     """
-    chosen = path or os.environ.get("PENSTOCK_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
+    chosen = _chosen(path)
     if chosen is None:
         return load_config(None, os.environ), Path.cwd()
     # The YAML parser takes longer to load than all the rest, and most first runs have no file.
     from penstock.config.yaml_file import open_config
 
     return open_config(chosen, os.environ, serving=serving), Path(chosen).resolve().parent
+
+
+def find_tree(path: str | None) -> Tree:
+    """The same configuration as it is written, unchecked.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    chosen = _chosen(path)
+    if chosen is None:
+        return built_in(os.environ)
+    from penstock.config.yaml_file import open_tree
+
+    return open_tree(chosen)
+
+
+def _chosen(path: str | None) -> str | None:
+    return path or os.environ.get("PENSTOCK_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from penstock.config import values
+from penstock.config.limits import MOST_WEIGHT
 from penstock.config.reader import Reader, Unset
 from penstock.config.schema import Credential
 from penstock.config.tree import Node
@@ -14,7 +15,6 @@ from penstock.routing.nearest import quoted
 
 __all__ = ["Credentials", "read_credentials"]
 
-MOST_WEIGHT = 1_000_000
 _EXAMPLE = "[{name: a, api_key: env:KEY_A}, {name: b, api_key: env:KEY_B}]"
 
 

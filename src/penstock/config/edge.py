@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from penstock.config import values
 from penstock.config.guards import admin_problem, listen_problem
+from penstock.config.limits import MOST_WORKERS
 from penstock.config.network import read_connections, read_hosts, read_origins, read_proxies, read_tls
 from penstock.config.reader import Reader, Unset
 from penstock.config.schema import Auth, Key, Log, Server
@@ -15,7 +16,6 @@ from penstock.routing.nearest import quoted
 
 __all__ = ["check_edge", "read_auth", "read_keys", "read_log", "read_server"]
 
-MOST_WORKERS = 256
 _AUTH: Mapping[str, Auth] = {"required": "required", "open": "open"}
 
 

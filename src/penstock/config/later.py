@@ -1,4 +1,4 @@
-"""Which keys each part of the configuration has, and which ones it will have in a later version.
+"""Which keys each part of the configuration has (`config/keys.py`), and which ones it will have in a later version.
 
 A later key is refused by name rather than ignored: somebody who writes a budget must not believe it holds.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from penstock.providers.rates import UNITS
+from penstock.config.keys import KEYS
 
 __all__ = ["SECTIONS", "TAKEN", "Section"]
 
@@ -26,50 +26,18 @@ TAKEN = frozenset((
     "layers", "breaker",
 ))  # fmt: skip
 
-_ROUTE_LATER = (
-    "strategy", "retry", "on_stream_cut", "rate_limit", "budget",
-)  # fmt: skip
+_ROUTE_LATER = ("strategy", "retry", "on_stream_cut", "rate_limit", "budget")
 
-SECTIONS: dict[str, Section] = {
-    "config": Section(
-        ("server", "providers", "models", "default_model", "defaults", "prices", "auth", "keys", "log"),
-        ("limits", "budgets", "state", "shared", "telemetry", "tenants", "admission", "guardrails"),
-    ),
-    "server": Section(
-        (
-            "listen",
-            "admin",
-            "workers",
-            "drain",
-            "max_body",
-            "idle",
-            "hosts",
-            "trusted_proxies",
-            "cors",
-            "tls",
-            "max_connections",
-        ),
-        ("keepalive", "http"),
-    ),
-    "tls": Section(("cert", "key")),
-    "provider": Section(
-        ("kind", "base_url", "api_key", "api_version", "credentials", "region", "ca_file"),
-        ("headers", "quirks", "weight", "timeouts", "retry"),
-    ),
-    "model": Section(
-        ("targets", "timeouts", "default_max_output", "untranslatable", "unknown_price", "regions"), _ROUTE_LATER
-    ),
-    "target": Section(("target", "is"), ("weight", "max_attempts", "region", "timeouts")),
-    "credential": Section(("name", "api_key", "weight")),
-    "timeouts": Section(("connect", "first_token", "idle", "total"), ("attempt", "throughput")),
-    "defaults": Section(
-        ("timeouts", "default_max_output", "untranslatable", "unknown_price"), ("regions", *_ROUTE_LATER)
-    ),
-    "price": Section((*UNITS, "above")),
-    "price_step": Section(tuple(unit for unit in UNITS if not unit.endswith(("search", "request")))),
-    "key": Section(
-        ("name", "key", "tenant", "project", "models", "user"),
-        ("expires", "role", "roles", "limits", "budgets", "charge"),
-    ),
-    "log": Section(("to", "content"), ("retention",)),
+_LATER: dict[str, tuple[str, ...]] = {
+    "config": ("limits", "budgets", "state", "shared", "telemetry", "tenants", "admission", "guardrails"),
+    "server": ("keepalive", "http"),
+    "provider": ("headers", "quirks", "weight", "timeouts", "retry"),
+    "model": _ROUTE_LATER,
+    "target": ("weight", "max_attempts", "region", "timeouts"),
+    "timeouts": ("attempt", "throughput"),
+    "defaults": ("regions", *_ROUTE_LATER),
+    "key": ("expires", "role", "roles", "limits", "budgets", "charge"),
+    "log": ("retention",),
 }
+
+SECTIONS: dict[str, Section] = {name: Section(tuple(keys), _LATER.get(name, ())) for name, keys in KEYS.items()}

@@ -6,19 +6,20 @@ between them checked. Never imports a YAML parser: `config/yaml_file.py` hands i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from penstock.config.doubts import check_allowed, check_reach, leads_somewhere
 from penstock.config.edge import check_edge, read_auth, read_keys, read_log, read_server
 from penstock.config.kinds import read_kinds
 from penstock.config.naming import names_of
 from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
-from penstock.config.schema import Config, Key
+from penstock.config.schema import Config
 from penstock.config.targets import read_identities
 from penstock.config.tree import Node, Problems, Tree, from_mapping
 from penstock.config.upstreams import read_defaults, read_providers, read_routes
-from penstock.errors import ConfigError, UnknownModel
+from penstock.errors import ConfigError
 from penstock.providers.catalogue import load_catalogue
 from penstock.routing.names import Names
 from penstock.routing.nearest import did_you_mean, quoted
@@ -48,7 +49,7 @@ def load_config(
         ConfigError: one `place: message` per line, all problems at once.
     """
     if source is None:
-        return built_in(env)
+        source = built_in(env)
     tree = source if isinstance(source, Tree) else from_mapping(source)
     if not isinstance(tree.root.value, dict):
         raise ConfigError(f"{tree.root.place}: a mapping is expected here: key: value")
@@ -58,7 +59,7 @@ def load_config(
     return config
 
 
-def built_in(env: Mapping[str, str]) -> Config:
+def built_in(env: Mapping[str, str]) -> Tree:
     """The default without a file: each provider whose key is in the environment, and `sim`; open, loopback only.
 
     Only the variable its catalogue row names switches a provider on; `*_BASE_URL` is ignored. A call that names
@@ -73,7 +74,7 @@ def built_in(env: Mapping[str, str]) -> Config:
     written: dict[str, object] = {"auth": "open", "providers": providers}
     if list(providers) == ["sim"]:
         written["default_model"] = _SIM_MODEL
-    return load_config(from_mapping(written, "(built in)"), env)
+    return from_mapping(written, "(built in)")
 
 
 def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
@@ -106,7 +107,8 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     )
     names = names_of(config)
     _check_default(reader.problems, fields.get("default_model"), config, names)
-    _check_allowed(reader.problems, keys, config, names)
+    check_allowed(reader.problems, keys, config, names)
+    check_reach(reader.problems, tree.root, keys, config)
     check_known(reader, config, fields.get("models"))
     if serving:
         check_edge(reader, tree.root, server, auth, any_key=any_key)
@@ -114,29 +116,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
 
 
 def _check_default(problems: Problems, node: Node | None, config: Config, names: Names) -> None:
-    if node is None or config.default_model is None or _leads_somewhere(config.default_model, config, names):
+    if node is None or config.default_model is None or leads_somewhere(config.default_model, config, names):
         return
     near = did_you_mean(config.default_model, [*config.models, *config.providers])
     problems.add(node.place, f"default_model {quoted(config.default_model)} is not under models{near}")
-
-
-def _check_allowed(problems: Problems, keys: Iterable[tuple[Key, Node]], config: Config, names: Names) -> None:
-    # A misspelt name would silently allow nothing.
-    for key, node in keys:
-        items = node.value if isinstance(node.value, list) else []
-        for item in items:
-            name = item.value
-            if isinstance(name, str) and name and "*" not in name and not _leads_somewhere(name, config, names):
-                near = did_you_mean(name, config.models)
-                problems.add(item.place, f"key {quoted(key.name)} may ask for {quoted(name)}, which is no model{near}")
-
-
-def _leads_somewhere(name: str, config: Config, names: Names) -> bool:
-    # What is switched off for now is still declared.
-    if name in config.models or name.partition("/")[0] in config.providers:
-        return True
-    try:
-        names.find(name)
-    except UnknownModel:
-        return False
-    return True

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable
 
+from penstock.config import values
+from penstock.config.limits import MOST_CONNECTIONS
 from penstock.config.reader import Reader
 from penstock.config.schema import Auth, Tls
 from penstock.config.tree import Node
 from penstock.routing.nearest import quoted
 
 __all__ = ["read_connections", "read_hosts", "read_origins", "read_proxies", "read_tls"]
-
-_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_MOST_CONNECTIONS = 1_000_000
 
 
 def read_hosts(reader: Reader, node: Node | None) -> tuple[str, ...]:
@@ -54,8 +51,8 @@ def read_tls(reader: Reader, node: Node | None) -> Tls | None:
 
 def read_connections(value: object) -> int:
     """`server.max_connections:`; raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_CONNECTIONS:
-        raise ValueError(f"max_connections is a number from 1 to {_MOST_CONNECTIONS}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_CONNECTIONS:
+        raise ValueError(f"max_connections is a number from 1 to {MOST_CONNECTIONS}")
     return value
 
 
@@ -67,7 +64,7 @@ def _each(reader: Reader, node: Node | None, parse: Callable[[object], str]) -> 
 
 
 def _host(value: object) -> str:
-    if not isinstance(value, str) or not _HOST.fullmatch(value):
+    if not isinstance(value, str) or not values.HOST.fullmatch(value):
         raise ValueError(
             f"{_shown(value)} is not a host: write a name or an address without a port, such as"
             " gateway.example.com, *.example.com or 10.0.0.7"
@@ -88,7 +85,7 @@ def _network(value: object) -> str:
 def _origin(value: object) -> str:
     if value == "*":
         return "*"
-    if not isinstance(value, str) or not _ORIGIN.fullmatch(value):
+    if not isinstance(value, str) or not values.ORIGIN.fullmatch(value):
         message = f"{_shown(value)} is not an origin: write it as browsers do, https://app.example.com, without a path"
         raise ValueError(message)
     return value.lower()

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from penstock.config import values
+from penstock.config.limits import DEAREST
 from penstock.config.pricing import Pricing
 from penstock.config.reader import Reader
 from penstock.config.schema import Config, Prices, Provider
@@ -20,7 +21,6 @@ __all__ = ["check_known", "per_million", "price_text", "read_prices", "show_pric
 # Not by the million: dollars each.
 EACH = frozenset(("web_search", "file_search", "request"))
 _FORM = "write {input: 0.25, output: 2}, in dollars per million tokens"
-_DEAREST = 1_000_000
 _PICOS_OF_A_TOKEN = 1_000_000  # to a dollar per million
 _PICOS = 1_000_000_000_000
 
@@ -109,8 +109,8 @@ def _money(value: object, picos: int, decimals: int) -> int:
         amount = Decimal("nan")
     if isinstance(value, bool) or not isinstance(value, int | float | str) or not amount.is_finite():
         raise ValueError(f"{quoted(text)} is not a price: write a number of dollars, such as 0.25")
-    if not 0 <= amount <= _DEAREST:
-        raise ValueError(f"{quoted(text)} is not a price: it lies between 0 and {_DEAREST:,} dollars")
+    if not 0 <= amount <= DEAREST:
+        raise ValueError(f"{quoted(text)} is not a price: it lies between 0 and {DEAREST:,} dollars")
     found = amount * picos
     if found % 1:
         raise ValueError(f"{quoted(text)} is too fine: at most {decimals} decimals")

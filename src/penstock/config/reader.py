@@ -26,6 +26,8 @@ NOT_YET = "not in this version"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Goes into a header as it is: RFC 9110, section 5.5, visible ASCII only.
 _CREDENTIAL = re.compile(r"[\x21-\x7e]+")
+# Of the environment, what may be suggested where a variable is misspelt.
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|API|AUTH", re.I)
 _LARGEST_SECRET = 64 * 1024
 
 
@@ -153,7 +155,10 @@ class Reader:
             return self._credential(found, f"env:{name}", place)
         if may_be_unset:
             raise Unset(f"{name} is not set")
-        self.problems.add(place, f"{name} is not set in the environment")
+        near = did_you_mean(
+            name, (other for other in self.env if _SECRET_NAME.search(other) and self.env[other].strip())
+        )
+        self.problems.add(place, f"{name} is not set in the environment{near}")
         return None
 
     def _from_file(self, written: str, place: Place) -> Secret | None:

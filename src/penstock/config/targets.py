@@ -18,7 +18,7 @@ def read_regions(reader: Reader, node: Node | None) -> tuple[str, ...]:
     """`regions:` of a model; empty: anywhere."""
     if node is None:
         return ()
-    if node.value == []:
+    if node.value is None or node.value == []:
         reader.problems.add(node.place, "an empty list allows no region: leave regions out to allow every one")
     return tuple(dict.fromkeys(name for name in map(reader.label, reader.items(node)) if name))
 
@@ -47,7 +47,7 @@ def read_identities(reader: Reader, models: Node | None, catalogue: Mapping[str,
         kind, slash, model = said.partition("/")
         if not said:
             continue
-        if not slash or not model:
+        if not slash or not kind or not model:
             reader.problems.add(node.place, f"{quoted(said)} is not kind/model: write is: openai/gpt-5")
             continue
         if kind not in catalogue:

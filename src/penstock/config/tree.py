@@ -46,15 +46,26 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Problems:
-    """What is wrong, and where."""
+    """What is wrong, and where; and what is only doubtful."""
 
     def __init__(self) -> None:
         self._found: list[tuple[Place, str]] = []
+        self._doubts: list[tuple[Place, str]] = []
 
     def add(self, place: Place, message: str) -> None:
         """Note a problem; the same one at the same place counts once."""
         if (place, message) not in self._found:
             self._found.append((place, message))
+
+    def doubt(self, place: Place, message: str) -> None:
+        """Note what is allowed, and most likely not meant."""
+        if (place, message) not in self._doubts:
+            self._doubts.append((place, message))
+
+    @property
+    def doubts(self) -> list[str]:
+        """One `place: message` for each doubt, in the order of the file."""
+        return _told(self._doubts)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -63,8 +74,11 @@ class Problems:
         """Raises ConfigError with one `place: message` per line, in the order of the file."""
         if not self._found:
             return
-        ordered = sorted(self._found, key=_order)
-        raise ConfigError("\n".join(f"{place}: {message}" for place, message in ordered))
+        raise ConfigError("\n".join(_told(self._found)))
+
+
+def _told(found: list[tuple[Place, str]]) -> list[str]:
+    return [f"{place}: {message}" for place, message in sorted(found, key=_order)]
 
 
 def _order(found: tuple[Place, str]) -> tuple[bool, str, int, int]:

@@ -245,11 +245,12 @@ def _one_target(reader: Reader, item: Node, providers: Mapping[str, Provider]) -
             reader.problems.add(item.place, "target is missing: write {target: provider/model}")
             return None
         item = written
-    provider, slash, model = reader.label(item).partition("/")
-    if not provider:
+    written_target = reader.label(item)
+    if not written_target:
         return None
-    if not slash or not model:
-        reader.problems.add(item.place, f"{quoted(provider)} is not provider/model")
+    provider, slash, model = written_target.partition("/")
+    if not provider or not slash or not model:
+        reader.problems.add(item.place, f"{quoted(written_target)} is not provider/model")
         return None
     if provider not in providers:
         reader.problems.add(item.place, _unknown_provider(provider, providers))

@@ -7,12 +7,21 @@ to write instead. The second half turns values back into the text a person would
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from penstock.config.schema import Address
 from penstock.routing.nearest import quoted
 
 __all__ = [
+    "COUNT",
+    "CREDENTIAL_NAME",
+    "DURATION",
+    "HOST",
+    "LABEL",
+    "ORIGIN",
+    "SIZE",
+    "VERSION",
     "address",
     "base_url",
     "count",
@@ -29,13 +38,15 @@ __all__ = [
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
-_COUNT = re.compile(r"([0-9]{1,12})(k|M|)")
+DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
+SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
+COUNT = re.compile(r"([0-9]{1,12})(k|M|)")
 _THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000}
-_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
-_LABEL = re.compile(r"[^\x00-\x20\x7f]{1,200}")
-_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
+LABEL = re.compile(r"[^\x00-\x20\x7f]{1,200}")
+CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # Loops count in milliseconds in 64 bits; ten years is for ever here.
 _LONGEST = 3650 * 86400.0
 
@@ -52,6 +63,39 @@ def _shown(value: object) -> str:
     return quoted(str(value).lower() if isinstance(value, bool) else str(value))
 
 
+# What people write for a unit, in lower case; "" is a number alone.
+_LIKE_A_DURATION = {
+    "": "s",
+    **dict.fromkeys(("ms", "msec", "millis", "millisecond", "milliseconds"), "ms"),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("d", "day", "days"), "d"),
+}
+_LIKE_A_SIZE = {
+    **dict.fromkeys(("", "b", "byte", "bytes"), "B"),
+    **dict.fromkeys(("k", "kb", "kib"), "KiB"),
+    **dict.fromkeys(("m", "mb", "mib"), "MiB"),
+    **dict.fromkeys(("g", "gb", "gib"), "GiB"),
+}
+_LIKE_A_COUNT = {"": "", "k": "k", "m": "M"}
+_QUANTITY = re.compile(r"([0-9][0-9_,]{0,14}(?:\.[0-9]{1,3})?)\s*([A-Za-z]{0,12})")
+
+
+def _meant(value: object, units: Mapping[str, str]) -> str:
+    """` (did you mean "5s"?)` for `5 sec`; nothing where the unit is anybody's guess."""
+    found = _QUANTITY.fullmatch(str(value).strip()) if isinstance(value, str | int | float) else None
+    unit = units.get(found[2].lower()) if found is not None else None
+    if found is None or unit is None:
+        return ""
+    number = found[1].replace("_", "").replace(",", "")
+    if (units is not _LIKE_A_DURATION and "." in number) or not float(number):
+        return ""
+    if unit == "B":
+        number, unit = size_text(int(number)), ""
+    return f" (did you mean {quoted(number + unit)}?)"
+
+
 def text(value: object) -> str:
     """Text that is not empty."""
     if not isinstance(value, str) or not value.strip():
@@ -61,23 +105,25 @@ def text(value: object) -> str:
 
 def label(value: object) -> str:
     """A name: at most 200 characters without spaces, so that it fits a log line, a header and a URL."""
-    if not isinstance(value, str) or not _LABEL.fullmatch(value):
+    if not isinstance(value, str) or not LABEL.fullmatch(value):
         raise ValueError(f"a name without spaces is expected here, not {_shown(value)}")
     return value
 
 
 def credential_name(value: object) -> str:
     """A name that stands behind a deployment's in log lines and metrics."""
-    if not isinstance(value, str) or not _CREDENTIAL_NAME.fullmatch(value):
+    if not isinstance(value, str) or not CREDENTIAL_NAME.fullmatch(value):
         raise ValueError(f"a credential's name is made of letters, digits, - . and _, not {_shown(value)}")
     return value
 
 
 def duration(value: object) -> float:
     """Seconds."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    match = DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{_shown(value)} is not a duration: write 250ms, 5s, 2m, 1h or 7d")
+        raise ValueError(
+            f"{_shown(value)} is not a duration: write 250ms, 5s, 2m, 1h or 7d{_meant(value, _LIKE_A_DURATION)}"
+        )
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds > _LONGEST:
         raise ValueError(f"{_shown(value)} is too long: at most 3650d")
@@ -94,17 +140,19 @@ def positive_duration(value: object) -> float:
 
 def size(value: object) -> int:
     """Bytes, more than none."""
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    match = SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
-        raise ValueError(f"{_shown(value)} is not a size: write 64KiB or 32MiB")
+        raise ValueError(f"{_shown(value)} is not a size: write 64KiB or 32MiB{_meant(value, _LIKE_A_SIZE)}")
     return int(match[1]) * _BYTES[match[2]]
 
 
 def count(value: object) -> int:
     """A whole number, more than none; `k` and `M` are thousands and millions."""
-    match = _COUNT.fullmatch(str(value)) if isinstance(value, int | str) else None
+    match = COUNT.fullmatch(str(value)) if isinstance(value, int | str) else None
     if match is None or int(match[1]) == 0:
-        raise ValueError(f"{_shown(value)} is not a number of things: write 8192, 64k or 1M")
+        raise ValueError(
+            f"{_shown(value)} is not a number of things: write 8192, 64k or 1M{_meant(value, _LIKE_A_COUNT)}"
+        )
     return int(match[1]) * _THOUSANDS[match[2]]
 
 
@@ -114,7 +162,7 @@ def address(value: object) -> Address:
     bracketed = host.startswith("[") and host.endswith("]")
     if bracketed:
         host = host[1:-1]
-    if not colon or not host or (":" in host and not bracketed) or not _LABEL.fullmatch(host):
+    if not colon or not host or (":" in host and not bracketed) or not LABEL.fullmatch(host):
         raise ValueError(f"{_shown(value)} is not an address: write host:port, such as 127.0.0.1:8484 or [::1]:8484")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise ValueError(f"{_shown(value)} is not an address: the port is a number up to 65535")
@@ -123,7 +171,7 @@ def address(value: object) -> Address:
 
 def base_url(value: object) -> str:
     """An http or https URL, slashes at its end taken off. Its text is never shown: it may hold a password."""
-    if not isinstance(value, str) or not value.isascii() or not _LABEL.fullmatch(value):
+    if not isinstance(value, str) or not value.isascii() or not LABEL.fullmatch(value):
         raise ValueError("base_url is not a URL: write http://host:port/v1 or https://...")
     try:
         parts = urlsplit(value)
@@ -143,7 +191,7 @@ def base_url(value: object) -> str:
 
 def version(value: object) -> str:
     """The version of an API as a query names it."""
-    if not isinstance(value, str) or not _VERSION.fullmatch(value):
+    if not isinstance(value, str) or not VERSION.fullmatch(value):
         raise ValueError(f"{_shown(value)} is not a version: write 2024-10-21, or 2025-04-01-preview")
     return value
 

@@ -19,7 +19,7 @@ from penstock.config.tree import Node, Place, Problems, Tree
 from penstock.errors import ConfigError
 from penstock.routing.nearest import quoted
 
-__all__ = ["open_config", "read_yaml"]
+__all__ = ["open_config", "open_tree", "read_yaml"]
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -30,12 +30,21 @@ def open_config(path: str | Path, env: Mapping[str, str], *, serving: bool = Tru
     Raises:
         ConfigError: the file cannot be read, is no YAML, or says what it must not.
     """
+    return load_config(open_tree(path), env, serving=serving, check_files=check_files)
+
+
+def open_tree(path: str | Path) -> Tree:
+    """Read a file as it is written, whatever it means.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no YAML.
+    """
     name = str(path)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read: {error.strerror or error}") from None
-    return load_config(read_yaml(data, name), env, serving=serving, check_files=check_files)
+    return read_yaml(data, name)
 
 
 def read_yaml(data: bytes, name: str) -> Tree:

@@ -1,0 +1,120 @@
+"""Write docs/config.md: every key of `penstock.yaml`, from the table that the loader reads by.
+
+tests/house asserts that the file is current (`make docs`), tests/config that its examples and defaults are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from penstock.config.keys import KEYS, REQUIRED, TITLES, Entry
+from penstock.config.later import SECTIONS, TAKEN
+
+__all__ = ["draw", "main"]
+
+_INTRO = """# penstock.yaml
+
+Made by `make docs` from the table that the loader reads by; do not edit.
+
+Without `--config FILE` (or `PENSTOCK_CONFIG`) it is `./penstock.yaml`; without that one the built-in configuration:
+every provider whose key is in the environment, and `sim`. `penstock check` tells what is wrong with a file as
+`file:line:column: message`, `penstock check --resolved` what it comes to and where each value comes from.
+For an editor:
+
+```sh
+penstock check --schema > penstock.schema.json
+```
+
+and as the first line of the file `# yaml-language-server: $schema=penstock.schema.json`.
+
+```yaml
+server: {listen: "127.0.0.1:8484", drain: 60s}
+providers:
+  openai:    {api_key: env:OPENAI_API_KEY, region: us}
+  anthropic: {api_key: "env:ANTHROPIC_API_KEY?"}              # may be unset: then it is off
+  mine:      {kind: openai, base_url: https://10.0.0.7:8000/v1, api_key: none}
+  pooled:    {kind: openai, credentials: [{name: a, api_key: env:KEY_A, weight: 3}, {name: b, api_key: env:KEY_B}]}
+  theirs:    {kind: anthropic, credentials: caller}           # each caller pays with a key of their own
+models:
+  fast:  {targets: [openai/gpt-5-mini], regions: [us]}
+  smart: {targets: [anthropic/claude-sonnet-4-5], timeouts: {first_token: 30s}, untranslatable: drop}
+  prod:  {targets: [{target: mine/prod-1, is: openai/gpt-5}]}  # a deployment whose name says no model
+default_model: fast
+keys:
+  - {name: app, key: env:APP_KEY, models: [fast, "openai/*"]}
+```
+
+## How values are written
+
+| | |
+| --- | --- |
+| a duration | `250ms` `5s` `2m` `1h` `7d` |
+| a size | `512B` `64KiB` `32MiB` `1GiB` |
+| a number | `8192` `64k` `1M` |
+| a reference to a secret | `env:NAME`, `env:NAME?` (may be unset), `file:PATH`, `none`. Never the secret itself. |
+| a path | counts from the file's folder |
+| a pattern | `*` stands for anything: `openai/*` |
+
+A key that is not known is refused, with the nearest one that is; so is one that a later version will have.
+"""
+
+
+def draw() -> dict[str, str]:
+    """The file of docs/, by name."""
+    lines = [_INTRO.rstrip("\n")]
+    for section, title in TITLES.items():
+        lines += ["", f"## {title if section == 'config' else f'`{title}`'}", "", *_table(section)]
+    return {"config.md": "\n".join([*lines, "", *_later(), ""])}
+
+
+def _table(section: str) -> Iterator[str]:
+    yield "| key | takes | default | what it does | example |"
+    yield "| --- | --- | --- | --- | --- |"
+    for key, entry in KEYS[section].items():
+        needed = "**needed**" if key in REQUIRED.get(section, ()) else _code(entry.default)
+        yield f"| `{key}` | {_takes(entry)} | {needed} | {_cell(entry.text)} | {_code(entry.example)} |"
+
+
+def _takes(entry: Entry) -> str:
+    name = _cell(entry.form.name)
+    if entry.form.section:
+        title = TITLES[entry.form.section]
+        anchor = "".join(letter for letter in title.lower() if letter.isalnum() or letter in "-_ ").replace(" ", "-")
+        return name.replace("a mapping", f"[a mapping](#{anchor})")
+    return name
+
+
+def _later() -> Iterator[str]:
+    yield "## Not in this version"
+    yield ""
+    yield "Refused by name, so that nobody believes that they hold:"
+    yield ""
+    for section, title in TITLES.items():
+        if SECTIONS[section].later:
+            yield f"- {title if section == 'config' else f'`{title}`'}: {_words(SECTIONS[section].later)}"
+    yield f"- anywhere: {_words(sorted(TAKEN))}"
+
+
+def _words(words: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`" if text else ""
+
+
+def main() -> None:
+    """Write it."""
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    for name, text in draw().items():
+        (docs / name).write_text(text)
+        print(f"docs/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""How values can be written, as a word for people and as JSON Schema. The patterns are those the readers use."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from penstock.config import values
+from penstock.config.limits import DEAREST
+
+__all__ = [
+    "ADDRESS",
+    "BASE_URL",
+    "CALLER_SECRET",
+    "COUNT",
+    "CREDENTIAL_NAME",
+    "DURATION",
+    "FIRST_TOKEN",
+    "HOST",
+    "IDENTITY",
+    "KIND",
+    "LABEL",
+    "NETWORK",
+    "ORIGIN",
+    "PATTERN",
+    "POSITIVE_DURATION",
+    "PRICE",
+    "SECRET",
+    "SIZE",
+    "TARGET",
+    "TEXT",
+    "VERSION",
+    "Form",
+    "choice",
+    "each",
+    "either",
+    "named",
+    "optional",
+    "section",
+    "whole",
+]
+
+
+class Form(NamedTuple):
+    """How a value is written.
+
+    Attributes:
+        name: what the reference calls it.
+        schema: JSON Schema (draft 2020-12) of it.
+        section: whose keys it has, where it is a mapping of such.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    section: str = ""
+
+
+def _matching(name: str, pattern: str | re.Pattern[str], **more: Any) -> Form:
+    written = pattern if isinstance(pattern, str) else f"^(?:{pattern.pattern})$"
+    return Form(name, {"type": "string", "pattern": written, **more})
+
+
+# More than nothing: no numeral but 0 in it.
+_SOME = {"not": {"pattern": "^[0.]+[A-Za-z]*$"}}
+
+_PORT = "(?:[0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
+TEXT = _matching("text", r"\S")
+LABEL = _matching("a name without spaces", values.LABEL)
+CREDENTIAL_NAME = _matching("a name", values.CREDENTIAL_NAME)
+DURATION = _matching("a duration", values.DURATION)
+POSITIVE_DURATION = _matching("a duration", values.DURATION, **_SOME)
+SIZE = _matching("a size", values.SIZE, **_SOME)
+COUNT = Form(
+    "a number",
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{values.COUNT.pattern}$", **_SOME}]},
+)
+ADDRESS = _matching("host:port", rf"^(?:\[[0-9A-Fa-f:.]+\]|[^:\s]+):{_PORT}$")
+BASE_URL = _matching("a URL", r"^https?://[^/\s?#@]+(?:/[^\s?#]*)?$")
+HOST = _matching("a host", values.HOST)
+NETWORK = _matching("an address or a network", r"^[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?$")
+ORIGIN = _matching("an origin", rf"^(?:\*|{values.ORIGIN.pattern})$")
+SECRET = _matching("a reference to a secret", r"^(?:none|env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+)$")
+CALLER_SECRET = _matching("a reference to a secret", r"^(?:env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+)$")
+VERSION = _matching("a version", values.VERSION)
+PRICE = Form(
+    "a price",
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": DEAREST},
+            {"type": "string", "pattern": r"^[0-9]+(?:\.[0-9]+)?$"},
+        ]
+    },
+)
+KIND = LABEL._replace(name="a kind")
+TARGET = _matching("provider/model", r"^[^\s/]+/\S+$")
+IDENTITY = _matching("kind/model", r"^[^\s/]+/\S+$")
+PATTERN = LABEL._replace(name="a name or a pattern")
+
+
+def section(name: str, shown: str = "") -> Form:
+    """A mapping that has the keys of a section; nothing written is an empty one."""
+    return Form(shown or "a mapping", {"$ref": f"#/$defs/{name}"}, name)
+
+
+def optional(form: Form) -> Form:
+    """The same, or nothing written."""
+    return form._replace(schema={"anyOf": [{"type": "null"}, form.schema]})
+
+
+def each(form: Form, *, least: int = 0, most: int | None = None) -> Form:
+    """A list; nothing written is an empty one."""
+    schema: dict[str, Any] = {"type": "array" if least else ["array", "null"], "items": form.schema}
+    if least:
+        schema["minItems"] = least
+    if most is not None:
+        schema["maxItems"] = most
+    return Form(f"a list: {form.name}", schema, form.section)
+
+
+def named(form: Form, names: str, *, least: int = 0) -> Form:
+    """A mapping whose keys the user chooses."""
+    kind: Any = "object" if least else ["object", "null"]
+    schema = {"type": kind, "additionalProperties": form.schema, "propertyNames": {"pattern": names}}
+    if least:
+        schema["minProperties"] = least
+    return Form(f"for each name: {form.name}", schema, form.section)
+
+
+def choice(*words: str) -> Form:
+    """One of a few words."""
+    return Form(" or ".join(f"`{word}`" for word in words), {"enum": list(words)})
+
+
+def whole(least: int, most: int) -> Form:
+    """A whole number within bounds."""
+    return Form(f"a number from {least} to {most}", {"type": "integer", "minimum": least, "maximum": most})
+
+
+def either(*forms: Form) -> Form:
+    """One of several forms."""
+    sections = [form.section for form in forms if form.section]
+    shown = " or ".join(form.name for form in forms)
+    return Form(shown, {"anyOf": [form.schema for form in forms]}, sections[0] if sections else "")
+
+
+FIRST_TOKEN = either(choice("auto"), POSITIVE_DURATION)

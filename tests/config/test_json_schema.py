@@ -1,0 +1,268 @@
+"""The JSON Schema says what the loader says, wherever it can know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from penstock.config.json_schema import json_schema
+from penstock.config.keys import KEYS, REQUIRED, TITLES
+from penstock.config.later import SECTIONS
+from penstock.config.load import load_config
+from penstock.config.prices import EACH
+from penstock.config.schema import Config, Credential, Defaults, Key, Log, Provider, Route, Server, Timeouts, Tls
+from penstock.config.show import describe
+from penstock.config.tree import Node
+from penstock.config.values import LABEL
+from penstock.config.yaml_file import read_yaml
+from penstock.errors import ConfigError
+from penstock.providers.rates import UNITS
+from tests.config.test_load import BAD_DICTS, BAD_YAML, CREDENTIALS, ENV, FULL
+from tests.config.test_resolved import MORE
+from tests.house.trees import ROOT
+
+SCHEMA = json_schema()
+VALID = jsonschema_rs.validator_for(SCHEMA)
+
+# What only the loader can know: what a value refers to, and what values mean to each other.
+BEYOND = re.compile(
+    r"is not set in the environment|cannot be read|have the same value|two (keys|credentials) are named"
+    r"|which is no model"
+    r"|which no model fits|is not under models|auth is required|auth: open is for|and listen are both"
+    r"|the admin address|unknown kind|the kind .* is not in this version|api_key is missing|runs inside Penstock"
+    r"|no provider is named|no kind of provider|has no region|is in \"|cannot be openai|duplicate key"
+    r"|the key 1 is not a string|too long: at most|switched off on|nobody knows what|too fine|has no api_version"
+    r"|base_url (is missing|still is|ends with|names a deployment)"
+)
+
+
+def plain(text: str) -> Any:
+    """As an editor sees it: YAML 1.2, where a date is text."""
+    return bare(read_yaml(text.encode(), "p.yaml").root)
+
+
+def bare(node: Node) -> Any:
+    if isinstance(node.value, dict):
+        return {key: bare(entry) for key, entry in node.value.items()}
+    return [bare(item) for item in node.value] if isinstance(node.value, list) else node.value
+
+
+def blocks() -> Iterator[Any]:
+    """Every whole configuration in the README, docs/ and examples/."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for index, text in enumerate(re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)):
+            if re.search(r"^providers:", text, re.MULTILINE):
+                yield pytest.param(text, id=f"{page.name}-{index}")
+    for path in sorted((ROOT / "examples").rglob("*.yaml")):
+        if re.search(r"^providers:", path.read_text(), re.MULTILINE):
+            yield pytest.param(path.read_text(), id=path.name)
+
+
+class Anything(dict[str, str]):
+    """An environment where every variable is set, each to something else."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return f"value-of-{key}"
+
+
+GOOD = [
+    *blocks(),
+    FULL,
+    CREDENTIALS,
+    MORE,
+    "providers: {sim: }\nauth: open\nserver:\nkeys:\nmodels:\nlog:\ndefaults:\n",
+]
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_good_ones(text: str) -> None:
+    env: Mapping[str, str] = ENV if text in (FULL, CREDENTIALS, MORE) else Anything()
+    # Not serving: some on a page show no keys.
+    load_config(read_yaml(text.encode(), "p.yaml"), env, serving=False, check_files=False)
+    assert [error.message for error in VALID.iter_errors(plain(text))] == []
+
+
+def test_the_readme_has_one() -> None:
+    assert len(list(blocks())) >= 1
+
+
+@pytest.mark.parametrize(("text", "problems"), BAD_YAML)
+def test_bad_ones(text: str, problems: list[str]) -> None:
+    known = all(BEYOND.search(problem) for problem in problems)
+    assert VALID.is_valid(plain(text)) is known
+
+
+@pytest.mark.parametrize(("source", "problems"), BAD_DICTS[:-1])
+def test_bad_dicts(source: dict[str, Any], problems: list[str]) -> None:
+    assert VALID.is_valid(source) is all(BEYOND.search(problem) for problem in problems)
+
+
+# --- each key on its own: what is wrong for the loader is wrong for the schema, and the reverse
+
+WHOLE: dict[str, Any] = {
+    "providers": {"openai": {}, "other": {"kind": "openai", "region": "eu"}, "sim": {}},
+    "models": {"fast": {"targets": ["sim/small"]}},
+    "keys": [{"name": "app", "key": "env:APP_KEY"}],
+}
+WRITTEN: list[Any] = [
+    *(None, True, 0, 1, 8, 300, -1, 1.5, "", " ", "x", "a b", "5s", "0s", "5 s", "1.5h", "9x", "64KiB", "0KiB", "64kb"),
+    *(
+        "32k",
+        "1M",
+        "0k",
+        "auto",
+        "drop",
+        "refuse",
+        "none",
+        "caller",
+        "trusted",
+        "open",
+        "required",
+        "stdout",
+        "sim/small",
+    ),
+    *(
+        "sim/",
+        "/x",
+        "other/x",
+        "env:APP_KEY",
+        "env:A-B",
+        "env:OTHER_KEY?",
+        "file:x",
+        "https://h/v1",
+        "ftp://h",
+        "http://u@h",
+    ),
+    *(
+        "127.0.0.1:80",
+        "[::1]:0",
+        "::1:5",
+        "h:x",
+        "*",
+        "*.example.com",
+        "10.0.0.0/8",
+        "https://a.example",
+        "fast",
+        "openai/*",
+    ),
+    *(
+        [],
+        ["x"],
+        ["fast"],
+        ["sim/small"],
+        ["a b"],
+        [1],
+        ["*"],
+        ["10.0.0.7"],
+        ["https://a.example"],
+        [None],
+        [[]],
+        ["openai/o3"],
+    ),
+    *({}, {"x": 1}, {"cert": "a", "key": "b"}, {"connect": "5s"}, {"connect": 5}, {"first_token": "auto"}, [{}]),
+    [{"name": "a", "api_key": "env:APP_KEY", "weight": 2}],
+    [{"name": "a", "api_key": "none"}],
+    [{"name": "a"}],
+    [{"target": "sim/small", "is": "openai/o3"}],
+    [{"target": "sim"}],
+]
+AZURE = {"kind": "azure", "base_url": "https://x", "api_key": "none"}
+PLACES: dict[str, Any] = {
+    "config": lambda key, value: {**WHOLE, key: value},
+    "server": lambda key, value: {**WHOLE, "server": {key: value}},
+    "tls": lambda key, value: {**WHOLE, "server": {"tls": {"cert": "a", "key": "b", key: value}}},
+    "provider": lambda key, value: {
+        **WHOLE,
+        "providers": {**WHOLE["providers"], "openai": {**(AZURE if key == "api_version" else {}), key: value}},
+    },
+    "credential": lambda key, value: {
+        **WHOLE,
+        "providers": {
+            "sim": {},
+            "openai": {"credentials": [{"name": "a", "api_key": "env:OPENAI_API_KEY", key: value}]},
+        },
+    },
+    "model": lambda key, value: {**WHOLE, "models": {"fast": {"targets": ["other/x"], key: value}}},
+    "target": lambda key, value: {**WHOLE, "models": {"fast": {"targets": [{"target": "sim/small", key: value}]}}},
+    "defaults": lambda key, value: {**WHOLE, "defaults": {key: value}},
+    "price": lambda key, value: {**WHOLE, "prices": {"sim/x": {"input": 1, "output": 1, key: value}}},
+    "price_step": lambda key, value: {
+        **WHOLE,
+        "prices": {"sim/x": {**dict.fromkeys(KEYS["price_step"], 1), "above": {"200k": {key: value}}}},
+    },
+    "timeouts": lambda key, value: {**WHOLE, "defaults": {"timeouts": {key: value}}},
+    "key": lambda key, value: {**WHOLE, "keys": [{"name": "app", "key": "env:APP_KEY", key: value}]},
+    "log": lambda key, value: {**WHOLE, "log": {key: value}},
+}
+
+
+@pytest.mark.parametrize(("section", "key"), [(section, key) for section in KEYS for key in KEYS[section]])
+def test_every_key_with_many_values(section: str, key: str) -> None:
+    for value in WRITTEN:
+        if key == "kind" and not (isinstance(value, str) and LABEL.fullmatch(value)):
+            continue  # told as a kind that nobody knows, whatever it is
+        source = PLACES[section](key, value)
+        try:
+            load_config(source, ENV, check_files=False)
+            problems: list[str] = []
+        except ConfigError as error:
+            problems = [problem for problem in str(error).split("\n") if not BEYOND.search(problem)]
+        assert VALID.is_valid(source) == (not problems), (source, problems)
+
+
+# --- the table itself
+
+
+def test_every_section_is_described() -> None:
+    assert list(TITLES) == list(KEYS)
+    assert set(REQUIRED) <= set(KEYS)
+    assert all(set(REQUIRED[name]) <= set(KEYS[name]) for name in REQUIRED)
+    assert all(entry.text.endswith(".") for entries in KEYS.values() for entry in entries.values())
+
+
+def test_no_key_is_both_of_this_version_and_of_a_later_one() -> None:
+    assert all(not set(section.known) & set(section.later) for section in SECTIONS.values())
+
+
+def test_the_keys_are_those_of_the_records() -> None:
+    records = {
+        "config": (Config, {"source", "known_as", "kinds"}, set()),
+        "server": (Server, set(), set()),
+        "tls": (Tls, set(), set()),
+        "provider": (Provider, {"name", "by_caller", "proxy", "off"}, set()),
+        "credential": (Credential, set(), set()),
+        "model": (Route, {"name"}, set()),
+        "defaults": (Defaults, set(), set()),
+        "timeouts": (Timeouts, set(), set()),
+        "key": (Key, {"trusted_user"}, {"user"}),
+        "log": (Log, set(), set()),
+    }
+    for name, (record, made, called) in records.items():
+        assert set(KEYS[name]) == (set(record.__struct_fields__) - made) | called, name
+
+
+def test_every_unit_has_its_price() -> None:
+    assert list(KEYS["price"]) == [*UNITS, "above"]
+    assert list(KEYS["price_step"]) == [unit for unit in UNITS if unit not in EACH]
+
+
+def test_defaults_are_those_that_hold() -> None:
+    shown: Any = describe(load_config({"providers": {"sim": {}}, "auth": "open"}, {}))
+    places = {"server": shown["server"], "log": shown["log"], "timeouts": shown["defaults"]["timeouts"]}
+    for name, values in places.items():
+        for key, entry in KEYS[name].items():
+            assert (entry.default or None) == (None if values.get(key) is None else str(values[key])), (name, key)
+    assert KEYS["config"]["auth"].default == Config(source="", providers={}).auth
+    assert KEYS["credential"]["weight"].default == "1"
+
+
+@pytest.mark.parametrize(("section", "key"), [(section, key) for section in KEYS for key in KEYS[section]])
+def test_every_example_is_right(section: str, key: str) -> None:
+    example = KEYS[section][key].example
+    if example:
+        defs = {"$defs": SCHEMA["$defs"], **KEYS[section][key].form.schema}
+        assert jsonschema_rs.validator_for(defs).is_valid(plain(example)), example

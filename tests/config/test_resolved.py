@@ -1,0 +1,92 @@
+"""`check --resolved`: a configuration again, the same one, with the place of every value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from penstock.config.load import built_in, load_config
+from penstock.config.resolved import resolved
+from penstock.config.schema import Config
+from penstock.config.tree import from_mapping
+from penstock.config.yaml_file import read_yaml
+from tests.config.test_load import CREDENTIALS, ENV, FULL
+
+MORE = """\
+server: {listen: "[::1]:0", hosts: ["*.example.com"], trusted_proxies: [10.0.0.0/8], cors: ["*"], max_connections: 9}
+providers: {"true": {kind: openai, region: "1"}, sim: {region: "null"}, openai: {api_key: "env:NOPE?"}}
+models:
+  "12": {targets: [{target: sim/small, is: "openai/o3"}], regions: ["null", "0x1"], untranslatable: drop}
+  "a:b": {targets: ["sim/llama3:8b"]}
+  "#c": {targets: ["true/-x"]}
+keys: [{name: gone, key: "env:NOPE?", tenant: t}, {name: "b:c", key: env:APP_KEY, models: ["*"]}]
+default_model: "12"
+"""
+
+
+def parts(text: str, env: Mapping[str, str] = ENV) -> tuple[Config, str]:
+    tree = read_yaml(text.encode(), "p.yaml")
+    config = load_config(tree, env)
+    return config, resolved(config, tree)
+
+
+@pytest.mark.parametrize("text", [FULL, CREDENTIALS, MORE], ids=["full", "credentials", "odd words"])
+def test_it_is_the_same_configuration(text: str) -> None:
+    config, written = parts(text)
+    again = load_config(read_yaml(written.encode(), "p.yaml"), ENV)
+    assert again == config
+    for secret in ENV.values():
+        assert secret.strip() == "" or secret not in written
+
+
+def origins(written: str) -> dict[str, str]:
+    """The comment behind the first line that holds a key."""
+    found: dict[str, str] = {}
+    for line in written.splitlines():
+        match = re.fullmatch(r"\s*(?:- )?([a-z_]+):.*?(?:  # (.*))?", line)
+        if match and match[2]:
+            found.setdefault(match[1], match[2])
+    return found
+
+
+def test_where_values_come_from() -> None:
+    _, written = parts(
+        "providers:\n  openai: {region: us}\n  mine: {kind: openai, base_url: http://h, api_key: env:APP_KEY}\n"
+        "models:\n  fast: {targets: [openai/x], timeouts: {connect: 1s}}\n"
+        "defaults: {timeouts: {idle: 7s}}\nauth: open\n"
+    )
+    found = origins(written)
+    assert found["listen"] == found["first_token"] == found["to"] == "default"
+    assert found["kind"] == "the provider's name"
+    assert found["base_url"] == "the catalogue's row openai"
+    assert found["api_key"] == "the catalogue's row openai, the variable OPENAI_API_KEY"
+    assert found["region"] == "p.yaml:2:20"
+    assert found["targets"] == "p.yaml:5:19"
+    assert found["connect"] == "p.yaml:5:51"
+    assert found["idle"] == "default"  # the server's own, which comes first
+    assert re.search(r"      idle: 7s +# p\.yaml:6:29, from defaults\n", written)
+    assert re.search(r"api_key: env:APP_KEY +# p\.yaml:3:53, the variable APP_KEY\n", written)
+    assert found["auth"] == "p.yaml:7:7"
+
+
+def test_what_is_left_out_moves_no_place() -> None:
+    _, written = parts(CREDENTIALS.replace("{name: b,", '{name: z, api_key: "env:NOPE?"}, {name: b,'))
+    at = CREDENTIALS.splitlines()[3].index("name: b") + 1 + len('{name: z, api_key: "env:NOPE?"}, ') + len("name: ")
+    assert re.search(rf"- name: b +# p.yaml:4:{at}\n", written)
+
+
+def test_what_is_off_says_why_and_stays_off() -> None:
+    _, written = parts(CREDENTIALS)
+    assert re.search(r"  gone: +# switched off: NOPE is not set, GONE is not set\n", written)
+    assert re.search(r'- name: a +# p\.yaml:5:\d+\n +api_key: "env:NOPE\?" ', written)
+
+
+def test_without_a_file() -> None:
+    tree = built_in({"OPENAI_API_KEY": "sk-hidden"})
+    written = resolved(load_config(tree, {"OPENAI_API_KEY": "sk-hidden"}), tree)
+    assert "# given, the variable OPENAI_API_KEY" in written
+    assert "hidden" not in written
+    tree = from_mapping({"providers": {"sim": {}}, "auth": "open"})
+    assert "auth: open" in resolved(load_config(tree, {}), tree)
