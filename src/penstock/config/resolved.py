@@ -5,7 +5,6 @@ What it writes is a `penstock.yaml` again. Secrets stay references.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,19 +12,13 @@ from typing import Any
 from penstock.config.schema import Config
 from penstock.config.show import describe
 from penstock.config.tree import Node, Tree
+from penstock.config.yaml_text import flow, scalar
 from penstock.redact import MASK
 
 __all__ = ["resolved"]
 
 Path = tuple[str | int, ...]
 
-# Values that YAML takes for something else than text when they stand without quotes.
-_PLAIN = re.compile(
-    r"[A-Za-z/._][A-Za-z0-9_./:+-]*[A-Za-z0-9_./+-]|[A-Za-z_]|[0-9]+[A-Za-z][A-Za-z0-9]*|[0-9][0-9.]*:[0-9]+"
-)
-_NOT_TEXT = re.compile(
-    r"true|false|null|yes|no|on|off|y|n|0x[0-9a-f]+|0o[0-7]+|[0-9]+e[0-9]+|[.+-]?(inf|nan)|[.0-9]+", re.I
-)
 _SHOWN_SECRET = re.compile(re.escape(MASK) + r" \((.*)\)", re.DOTALL)
 _WIDEST = 60
 
@@ -54,7 +47,7 @@ class _Writing:
                 yield from self._entry((name,), value, "")
 
     def _entry(self, path: Path, value: object, indent: str) -> Iterator[tuple[str, str]]:
-        name = _scalar(path[-1])
+        name = scalar(path[-1])
         if isinstance(value, Mapping):
             entries = {key: entry for key, entry in value.items() if entry is not None}
             off = str(entries.pop("off", ""))
@@ -83,7 +76,7 @@ class _Writing:
         start = f"{indent}- "
         for key, entry in item.items():
             if entry is not None:
-                yield f"{start}{_scalar(key)}: {_value(entry)}", self._origin((*path, key), entry)
+                yield f"{start}{scalar(key)}: {_value(entry)}", self._origin((*path, key), entry)
                 start = f"{indent}  "
 
     # --- where from
@@ -149,17 +142,13 @@ def _variable(value: object) -> str:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(_scalar(item, flow=True) for item in value) + "]"
+    return flow(_reference(value))
+
+
+def _reference(value: object) -> object:
+    """A secret that was masked, as the reference it came from."""
+    if isinstance(value, str) and (found := _SHOWN_SECRET.fullmatch(value)) is not None:
+        return found[1]
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key, flow=True)}: {_scalar(v, flow=True)}" for key, v in value.items()) + "}"
-    return _scalar(value)
-
-
-def _scalar(value: object, *, flow: bool = False) -> str:
-    if isinstance(value, bool) or not isinstance(value, str):
-        return json.dumps(value)
-    found = _SHOWN_SECRET.fullmatch(value)
-    text = found[1] if found is not None else value
-    plain = _PLAIN.fullmatch(text) and not _NOT_TEXT.fullmatch(text) and not (flow and ":" in text)
-    return text if plain else json.dumps(text, ensure_ascii=False)
+        return {key: _reference(entry) for key, entry in value.items()}
+    return [_reference(item) for item in value] if isinstance(value, list) else value

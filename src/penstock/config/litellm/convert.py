@@ -1,0 +1,166 @@
+"""A LiteLLM file to a `penstock.yaml`, with a list of what differs. What is written has been read back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from penstock.config.litellm.deployments import Deployment, read_deployments
+from penstock.config.litellm.providers import Providers, Spec
+from penstock.config.litellm.reading import LATER, Import, Note, entries, shown
+from penstock.config.litellm.settings import Settings, read_settings
+from penstock.config.litellm.written import Model, Written, write
+from penstock.config.load import load_config
+from penstock.config.tree import Node, Tree
+from penstock.config.yaml_file import read_yaml
+from penstock.errors import ConfigError
+from penstock.routing.nearest import did_you_mean, quoted
+
+__all__ = ["Converted", "convert"]
+
+_NOT_IN_NAMES = re.compile(r"[\x00-\x20\x7f*]+")
+
+
+class Converted(NamedTuple):
+    """The result.
+
+    Attributes:
+        text: the `penstock.yaml`.
+        notes: what differs, in the order of LiteLLM's file.
+        variables: those it refers to.
+        problems: what is still wrong with it, as `penstock check` says it.
+    """
+
+    text: str
+    notes: list[Note]
+    variables: list[str]
+    problems: list[str]
+
+
+def convert(tree: Tree, env: Mapping[str, str]) -> Converted:
+    """Say a LiteLLM configuration in ours. Never raises for what it says.
+
+    Args:
+        env: the environment: for addresses that LiteLLM reads from it.
+    """
+    found = Import(env)
+    root = entries(tree.root)
+    deployments = read_deployments(found, root.get("model_list"), root.get("credential_list"))
+    settings = read_settings(found, root)
+    providers = Providers()
+    models = _models(found, deployments, providers)
+    _add_aliases(found, settings, models)
+    if not settings.master:
+        message = "without one callers need no key: auth: open, which is for loopback alone"
+        found.note(tree.root, "general_settings.master_key", message)
+    if not providers.written():
+        found.note(tree.root, "model_list", "nothing of it could be taken over: sim, the simulated provider, stands in")
+    text = write(
+        Written(
+            source=tree.source,
+            providers=providers.written(),
+            models=models,
+            default_model=_default(found, settings, models, root),
+            defaults=settings.defaults,
+            master=settings.master,
+            variables=list(found.variables),
+            later=sorted([*settings.later, *found.left_out]),
+        )
+    )
+    notes = sorted(found.notes, key=lambda note: (note.place.line, note.place.column))
+    return Converted(text, notes, list(found.variables), _problems(text, found.variables))
+
+
+# --- models
+
+
+def _models(found: Import, deployments: list[Deployment], providers: Providers) -> dict[str, Model]:
+    groups: dict[str, list[Deployment]] = {}
+    for each in deployments:
+        groups.setdefault(each.name, []).append(each)
+    for name, group in groups.items():
+        if "*" in name:
+            _take_wildcard(found, name, group, providers)
+    models: dict[str, Model] = {}
+    for name, group in groups.items():
+        if "*" not in name:
+            ours = _NOT_IN_NAMES.sub("-", name)
+            if ours != name:
+                found.note(group[0].entry, quoted(name), f"is called {quoted(ours)}: a name has no spaces")
+            models[ours] = _model(found, sorted(group, key=lambda each: each.order), providers)
+    return models
+
+
+def _take_wildcard(found: Import, name: str, group: list[Deployment], providers: Providers) -> None:
+    first = group[0]
+    prefix, slash, rest = name.partition("/")
+    spec = Spec.of([first])
+    if slash and rest == "*" and first.model == "*" and providers.take(prefix, spec):
+        for other in group[1:]:
+            found.note(other.entry, quoted(name), "one provider answers for a name; declare the other under its own")
+            providers.name(Spec.of([other]))
+        return
+    ours = providers.name(spec)
+    for each in group:
+        providers.name(Spec.of([each]))
+        found.leave_out(each.entry, name, each.entry, f"patterns of names are {LATER}: callers ask for {ours}/MODEL")
+
+
+def _model(found: Import, group: list[Deployment], providers: Providers) -> Model:
+    first = group[0]
+    alike = [each for each in group if (each.where, each.model) == (first.where, first.model)]
+    if "none" in [each.key for each in alike]:
+        alike = [first]
+    name = providers.name(Spec.of(alike))
+    if len({each.key for each in alike}) > 1:
+        message = f"its {len(alike)} keys are the credentials of {name}, chosen by weight"
+        found.note(first.entry, quoted(first.name), message)
+    others = []
+    later = [comment for each in group for comment in each.later]
+    for each in group:
+        for key in ("weight", "order"):
+            node = entries(entries(each.entry).get("litellm_params")).get(key)
+            if node is not None and (key == "order" or len(alike) == 1):
+                found.note(node, f"litellm_params.{key}", f"choosing among several targets is {LATER}")
+                later.append((node.key.line, shown(key, node)))
+        if each in alike:
+            continue
+        target = f"{providers.name(Spec.of([each]))}/{each.model}"
+        message = f"a model takes one target until fallback exists: {target} stays a comment, and can be asked for so"
+        found.note(each.entry, quoted(each.name), message)
+        others.append((each.entry.place.line, target))
+    return Model(f"{name}/{first.model}", first.known_as, dict(first.policies), others, later)
+
+
+def _add_aliases(found: Import, settings: Settings, models: dict[str, Model]) -> None:
+    for name, (target, node) in settings.aliases.items():
+        if target not in models:
+            near = did_you_mean(target, models)
+            found.note(node, f"model_group_alias.{name}", f"left out: there is no model {quoted(target)}{near}")
+        elif name not in models and not _NOT_IN_NAMES.search(name):
+            models[name] = models[target]._replace(others=[], later=[])
+
+
+def _default(found: Import, settings: Settings, models: dict[str, Model], root: dict[str, Node]) -> str:
+    name = settings.default_model
+    if name and name not in models:
+        node = entries(root.get("general_settings"))["completion_model"]
+        found.note(node, "general_settings.completion_model", f"left out: there is no model {quoted(name)}")
+        return ""
+    return name
+
+
+class _EverySet(dict[str, str]):
+    """An environment in which every variable is set, each to something else."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return f"value-of-{key}"
+
+
+def _problems(text: str, variables: Mapping[str, None]) -> list[str]:
+    try:
+        load_config(read_yaml(text.encode(), "penstock.yaml"), _EverySet(dict.fromkeys(variables, "x")))
+    except ConfigError as error:
+        return str(error).split("\n")
+    return []

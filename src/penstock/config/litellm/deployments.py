@@ -1,0 +1,284 @@
+"""LiteLLM's `model_list`: each entry is a deployment, those of one `model_name` are one model here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from penstock.config import values
+from penstock.config.litellm.reading import LATER, Import, entries, items, shown, text_of
+from penstock.config.litellm.vendors import ABSENT, VENDORS, Vendor, vendor_of
+from penstock.config.tree import Node
+from penstock.providers.catalogue import Row, load_catalogue
+from penstock.routing.nearest import quoted
+
+__all__ = ["Deployment", "Where", "read_deployments"]
+
+
+class Where(NamedTuple):
+    """What makes deployments one provider here, but for the key. `url` is "" for the catalogue's own address."""
+
+    kind: str
+    url: str = ""
+    version: str = ""
+    region: str = ""
+
+
+class Deployment(NamedTuple):
+    """One entry of `model_list`.
+
+    Attributes:
+        name: what callers ask for.
+        where, key: the provider; `key` as it is referred to here.
+        model: the vendor's name of it.
+        known_as: what it is, where its name does not say.
+        weight: its part of the requests among those of its name; None where nothing is said.
+        order: those with the least come first.
+        policies: what goes to the model's own keys here.
+        later: what stays a comment: the line, and what stood there.
+        entry: where it stands.
+    """
+
+    name: str
+    where: Where
+    key: str
+    model: str
+    known_as: str
+    weight: int | None
+    order: int
+    policies: dict[str, Any]
+    later: list[tuple[int, str]]
+    entry: Node
+
+
+_LOCAL = re.compile(
+    r"(localhost|127\.|10\.|192\.168\.|172\.(1[6-9]|2[0-9]|3[01])\.|\[::1\]|host\.docker\.internal)", re.I
+)
+_DEPLOYMENTS_PATH = re.compile(r"/openai(/deployments/[^/]+.*)?/?\Z")
+# Of `litellm_params`, what is read below; then why something stays a comment, and what.
+_READ = frozenset((
+    "model", "api_key", "api_base", "base_url", "api_version", "custom_llm_provider", "litellm_credential_name",
+    "weight", "order", "region_name", "timeout", "stream_timeout", "max_tokens", "drop_params",
+))  # fmt: skip
+_PRICES = "prices of your own stand under prices: {provider/model: {input: ..., output: ...}}, USD per million tokens"
+_WHY: dict[str, str] = {
+    f"limits are {LATER}": "rpm tpm max_parallel_requests",
+    f"retries are {LATER}": "max_retries num_retries cooldown_time retry_policy",
+    f"budgets are {LATER}": "max_budget budget_duration",
+    f"choosing by tags is {LATER}": "tags",
+    _PRICES: "input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second"
+    " cache_read_input_token_cost cache_creation_input_token_cost input_cost_per_image",
+    f"headers of your own are {LATER}": "extra_headers headers default_headers",
+    f"which organization pays is {LATER}: use a key that belongs to it": "organization project",
+    f"Entra ID is {LATER}: use an API key of the resource": "tenant_id client_id client_secret azure_ad_token"
+    " azure_username azure_password",
+    "the simulated provider, sim, answers without a key": "mock_response",
+    f"guardrails are {LATER}": "guardrails",
+    "write ca_file: FILE for a CA of your own; TLS cannot be left unchecked": "ssl_verify",
+}
+_LATER_PARAMS = {key: why for why, keys in _WHY.items() for key in keys.split()}
+_INFO = {
+    "access_groups": "groups of models are written out in each key's models",
+    "id": "a deployment is called provider/model",
+    "tags": f"choosing by tags is {LATER}",
+    "team_id": "a key's models say who may ask for what",
+}
+_UNKNOWN_PARAM = f"request fields set by the gateway are {LATER}: callers send them"
+_CREDENTIALS = frozenset(("api_key", "api_base", "api_version"))
+
+
+def read_deployments(found: Import, model_list: Node | None, credentials: Node | None) -> list[Deployment]:
+    """Every entry that can be had here, in order; the others are notes."""
+    shared = {text_of(entries(item).get("credential_name")): item for item in items(credentials)}
+    deployments = []
+    used = {
+        text_of(entries(entries(item).get("litellm_params")).get("litellm_credential_name"))
+        for item in items(model_list)
+    }
+    for name, item in shared.items():
+        if name not in used:
+            found.note(item, "credential_list", f"{quoted(name)} is left out: no model names it")
+    for entry in items(model_list):
+        read = _read(found, entry, shared)
+        if read is not None:
+            deployments.append(read)
+    return deployments
+
+
+def _read(found: Import, entry: Node, shared: dict[str, Node]) -> Deployment | None:
+    fields = entries(entry)
+    params = _with_credential(found, entries(fields.get("litellm_params")), shared)
+    info = entries(fields.get("model_info"))
+    name, model = text_of(fields.get("model_name")), text_of(params.get("model"))
+    if not name or not model:
+        found.leave_out(entry, name or "?", entry, "it has no model_name, or no litellm_params.model")
+        return None
+    vendor, model = vendor_of(model, text_of(params.get("custom_llm_provider")))
+    if vendor == "*":
+        message = "every model of every provider: declare the providers; callers ask for provider/model"
+        found.leave_out(entry, name, params["model"], message)
+        return None
+    known = VENDORS.get(vendor)
+    if known is None or _row(known.kind) is None:
+        found.leave_out(entry, name, params["model"], _why_not(vendor))
+        return None
+    mode = text_of(info.get("mode"))
+    if mode not in ("", "chat", "embedding", "responses"):
+        found.leave_out(entry, name, info["mode"], f"{mode.replace('_', ' ')} is {LATER}")
+        return None
+    where = _where(found, params, known, vendor)
+    key = _key(found, params, known, where)
+    later = _left(found, params, info)
+    return Deployment(
+        name=name,
+        where=where,
+        key=key,
+        model=model,
+        known_as=_identity(info, known, model),
+        weight=_whole(params.get("weight")) or _whole(params.get("rpm")) or _whole(params.get("tpm")),
+        order=_whole(params.get("order")) or 1,
+        policies=_policies(found, params),
+        later=later,
+        entry=entry,
+    )
+
+
+def _with_credential(found: Import, params: dict[str, Node], shared: dict[str, Node]) -> dict[str, Node]:
+    named = params.get("litellm_credential_name")
+    if named is None:
+        return params
+    credential = shared.get(text_of(named))
+    if credential is None:
+        message = f"{quoted(text_of(named))} is no entry of credential_list: it may lie in LiteLLM's database"
+        found.note(named, "litellm_credential_name", message)
+        return params
+    fields = entries(entries(credential).get("credential_values"))
+    return {**{name: node for name, node in fields.items() if name in _CREDENTIALS}, **params}
+
+
+def _why_not(vendor: str) -> str:
+    if not vendor:
+        return "nobody can tell its provider: write provider/model"
+    otherwise = (
+        f"the provider {quoted(vendor)} is {LATER}; if it speaks as OpenAI does: {{kind: openai, base_url: ...}}"
+    )
+    return ABSENT.get(vendor, otherwise)
+
+
+def _row(kind: str) -> Row | None:
+    row = load_catalogue().get(kind)
+    return None if row is None or row.retired else row
+
+
+# --- where it is, and what it is paid with
+
+
+def _where(found: Import, params: dict[str, Node], vendor: Vendor, name: str) -> Where:
+    at = "api_base" if "api_base" in params else "base_url"
+    node = params.get(at)
+    url = found.literal(node, at).rstrip("/") if node is not None else _base_from(found, vendor)
+    if node is not None and not url:
+        url = f"https://{text_of(node).rpartition('/')[2].lower().replace('_', '-') or 'address'}.invalid"
+    url = url or vendor.url
+    if vendor.kind == "azure" and (path := _DEPLOYMENTS_PATH.search(url)) is not None:
+        url = url[: path.start()]
+        if path[1]:
+            found.note(node or params["model"], at, f"{path[0]} is left out: the model asked for is the deployment")
+    if url and vendor.suffix and not url.endswith(vendor.suffix) and not urlsplit(url).path:
+        url += vendor.suffix
+    if url and not _is_url(url):
+        # Not shown: it may hold a password.
+        message = "is no address that can be taken over: write it out in the result, without a user name or password"
+        found.note(node or params["model"], at, message)
+        url = "https://address.invalid"
+    row = load_catalogue()[vendor.kind]
+    if not url and row.url_form:
+        url = f"https://{name.replace('_', '-')}.invalid"
+        found.note(params["model"], name, f"has no address: write it out in the result, such as {row.url_form}")
+    version = found.literal(params.get("api_version"), "api_version") if row.versioned is not None else ""
+    if row.versioned is None and "api_version" in params:
+        found.note(params["api_version"], "api_version", f"{row.name} has none: its base_url says which")
+    region = text_of(params.get("region_name"))
+    return Where(vendor.kind, "" if url == row.url else url, version, region)
+
+
+def _base_from(found: Import, vendor: Vendor) -> str:
+    return found.env.get(vendor.base, "").strip().rstrip("/") if vendor.base else ""
+
+
+def _is_url(url: str) -> bool:
+    try:
+        values.base_url(url)
+    except ValueError:
+        return False
+    return True
+
+
+def _key(found: Import, params: dict[str, Node], vendor: Vendor, where: Where) -> str:
+    node, fallback = params.get("api_key"), vendor.key
+    if node is None and where.url and (not vendor.key or _LOCAL.match(urlsplit(where.url).netloc)):
+        fallback = ""
+    if node is None and fallback and where.url and vendor.kind == "openai" and not vendor.url:
+        found.note(params["model"], "api_key", f"none is written: {fallback} is sent to {where.url}, as LiteLLM does")
+    return found.reference(node, "api_key", fallback)
+
+
+def _identity(info: dict[str, Node], vendor: Vendor, model: str) -> str:
+    """What `is:` says: LiteLLM's `base_model` of an Azure deployment."""
+    base = text_of(info.get("base_model")).rpartition("/")[2]
+    return f"openai/{base}" if base and vendor.kind == "azure" and base != model else ""
+
+
+# --- the rest of an entry
+
+
+def _policies(found: Import, params: dict[str, Node]) -> dict[str, Any]:
+    policies: dict[str, Any] = {}
+    timeouts = {}
+    for name, key in (("timeout", "total"), ("stream_timeout", "first_token")):
+        seconds = _seconds(params.get(name))
+        if seconds:
+            timeouts[key] = seconds
+    if "total" in timeouts:
+        found.note(
+            params["timeout"], "timeout", "is timeouts: {total: ...}, which also ends a stream that lasts longer"
+        )
+    if timeouts:
+        policies["timeouts"] = timeouts
+    most = _whole(params.get("max_tokens"))
+    if most:
+        policies["default_max_output"] = most
+        message = "is default_max_output: asked for only where the provider demands a number and the caller gave none"
+        found.note(params["max_tokens"], "max_tokens", message)
+    if params.get("drop_params") is not None and params["drop_params"].value is True:
+        policies["untranslatable"] = "drop"
+    return policies
+
+
+def _left(found: Import, params: dict[str, Node], info: dict[str, Node]) -> list[tuple[int, str]]:
+    later = []
+    for key, node in params.items():
+        if key not in _READ:
+            found.note(node, f"litellm_params.{key}", _LATER_PARAMS.get(key, _UNKNOWN_PARAM))
+            later.append((node.key.line, shown(key, node)))
+    for key, node in info.items():
+        if key.startswith(("input_cost", "output_cost", "cache_")):
+            found.note(node, f"model_info.{key}", _PRICES)
+            later.append((node.key.line, shown(key, node)))
+        elif key not in ("base_model", "mode"):
+            found.note(node, f"model_info.{key}", _INFO.get(key, "what a model can do is known by its name, or by is:"))
+            later.append((node.key.line, shown(key, node)))
+    return later
+
+
+def _whole(node: Node | None) -> int | None:
+    value = node.value if node is not None else None
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1 else None
+
+
+def _seconds(node: Node | None) -> str:
+    value = node.value if node is not None else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.001 <= value <= 86_400_000:
+        return ""
+    return values.duration_text(float(value))

@@ -1,0 +1,277 @@
+"""LiteLLM's configurations as people write them: what becomes of each, and that nothing is lost silently.
+
+`litellm/NAME.yaml` is one, `litellm/expected/NAME.yaml` what it becomes, with the list of what differs as comments.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.config.litellm.convert import Converted, convert
+from penstock.config.litellm.reading import plain
+from penstock.config.litellm.vendors import ABSENT, VENDORS, vendor_of
+from penstock.config.load import load_config
+from penstock.config.schema import Config
+from penstock.config.tree import from_mapping
+from penstock.config.yaml_file import open_tree, read_yaml
+from penstock.config.yaml_text import flow, scalar
+from penstock.providers.catalogue import load_catalogue
+
+FOLDER = Path(__file__).parent / "litellm"
+FILES = sorted(FOLDER.glob("*.yaml"))
+ENV = {"AZURE_API_BASE": "https://acme-sweden.openai.azure.com/", "AZURE_API_VERSION": "2024-10-21"}
+EVERY = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+def converted(path: Path) -> Converted:
+    tree = read_yaml(path.read_bytes(), path.name)
+    return convert(tree, ENV)
+
+
+def loaded(made: Converted) -> Config:
+    env = {name: f"value-of-{name}" for name in made.variables}
+    return load_config(read_yaml(made.text.encode(), "penstock.yaml"), env)
+
+
+def whole(made: Converted) -> str:
+    return made.text + "\n# What differs:\n" + "".join(f"# {note}\n" for note in made.notes)
+
+
+def test_there_are_enough() -> None:
+    assert len(FILES) >= 10
+
+
+@EVERY
+def test_what_becomes_of_it(path: Path) -> None:
+    assert whole(converted(path)) == (FOLDER / "expected" / path.name).read_text()
+
+
+@EVERY
+def test_the_result_loads_with_its_variables_set(path: Path) -> None:
+    made = converted(path)
+    assert made.problems == []
+    config = loaded(made)
+    assert config.providers
+    referred = set(re.findall(r"env:([A-Z0-9_]+)", made.text))
+    assert referred == set(made.variables)
+
+
+@EVERY
+def test_no_secret_is_repeated(path: Path) -> None:
+    told = whole(converted(path))
+    assert "CANARY" not in told
+    assert path.stem not in ("literal", "guardrails") or "CANARY" in path.read_text()
+
+
+# What changes nothing: it holds anyway, or only names something for other entries of the file.
+SILENT = re.compile(r"model_info\.mode$|environment_variables\.")
+
+
+def keys_of(data: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Every key of the sections and of the entries of the model list: its path, and the steps to it."""
+    for section, entries in data.items():
+        if isinstance(entries, dict):
+            for key in entries:
+                yield f"{section}.{key}", [section, key]
+        elif section == "model_list":
+            for index, entry in enumerate(entries):
+                for part, inner in entry.items():
+                    for key in inner if isinstance(inner, dict) else ():
+                        yield f"{section}[{index}].{part}.{key}", [section, index, part, key]
+        else:
+            yield section, [section]
+
+
+def changed(value: Any) -> Any:
+    """Something else of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value * 2 + 1
+    if isinstance(value, str):
+        return value + "2"
+    return [*value, "more"] if isinstance(value, list) else {**value, "more": 1}
+
+
+def with_change(data: Any, steps: list[Any]) -> Any:
+    made = copy.deepcopy(data)
+    inner = made
+    for step in steps[:-1]:
+        inner = inner[step]
+    inner[steps[-1]] = changed(inner[steps[-1]])
+    return made
+
+
+@EVERY
+def test_nothing_is_dropped_silently(path: Path) -> None:
+    """Whatever is changed in the file changes the result, or what is said of it; but for secrets, which never show."""
+    data = plain(open_tree(path).root)
+    before = whole(convert(from_mapping(data), ENV))
+    tried = 0
+    for name, steps in keys_of(data):
+        inner = data
+        for step in steps:
+            inner = inner[step]
+        if SILENT.search(name) or "CANARY" in str(inner) or inner in ({}, []):
+            continue
+        tried += 1
+        assert whole(convert(from_mapping(with_change(data, steps)), ENV)) != before, f"{name} is lost without a word"
+    assert tried > 2 or path.stem == "nothing"
+
+
+@EVERY
+def test_what_is_not_taken_over_stays_as_a_comment(path: Path) -> None:
+    """What is said to be of a later version is a comment in the result, with its line in the file."""
+    made = converted(path)
+    for note in made.notes:
+        if "not in this version" in note.message and "patterns of names" not in note.message:
+            line = note.place.line
+            here = rf"^ *# +(line )?{line}: |^#   \d+: model_list: .*{re.escape(note.key.strip(chr(34)))}"
+            assert re.search(here, made.text, re.MULTILINE) or "a model takes one" in note.message, note
+
+
+def test_a_model_is_asked_as_before() -> None:
+    config = loaded(converted(FOLDER / "azure.yaml"))
+    route = config.models["gpt-4o"]
+    assert [str(target) for target in route.targets] == ["azure/gpt-4o-eu"]
+    assert config.known_as == {"azure/gpt-4o-eu": "openai/gpt-4o"}
+    assert config.providers["azure"].region == "eu"
+    assert config.providers["azure"].base_url.startswith("https://acme-westeurope.openai.azure.com/openai/deployments/")
+    assert config.providers["azure"].api_version == "2024-10-21"
+
+
+def test_keys_of_one_model_become_a_pool() -> None:
+    config = loaded(converted(FOLDER / "keys.yaml"))
+    pool = config.providers["openai"].credentials
+    assert [(one.api_key.source, one.weight) for one in pool] == [
+        ("env:OPENAI_KEY_TEAM_A", 3),
+        ("env:OPENAI_KEY_TEAM_B", 1),
+    ]
+    assert config.models["cheap"].timeouts.total == 30
+    assert config.models["cheap"].timeouts.first_token == 5
+
+
+def test_wildcards_are_asked_by_provider_and_model() -> None:
+    config = loaded(converted(FOLDER / "wildcard.yaml"))
+    assert {"openai", "anthropic", "gemini", "house"} <= set(config.providers)
+    assert config.providers["house"].base_url == "https://llm.house.example/v1"
+    assert config.models == {}
+
+
+def test_each_secret_written_out_has_a_variable_of_its_own() -> None:
+    config = loaded(converted(FOLDER / "literal.yaml"))
+    sources = {name: provider.api_key.source for name, provider in config.providers.items() if provider.api_key}
+    assert sources == {
+        "openai": "env:OPENAI_API_KEY",
+        "openai-2": "env:OPENAI_API_KEY_2",
+        "anthropic": "env:ANTHROPIC_API_KEY",
+    }
+    assert [str(config.models[name].targets[0]) for name in ("gpt-4o", "gpt-4o-mini", "gpt-4.1")] == [
+        "openai/gpt-4o",
+        "openai-2/gpt-4o-mini",
+        "openai/gpt-4.1",
+    ]
+
+
+def test_addresses_that_nobody_knows_are_to_be_written() -> None:
+    made = convert(read_yaml((FOLDER / "azure.yaml").read_bytes(), "azure.yaml"), {})
+    assert "https://azure-api-base.invalid" in made.text
+    assert any("AZURE_API_BASE, which is not set here: write it out" in str(note) for note in made.notes)
+    assert made.problems == []
+
+
+ODD: list[Any] = [
+    {},
+    {"model_list": None},
+    {"model_list": "gpt-4o"},
+    {"model_list": [None, 3, "x", {}, {"model_name": "a"}, {"model_name": "a", "litellm_params": {}}]},
+    {"model_list": [{"model_name": "a", "litellm_params": {"model": ["x"], "api_key": {"a": 1}}}]},
+    {
+        "model_list": [
+            {"model_name": "a", "litellm_params": {"model": "openai/x", "api_base": "no address", "rpm": "many"}}
+        ]
+    },
+    {
+        "model_list": [
+            {"model_name": "a b\tc*", "litellm_params": {"model": "openai/x y", "timeout": 0.0001, "weight": -1}}
+        ]
+    },
+    {
+        "model_list": [
+            {"model_name": "a", "litellm_params": {"model": "openai/x", "timeout": True, "max_tokens": "many"}}
+        ]
+    },
+    {"model_list": [{"model_name": "x/*", "litellm_params": {"model": "azure/*"}}] * 2},
+    {"general_settings": 3, "litellm_settings": ["a"], "router_settings": {"model_group_alias": ["a"]}},
+    {"general_settings": {"master_key": 7, "completion_model": ["x"]}, "environment_variables": ["A"], "include": "x"},
+    {"litellm_settings": {"request_timeout": -1, "drop_params": "yes", "callbacks": "otel"}},
+    {"credential_list": [{"credential_name": 1}], "unknown": {"a": {"api_key": "sk-CANARY123456"}}},
+]
+
+
+@pytest.mark.parametrize("data", ODD)
+def test_what_is_odd_raises_nothing_and_still_loads(data: Any) -> None:
+    made = convert(from_mapping(data), {})
+    assert made.problems == []
+    assert loaded(made).providers
+    assert "CANARY" not in whole(made)
+
+
+# --- LiteLLM's names
+
+
+@pytest.mark.parametrize(
+    ("model", "custom", "vendor", "name"),
+    [
+        ("openai/gpt-4o", "", "openai", "gpt-4o"),
+        ("openai/facebook/opt-125m", "", "openai", "facebook/opt-125m"),
+        ("gpt-4o", "", "openai", "gpt-4o"),
+        ("o3-mini", "", "openai", "o3-mini"),
+        ("claude-opus-4-1", "", "anthropic", "claude-opus-4-1"),
+        ("gemini-2.5-pro", "", "vertex_ai", "gemini-2.5-pro"),
+        ("us.anthropic.claude-3-5-sonnet-20241022-v2:0", "", "bedrock", "us.anthropic.claude-3-5-sonnet-20241022-v2:0"),
+        ("meta-llama/Llama-3", "openai", "openai", "meta-llama/Llama-3"),
+        ("openai/x", "openai", "openai", "x"),
+        ("acme/x", "", "acme", "x"),
+        ("x", "", "", "x"),
+        ("*", "", "*", "*"),
+    ],
+)
+def test_who_serves_a_model(model: str, custom: str, vendor: str, name: str) -> None:
+    assert vendor_of(model, custom) == (vendor, name)
+
+
+def test_every_vendor_is_a_kind() -> None:
+    catalogue = load_catalogue()
+    assert {vendor.kind for vendor in VENDORS.values()} <= set(catalogue)
+    assert not set(VENDORS) & set(ABSENT)
+    for vendor in VENDORS.values():
+        assert not catalogue[vendor.kind].retired
+
+
+# --- text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("a", "gpt-4o", "env:A", "env:A?", "127.0.0.1:80", "1", "1.5", "0x1f", "1e3", "true", "No", "null", "~", ""),
+        *(" a", "a ", "a: b", "a:", ":a", "- a", "-", "*", "&a", "#a", "a #b", "{a}", "[a]", "a,b", '"a"', "'a'", "é"),
+        *("line\nbreak", "\x07", "https://h/v1", "12:30", "2024-10-21", "5s", "64KiB", ".5", "+1", ".inf", "?", "%a"),
+        *("@a", "`a", "!a", "|", ">", "llama3.1:8b", "a:b:c"),
+        *(0, 7, 1.5, True, False, None, ["a", 1], {"a": ["b: c", None]}, [], {}),
+    ],
+)  # fmt: skip
+def test_yaml_text_means_what_it_was(value: Any) -> None:
+    for before, after, meant in (("x: ", "", value), ("x: [", "]", [value]), ("{x: ", "}", value)):
+        tree = read_yaml(f"{before}{flow(value)}{after}".encode(), "x.yaml")
+        assert plain(tree.root) == {"x": meant}
+        assert len(tree.problems) == 0
+    if isinstance(value, str):
+        assert list(plain(read_yaml(f"{scalar(value)}: 1".encode(), "x.yaml").root)) == [value]
