@@ -184,9 +184,12 @@ class Gateway:
         for found in self.names.listed():
             policies = self.config.models.get(found.route) or self.config.defaults
             try:
-                self._deployments[found.name] = self._make_deployment(found, policies)
+                made = self._deployments[found.name] = self._make_deployment(found, policies)
             except UnknownPrice:
-                pass  # told to whoever asks for it
+                continue  # told to whoever asks for it
+            payment = self._payments.get(found.provider)
+            if isinstance(payment, OneOfSeveral):
+                payment.prepare(made)
 
     def _deployment(self, found: Found, caller: Caller) -> Deployment:
         known = self._deployments.get(found.name)

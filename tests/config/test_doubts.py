@@ -9,6 +9,7 @@ from penstock.config.load import load_config
 from penstock.config.yaml_file import read_yaml
 from tests.config.test_load import ENV
 
+SIM = "providers: {sim: {}}\nauth: open\n"
 DOUBTS: list[tuple[str, list[str]]] = [
     ("providers: {sim: {}}\nauth: open", []),
     ("providers: {openai: {api_key: 'env:NOPE?'}, sim: {}}\nauth: open\nmodels:\n  a: {targets: [openai/x]}", [
@@ -18,6 +19,17 @@ DOUBTS: list[tuple[str, list[str]]] = [
     ("providers: {sim: {}}\nkeys:\n  - {name: a, key: env:APP_KEY}\n  - {name: b, key: env:OTHER_KEY, models: ['*']}", [
         '3:5: key "a" may ask for nothing: without models it may ask for what stands under models, and nothing does;'
         ' write models: ["*"] to allow everything']),
+    (SIM + "models:\n  a: {targets: [sim/small], timeouts: {first_token: 2m, idle: 90s, total: 1m}}\n"
+           "defaults: {timeouts: {connect: 2h, total: 1h}}", [
+        '4:53: first_token 2m is longer than total 60s: it never holds',
+        '4:63: idle 90s is longer than total 60s: it never holds',
+        '5:32: connect 2h is longer than total 60m: it never holds']),
+    (SIM + "models: {a: {targets: [sim/small], timeouts: {first_token: auto, total: 1s}}}", []),
+    ("providers: {openai: {}, other: {kind: openai}, sim: {}}\nmodels: {a: {targets: [sim/small]}}\n"
+     "keys: [{name: a, key: env:APP_KEY, models: [a, 'openai/gpt-*']}]", [
+        '1:25: provider "other" is used by no model, and no key may ask for it']),
+    ("providers: {openai: {}, sim: {}}\nmodels: {a: {targets: [sim/small]}}\n"
+     "keys: [{name: a, key: env:APP_KEY, models: ['o*']}]", []),
 ]  # fmt: skip
 
 

@@ -4,10 +4,11 @@ is told as a doubt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from penstock.config.schema import Config, Key
 from penstock.config.tree import Node, Problems
+from penstock.config.values import duration_text
 from penstock.errors import UnknownModel
 from penstock.routing.names import AllowList, Found, Names
 from penstock.routing.nearest import did_you_mean, quoted
@@ -67,19 +68,47 @@ def _meant(pattern: str, config: Config) -> str:
     return near.replace('"?)', f'/{rest}"?)') if near.count('"') == 2 else near
 
 
-def check_reach(problems: Problems, root: Node, keys: Iterable[tuple[Key, Node]], config: Config) -> None:
-    """Doubt models that nobody can be answered by, and keys that may ask for nothing."""
+def check_reach(problems: Problems, root: Node, keys: Sequence[tuple[Key, Node]], config: Config) -> None:
+    """Doubt what nobody can be answered by or ask for, and what never comes to pass."""
     fields = root.value if isinstance(root.value, dict) else {}
+    _doubt_routes(problems, fields, config)
+    _doubt_waits(problems, fields, config)
+    _doubt_keys(problems, keys, config)
+    if keys and config.auth == "required":
+        _doubt_providers(problems, fields, keys, config)
+
+
+def _doubt_routes(problems: Problems, fields: Mapping[str, Node], config: Config) -> None:
     models = fields["models"].value if "models" in fields else None
     for name, route in config.models.items():
-        off = [config.providers[target.provider] for target in route.targets if target.provider in config.providers]
-        if off and all(provider.off for provider in off) and isinstance(models, dict):
-            why = "; ".join(f"the provider {quoted(provider.name)} is switched off: {provider.off}" for provider in off)
+        led = [config.providers[target.provider] for target in route.targets if target.provider in config.providers]
+        if led and all(provider.off for provider in led) and isinstance(models, dict):
+            why = "; ".join(f"the provider {quoted(provider.name)} is switched off: {provider.off}" for provider in led)
             problems.doubt(models[name].key, f"model {quoted(name)} cannot be asked for: {why}")
     default = config.providers.get((config.default_model or "").partition("/")[0])
     if default is not None and default.off and config.default_model not in config.models:
         message = f"default_model leads to the provider {quoted(default.name)}, which is switched off: {default.off}"
         problems.doubt(fields["default_model"].place, message)
+
+
+def _doubt_waits(problems: Problems, fields: Mapping[str, Node], config: Config) -> None:
+    """A wait that is longer than the whole request never ends by itself."""
+    written = [(config.defaults.timeouts, fields.get("defaults"))]
+    models = fields["models"].value if "models" in fields else None
+    if isinstance(models, dict):
+        written += [(route.timeouts, models[name]) for name, route in config.models.items()]
+    for timeouts, node in written:
+        entry = node.value.get("timeouts") if node is not None and isinstance(node.value, dict) else None
+        if timeouts.total is None or entry is None or not isinstance(entry.value, dict):
+            continue
+        for name in ("connect", "first_token", "idle"):
+            seconds = getattr(timeouts, name)
+            if name in entry.value and seconds is not None and seconds > timeouts.total:
+                shown = f"{name} {duration_text(seconds)} is longer than total {duration_text(timeouts.total)}"
+                problems.doubt(entry.value[name].place, f"{shown}: it never holds")
+
+
+def _doubt_keys(problems: Problems, keys: Iterable[tuple[Key, Node]], config: Config) -> None:
     for key, node in keys:
         if key.models is None and not config.models:
             problems.doubt(
@@ -87,3 +116,21 @@ def check_reach(problems: Problems, root: Node, keys: Iterable[tuple[Key, Node]]
                 f"key {quoted(key.name)} may ask for nothing: without models it may ask for what stands under models,"
                 ' and nothing does; write models: ["*"] to allow everything',
             )
+
+
+def _doubt_providers(
+    problems: Problems, fields: Mapping[str, Node], keys: Iterable[tuple[Key, Node]], config: Config
+) -> None:
+    """A provider that no model leads to and no key may ask for."""
+    written = fields["providers"].value if "providers" in fields else None
+    led = {target.provider for route in config.models.values() for target in route.targets}
+    patterns = [pattern for key, _ in keys for pattern in key.models or ()]
+    for name, provider in config.providers.items():
+        begins = [pattern.partition("*")[0] for pattern in patterns if "*" in pattern]
+        asked = any(f"{name}/".startswith(begin) or begin.startswith(f"{name}/") for begin in begins)
+        # A bare name of a vendor's model may lead there too.
+        exact = [pattern for pattern in patterns if "*" not in pattern and pattern not in config.models]
+        if provider.off or name in led or asked or exact or not isinstance(written, dict):
+            continue
+        message = f"provider {quoted(name)} is used by no model, and no key may ask for it"
+        problems.doubt(written[name].key, message)

@@ -20,15 +20,27 @@ _CREDENTIAL = re.compile(r"[\x21-\x7e]+")
 
 
 class OneOfSeveral:
-    """A pool of credentials: each request goes with one of them, by weight."""
+    """A pool of credentials: each request goes with one of them, by weight.
+
+    Args:
+        endpoints: the provider with each credential, and its weight.
+    """
 
     def __init__(self, endpoints: Iterable[tuple[Endpoint, int]], random: Random) -> None:
-        self._endpoints = Weighted(endpoints)
+        self._weights = list(endpoints)
+        self._endpoints = Weighted(self._weights)
+        self._known: dict[Deployment, Weighted[Deployment]] = {}
         self._random = random
+
+    def prepare(self, deployment: Deployment) -> None:
+        """Make it with every credential, so that no request has to."""
+        self._known[deployment] = Weighted((deployment.at(endpoint), weight) for endpoint, weight in self._weights)
 
     def paid(self, deployment: Deployment, caller: Caller) -> Deployment:
         """The deployment with the credential whose turn it is."""
-        return deployment.at(self._endpoints.choose(self._random.random()))
+        chance = self._random.random()
+        known = self._known.get(deployment)
+        return known.choose(chance) if known is not None else deployment.at(self._endpoints.choose(chance))
 
 
 class CallersOwn:
