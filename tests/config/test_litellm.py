@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from penstock.config.litellm.convert import Converted, convert
+from penstock.config.litellm.costs import read_costs
 from penstock.config.litellm.reading import plain
 from penstock.config.litellm.vendors import ABSENT, VENDORS, vendor_of
 from penstock.config.load import load_config
@@ -162,6 +163,38 @@ def test_wildcards_are_asked_by_provider_and_model() -> None:
     assert {"openai", "anthropic", "gemini", "house"} <= set(config.providers)
     assert config.providers["house"].base_url == "https://llm.house.example/v1"
     assert config.models == {}
+
+
+def test_prices_are_by_the_million_tokens() -> None:
+    config = loaded(converted(FOLDER / "budgets.yaml"))
+    assert config.prices == {"openai/gpt-4o": {"input": 2_500_000, "cache_read": 1_250_000, "output": 10_000_000}}
+    assert loaded(converted(FOLDER / "caching.yaml")).prices == {
+        "openai/text-embedding-3-small": {"input": 20_000, "output": 0}
+    }
+
+
+@pytest.mark.parametrize(
+    ("cost", "price"),
+    [
+        (2.5e-06, "2.5"),
+        (1e-05, "10"),
+        (0, "0"),
+        (1.5e-07, "0.15"),
+        (0.1 + 0.2, "300000"),
+        (1, "1000000"),
+    ],
+)
+def test_a_price_is_what_was_written_times_a_million(cost: float, price: str) -> None:
+    node = from_mapping({"input_cost_per_token": round(cost, 12)}).root
+    assert isinstance(node.value, dict)
+    assert read_costs(node.value) == {"input": price, "output": "0"}
+
+
+@pytest.mark.parametrize("cost", [1e-13, -1, 2, "1e-6", True, None, float("nan"), float("inf")])
+def test_a_price_that_cannot_be_said_is_none(cost: object) -> None:
+    node = from_mapping({"input_cost_per_token": cost}).root
+    assert isinstance(node.value, dict)
+    assert read_costs(node.value) == {}
 
 
 def test_each_secret_written_out_has_a_variable_of_its_own() -> None:

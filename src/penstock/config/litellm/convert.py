@@ -61,6 +61,7 @@ def convert(tree: Tree, env: Mapping[str, str]) -> Converted:
             source=tree.source,
             providers=providers.written(),
             models=models,
+            prices=_prices(found, deployments, providers),
             default_model=_default(found, settings, models, root),
             defaults=settings.defaults,
             master=settings.master,
@@ -131,6 +132,19 @@ def _model(found: Import, group: list[Deployment], providers: Providers) -> Mode
         found.note(each.entry, quoted(each.name), message)
         others.append((each.entry.place.line, target))
     return Model(f"{name}/{first.model}", first.known_as, dict(first.policies), others, later)
+
+
+def _prices(found: Import, deployments: list[Deployment], providers: Providers) -> dict[str, dict[str, str]]:
+    """By `provider/model`; a deployment of several keys has one price here."""
+    prices: dict[str, dict[str, str]] = {}
+    for each in deployments:
+        if not each.prices or "*" in each.name:
+            continue
+        for target in providers.targets(each):
+            if prices.setdefault(target, each.prices) != each.prices:
+                message = f"{target} has one price here, the first that is said of it"
+                found.note(each.entry, quoted(each.name), message)
+    return prices
 
 
 def _add_aliases(found: Import, settings: Settings, models: dict[str, Model]) -> None:

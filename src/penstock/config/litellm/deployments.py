@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from penstock.config import values
+from penstock.config.litellm.costs import COSTS, per_million, read_costs
 from penstock.config.litellm.reading import LATER, Import, entries, items, shown, text_of
 from penstock.config.litellm.vendors import ABSENT, VENDORS, Vendor, vendor_of
 from penstock.config.tree import Node
@@ -36,6 +37,7 @@ class Deployment(NamedTuple):
         weight: its part of the requests among those of its name; None where nothing is said.
         order: those with the least come first.
         policies: what goes to the model's own keys here.
+        prices: what it costs, as under `prices:`; empty where nothing is said.
         later: what stays a comment: the line, and what stood there.
         entry: where it stands.
     """
@@ -48,6 +50,7 @@ class Deployment(NamedTuple):
     weight: int | None
     order: int
     policies: dict[str, Any]
+    prices: dict[str, str]
     later: list[tuple[int, str]]
     entry: Node
 
@@ -61,14 +64,14 @@ _READ = frozenset((
     "model", "api_key", "api_base", "base_url", "api_version", "custom_llm_provider", "litellm_credential_name",
     "weight", "order", "region_name", "timeout", "stream_timeout", "max_tokens", "drop_params",
 ))  # fmt: skip
-_PRICES = "prices of your own stand under prices: {provider/model: {input: ..., output: ...}}, USD per million tokens"
+_PRICES = f"such a price, and those by the second, the image or the character are {LATER}"
 _WHY: dict[str, str] = {
     f"limits are {LATER}": "rpm tpm max_parallel_requests",
     f"retries are {LATER}": "max_retries num_retries cooldown_time retry_policy",
     f"budgets are {LATER}": "max_budget budget_duration",
     f"choosing by tags is {LATER}": "tags",
-    _PRICES: "input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second"
-    " cache_read_input_token_cost cache_creation_input_token_cost input_cost_per_image",
+    _PRICES: " ".join(COSTS)
+    + " input_cost_per_second output_cost_per_second input_cost_per_image input_cost_per_character",
     f"headers of your own are {LATER}": "extra_headers headers default_headers",
     f"which organization pays is {LATER}: use a key that belongs to it": "organization project",
     f"Entra ID is {LATER}: use an API key of the resource": "tenant_id client_id client_secret azure_ad_token"
@@ -139,6 +142,7 @@ def _read(found: Import, entry: Node, shared: dict[str, Node]) -> Deployment | N
         weight=_whole(params.get("weight")) or _whole(params.get("rpm")) or _whole(params.get("tpm")),
         order=_whole(params.get("order")) or 1,
         policies=_policies(found, params),
+        prices=read_costs(params, info),
         later=later,
         entry=entry,
     )
@@ -259,17 +263,19 @@ def _policies(found: Import, params: dict[str, Node]) -> dict[str, Any]:
 def _left(found: Import, params: dict[str, Node], info: dict[str, Node]) -> list[tuple[int, str]]:
     later = []
     for key, node in params.items():
-        if key not in _READ:
+        if key not in _READ and not _is_cost(key, node):
             found.note(node, f"litellm_params.{key}", _LATER_PARAMS.get(key, _UNKNOWN_PARAM))
             later.append((node.key.line, shown(key, node)))
     for key, node in info.items():
-        if key.startswith(("input_cost", "output_cost", "cache_")):
-            found.note(node, f"model_info.{key}", _PRICES)
-            later.append((node.key.line, shown(key, node)))
-        elif key not in ("base_model", "mode"):
-            found.note(node, f"model_info.{key}", _INFO.get(key, "what a model can do is known by its name, or by is:"))
+        if key not in ("base_model", "mode") and not _is_cost(key, node):
+            why = _INFO.get(key) or _LATER_PARAMS.get(key, "what a model can do is known by its name, or by is:")
+            found.note(node, f"model_info.{key}", why)
             later.append((node.key.line, shown(key, node)))
     return later
+
+
+def _is_cost(key: str, node: Node) -> bool:
+    return key in COSTS and bool(per_million(node.value))
 
 
 def _whole(node: Node | None) -> int | None:

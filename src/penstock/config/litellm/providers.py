@@ -56,6 +56,14 @@ class Providers:
         self._names[spec] = found
         return found
 
+    def targets(self, deployment: Deployment) -> list[str]:
+        """What a deployment is called: `provider/model`, of every provider that has its key."""
+        return [
+            f"{name}/{deployment.model}"
+            for spec, name in self._names.items()
+            if spec.where == deployment.where and deployment.key in [key for key, _ in spec.keys]
+        ]
+
     def written(self) -> dict[str, dict[str, Any]]:
         """All of them as they stand under `providers:`."""
         return {name: _entry(name, spec) for spec, name in self._names.items()}

@@ -20,7 +20,7 @@ _NO_KEY = frozenset((
 ))  # fmt: skip
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(
-    r"key|password|passwd|secret|token$|credential|webhook|database_url|dsn|authorization|auth_value|cookie|connection",
+    r"key|password|passwd|secret|(?<!per_)token$|credential|webhook|database_url|dsn|authorization|auth_value|cookie|connection",
     re.I,
 )
 _SECRET_VALUE = re.compile(

@@ -34,6 +34,7 @@ class Written(NamedTuple):
     source: str
     providers: dict[str, dict[str, Any]]
     models: dict[str, Model]
+    prices: dict[str, dict[str, str]]
     default_model: str
     defaults: dict[str, Any]
     master: str
@@ -64,6 +65,10 @@ def _body(written: Written) -> Iterator[str]:
         yield "models:"
         for name, model in written.models.items():
             yield from _model(name, model)
+    if written.prices:
+        yield "prices:"
+        for target, units in written.prices.items():
+            yield f"  {scalar(target)}: {{{', '.join(f'{unit}: {price}' for unit, price in units.items())}}}"
     if written.default_model:
         yield f"default_model: {scalar(written.default_model)}"
     if written.defaults:
