@@ -47,6 +47,9 @@ def test_a_deployment_whose_name_says_no_model_is_what_is_says() -> None:
     found = deployments_by_name(models={"smart": {"targets": [target]}})
     assert found["smart"].facts == found["openai/prod-1"].facts == facts_of("openai", "o3")
     assert facts_of("openai", "o3") != facts_of("openai", "prod-1")
+    assert found["smart"].price is not None
+    assert found["smart"].price == deployments_by_name(models={"a": {"targets": ["openai/o3"]}})["a"].price
+    assert deployments_by_name(models={"a": {"targets": ["openai/prod-1"]}})["a"].price is None
     assert found["smart"].model == "prod-1"
 
 

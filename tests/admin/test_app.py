@@ -102,6 +102,18 @@ def test_deployments_nobody_declared_are_listed_once_used() -> None:
     assert (told[-1]["model"], told[-1]["requests"], told[-1]["routes"]) == ("org/b", {"200": 1}, [])
 
 
+def test_each_credential_of_a_pool_is_listed_once_used() -> None:
+    pool = [{"name": "a", "api_key": "env:OPENAI_API_KEY"}]
+    pooled = {"kind": "openai", "credentials": pool}
+    plane, gateway = control_plane(config({"providers": {"up": pooled, "own": {"kind": "openai"}}, "auth": "open"}))
+    answered(gateway, "up/m#a")
+    answered(gateway, "own/m#a")
+    told = {each["id"]: each for each in ask(plane, "/api/v1/deployments", ADMIN).json["data"]}
+    assert (told["up/m#a"]["model"], told["up/m#a"]["credential"]) == ("m", "a")
+    assert told["own/m#a"]["model"] == "m#a", "a mark is one only where there are credentials"
+    assert "credential" not in told["own/m#a"]
+
+
 def test_paging() -> None:
     plane, _ = control_plane()
     whole = [each["id"] for each in ask(plane, "/api/v1/deployments", ADMIN).json["data"]]

@@ -222,6 +222,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         '3:54: key "a" may ask for "gpt-*", which no model fits (did you mean "openai/gpt-*"?)',
         '3:91: key "a" may ask for "fsat*", which no model fits (did you mean "fast"?)',
     ]),
+    (OPENAI + "keys: [{name: a, key: env:VENDOR_KEY}]", ["2:23: VENDOR_KEY is not set in the environment"]),
     (OPENAI + "keys: [{name: a, key: env:APP_KYE}]", [
         '2:23: APP_KYE is not set in the environment (did you mean "APP_KEY"?)']),
     (OPENAI + "keys: [{name: a, key: env:APP_KEY, role: admin, user: yes}]", [

@@ -155,9 +155,9 @@ class Reader:
             return self._credential(found, f"env:{name}", place)
         if may_be_unset:
             raise Unset(f"{name} is not set")
-        near = did_you_mean(
-            name, (other for other in self.env if _SECRET_NAME.search(other) and self.env[other].strip())
-        )
+        # Only what is all but the same: most variables are somebody else's.
+        known = (other for other in self.env if _SECRET_NAME.search(other) and self.env[other].strip())
+        near = did_you_mean(name, known, alike=0.85)
         self.problems.add(place, f"{name} is not set in the environment{near}")
         return None
 

@@ -19,16 +19,20 @@ def quoted(word: str) -> str:
     return '"' + "".join(letter if letter.isprintable() else "?" for letter in cut) + '"'
 
 
-def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """At most `most` of `known` that look like `word`, nearest first; of `known` the first 200 are looked at."""
+def nearest(word: str, known: Iterable[str], most: int = 3, *, alike: float = 0.6) -> list[str]:
+    """At most `most` of `known` that look like `word`, nearest first; of `known` the first 200 are looked at.
+
+    Args:
+        alike: how much, from 0 to 1.
+    """
     lower = {name.lower(): name for name in islice(known, _MOST_NAMES)}
-    found = difflib.get_close_matches(word[:_MOST_LETTERS].lower(), lower, n=most, cutoff=0.6)
+    found = difflib.get_close_matches(word[:_MOST_LETTERS].lower(), lower, n=most, cutoff=alike)
     return [lower[name] for name in found]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
     """` (did you mean "x"?)`, or nothing where no name is near."""
-    found = nearest(word, known)
+    found = nearest(word, known, alike=alike)
     if not found:
         return ""
     return f" (did you mean {' or '.join(quoted(name) for name in found)}?)"

@@ -64,7 +64,7 @@ _READ = frozenset((
     "model", "api_key", "api_base", "base_url", "api_version", "custom_llm_provider", "litellm_credential_name",
     "weight", "order", "region_name", "timeout", "stream_timeout", "max_tokens", "drop_params",
 ))  # fmt: skip
-_PRICES = f"such a price, and those by the second, the image or the character are {LATER}"
+_PRICES = f"such a price, like those by the second, the image or the character, is {LATER}"
 _WHY: dict[str, str] = {
     f"limits are {LATER}": "rpm tpm max_parallel_requests",
     f"retries are {LATER}": "max_retries num_retries cooldown_time retry_policy",
