@@ -16,7 +16,7 @@ import pytest
 from tests.cli.running import Ran, penstock
 from tests.cli.terminal import ESCAPE, Terminal, terminal
 
-STEPS = 6
+STEPS = 7
 
 
 def walk(shown: Terminal) -> None:
@@ -73,12 +73,15 @@ def test_what_it_shows_came_from_the_gateway(plain: tuple[Ran, list[str]]) -> No
     assert said.count("answered by sim/small") == 2
     assert 'finish_reason "stop"' in said
     assert 'stop_reason "end_turn"' in said
+    costs = re.findall(r"x-penstock-cost-usd: (\d+\.\d{9})", out)
+    assert len(costs) == 2
+    assert all(float(cost) > 0 and out.count(f"${cost}") >= 1 for cost in costs)
     first = re.search(r"first word after (\d+) ms", said)
     assert first
     assert int(first[1]) >= 300
     rows = re.findall(r"^   (\d{3}) chat +(\S+)", out, re.MULTILINE)
-    assert [status for status, _ in rows] == ["200", "200", "200", "404", "429"]
-    assert [model for _, model in rows][:4] == ["fast", "fast", "smart", "fsat"]
+    assert [status for status, _ in rows] == ["200", "200", "200", "200", "200", "404", "429"]
+    assert [model for _, model in rows][:6] == ["fast", "fast", "smart", "fast", "smart", "fsat"]
 
 
 def test_no_key_is_used_and_no_setting_obeyed(tmp_path: Path) -> None:

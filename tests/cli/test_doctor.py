@@ -428,6 +428,14 @@ def test_a_misspelt_model_of_a_real_provider(tmp_path: Path) -> None:
     assert 'up has no model "smal" (did you mean "small"?)' in bad["told"]
 
 
+def test_a_model_that_this_version_does_not_know(tmp_path: Path) -> None:
+    models = "models: {fast: {targets: [openai/gpt-5-mni]}, smart: {targets: [openai/gpt-5]}}"
+    write(tmp_path, f"providers: {{openai: {{api_key: env:UP_KEY}}}}\n{models}\n")
+    hint = the(doctor(tmp_path), "model")
+    assert (hint["status"], hint["subject"]) == ("note", "fast")
+    assert "gpt-5-mini" in hint["told"]
+
+
 def test_a_misspelt_name_in_the_config(tmp_path: Path) -> None:
     write(tmp_path, "providers: {sim: {}}\nmodels: {fast: {targets: [sim/small]}}\ndefault_model: fsat\n")
     bad = failure(tmp_path)
@@ -530,6 +538,12 @@ def test_on_a_terminal_it_is_wrapped(tmp_path: Path) -> None:
         # A path is not broken: somebody may want to copy it.
         assert max(len(line) for line in shown.text.splitlines() if str(tmp_path) not in line) <= 80
         assert KEY not in shown.text
+
+
+def test_a_config_that_is_not_there(tmp_path: Path) -> None:
+    bad = failure(tmp_path, env={"PENSTOCK_CONFIG": "nope.yaml"})
+    assert (bad["subject"], bad["told"]) == ("nope.yaml", "cannot be read: No such file or directory")
+    assert "PENSTOCK_CONFIG" in bad["fix"]
 
 
 def test_a_config_that_cannot_be_read(tmp_path: Path) -> None:

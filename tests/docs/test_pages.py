@@ -23,6 +23,7 @@ from penstock.config.load import load_config
 from penstock.config.tree import Tree
 from penstock.config.yaml_file import read_yaml
 from penstock.errors import ConfigError
+from penstock.providers.catalogue import load_catalogue
 from penstock.providers.simulated.script import KEYS
 from tests.docs.pages import Fence, Reader, documents, fences, is_followed, mismatch, steps_in
 from tests.house.trees import ROOT
@@ -103,19 +104,25 @@ def test_fences_are_told_apart() -> None:
 
 def load(text: str, folder: Path) -> None:
     """Read a configuration, or a piece of one, with every secret it refers to set. Raises ConfigError."""
-    env = {name: f"secret-{name}" for name in re.findall(r"env:(\w+)", text)}
+    named = [*re.findall(r"env:(\w+)", text), *(row.env for row in load_catalogue().values() if row.env)]
+    env = {name: f"secret-{name}" for name in named}
     for number, path in enumerate(re.findall(r"file:([\w./-]+)", text)):
         (folder / f"secret-{number}").write_text(f"secret-{number}")
         text = text.replace(f"file:{path}", f"file:secret-{number}")
     tree = read_yaml(text.encode(), str(folder / "penstock.yaml"))
     value: Any = tree.root.value
-    missing = [] if "providers" in value else ["providers: {sim: {}}"]
+    names = {name.partition("/")[0] for name in value["prices"].value} if "prices" in value else {"sim"}
+    missing = [] if "providers" in value else [f"providers: {{{', '.join(map(_simulated, sorted(names)))}}}"]
     if "keys" not in value and "auth" not in value:
         missing.append("keys: [{name: an_app, key: env:AN_APPS_KEY}]")
         env["AN_APPS_KEY"] = "secret-of-an-app"
     tree = read_yaml("\n".join([text, *missing]).encode(), str(folder / "penstock.yaml"))
     load_config(tree, env, check_files=False)
     assert isinstance(tree, Tree)
+
+
+def _simulated(name: str) -> str:
+    return f"{name}: {{kind: sim}}"
 
 
 @pytest.mark.parametrize("fence", CONFIGS, ids=lambda fence: str(fence.place))

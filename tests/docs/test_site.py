@@ -38,6 +38,11 @@ def test_marks_are_taken_out() -> None:
     assert plain("```sh\nrun\n```") == "```sh\nrun\n```"
 
 
+def test_links_out_of_the_docs_become_text() -> None:
+    assert plain("see [the rows](../src/penstock) and [this](a.md)") == "see the rows and [this](a.md)"
+    assert plain("[a](../a.md) [b](../../b.md)", depth=1) == "[a](../a.md) b"
+
+
 def test_no_mark_is_left_on_any_page() -> None:
     for path in documents():
         assert not [fence for fence in fences(path.name, plain(path.read_text())) if MARKS & set(fence.words)]

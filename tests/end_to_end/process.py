@@ -22,7 +22,7 @@ PENSTOCK = (sys.executable, "-m", "penstock")
 SECONDS = 20.0
 
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "PYTHONPATH", "VIRTUAL_ENV")
-_LINE = re.compile(r"^  (gateway|control) +(http://\S+)", re.MULTILINE)
+_LINE = re.compile(r"^  (gateway|control) +(https?://\S+)", re.MULTILINE)
 
 
 def environment(**more: str) -> dict[str, str]:

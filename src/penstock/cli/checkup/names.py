@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from penstock.cli.checkup.findings import Finding, fail, note, ok
+from penstock.config.kinds import rows_of
 from penstock.config.naming import names_of
 from penstock.config.schema import Config
-from penstock.providers.catalogue import load_catalogue
+from penstock.providers.models import known, models_of
 from penstock.routing.names import AllowList, Target
 from penstock.routing.nearest import did_you_mean, quoted
 
@@ -46,19 +47,30 @@ def check_models(config: Config, listed: Mapping[str, Sequence[str]]) -> Iterato
     Args:
         listed: the models a provider says it has, where it was asked; else those of the catalogue count.
     """
-    catalogue = load_catalogue()
+    rows = rows_of(config)
     for name, route in config.models.items():
         for target in route.targets:
             provider = config.providers[target.provider]
-            row = catalogue.get(provider.kind)
-            known = listed.get(target.provider) or (row.models if row is not None else ())
+            row = rows[provider.kind]
+            have = listed.get(target.provider) or row.models
             # What stands behind a colon is not part of a simulated model's name: it is what shall go wrong with it.
             model = target.model.partition(":")[0] if not provider.base_url else target.model
-            if known and model not in known:
-                yield _unknown(name, target, known)
+            if have and model not in have:
+                yield _unknown(name, target, have)
+            elif not have and provider.base_url == row.url:
+                yield from _unheard_of(name, target, row.name)
 
 
-def _unknown(name: str, target: Target, known: Sequence[str]) -> Finding:
-    near = did_you_mean(target.model, known)
-    fix = f"Write one of: {', '.join(known[:8])}{' ...' if len(known) > 8 else ''}"
+def _unknown(name: str, target: Target, have: Sequence[str]) -> Finding:
+    near = did_you_mean(target.model, have)
+    fix = f"Write one of: {', '.join(have[:8])}{' ...' if len(have) > 8 else ''}"
     return fail(MODEL, name, f"{target.provider} has no model {quoted(target.model)}{near}", f"{fix}.")
+
+
+def _unheard_of(name: str, target: Target, kind: str) -> Iterator[Finding]:
+    """A vendor's model that the table of prices does not have: new, or misspelt."""
+    models = models_of(kind)
+    if models and known(kind, target.model) is None:
+        near = did_you_mean(target.model, (model.id for model in models))
+        told = f"{quoted(target.model)} is no model of {kind}'s that this version knows{near}"
+        yield note(MODEL, name, told, "Correct it, or look with --ask; one that is newer than this version works too.")

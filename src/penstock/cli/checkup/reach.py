@@ -17,10 +17,11 @@ import msgspec
 from penstock.cli.checkup.findings import Finding, fail, note, ok
 from penstock.cli.checkup.machine import CLOCK, say_time
 from penstock.clock import Clock
+from penstock.config.kinds import rows_of
 from penstock.config.schema import Config, Provider
 from penstock.errors import PenstockError, ProtocolError, UpstreamTimeout
 from penstock.gateway import endpoint_of
-from penstock.providers.catalogue import load_catalogue
+from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Endpoint
 from penstock.transport.dial import ProxyRefusal
 from penstock.transport.http import Connection, Origin, Pool
@@ -59,8 +60,9 @@ async def check_providers(config: Config, clock: Clock, *, ask: bool) -> list[Re
     """
     pool = Pool(clock)
     try:
+        rows = rows_of(config)
         wanted = [each for each in config.providers.values() if each.base_url and not each.off]
-        return list(await asyncio.gather(*(_reach(provider, pool, clock, ask=ask) for provider in wanted)))
+        return list(await asyncio.gather(*(_reach(each, rows[each.kind], pool, clock, ask=ask) for each in wanted)))
     finally:
         await pool.aclose()
 
@@ -78,10 +80,9 @@ def check_base_url(provider: Provider) -> Iterable[Finding]:
         )
 
 
-async def _reach(provider: Provider, pool: Pool, clock: Clock, *, ask: bool) -> Reached:
+async def _reach(provider: Provider, row: Row, pool: Pool, clock: Clock, *, ask: bool) -> Reached:
     findings = list(check_base_url(provider))
     models: list[str] = []
-    row = load_catalogue()[provider.kind]
     endpoint = endpoint_of(provider, row)
     connection: Connection | None = None
     started = clock.monotonic()

@@ -28,14 +28,16 @@ def explain_config_error(error: ConfigError, env: Mapping[str, str]) -> Iterator
         place, colon, told = line.partition(": ")
         unset = _UNSET.search(line)
         if unset:
-            near = _similar(unset[1], env)
+            near = "" if "did you mean" in told else _similar(unset[1], env)
             meant = f"{near} is set: is it the one that was meant? Else e" if near else "E"
             fix = (
                 f"{meant}xport {unset[1]}=..., or write env:{unset[1]}? to do without this provider while it is unset."
             )
             yield fail(KEY, place, told, fix)
         else:
-            fix = error.do or "Mend the file at that place; docs/network.md and README.md show what it can say."
+            fix = error.do or "Mend the file at that place."
+            if "cannot be read" in told and not place[-1:].isdigit():
+                fix = "Name the file with --config; where PENSTOCK_CONFIG names another, unset that."
             yield fail(CONFIG, place if colon else "", told if colon else line, fix)
 
 
@@ -45,16 +47,9 @@ def check_environment(config: Config, env: Mapping[str, str]) -> Iterator[Findin
     told = f"{_counted(len(config.providers), 'provider')}, {_counted(len(config.models), 'model')},"
     yield ok(CONFIG, config.source, f"{told} auth: {config.auth}")
     if config.source == "(built in)" and not real:
-        names = [row.env for row in load_catalogue().values() if row.env]
-        # With some thirty names, any variable looks like one of them: the vendor's own has to be in it.
-        near = next(
-            (
-                f"{found} is set, which is nobody's: is {name} meant? "
-                for name in names
-                if (found := _similar(name, env)) and name.partition("_")[0] in found
-            ),
-            "",
-        )
+        names = dict.fromkeys(row.env for row in load_catalogue().values() if row.env)
+        found = ((_similar(name, env), name) for name in names)
+        near = next((f"{set_} is set, which is nobody's: is {name} meant? " for set_, name in found if set_), "")
         yield note(
             KEY,
             "",
@@ -98,7 +93,8 @@ def _check_key(provider: Provider, key: Secret) -> Finding:
 
 def _similar(name: str, env: Mapping[str, str]) -> str:
     """A variable that is set and looks like the one that is not, such as OPENAI_KEY for OPENAI_API_KEY."""
-    candidates = [each for each in env if _KEY_WORD.search(each) and env[each].strip() and each != name]
+    vendor = name.partition("_")[0]
+    candidates = [each for each in env if each.startswith(vendor) and _KEY_WORD.search(each) and env[each].strip()]
     return next(iter(nearest(name, candidates, 1)), "")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from penstock.cli.tour.screen import INDENT, Screen
 from penstock.cli.tour.stage import Answer, Stage
 from penstock.records import Record
+from penstock.usage import usd
 from penstock.version import VERSION
 
 __all__ = ["show_end", "show_request", "take_tour"]
@@ -23,7 +24,7 @@ SLOWLY = "first_token=300ms,between=18ms"
 async def take_tour(stage: Stage, screen: Screen, records: Sequence[Record]) -> None:
     """Every step in its order, with time to read between them."""
     _introduce(stage, screen)
-    for step in (_openai, _anthropic, _stream, _mistake, _outage):
+    for step in (_openai, _anthropic, _stream, _price, _mistake, _outage):
         await screen.pause()
         await step(stage, screen)
     await screen.pause()
@@ -95,14 +96,31 @@ async def _stream(stage: Stage, screen: Screen) -> None:
     screen.facts([f"first word after {first * 1e3:.0f} ms", f"the last after {last:.1f} s"])
 
 
+async def _price(stage: Stage, screen: Screen) -> None:
+    screen.title("4. What it costs, in every answer and every record")
+    screen.code("""\
+answer = client.chat.completions.with_raw_response.create(model="fast", ...)
+answer.headers["x-penstock-cost-usd"]""")
+    screen.line()
+    for model in ("fast", "smart"):
+        answer = await stage.ask(CHAT, _asking(model))
+        usage = answer.body["usage"]
+        tokens = f"{usage['prompt_tokens']} + {usage['completion_tokens']} tokens"
+        screen.line(f"{INDENT}{model:<6} {tokens:<16}  {COST}: {answer.headers[COST]}")
+    screen.note(
+        "What vendors charge is known: `penstock models gpt-5` shows it. Here it is what models of this size cost. An"
+        " unknown price is null, never 0."
+    )
+
+
 async def _mistake(stage: Stage, screen: Screen) -> None:
-    screen.title("4. A wrong request, and an error that says what to do")
+    screen.title("5. A wrong request, and an error that says what to do")
     screen.code('client.chat.completions.create(model="fsat", messages=...)')
     _show_error(screen, await stage.ask(CHAT, _asking("fsat")))
 
 
 async def _outage(stage: Stage, screen: Screen) -> None:
-    screen.title("5. A bad day at the provider, on demand")
+    screen.title("6. A bad day at the provider, on demand")
     screen.code(f"""\
 client.chat.completions.create(
     model="{BAD_DAY}", messages=...
@@ -135,7 +153,7 @@ def _took(answer: Answer) -> list[str]:
         f"HTTP {answer.status} in {answer.seconds * 1e3:.1f} ms",
         f"{headers['x-penstock-overhead-us']} us of it in Penstock",
         f"answered by {headers['x-penstock-target']}",
-        f"{cost} USD" if cost else "",
+        f"{cost} USD" if cost and cost != "null" else "",
     ]
 
 
@@ -148,7 +166,7 @@ def _field(name: str, body: Mapping[str, Any], inner: str = "") -> str:
 
 
 def _account(screen: Screen, records: Sequence[Record]) -> None:
-    screen.title("6. What it took: a record of every request, with no word of what was said")
+    screen.title("7. What it took: a record of every request, with no word of what was said")
     for record in records:
         show_request(screen, record)
 
@@ -158,8 +176,9 @@ def show_request(screen: Screen, record: Record) -> None:
     usage = record.usage
     tokens = f"{usage.input_tokens} + {usage.output_tokens} tokens" if usage else record.error or ""
     took = f"{(record.ended - record.started) * 1e3:.1f} ms"
-    model = record.model if len(record.model) <= 22 else f"{record.model[:19]}..."
-    row = f"{record.status} {record.operation:<10} {model:<22} {tokens:<21} {took:>10}"
+    model = record.model if len(record.model) <= 20 else f"{record.model[:17]}..."
+    cost = f"  ${usd(record.cost)}" if record.cost is not None else ""
+    row = f"{record.status} {record.operation} {model:<20} {tokens:<21} {took:>9}{cost}"
     screen.line(INDENT + (screen.red(row) if record.status >= 400 else row))
 
 
