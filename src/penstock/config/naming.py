@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from penstock.config.kinds import rows_of
 from penstock.config.schema import Config
+from penstock.providers.models import known
 from penstock.routing.names import Found, Names
 
 __all__ = ["model_of", "names_of"]
@@ -19,13 +23,28 @@ def names_of(config: Config) -> Names:
     }
     off = {provider.name: provider.off for provider in config.providers.values() if provider.off}
     routes = {route.name: route.targets[0] for route in config.models.values()}
-    return Names(routes, on, config.default_model, off)
+    return Names(routes, on, config.default_model, off, _sold(config))
+
+
+def _sold(config: Config) -> dict[str, Callable[[str], bool]]:
+    """What vendors sell at their own addresses, by the table of models; what stands elsewhere may be anything."""
+    catalogue = rows_of(config)
+    found: dict[str, Callable[[str], bool]] = {}
+    for provider in config.providers.values():
+        row = catalogue.get(provider.kind)
+        if row is not None and row.url and not provider.off and provider.base_url == row.url:
+            found[provider.name] = partial(_is_known, row.name)
+    return found
+
+
+def _is_known(kind: str, model: str) -> bool:
+    return known(kind, model) is not None
 
 
 def model_of(config: Config, found: Found) -> tuple[str, str]:
     """The kind of provider and the vendor's name by which the model that was found is known: what `is:` says, if so."""
-    known = config.known_as.get(found.deployment)
-    if known is None:
+    declared = config.known_as.get(found.deployment)
+    if declared is None:
         return config.providers[found.provider].kind, found.model
-    kind, _, model = known.partition("/")
+    kind, _, model = declared.partition("/")
     return kind, model

@@ -60,6 +60,7 @@ class Names:
         providers: each provider that is on, with the models it is known to have (other models are tried too).
         default_model: for calls that name none; a route or `provider/model`.
         off: each provider that is switched off, and why.
+        sold: for each provider whose models are too many to list, whether it has one of that name.
     """
 
     def __init__(
@@ -68,9 +69,11 @@ class Names:
         providers: Mapping[str, Iterable[str]],
         default_model: str | None = None,
         off: Mapping[str, str] | None = None,
+        sold: Mapping[str, Callable[[str], bool]] | None = None,
     ) -> None:
         self._providers = frozenset(providers)
         self._off = dict(off or {})
+        self._sold = dict(sold or {})
         self._default = default_model
         self._route_names = list(routes)
         self._known: dict[str, Found] = {}
@@ -119,7 +122,17 @@ class Names:
             provider, slash, model = name.partition("/")
             if slash and model and provider in self._providers:
                 return Found(name, "", provider, model, name)
+            sellers = self._sellers(name)
+            if len(sellers) == 1:
+                return sellers[0]
         raise self._unknown(name, visible)
+
+    def _sellers(self, name: str) -> list[Found]:
+        """Who has a model of that name, by what is known of vendors; none for a name that is known otherwise."""
+        if self._candidates.get(name):
+            return []
+        has = (provider for provider, sells in self._sold.items() if sells(name))
+        return [Found(name, "", provider, name, f"{provider}/{name}") for provider in has]
 
     def _find_default(self, visible: Callable[[Found], bool]) -> Found:
         if self._default:
@@ -135,6 +148,7 @@ class Names:
             return UnknownModel(f"model {quoted(name)} is switched off: {self._off[provider]}", do=do)
         several = self._candidates.get(name, [])
         shown = [str(target) for target in several if visible(self._known[str(target)])]
+        shown += [found.deployment for found in self._sellers(name) if visible(found)]
         if len(shown) > 1:
             return UnknownModel(
                 f"model {quoted(name)} is ambiguous: more than one provider has it", do=f"ask for {' or '.join(shown)}"
