@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from penstock.events import Event
+from penstock.events import Alike, Event
 from penstock.messages import Request
 from penstock.usage import Usage
 
@@ -50,6 +50,10 @@ class Source(Protocol):
         """The next frame, None at the end. Never raises for what the provider does: that is told in a frame."""
         ...
 
+    def held(self) -> bytes:
+        """What was held back until the first output came, once."""
+        ...
+
     async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
         """All frames' bytes from here on, given to `push`; where it returns True, `drain` is awaited before more."""
 
@@ -60,6 +64,10 @@ class Source(Protocol):
 
     def decode(self, data: bytes) -> list[Event]:
         """The events in whole frames' bytes."""
+        ...
+
+    def alike(self, data: bytes) -> Alike | None:
+        """What is known of the very bytes that `pump` is pushing; see `StreamReader`."""
         ...
 
     def close(self) -> None:
@@ -130,24 +138,35 @@ class Reply(msgspec.Struct, eq=False):
         source = self._source()
         return source.decode(data) if source is not None else []
 
-    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+    def alike(self, data: bytes) -> Alike | None:
+        """What is known of the very bytes that `pump` is pushing; see `StreamReader`."""
+        source = self._source()
+        return source.alike(data) if source is not None else None
+
+    def begin(self) -> bytes:
+        """The beginning of a stream, which `pump` goes on with: what came up to its first output."""
+        source = self._source()
+        data = source.held() if source is not None else b""
+        if data and self.taps and source is not None:
+            self._show(Frame(data, source.decode))
+        return data
+
+    def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> Awaitable[None]:
         """The rest of a stream, as bytes given to `push`: the one pump, without a task or a wake-up per piece.
 
         Args:
             push: takes bytes; returns True where `drain` must be awaited before it is given more.
         """
         source = self._source()
-        if source is None:
-            return
+        assert source is not None
         if not self.taps:
-            await source.pump(push, drain)
-            return
+            return source.pump(push, drain)
 
         def shown(data: bytes) -> bool:
             self._show(Frame(data, source.decode))
             return push(data)
 
-        await source.pump(shown, drain)
+        return source.pump(shown, drain)
 
     def _show(self, frame: Frame) -> None:
         for tap in self.taps or ():

@@ -6,14 +6,14 @@ A full answer is a short stream: `collect` makes the same `Response` from events
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from penstock.errors import UpstreamError
 from penstock.messages import Message, Response, ToolCall, Usage
 
-__all__ = ["TOLD", "Collector", "Event", "ToolCallDelta", "collect", "merged"]
+__all__ = ["TOLD", "Alike", "Collector", "Event", "ToolCallDelta", "collect", "merged"]
 
 Kind = Literal[
     "start", "text", "reasoning", "refusal", "tool_call", "citation", "other", "usage", "finish", "error", "end"
@@ -61,6 +61,25 @@ class Event(msgspec.Struct):
     data: Any = None
     model: str = ""
     error: UpstreamError | None = None
+
+
+class Alike(Protocol):
+    """Events that are byte for byte the same but for one text each, of which they say more and nothing else that
+    their reader looks for.
+
+    Attributes:
+        samples: two such events, with "a" and "b" for their text.
+        texts: each text as in its JSON, between two quotation marks that come first and last.
+        length: how many characters they are.
+    """
+
+    texts: list[bytes]
+    length: int
+
+    @property
+    def samples(self) -> bytes:
+        """See above."""
+        ...
 
 
 def merged(earlier: Usage | None, later: Usage) -> Usage:

@@ -28,9 +28,14 @@ from penstock.testing import FakeClock, SeededRandom
 class Whole:
     """A source of one frame."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, first: bytes = b"") -> None:
         self.left: list[bytes] = [data]
+        self.first = first
         self.closed = 0
+
+    def held(self) -> bytes:
+        data, self.first = self.first, b""
+        return data
 
     async def read(self) -> Frame | None:
         return Frame(self.left.pop(), lambda data: []) if self.left else None
@@ -46,6 +51,9 @@ class Whole:
 
     def decode(self, data: bytes) -> list[Event]:
         return [Event("text", text=data.decode())]
+
+    def alike(self, data: bytes) -> None:
+        return None
 
     def close(self) -> None:
         self.closed += 1
@@ -123,7 +131,7 @@ def test_taps_see_every_frame() -> None:
 
 
 def test_taps_see_what_is_pumped_and_a_full_caller_is_waited_for() -> None:
-    reply = Reply(200, b"", Whole(b"x"))
+    reply = Reply(200, b"", Whole(b"x", first=b"a"))
     seen: list[str] = []
     passed: list[bytes] = []
     drained: list[bool] = []
@@ -136,8 +144,9 @@ def test_taps_see_what_is_pumped_and_a_full_caller_is_waited_for() -> None:
         return True
 
     reply.tap(lambda frame: seen.extend(event.text for event in frame.events))
+    assert (reply.begin(), reply.begin()) == (b"a", b"")
     step(reply.pump(push, drain))
-    assert (seen, passed, drained) == (["x"], [b"x"], [True])
+    assert (seen, passed, drained) == (["a", "x"], [b"x"], [True])
 
 
 # --- trace

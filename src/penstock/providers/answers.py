@@ -41,6 +41,7 @@ class StreamedAnswer:
         "_record",
         "_settled",
         "_unread",
+        "alike",
         "decode",
     )
 
@@ -55,6 +56,7 @@ class StreamedAnswer:
         self._connection = connection
         self._reader = reader
         self.decode = decode
+        self.alike = reader.alike
         self._record = record
         self._deployment = deployment
         self._attempt: Attempt = record.attempts[-1]
@@ -71,22 +73,22 @@ class StreamedAnswer:
             UpstreamError: the stream failed before any.
         """
         self._idle = timeouts.idle
-        reader = self._reader
-        held: list[bytes] = []
-        size = 0
-        while not reader.output and size <= MAX_HELD_BYTES and not self._over:
-            piece = self._take(await self._connection.read(timeouts.output))
+        reader, connection = self._reader, self._connection
+        while not reader.output and len(self._held) <= MAX_HELD_BYTES and not self._over:
+            data = connection.parser.take() or await connection.read(timeouts.output)
+            self._held += self._take(data)
             if reader.error is not None and not reader.output:
                 raise reader.error
-            held.append(piece)
-            size += len(piece)
-        self._held = b"".join(held)
+
+    def held(self) -> bytes:
+        """What was held back until the first output came, once."""
+        data, self._held = self._held, b""
+        return data
 
     async def read(self) -> Frame | None:
         """The next whole events; the last frame may be an error event. None at the end."""
         if self._held:
-            data, self._held = self._held, b""
-            return Frame(data, self.decode)
+            return Frame(self.held(), self.decode)
         while not self._over:
             try:
                 wait = CLOSING_SECONDS if self._reader.ended else self._idle
@@ -111,21 +113,21 @@ class StreamedAnswer:
         """
         stalled = False
         if self._held:
-            data, self._held = self._held, b""
-            stalled = push(data)
+            stalled = push(self.held())
 
-        reader = self._reader
-        feed = reader.feed
+        reader, connection = self._reader, self._connection
+        feed, parser = reader.feed, connection.parser
 
-        def sink(data: bytes) -> bool:
+        def sink(pieces: list[bytes]) -> bool:
             nonlocal stalled
             ended = reader.ended
-            piece = feed(data)
+            piece = feed(pieces[0] if len(pieces) == 1 else b"".join(pieces), pieces)
             if reader.error is not None:
                 piece += self._after_error()
             if piece:
                 stalled = push(piece)
-            return stalled or self._over or reader.ended is not ended
+            # After the last word the wait is another one; but there is none where the body has ended with it.
+            return stalled or self._over or (reader.ended is not ended and not parser.complete)
 
         while not self._over:
             if stalled:
@@ -134,7 +136,7 @@ class StreamedAnswer:
                 await drain()
                 self._unread = False
             try:
-                if await self._connection.flow(sink, CLOSING_SECONDS if reader.ended else self._idle):
+                if await connection.flow(sink, CLOSING_SECONDS if reader.ended else self._idle):
                     piece = self._take(b"")
                 else:
                     continue

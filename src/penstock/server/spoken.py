@@ -38,8 +38,7 @@ class Spoken:
 
     async def stream(self, reply: Reply, request: Request, out: Exchange) -> None:
         """A stream of the caller's own dialect: its bytes."""
-        frame = await reply.read()
-        out.start(reply.status, self._head(reply, request), frame.data if frame is not None else b"")
+        out.start(reply.status, self._head(reply, request), reply.begin())
         await reply.pump(out.push, out.drain)
         out.finish()
 
@@ -71,14 +70,14 @@ class Spoken:
 
     async def _stream_anew(self, reply: Reply, frame: Frame | None, request: Request, out: Exchange) -> None:
         writer = _Counted(self._writer(request), reply, request)
-        feed = Recast(reply.decode, writer).feed
+        feed = Recast(reply.decode, writer, reply.alike).feed
 
         def push(data: bytes) -> bool:
             said = feed(data)
             return out.push(said) if said else out.stalled
 
-        first = frame if frame is not None else await reply.read()
-        out.start(reply.status, self._head(reply, request), writer.write(first.events) if first is not None else b"")
+        events = frame.events if frame is not None else reply.decode(reply.begin())
+        out.start(reply.status, self._head(reply, request), writer.write(events))
         if frame is None:
             await reply.pump(push, out.drain)
         last = writer.end()

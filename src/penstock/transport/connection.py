@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         self._finishing = False
         self._paused = False
         self._silence = 0.0
-        self._sink: Callable[[bytes], bool] | None = None
+        self._sink: Callable[[list[bytes]], bool] | None = None
         self._streamed = False
         self.streaming = False
 
@@ -180,11 +180,12 @@ class Connection(asyncio.Protocol):
             self._resume()
         return data
 
-    async def flow(self, sink: Callable[[bytes], bool], timeout: float) -> bool:
+    async def flow(self, sink: Callable[[list[bytes]], bool], timeout: float) -> bool:
         """Hand a streamed body to `sink` as it comes, without waking anybody for each piece.
 
         Args:
-            sink: takes the next bytes; returns True to be given no more for now.
+            sink: takes the next bytes, in the pieces in which the provider sent them, and must not keep the list;
+                returns True to be given no more for now.
             timeout: the longest silence.
 
         Returns:
@@ -194,7 +195,7 @@ class Connection(asyncio.Protocol):
             Unavailable, UpstreamTimeout, ProtocolError: as `read`.
         """
         parser = self.parser
-        if parser.pending and sink(parser.take()):
+        if parser.pending and sink([parser.take()]):
             return False
         if parser.complete:
             return True
@@ -205,9 +206,9 @@ class Connection(asyncio.Protocol):
             self._resume()
         try:
             await self._wait(timeout)
+            return parser.complete and self._sink is not None
         finally:
             self._sink = None
-        return False
 
     def release(self, now: float | None = None) -> None:
         """Give the connection back; closes it unless the answer was read to its end. Safe more than once.
@@ -305,7 +306,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _pause(self) -> None:
-        if not self._paused and self._transport is not None and not self.closed:
+        if not self._paused and self._transport is not None and not self.closed and not self.parser.complete:
             self._paused = True
             self._transport.pause_reading()
 
@@ -326,7 +327,29 @@ class Connection(asyncio.Protocol):
             _tune(plug)
 
     def data_received(self, data: bytes) -> None:
-        parser = self.parser
+        parser, sink = self.parser, self._sink
+        if sink is not None:
+            try:
+                pieces = parser.flow(data)
+            except Malformed as error:
+                self._fail(_invalid(error))
+                return
+            if pieces:
+                full = sink(pieces)
+                pieces.clear()
+                if full:
+                    self._sink = None
+                    self._pause()
+                    self._wake()
+                    return
+                expires = self._pool.now() + self._silence
+                self.expires = expires if expires < self.deadline else self.deadline
+            self._left -= len(data)
+            if parser.complete:
+                self._wake()
+            elif self._left < 0:
+                self._fail(_too_long())
+            return
         if self._finishing:
             self._finish_with(data)
             return
@@ -337,7 +360,7 @@ class Connection(asyncio.Protocol):
         try:
             parser.feed(data)
         except Malformed as error:
-            self._fail(ProtocolError(f"the provider's answer is {error}", do="Check base_url and the provider."))
+            self._fail(_invalid(error))
             return
         if parser.complete:
             if not self.streaming and (self._streamed or parser.headers.get(b"content-type", b"")[:5] == b"text/"):
@@ -367,18 +390,9 @@ class Connection(asyncio.Protocol):
             return
         self._left -= size
         if self._left < 0:
-            self._fail(ProtocolError(f"the provider's stream is larger than {MAX_STREAM} bytes"))
+            self._fail(_too_long())
             return
         if parser.pending:
-            sink = self._sink
-            if sink is not None:
-                expires = self._pool.now() + self._silence
-                self.expires = expires if expires < self.deadline else self.deadline
-                if sink(parser.take()):
-                    self._sink = None
-                    self._pause()
-                    self._wake()
-                return
             self._wake()
             if parser.gather() >= STREAM_HIGH_WATER:
                 self._pause()
@@ -423,6 +437,14 @@ class Connection(asyncio.Protocol):
 def _refused_by_proxy() -> Unavailable:
     """A 407 is not the provider's answer, and nobody's but the operator's business."""
     return Unavailable("the proxy wants other credentials than its URL has", do="Check the proxy's URL.")
+
+
+def _invalid(error: Malformed) -> ProtocolError:
+    return ProtocolError(f"the provider's answer is {error}", do="Check base_url and the provider.")
+
+
+def _too_long() -> ProtocolError:
+    return ProtocolError(f"the provider's stream is larger than {MAX_STREAM} bytes")
 
 
 def _tune(plug: Any) -> None:

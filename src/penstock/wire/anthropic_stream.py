@@ -6,6 +6,7 @@ came, but for events that are not valid, and the error event that a stream witho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -26,12 +27,10 @@ from penstock.wire.anthropic_parts import (
 )
 from penstock.wire.anthropic_usage import folded, read_usage
 from penstock.wire.openai_usage import estimate
-from penstock.wire.sse import MAX_EVENT, parse, split
+from penstock.wire.sse import parse, split
 from penstock.wire.watching import Watcher
 
 __all__ = ["MessageStream"]
-
-_ENDS = (b"\n\n", b"\r\n\r\n")
 
 
 class MessageStream(Watcher):
@@ -80,21 +79,19 @@ class MessageStream(Watcher):
     decode_events = staticmethod(decode_events)
     _encode_error = staticmethod(encode_stream_error)
 
-    def feed(self, data: bytes) -> bytes:
-        """Take what the socket gave; returns whole events. The very object, where it is whole events that all pass."""
-        framer = self._framer
-        if framer.pending or not data.endswith(_ENDS) or len(data) > MAX_EVENT or framer.error is not None:
-            data = framer.cut(data)
-        pieces = plain_pieces(data)
-        if pieces is not None:
-            self._take_pieces(pieces)
+    def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
+        """See `StreamReader`. The very object, where it is whole events that all pass."""
+        data = self._cut(data)
+        deltas = plain_pieces(data)
+        if deltas is not None:
+            self._take_pieces(deltas)
         elif data:
             blocks = split(data)
             kept = [block for block in blocks if self._take_block(block)]
             if len(kept) < len(blocks):
                 data = b"".join(kept)
-        if framer.error is not None:
-            self._fail(framer.error)
+        if self._framer is not None and self._framer.error is not None:
+            self._fail(self._framer.error)
         return data
 
     def _take_block(self, block: bytes) -> bool:

@@ -6,12 +6,13 @@ Pure functions and one small state machine for streams. Nothing here waits, and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
 from penstock.errors import PenstockError, UpstreamError
-from penstock.events import Event
+from penstock.events import Alike, Event
 from penstock.messages import Embeddings, Response, Usage
 from penstock.prompt import Prompt
 
@@ -92,8 +93,17 @@ class StreamReader(Protocol):
         """Whether the answer is complete; usage and the like may still follow."""
         ...
 
-    def feed(self, data: bytes) -> bytes:
-        """Take what the socket gave; returns the whole events to pass on, b"" if there are none yet. Never raises."""
+    def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
+        """Take what the socket gave; returns the whole events to pass on, b"" if there are none yet. Never raises.
+
+        Args:
+            pieces: the same in pieces, where that is known: most servers cut after each event.
+        """
+        ...
+
+    def alike(self, data: bytes) -> Alike | None:
+        """What is known of the very bytes that were passed on last, where its events are all alike; else None, and
+        where nobody looked that closely."""
         ...
 
     def end(self, cause: UpstreamError | None = None) -> bytes:

@@ -559,14 +559,38 @@ class ResponseParser:
                     self._unpaid = 0
             if self.complete and not self.ended:
                 self.surplus = True  # the beginning of another response
-        except httptools.HttpParserCallbackError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._judge(error)
+
+    def flow(self, data: bytes) -> list[bytes]:
+        """`feed` for a stream's body from which all was taken: returns the pieces that came, to be emptied when used.
+
+        Raises:
+            Malformed: as `feed`.
+        """
+        pieces = self.pending
+        try:
+            self._parser.feed_data(data)
+            if self.complete:
+                self.surplus = self.surplus or not self.ended
+            elif not pieces:
+                self._charge(len(data))
+            elif self._unpaid:
+                self._unpaid = 0
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._judge(error)
+        return pieces
+
+    def _judge(self, error: Exception) -> None:
+        """What the parser did not like may come after the end, and then is nothing but surplus."""
+        if isinstance(error, httptools.HttpParserCallbackError):
             if isinstance(error.__context__, Malformed):
                 raise error.__context__ from None
             if not self.surplus:
-                raise
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self.complete:
-                raise Malformed(f"not valid HTTP/1.1: {error}") from None
+                raise error
+        elif not self.complete:
+            raise Malformed(f"not valid HTTP/1.1: {error}") from None
+        else:
             self.surplus = True
 
     def _charge(self, size: int) -> None:

@@ -7,19 +7,24 @@ those that follow only the text is decoded. What is cast otherwise is left to th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from io import BytesIO
 from operator import itemgetter
 
 import msgspec
 
-from penstock.wire.openai_chunk import plain_content
+from penstock.wire.openai_chunk import Choice, Chunk, Delta, plain_chunks
 
-__all__ = ["Mould", "mould_of"]
+__all__ = ["Mould", "cast_of", "mould_of"]
 
-_CONTENT = re.compile(rb'("content": ?")(?:[^"\\]++|\\.)*+"')
+_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+(?=")')
+_OPENINGS = (b'"content":"', b'"content": "')
 
 # What a mould may take up in memory as long as its stream is open.
 _MAX_MOULD = 4096
+
+_QUOTE = [b'"']
+_SAID = ([Choice(delta=Delta("a"))], [Choice(delta=Delta("b"))])
 
 _read_string = msgspec.json.Decoder(str).decode
 
@@ -30,56 +35,92 @@ def mould_of(data: bytes) -> Mould | None:
     Args:
         data: whole events.
     """
-    before = data.rfind(b"\n\n", 0, -2)
-    event = data[before + 2 :] if before >= 0 else data
-    found = _CONTENT.search(event)
-    if found is None:
+    mould = cast_of(data)
+    return mould if mould is not None and mould.holds(plain_chunks(mould.samples)) else None
+
+
+def cast_of(data: bytes) -> Mould | None:
+    """The same, not judged yet: its `samples` are to be decoded, and `holds` asked."""
+    start = data.rfind(b"\n\n", 0, -2)
+    start = start + 2 if start >= 0 else 0
+    for opening in _OPENINGS:
+        at = data.find(opening, start)
+        if at >= 0:
+            break
+    else:
         return None
-    head, tail = event[: found.end(1)], event[found.end() - 1 :]
-    if len(head) + len(tail) > _MAX_MOULD or not tail.endswith(b"}\n\n"):
+    at += len(opening)
+    end = data.find(b'"', at)
+    if data.find(b"\\", at, end) >= 0:
+        found = _STRING.match(data, at)
+        end = found.end() if found else -1
+    if end <= at:  # an event that says nothing is mostly another one, such as the first
         return None
-    if not head.isascii() or not tail.isascii():
+    head, tail = data[start:at], data[end:]
+    if len(head) + len(tail) > _MAX_MOULD or not tail.endswith(b"}\n\n") or (head + tail).count(b"\n") > 2:
         return None
-    # Where another text is read as another content, the place is a whole string, and it is the one that counts.
-    if plain_content(b"%ba%b%bb%b" % (head, tail, head, tail)) != "ab":
-        return None
-    return Mould(head, tail)
+    return Mould(head, tail) if head.isascii() and tail.isascii() else None
 
 
 class Mould:
-    """What is before and after the text in each of a stream's events, both known to be valid around any text."""
+    """What is before and after the text in each of a stream's events, both known to be valid around any text.
 
-    __slots__ = ("_between", "_head", "_several", "_start", "_stop", "_tail", "_text_of")
+    Attributes:
+        head, tail: the two.
+        text_of: where the text of an event is.
+        texts, length: of the events measured last, as `Alike` has them.
+    """
+
+    __slots__ = ("_between", "_longer", "_skip", "_text_of_line", "head", "length", "tail", "text_of", "texts")
 
     def __init__(self, head: bytes, tail: bytes) -> None:
-        self._head = head
-        self._tail = tail
+        self.head = head
+        self.tail = tail
+        self.texts: list[bytes] = []
+        self.length = 0
         self._between = tail + head
-        self._start = len(head)
-        self._stop = -len(tail)
-        self._several = 2 * len(self._between)
-        self._text_of = itemgetter(slice(self._start, self._stop + 1))  # of a line, that is, without the blank one
+        self._skip = len(tail) + 1
+        self._longer = len(self._between) + 2
+        self.text_of = itemgetter(slice(len(head), -len(tail)))
+        self._text_of_line = itemgetter(slice(len(head), 1 - len(tail)))  # that is, without the blank one
 
-    def measure(self, data: bytes) -> int | None:
-        """How many bytes of text whole events say, where all are of this mould; else None."""
-        head, tail = self._head, self._tail
-        if len(data) < self._several:
-            if not data.startswith(head) or not data.endswith(tail) or len(data) < len(self._between):
-                return None
-            texts = [data[self._start : self._stop]]
-        else:
-            texts = [*map(self._text_of, BytesIO(data).readlines()[::2])]
-            # What makes the same bytes when put together again was taken apart rightly.
-            if head + self._between.join(texts) + tail != data:
-                return None
+    @property
+    def samples(self) -> bytes:
+        """Two events of this mould, for decoders to judge."""
+        return b"%ba%b%bb%b" % (self.head, self.tail, self.head, self.tail)
+
+    @staticmethod
+    def holds(chunks: list[Chunk] | None) -> bool:
+        """Whether the samples, the last two of these, are the first answer's text and nothing else.
+
+        Where another text is read as another content, the place is a whole string, and it is the one that counts.
+        """
+        if chunks is None:
+            return False
+        a, b = chunks[-2:]
+        more = a.usage or b.usage or a.error or b.error or a.x_groq or b.x_groq
+        return (a.choices, b.choices) == _SAID and not more
+
+    def measure(self, data: bytes, texts: Iterable[bytes] | None = None) -> int | None:
+        """How many bytes of text whole events say, where all are of this mould; else None.
+
+        Args:
+            data: the events.
+            texts: what their texts are if they are, where that is known.
+        """
+        if texts is None:
+            texts = map(self._text_of_line, BytesIO(data).readlines()[::2])
+        quoted = [*_QUOTE, *texts, *_QUOTE]
+        # What makes the same bytes when put together again was taken apart rightly.
+        joined = self._between.join(quoted)
+        if len(joined) != len(data) + self._longer or not joined.startswith(data, self._skip):
+            return None
         try:
             # Decoded as one: no escape and no character can reach over a space, so each is a string by itself.
-            text = _read_string(b'"%b"' % b" ".join(texts))
+            text = _read_string(b" ".join(quoted))
         except ValueError:
             return None
-        return (len(text) if text.isascii() else len(text.encode())) - len(texts) + 1
-
-    def part(self, data: bytes) -> bytes:
-        """Where events that may be of this mould are followed by others that aren't: the former; else b""."""
-        end = data.rfind(self._tail) + len(self._tail)
-        return data[:end] if len(self._tail) <= end < len(data) else b""
+        spaces = len(quoted) - 1
+        self.texts = quoted
+        self.length = len(text) - spaces
+        return (len(text) if text.isascii() else len(text.encode())) - spaces

@@ -7,22 +7,23 @@ end gets.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.messages import Usage
-from penstock.wire.openai_chunk import Choice, Chunk, plain_chunks, plain_text, read_chunk, size_of
+from penstock.wire.openai_chunk import Choice, Chunk, Delta, plain_chunks, plain_text, read_chunk, size_of
 from penstock.wire.openai_errors import classify_body, encode_stream_error
 from penstock.wire.openai_events import decode_events
-from penstock.wire.openai_mould import Mould, mould_of
+from penstock.wire.openai_mould import Mould, cast_of, mould_of
 from penstock.wire.openai_usage import estimate, read_usage, served_by
 from penstock.wire.sse import MAX_EVENT, parse, split
 from penstock.wire.tolerant_json import decode_tolerant
-from penstock.wire.watching import Watcher
+from penstock.wire.watching import ENDS, Watcher
 
 __all__ = ["ChatStream"]
 
-_ENDS = (b"\n\n", b"\r\n\r\n")
 _DONE = b"data: [DONE]\n\n"
+_SILENT = Delta()
 
 # How many moulds may serve for nothing before the stream's events are taken to differ in more than their text.
 _MOULDS = 2
@@ -37,14 +38,16 @@ class ChatStream(Watcher):
     """
 
     __slots__ = (
+        "_alike",
+        "_beginnings",
         "_ends",
         "_keep_usage",
         "_mould",
-        "_moulded",
         "_moulds",
         "_plain",
         "_prompt_bytes",
         "_said_bytes",
+        "_speaks",
         "_usage",
     )
 
@@ -53,11 +56,12 @@ class ChatStream(Watcher):
         self._keep_usage = keep_usage
         self._plain = False  # one choice has begun to speak, so that more text changes nothing but the count
         self._mould: Mould | None = None
-        self._moulded = 0  # bytes said when it was made, so that it is known to have served
-        self._moulds = _MOULDS
+        self._moulds = self._beginnings = _MOULDS
+        self._alike: bytes | None = None  # the last events that were of the mould, None where it has not served yet
         self._prompt_bytes = prompt_bytes
         self._usage: Usage | None = None
         self._said_bytes = 0
+        self._speaks = True  # what came last was text, as far as that is known
         self._ends: dict[int, str | None] = {}  # finish reasons of the choices begun
 
     @property
@@ -82,69 +86,107 @@ class ChatStream(Watcher):
     decode_events = staticmethod(decode_events)
     _encode_error = staticmethod(encode_stream_error)
 
-    def feed(self, data: bytes) -> bytes:
-        """Take what the socket gave; returns whole events. The very object, where it is whole events that all pass."""
-        framer = self._framer
-        if framer.pending or not data.endswith(_ENDS) or len(data) > MAX_EVENT or framer.error is not None:
-            data = framer.cut(data)
+    def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
+        """See `StreamReader`. The very object, where it is whole events that all pass."""
+        if self._framer is not None or len(data) > MAX_EVENT:
+            return self._take(self._cut(data))
         mould = self._mould
-        if mould is None:
-            return self._take_whole(data)
-        size = mould.measure(data)
-        if size is not None:
-            self._said_bytes += size
-            return data
-        plain = mould.part(data)
-        size = mould.measure(plain)
-        if size is None:
-            return self._take_whole(data)
-        self._said_bytes += size
-        return plain + self._take_whole(data[len(plain) :])
-
-    def _take_whole(self, data: bytes) -> bytes:
-        """Whole events of any kind. Returns those that pass."""
-        if self._plain:
-            size = plain_text(data)
+        if mould is not None:
+            size = mould.measure(data, map(mould.text_of, pieces or (data,)))
             if size is not None:
-                self._make_mould(data, size)
                 self._said_bytes += size
+                self._alike = data
                 return data
+        return self._take(data if data.endswith(ENDS) else self._cut(data))
+
+    def alike(self, data: bytes) -> Mould | None:
+        """See `StreamReader`."""
+        return self._mould if self._alike is data else None
+
+    def _take(self, data: bytes) -> bytes:
+        """Whole events of any kind. Returns those that pass."""
+        mould = self._mould
+        if mould is not None and data:
+            at = data.rfind(mould.tail)
+            alike = data[: at + len(mould.tail)]
+            size = mould.measure(alike) if at >= 0 else None
+            if size is not None:
+                self._said_bytes += size
+                self._alike = alike
+                return data if alike is data else alike + self._take_other(data[len(alike) :])
+            self._moulds = self._moulds - 1 if self._alike is None else _MOULDS
+            self._alike = None
+            if not self._moulds:
+                self._mould = None
+        if self._plain:
+            if mould is None or data.endswith(mould.tail):
+                size = plain_text(data)
+                if size is not None:
+                    self._said_bytes += size
+                    self._make_mould(data)
+                    return data
+        elif self._beginnings and self._take_beginning(data):
+            return data
+        return self._take_other(data)
+
+    def _take_other(self, data: bytes) -> bytes:
+        """Whole events that are not text alone."""
         last = b""
-        if data.endswith(_DONE) and len(data) > len(_DONE):
+        if data.endswith(_DONE):
             data, last = data[: -len(_DONE)], _DONE
-        chunks = plain_chunks(data)
+        chunks = plain_chunks(data) if data else []
         if chunks is not None:
             self._take_answers(chunks)
-            if not chunks[-1].choices and not self._keep_usage:
+            if chunks and not chunks[-1].choices and not self._keep_usage:
                 data = _without_last(data)
             if last:
                 self.ended = self.output = True
                 data += last
-        elif data:
+        else:
             data += last
             blocks = split(data)
             kept = [block for block in blocks if self._take_block(block)]
             if len(kept) < len(blocks):
                 data = b"".join(kept)
-        if self._framer.error is not None:
+        if self._framer is not None and self._framer.error is not None:
             self._fail(self._framer.error)
-        was_plain = self._plain
-        self._plain = self.output and self.model is not None and self.error is None and self._ends == {0: None}
-        if self._plain and not was_plain:
-            self._make_mould(data, 0)
+        self._settle()
         return data
 
-    def _make_mould(self, data: bytes, size: int) -> None:
-        """For what is to come, from the last event of `data`. Where each tells the time, one serves for a second.
+    def _take_beginning(self, data: bytes) -> bool:
+        """Anything and then text, where that is what it is; of the text no more is decoded than proves its mould."""
+        mould = cast_of(data)
+        if mould is None:
+            return False
+        self._beginnings -= 1
+        at = data.find(mould.head)
+        chunks = plain_chunks(data[:at] + mould.samples)
+        if chunks is None or not mould.holds(chunks):
+            return False
+        text = data[at:]
+        size = mould.measure(text)
+        if not size:
+            return False
+        self._take_answers(chunks)
+        self._said_bytes += size - 2  # a byte in each of the samples
+        self._settle()
+        if self._plain:
+            self._mould = mould
+        return True
 
-        Args:
-            size: bytes of text in `data` that are not counted yet.
-        """
+    def _settle(self) -> None:
+        """Whether more text is what comes, and it changes nothing but the count."""
+        speaks = self._speaks and self.output and self.model is not None and self.error is None
+        self._plain = speaks and self._ends == {0: None}
+
+    def _make_mould(self, data: bytes) -> None:
+        """For what is to come, from the last event of plain text. Where each tells the time, it serves for a second."""
         if self._moulds:
-            served = self._said_bytes > self._moulded
-            self._moulds = _MOULDS if served else self._moulds - 1
-            self._moulded = self._said_bytes + size
-            self._mould = mould_of(data) or self._mould
+            mould = mould_of(data)
+            if mould is None:
+                self._moulds -= 1
+            else:
+                self._mould = mould
 
     def _take_block(self, block: bytes) -> bool:
         """An event in any of its forms. Returns whether it passes."""
@@ -178,9 +220,12 @@ class ChatStream(Watcher):
     def _take_answers(self, chunks: list[Chunk]) -> None:
         """What chunks say, errors apart. One loop for many: a call for each would cost as much as the work."""
         ends = self._ends
-        size = 0
+        size, text = 0, None
         if self.model is None:
-            self.model = next((chunk.model for chunk in chunks if chunk.model), None)
+            for chunk in chunks:
+                if chunk.model:
+                    self.model = chunk.model
+                    break
         for chunk in chunks:
             if chunk.x_groq is not None:
                 self._note_usage(chunk.x_groq.get("usage"))
@@ -190,10 +235,12 @@ class ChatStream(Watcher):
                 if choice.finish_reason or choice.index not in ends:
                     self._take_turn(choice)
                 delta = choice.delta
-                if delta is not None:
+                if delta is not None and delta != _SILENT:
                     text = delta.content
                     plain = text.__class__ is str and text and text.isascii()
                     size += len(text) if plain else size_of(delta)  # type: ignore[arg-type]
+        if chunks:
+            self._speaks = bool(text)
         if size:
             self._said_bytes += size
             self.output = True

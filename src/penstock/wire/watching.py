@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from penstock.errors import PenstockError, StreamInterrupted, UpstreamError
-from penstock.wire.sse import Framer, parse
+from penstock.events import Alike
+from penstock.wire.sse import MAX_EVENT, Framer, parse
 
-__all__ = ["Watcher"]
+__all__ = ["ENDS", "Watcher"]
+
+ENDS = (b"\n\n", b"\r\n\r\n")
 
 
 class Watcher(ABC):
@@ -15,13 +19,15 @@ class Watcher(ABC):
 
     __slots__ = ("_framer", "_untold", "dropped", "ended", "error", "model", "output")
 
+    _framer: Framer | None  # only while an event is not whole, or has outgrown its limit
+
     def __init__(self) -> None:
         self.output = False
         self.model: str | None = None
         self.error: UpstreamError | None = None
         self.dropped = 0
         self.ended = False
-        self._framer = Framer()
+        self._framer = None
         self._untold = False  # an error came in a form that clients don't read
 
     @property
@@ -43,13 +49,22 @@ class Watcher(ABC):
     def _encode_error(error: PenstockError) -> bytes:
         """The event that the dialect's clients raise on."""
 
+    @abstractmethod
+    def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
+        """See `StreamReader`."""
+
+    def alike(self, data: bytes) -> Alike | None:
+        """See `StreamReader`."""
+        return None
+
     def end(self, cause: UpstreamError | None = None) -> bytes:
         """Take the end of the body, or the error that ended it.
 
         Returns a last event that was whole but for its blank line, and the error event of a stream whose end was
         not good, unless it has told its reader already.
         """
-        out = self._take_tail()
+        framer = self._framer
+        out = b"" if framer is None else self._take_tail(framer)
         if self.error is None:
             if self.done:
                 self.output = True
@@ -62,8 +77,20 @@ class Watcher(ABC):
             out += b"\n\n"
         return out + self._encode_error(self.error)
 
-    def _take_tail(self) -> bytes:
-        tail = self._framer.take_tail()
+    def _cut(self, data: bytes) -> bytes:
+        """The whole events in what came and what was held back before it; the very object where it is just that."""
+        framer = self._framer
+        if framer is None:
+            if data.endswith(ENDS) and len(data) <= MAX_EVENT:
+                return data
+            framer = self._framer = Framer()
+        data = framer.cut(data)
+        if framer.error is None and not framer.pending:
+            self._framer = None
+        return data
+
+    def _take_tail(self, framer: Framer) -> bytes:
+        tail = framer.take_tail()
         event = tail.lstrip(b"\r\n")
         blank = tail[: len(tail) - len(event)]
         fields = parse(event)
