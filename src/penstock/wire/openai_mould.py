@@ -7,7 +7,7 @@ those that follow only the text is decoded. What is cast otherwise is left to th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from io import BytesIO
 from operator import itemgetter
 
@@ -67,11 +67,22 @@ class Mould:
 
     Attributes:
         head, tail: the two.
-        text_of: where the text of an event is.
         texts, length: of the events measured last, as `Alike` has them.
     """
 
-    __slots__ = ("_between", "_longer", "_skip", "_text_of_line", "head", "length", "tail", "text_of", "texts")
+    __slots__ = (
+        "_between",
+        "_skip",
+        "_start",
+        "_stop",
+        "_text_of",
+        "_text_of_line",
+        "_two",
+        "head",
+        "length",
+        "tail",
+        "texts",
+    )
 
     def __init__(self, head: bytes, tail: bytes) -> None:
         self.head = head
@@ -79,9 +90,10 @@ class Mould:
         self.texts: list[bytes] = []
         self.length = 0
         self._between = tail + head
+        self._two = 2 * len(self._between)
         self._skip = len(tail) + 1
-        self._longer = len(self._between) + 2
-        self.text_of = itemgetter(slice(len(head), -len(tail)))
+        self._start, self._stop = len(head), -len(tail)
+        self._text_of = itemgetter(slice(len(head), -len(tail)))
         self._text_of_line = itemgetter(slice(len(head), 1 - len(tail)))  # that is, without the blank one
 
     @property
@@ -101,20 +113,27 @@ class Mould:
         more = a.usage or b.usage or a.error or b.error or a.x_groq or b.x_groq
         return (a.choices, b.choices) == _SAID and not more
 
-    def measure(self, data: bytes, texts: Iterable[bytes] | None = None) -> int | None:
+    def measure(self, data: bytes, pieces: Sequence[bytes] = ()) -> int | None:
         """How many bytes of text whole events say, where all are of this mould; else None.
 
         Args:
             data: the events.
-            texts: what their texts are if they are, where that is known.
+            pieces: the same, an event in each.
         """
-        if texts is None:
-            texts = map(self._text_of_line, BytesIO(data).readlines()[::2])
-        quoted = [*_QUOTE, *texts, *_QUOTE]
-        # What makes the same bytes when put together again was taken apart rightly.
-        joined = self._between.join(quoted)
-        if len(joined) != len(data) + self._longer or not joined.startswith(data, self._skip):
-            return None
+        size, between = len(data), self._between
+        if size < self._two:
+            if size < len(between) or not data.startswith(self.head) or not data.endswith(self.tail):
+                return None
+            quoted = [b'"', data[self._start : self._stop], b'"']
+        else:
+            if len(pieces) > 1:
+                quoted = [*_QUOTE, *map(self._text_of, pieces), *_QUOTE]
+            else:
+                quoted = [*_QUOTE, *map(self._text_of_line, BytesIO(data).readlines()[::2]), *_QUOTE]
+            # What makes the same bytes when put together again was taken apart rightly.
+            joined = between.join(quoted)
+            if len(joined) != size + len(between) + 2 or not joined.startswith(data, self._skip):
+                return None
         try:
             # Decoded as one: no escape and no character can reach over a space, so each is a string by itself.
             text = _read_string(b" ".join(quoted))

@@ -92,7 +92,7 @@ class ChatStream(Watcher):
             return self._take(self._cut(data))
         mould = self._mould
         if mould is not None:
-            size = mould.measure(data, map(mould.text_of, pieces or (data,)))
+            size = mould.measure(data, pieces)
             if size is not None:
                 self._said_bytes += size
                 self._alike = data
