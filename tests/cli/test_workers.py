@@ -247,6 +247,22 @@ def test_sighup_reloads_every_worker_or_changes_nothing(gateway: Served) -> None
     assert '"new"' in ask(gateway, "/api/v1/config", admin=True)[2]
 
 
+def test_a_changed_file_reloads_every_worker_without_being_asked(gateway: Served) -> None:
+    file = gateway.folder / "penstock.yaml"
+    with Load(gateway) as load:
+        (gateway.folder / "draft").write_text(CONFIG % "newer")
+        (gateway.folder / "draft").rename(file)
+        told(gateway, "reloaded: penstock.yaml, generation 3")
+        load.more(10)
+        file.write_text(CONFIG % "worse" + "modls: {}\n")
+        told(gateway, "penstock.yaml:5:1: ", times=2)
+        load.more(10)
+    assert load.failures == []
+    assert set(load.statuses) == {200}
+    for _ in range(10):
+        assert json.loads(ask(gateway)[2])["data"][0]["id"] == "newer"
+
+
 def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
     with serve(tmp_path) as served, stream(served, "sim/small:stall=3") as response:
         ended = ends_of(workers(served))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from penstock.config.tree import Node
-from penstock.config.yaml_file import read_yaml
+from penstock.config.yaml_file import open_config, read_yaml
 from penstock.errors import ConfigError
 
 MERGE = "2:5: merge keys (<<) are not YAML 1.2: write the keys out, or alias the whole value"
@@ -87,6 +88,19 @@ def test_places_count_letters_not_bytes() -> None:
     assert isinstance(tree.root.value, dict)
     assert str(tree.root.value["ü"].place) == "p.yaml:1:6"
     assert str(tree.root.value["b"].key) == "p.yaml:2:1"
+
+
+def test_it_knows_what_it_was_read_from(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "up").write_text("sk-1")
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
+    (tmp_path / "p.yaml").write_text(
+        "auth: open\n"
+        "providers: {up: {kind: openai, base_url: https://up.test, api_key: file:secrets/up, ca_file: ca.pem}}\n"
+        "keys: [{name: a, key: file:secrets/up}, {name: b, key: env:B}]\n"
+    )
+    config = open_config(tmp_path / "p.yaml", {"B": "psk_test_0123456789abcdef"})
+    assert config.files == tuple(str(tmp_path / name) for name in ("p.yaml", "providers", "secrets/up", "ca.pem"))
 
 
 def test_the_parser_is_loaded_only_for_a_file() -> None:

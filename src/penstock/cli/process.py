@@ -24,10 +24,10 @@ from penstock.cli import INTERRUPTED
 from penstock.clock import Clock, SystemClock, SystemRandom
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address, Config, Key
-from penstock.errors import PenstockError
 from penstock.routing.names import AllowList
 from penstock.server.collector import settle_collector
 from penstock.server.listeners import hold_listeners
+from penstock.server.reload import Reload
 from penstock.server.request_log import make_turn, open_log
 from penstock.server.sockets import raise_file_limit, room_for
 from penstock.server.spawn import Crew, worker_environment
@@ -50,7 +50,7 @@ def serve(config: Config, folder: Path, reread: Callable[[], Config]) -> int:
 
     Args:
         folder: where the state lies.
-        reread: reads the configuration anew, for SIGHUP.
+        reread: reads the configuration anew, for SIGHUP and where a file has changed; called in a thread.
 
     Returns:
         The exit code: 0, or 130 after Ctrl-C.
@@ -76,6 +76,7 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
     supervisor = Supervisor(config, held, clock, crew.hire if crew is not None else _hire_here(clock))
     admin: AdminServer | None = None
+    reload = Reload(config, lambda: asyncio.to_thread(reread), supervisor.adopt, _say, clock, lambda busy: None)
     try:
         await supervisor.begin()
         if crew is not None:
@@ -86,15 +87,18 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
             lock.tell(admin.url)
             port = held[0][0].getsockname()[1]
             _announce(config, supervisor.overview, Address(config.server.listen.host, port), admin)
-            _reload_on_signal(supervisor, reread)
+            reload.open()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
             settle_collector()
         failure = await stop.or_done(supervisor.failed())
+        reload.close()
         drain = supervisor.overview.config.server.drain
         # Before it is told, so that whoever reads it and looks finds it so.
         await supervisor.announce_drain(drain)
         _say(f"stopping: open requests may end within {drain:g} s; a second signal cuts them")
         await stop.unless_again(supervisor.drained(drain))
     finally:
+        reload.close()
         if crew is not None:
             crew.close()
         await supervisor.aclose()
@@ -111,31 +115,6 @@ def _hire_here(clock: Clock) -> Hire:
         return InProcess(here, Worker(there, clock, SystemRandom(), [each.dup() for each in sockets], open_log))
 
     return hire
-
-
-def _reload_on_signal(supervisor: Supervisor, reread: Callable[[], Config]) -> None:
-    """SIGHUP reads the configuration anew; one at a time, so that the last word is the latest file's."""
-    turn = asyncio.Lock()
-    running: set[asyncio.Task[None]] = set()
-
-    async def reload() -> None:
-        async with turn:
-            try:
-                config = reread()
-                generation = await supervisor.adopt(config)
-            except PenstockError as error:
-                _say(
-                    f"the configuration was not reloaded, nothing has changed:\n{error.message}\n  {error.do}".rstrip()
-                )
-            else:
-                _say(f"reloaded: {config.source}, generation {generation}")
-
-    def begin() -> None:
-        task = asyncio.ensure_future(reload())
-        running.add(task)
-        task.add_done_callback(running.discard)
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, begin)
 
 
 def _load_admin() -> Any:

@@ -35,7 +35,7 @@ def command(path: str | None, workers: int | None, **given: Any) -> None:
     """Run the gateway. Without a config file it answers on the simulated provider, no key needed.
 
     The addresses are told on stderr; stdout is the request log, a JSON line for each request. SIGTERM or Ctrl-C lets
-    open requests end; a second one cuts them. SIGHUP reads the config file anew.
+    open requests end; a second one cuts them. A changed config file is taken as it is saved, or on SIGHUP.
     """
     # What `--help` need not wait for; nor a wrong config for the whole gateway.
     from penstock.cli.settings import find_config

@@ -26,7 +26,7 @@ def find_config(path: str | None, *, serving: bool) -> tuple[Config, Path]:
     # The YAML parser takes longer to load than all the rest, and most first runs have no file.
     from penstock.config.yaml_file import open_config
 
-    return open_config(chosen, os.environ, serving=serving), Path(chosen).resolve().parent
+    return open_config(chosen, os.environ, serving=serving), Path(os.path.abspath(chosen)).parent
 
 
 def find_tree(path: str | None) -> Tree:

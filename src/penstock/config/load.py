@@ -82,6 +82,9 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     auth = read_auth(reader, fields.get("auth"))
     server = read_server(reader, fields.get("server"), auth)
     kinds = read_kinds(tree.problems, tree.kinds, str(Path(tree.source).parent / "providers"))
+    if tree.kinds is not None:
+        # The folder as well: a row may be added.
+        reader.read |= dict.fromkeys(map(str, (tree.kinds, *(tree.kinds / f"{name}.toml" for name in kinds))))
     providers = read_providers(reader, fields.get("providers"), {**load_catalogue(), **kinds})
     if not providers:
         place = fields["providers"].key if "providers" in fields else tree.root.place
@@ -104,6 +107,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         kinds=kinds,
         prices=read_prices(reader, fields.get("prices"), providers, fields.get("models")),
         known_as=read_identities(reader, fields.get("models"), {**load_catalogue(), **kinds}),
+        files=tuple(reader.read),
     )
     names = names_of(config)
     _check_default(reader.problems, fields.get("default_model"), config, names)

@@ -54,6 +54,9 @@ class Reader:
         env: the environment, for `env:` references.
         folder: what relative paths count from.
         check_files: whether files that are named must be there.
+
+    Attributes:
+        read: absolute paths of files that were read, or will be, for what is written; each once.
     """
 
     def __init__(self, problems: Problems, env: Mapping[str, str], folder: Path, *, check_files: bool = True) -> None:
@@ -61,6 +64,7 @@ class Reader:
         self.env = env
         self.folder = folder
         self.check_files = check_files
+        self.read: dict[str, None] = {}
 
     def fields(self, node: Node, section: str) -> dict[str, Node]:
         """The entries of a mapping that `section` has; the others are problems. Nothing written is an empty one."""
@@ -165,8 +169,10 @@ class Reader:
         if not written:
             self.problems.add(place, "file: must be followed by a path")
             return None
+        path = self.path(written)
+        self.read[str(path)] = None
         try:
-            with self.path(written).open("rb") as file:
+            with path.open("rb") as file:
                 data = file.read(_LARGEST_SECRET + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a path"

@@ -183,6 +183,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         source: where it came from: a path, or words in brackets.
+        files: what it was read from, with the user's rows of the catalogue and their folder, and what it names that is
+            read once: secrets and `ca_file`; absolute paths. The listener's certificate is not among them: the listener
+            looks after it.
         kinds: the user's own rows of the catalogue.
         known_as: what a deployment is whose name says no model (`is:`): `provider/model` -> `kind/model`.
     """
@@ -199,3 +202,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Mapping[str, Row] = {}
     prices: Prices = {}
     known_as: Mapping[str, str] = {}
+    files: tuple[str, ...] = ()

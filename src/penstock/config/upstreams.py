@@ -118,6 +118,7 @@ def _ca_file(reader: Reader, node: Node | None, url: str) -> str | None:
     if not written:
         return None
     path = reader.path(written)
+    reader.read[str(path)] = None
     if url and not url.startswith("https:"):
         reader.problems.add(node.place, "ca_file is for https, and base_url is http")
     elif reader.check_files and (problem := _ca_problem(path)):

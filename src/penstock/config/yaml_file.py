@@ -5,9 +5,11 @@ YAML 1.2 (`yes` and `on` are text). Only the composer runs: tags build nothing, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -30,7 +32,8 @@ def open_config(path: str | Path, env: Mapping[str, str], *, serving: bool = Tru
     Raises:
         ConfigError: the file cannot be read, is no YAML, or says what it must not.
     """
-    return load_config(open_tree(path), env, serving=serving, check_files=check_files)
+    config = load_config(open_tree(path), env, serving=serving, check_files=check_files)
+    return msgspec.structs.replace(config, files=(os.path.abspath(path), *config.files))
 
 
 def open_tree(path: str | Path) -> Tree:
