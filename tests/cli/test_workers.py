@@ -7,14 +7,14 @@ import json
 import os
 import select
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from penstock.clock import SystemClock
+from tests.cli.load import EVERY_WAY, Load, call
 from tests.cli.running import penstock
 from tests.end_to_end.process import SECONDS, Served
 
@@ -28,11 +28,12 @@ providers: {sim: {}, up: {kind: openai, api_key: "env:UP_KEY"}}
 models: {%s: {targets: [sim/small]}}
 server: {drain: 10s}
 """
+now = SystemClock.monotonic
 SECRETS = {"UP_KEY": "sk-up-0123456789abcdef", "PENSTOCK_ADMIN_KEY": "psk_admin_0123456789abcdef"}
 
 
-def serve(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Served:
-    return Served(folder, "--workers", "2", *options, env=env)
+def serve(folder: Path, *options: str, workers: int = 2, env: Mapping[str, str] | None = None) -> Served:
+    return Served(folder, "--workers", str(workers), *options, env=SECRETS if env is None else env)
 
 
 def workers(served: Served) -> list[int]:
@@ -52,18 +53,6 @@ def ask(served: Served, path: str = "/v1/models", *, admin: bool = False) -> tup
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer.status, dict(answer.headers), answer.read().decode()
-    finally:
-        connection.close()
-
-
-def call(served: Served, model: str = "sim/small") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
-    try:
-        connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
     finally:
         connection.close()
 
@@ -109,48 +98,6 @@ def ends_of(pids: list[int]) -> Callable[[float], list[int]]:
     return wait
 
 
-class Load:
-    """Callers that ask on and on, each on new connections, from threads of their own."""
-
-    def __init__(self, served: Served, callers: int = 4) -> None:
-        self._served = served
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._counted = threading.Condition(self._lock)
-        self.statuses: list[int] = []
-        self.failures: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(callers)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        self.more(20)
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(SECONDS)
-
-    def _ask(self) -> None:
-        while not self._stop.is_set():
-            try:
-                status = call(self._served)
-            except (OSError, http.client.HTTPException) as error:
-                with self._counted:
-                    self.failures.append(error)
-            else:
-                with self._counted:
-                    self.statuses.append(status)
-                    self._counted.notify_all()
-
-    def more(self, answers: int) -> None:
-        """Wait until so many more have been answered."""
-        with self._counted:
-            wanted = len(self.statuses) + answers
-            assert self._counted.wait_for(lambda: len(self.statuses) >= wanted, SECONDS), self.failures
-
-
 def told(served: Served, words: str, times: int = 1) -> None:
     served.told.wait_for(lambda lines: sum(words in line for line in lines) >= times, words)
 
@@ -169,7 +116,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def test_two_workers_are_one_gateway(gateway: Served) -> None:
     for _ in range(20):
-        assert call(gateway) == 200
+        assert call(gateway.port) == 200
     assert metric(gateway, "penstock_requests_total") == 20
     assert metric(gateway, "penstock_request_duration_seconds_count") == 20
     assert metric(gateway, "penstock_config_generation") == 2, "two workers with generation 1"
@@ -183,7 +130,7 @@ def test_a_second_one_with_the_same_state_is_refused(gateway: Served) -> None:
     refused = penstock(gateway.folder, "serve", "--port", "0", "--admin-port", "0", env=SECRETS)
     assert refused.code == 1
     assert f"belongs to process {gateway.process.pid}, its control plane is {gateway.admin_url}" in refused.err
-    assert call(gateway) == 200
+    assert call(gateway.port) == 200
 
 
 def test_secrets_are_neither_in_a_workers_arguments_nor_in_its_environment(gateway: Served) -> None:
@@ -194,25 +141,33 @@ def test_secrets_are_neither_in_a_workers_arguments_nor_in_its_environment(gatew
             assert secret.encode() not in seen
 
 
-def test_a_killed_worker_is_replaced_while_the_other_serves(gateway: Served) -> None:
-    first = workers(gateway)[:2]
-    with Load(gateway) as load:
-        os.kill(first[0], signal.SIGKILL)
-        told(gateway, "died (it was killed by SIGKILL)")
-        load.more(20)
-        told(gateway, "serves again")
-        load.more(20)
-    assert set(load.statuses) == {200}
-    assert len(load.failures) <= 4, "only what it was answering is lost, at most one for each caller"
-    assert metric(gateway, "penstock_worker_restarts_total") == 1
-    assert first[0] not in workers(gateway)
-    assert first[1] in workers(gateway)
+def test_a_killed_worker_is_replaced_within_a_second_while_the_other_serves(gateway: Served) -> None:
+    took, silences = [], []
+    for turn in range(1, 4):
+        first, second = workers(gateway)[:2]
+        with Load(gateway, EVERY_WAY * 2) as load:
+            began = now()
+            os.kill(first, signal.SIGKILL)
+            told(gateway, "died (it was killed by SIGKILL)", turn)
+            load.more(20)
+            told(gateway, "serves again", turn)
+            took.append(now() - began)
+            load.more(20)
+            silences.append(load.longest_silence(began))
+        assert set(load.statuses) == {200}
+        assert len(load.failures) <= len(EVERY_WAY * 2), "only what it was answering is lost, one for each caller"
+        assert first not in workers(gateway)
+        assert second in workers(gateway)
+    assert metric(gateway, "penstock_worker_restarts_total") == 3
+    # The best of three: a machine with other things to do must not fail it.
+    assert min(took) < 1.0, took
+    assert min(silences) < 0.5, silences
 
 
 def test_a_worker_that_is_told_to_end_is_relieved_without_a_loss(gateway: Served) -> None:
     first = workers(gateway)[:2]
     died = gateway.told.text.count("died")
-    with Load(gateway) as load:
+    with Load(gateway, EVERY_WAY * 2) as load:
         for pid in first:
             ended = ends_of([pid])
             os.kill(pid, signal.SIGTERM)
@@ -222,6 +177,24 @@ def test_a_worker_that_is_told_to_end_is_relieved_without_a_loss(gateway: Served
     assert set(load.statuses) == {200}
     assert not set(first) & set(workers(gateway))
     assert gateway.told.text.count("died") == died
+
+
+def test_all_four_workers_are_renewed_without_a_loss(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=4) as served:
+        first = workers(served)[:4]
+        ended = ends_of(first)
+        with Load(served, EVERY_WAY * 2) as load:
+            served.signal(signal.SIGUSR2)
+            told(served, "every worker was renewed")
+            load.more(20)
+        assert load.failures == []
+        assert set(load.statuses) == {200}
+        assert ended(SECONDS) == []
+        assert len(workers(served)) >= 4
+        assert metric(served, "penstock_config_generation") == 4
+        assert served.stop() == 0
+        for words in ("died", "Traceback"):
+            assert words not in served.told.text
 
 
 def test_sighup_reloads_every_worker_or_changes_nothing(gateway: Served) -> None:
@@ -263,6 +236,29 @@ def test_a_changed_file_reloads_every_worker_without_being_asked(gateway: Served
         assert json.loads(ask(gateway)[2])["data"][0]["id"] == "newer"
 
 
+def test_a_supervisor_killed_under_load_is_followed_by_another_within_three_seconds(tmp_path: Path) -> None:
+    ways = EVERY_WAY * 2
+    took: list[float] = []
+    while len(took) < 3 and not any(seconds < 3.0 for seconds in took):
+        with serve(tmp_path) as served, Load(served, ways) as load:
+            ended = ends_of(workers(served))
+            began = now()
+            served.signal(signal.SIGKILL)
+            with serve(tmp_path, "--port", str(served.port)) as restarted:
+                load.more(20)
+                took.append(now() - began)
+                assert ended(4.0) == [], "2 s are the orphans' own limit; the rest is the machine's"
+                load.more(20)
+                assert metric(restarted, "penstock_requests_total") >= 20
+                load.__exit__()
+                assert restarted.stop() == 0
+            assert load.failures, "the callers noticed"
+            assert set(load.statuses) == {200}
+            for text in (served.told.text, restarted.told.text):
+                assert "Traceback" not in text
+    assert min(took) < 3.0, took
+
+
 def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
     with serve(tmp_path) as served, stream(served, "sim/small:stall=3") as response:
         ended = ends_of(workers(served))
@@ -273,7 +269,7 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
             assert ended(4.0) == []
             with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
                 response.read()
-            assert call(restarted) == 200
+            assert call(restarted.port) == 200
             assert restarted.stop() == 0
         assert served.wait() == -signal.SIGKILL
         for text in (served.told.text, restarted.told.text):

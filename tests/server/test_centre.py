@@ -13,6 +13,7 @@ from penstock.config.load import load_config
 from penstock.config.parcel import decode_config, encode_config
 from penstock.config.schema import Config
 from penstock.metrics import MAX_LABEL, Deltas, Metrics
+from penstock.server.protocol import PATIENT_SECONDS
 from penstock.server.worker import REPORT_SECONDS, Worker
 from penstock.stores.centre import (
     CONFIG,
@@ -289,15 +290,48 @@ def test_one_that_is_relieved_refuses_nobody_it_has_let_in() -> None:
     async def whole(loop: SimLoop) -> None:
         company = Company(loop)
         await company.serving()
-        fresh = await Caller.connect()
+        fresh, probe = await Caller.connect(), await Caller.connect()
         company.member.channel.send(Drain(60.0, accepting=False))
         await company.centre.until(lambda: company.member.draining)
         with pytest.raises(ConnectionRefusedError):  # a successor has the port
             await loop.create_connection(asyncio.Protocol, *GATEWAY)
         assert (await fresh.post(chat())).status == 200
-        assert (await fresh.get("/readyz")).status == 200
+        assert (await probe.get("/readyz")).status == 200
         await company.running
         fresh.close()
+        probe.close()
+
+    run(whole, leak_free=True)
+
+
+def test_one_that_is_relieved_keeps_its_promise_to_go_on() -> None:
+    """What was answered with keep-alive may be asked on; whoever has been silent for long is let go."""
+
+    async def whole(loop: SimLoop) -> None:
+        company = Company(loop)
+        await company.serving()
+        slow, eager, silent = [await Caller.connect() for _ in range(3)]
+        assert (await silent.get("/healthz")).status == 200
+        await slow.send("POST", "/v1/chat/completions", *_body(chat(model="sim/small:first_token=10s")))
+        await eager.send("POST", "/v1/chat/completions", *_body(chat(model="sim/small:first_token=1s")))
+        await loop.clock.sleep(0.1)
+        began = loop.time()
+        company.member.channel.send(Drain(60.0, accepting=False))
+        await company.centre.until(lambda: company.member.draining)
+        assert "connection" not in (await eager.receive()).headers, "so it goes on (RFC 9112, 9.3)"
+        last = await eager.post(chat())
+        assert (last.status, last.headers["connection"]) == (200, "close")
+        await loop.clock.sleep(PATIENT_SECONDS - 2.0)
+        assert not silent.reader.at_eof()
+        await loop.clock.sleep(4.0)
+        assert silent.reader.at_eof()
+        assert (await slow.receive()).status == 200
+        last = await slow.post(chat())
+        assert (last.status, last.headers["connection"]) == (200, "close")
+        await company.running
+        assert loop.time() - began < 20
+        for caller in (slow, eager, silent):
+            caller.close()
 
     run(whole, leak_free=True)
 

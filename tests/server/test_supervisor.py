@@ -11,7 +11,8 @@ import pytest
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.errors import ConfigError, PenstockError
-from penstock.server.supervisor import BACKOFF, MOST_DEATHS, MOST_SILENT, START_SECONDS, Supervisor
+from penstock.server.posts import BACKOFF, MOST_DEATHS, MOST_SILENT, START_SECONDS
+from penstock.server.supervisor import Supervisor
 from penstock.stores.centre import (
     CONFIG,
     Counted,
@@ -48,7 +49,8 @@ class Scripted:
         self.heard: list[Message] = []
         self.why = ""
         self.killed = False
-        self.end.open(self.hear, lambda: None)
+        self.ended = False
+        self.end.open(self.hear, self.on_end)
         self.end.send(Subscribe(CONFIG))
 
     def hear(self, message: Message) -> None:
@@ -57,13 +59,17 @@ class Scripted:
             if f"refuses {message.generation}" in self.faults:
                 self.end.send(Refused(CONFIG, message.generation, "no good", "Mend it."))
             else:
-                self.end.send(Taken(CONFIG, message.generation))
+                wait = 1.0 if "slow" in self.faults else 0.0
+                self.loop.call_later(wait, self.end.send, Taken(CONFIG, message.generation))
         elif isinstance(message, Report) and "mute" not in self.faults:
             self.end.send(Counted({"penstock_tokens_total": [(("a", "input"), [1.0])]}, {}, message.report))
         elif isinstance(message, Drain):
             self.end.send(Draining())
             if "lingers" not in self.faults:
                 self.loop.call_later(min(message.seconds, 1.0), self.end.close)
+
+    def on_end(self) -> None:
+        self.ended = True
 
     def die(self, why: str = "it was killed by SIGKILL") -> None:
         self.why = why
@@ -93,8 +99,22 @@ class Cast:
 
     async def hire(self, number: int, sockets: Sequence[Any]) -> Scripted:
         self.times.append(self.loop.time())
-        self.hired.append(Scripted(self.loop, number, self.faults.get(len(self.hired), ())))
+        faults = self.faults.get(len(self.hired), ())
+        self.hired.append(Scripted(self.loop, number, faults))
+        if "dies" in faults:
+            self.loop.call_soon(self.hired[-1].die)
         return self.hired[-1]
+
+    async def chatter(self) -> None:
+        """Have every worker say a word each second, as real ones do."""
+        while True:
+            for worker in self.hired:
+                worker.end.send(Counted({}, {}))
+            await self.loop.clock.sleep(1.0)
+
+    async def until_logged(self, caplog: pytest.LogCaptureFixture, words: str) -> None:
+        while words not in caplog.text:
+            await self.loop.clock.sleep(1.0)
 
     async def until_hired(self, count: int) -> None:
         await self.supervisor.centre.until(
@@ -239,6 +259,89 @@ def test_one_that_asks_to_leave_goes_when_its_successor_serves() -> None:
         assert cast.supervisor.overview.metrics.restarts.series == {(): 0.0}
 
     play(main)
+
+
+def test_all_are_renewed_one_after_another() -> None:
+    async def main(cast: Cast) -> None:
+        await cast.start()
+        await cast.supervisor.renew()
+        await cast.supervisor.centre.until(lambda: len(cast.supervisor.centre.members) == 2)
+        assert [worker.number for worker in cast.hired] == [0, 1, 0, 1]
+        for old in cast.hired[:2]:
+            assert old.heard[-1] == Drain(5.0, accepting=False)
+        assert cast.supervisor.overview.metrics.restarts.series == {(): 0.0}
+        cast.hired[2].die()
+        await cast.until_hired(5)
+        assert cast.hired[4].number == 0, "a fresh one is looked after like any other"
+
+    play(main)
+
+
+@pytest.mark.parametrize("fault", ["refuses 1", "mute", "dies"])
+@pytest.mark.parametrize("asked", ["all", "one"])
+def test_a_worker_stays_where_its_successor_does_not_come_up(
+    fault: str, asked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(cast: Cast) -> None:
+        await cast.start()
+        if asked == "all":
+            with pytest.raises(PenstockError, match="a new one"):
+                await cast.supervisor.renew()
+        else:
+            cast.hired[0].end.send(Leaving())
+            talk = cast.loop.create_task(cast.chatter())
+            await cast.until_logged(caplog, "worker 0 stays: a new one")
+            talk.cancel()
+        await cast.loop.settle()
+        assert len(cast.hired) == 3, "nothing else was started"
+        assert len(cast.supervisor.centre.members) == 2
+        for worker in cast.hired[:2]:
+            assert not any(isinstance(message, Drain) for message in worker.heard)
+        cast.faults.clear()
+        await cast.supervisor.renew()
+        assert [worker.number for worker in cast.hired[3:]] == [0, 1], "it can be asked again"
+
+    play(main, {2: [fault]})
+
+
+def test_one_that_dies_while_its_successor_comes_up() -> None:
+    async def main(cast: Cast) -> None:
+        await cast.start()
+        renewing = cast.loop.create_task(cast.supervisor.renew())
+        await cast.supervisor.centre.until(lambda: len(cast.hired) == 3)
+        cast.hired[0].die()
+        await renewing
+        await cast.supervisor.centre.until(lambda: len(cast.supervisor.centre.members) == 2)
+        assert [worker.number for worker in cast.hired] == [0, 1, 0, 0, 1]
+        assert cast.hired[2].ended, "there was another one before it was ready"
+        assert not cast.hired[3].ended
+
+    play(main, {2: ["slow"]})
+
+
+def test_a_replacement_that_cannot_come_up_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(cast: Cast) -> None:
+        await cast.start()
+        cast.hired[0].die()
+        talk = cast.loop.create_task(cast.chatter())
+        await cast.until_logged(caplog, "worker 0 does not come up: no good")
+        await cast.until_hired(4)
+        talk.cancel()
+        assert "died 5 times" not in caplog.text
+
+    play(main, {2: ["refuses 1"]})
+
+
+def test_one_worker_alone_is_not_renewed() -> None:
+    async def whole(loop: SimLoop) -> None:
+        cast = Cast(loop)
+        cast.supervisor = Supervisor(config(), [[]], loop.clock, cast.hire)
+        await cast.start()
+        with pytest.raises(PenstockError, match="own process"):
+            await cast.supervisor.renew()
+        await cast.supervisor.aclose()
+
+    run(whole, leak_free=True)
 
 
 def test_one_that_is_stuck_is_replaced() -> None:

@@ -27,11 +27,13 @@ from penstock.config.schema import Address, Config, Key
 from penstock.routing.names import AllowList
 from penstock.server.collector import settle_collector
 from penstock.server.listeners import hold_listeners
+from penstock.server.posts import Hire, Hired
 from penstock.server.reload import Reload
+from penstock.server.renewal import Renewal
 from penstock.server.request_log import make_turn, open_log
 from penstock.server.sockets import raise_file_limit, room_for
 from penstock.server.spawn import Crew, worker_environment
-from penstock.server.supervisor import Hire, Hired, InProcess, Supervisor
+from penstock.server.supervisor import InProcess, Supervisor
 from penstock.server.worker import Worker
 from penstock.stores.centre import memory_pair
 from penstock.stores.lock import StateLock
@@ -77,6 +79,7 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
     supervisor = Supervisor(config, held, clock, crew.hire if crew is not None else _hire_here(clock))
     admin: AdminServer | None = None
     reload = Reload(config, lambda: asyncio.to_thread(reread), supervisor.adopt, _say, clock, lambda busy: None)
+    renewal = Renewal(supervisor.renew, _say)
     try:
         await supervisor.begin()
         if crew is not None:
@@ -89,9 +92,11 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
             _announce(config, supervisor.overview, Address(config.server.listen.host, port), admin)
             reload.open()
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, renewal.ask)
             settle_collector()
         failure = await stop.or_done(supervisor.failed())
         reload.close()
+        renewal.close()
         drain = supervisor.overview.config.server.drain
         # Before it is told, so that whoever reads it and looks finds it so.
         await supervisor.announce_drain(drain)
@@ -99,6 +104,7 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
         await stop.unless_again(supervisor.drained(drain))
     finally:
         reload.close()
+        renewal.close()
         if crew is not None:
             crew.close()
         await supervisor.aclose()

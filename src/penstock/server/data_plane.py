@@ -110,14 +110,21 @@ class DataPlane:
             "ssl_shutdown_timeout": SHUTDOWN_SECONDS,
         }
 
-    async def drain(self, seconds: float, *, refuse: bool = True) -> None:
-        """Let open requests end, cut what is left after `seconds`, and stop listening.
+    async def hand_over(self, seconds: float) -> None:
+        """Stop listening, as somebody else does on the same sockets, and serve on whoever is connected: one more answer
+        each, within `seconds`."""
+        self.stop_listening()
+        try:
+            async with self._clock.timeout(seconds):
+                await self.listener.handed_over()
+        except TimeoutError:
+            pass
+        finally:
+            await self.listener.cut()
 
-        Args:
-            refuse: whether requests that still arrive are refused; else they are answered, the last on a connection.
-        """
-        if refuse:
-            self.routes.ready = False
+    async def drain(self, seconds: float) -> None:
+        """Let open requests end, refuse further ones, cut what is left after `seconds`, and stop listening."""
+        self.routes.ready = False
         try:
             async with self._clock.timeout(seconds):
                 await self.listener.calm()

@@ -53,6 +53,12 @@ _KEEP = b"connection: keep-alive\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 SWEEP_SECONDS = 1.0
 
+# After a hand-over an idle connection is kept for so long: httpx, which the vendors' SDKs use, takes none from its pool
+# that has been idle for 5 s (`keepalive_expiry`), so that its owner is not about to send on it.
+PATIENT_SECONDS = 6.0
+# Who is in the middle of a TLS handshake then is not among the connections yet, and must not notice either.
+CONNECTING_SECONDS = 1.0
+
 # How many connections above the limit are still told so, politely, before they are just closed; how often it is logged.
 _POLITE = 64
 FULL_SECONDS = 60.0
@@ -93,6 +99,7 @@ class Listener:
         self.clock = clock
         self.limits = limits
         self.draining = False
+        self._patient = False
         self._told_full = -FULL_SECONDS
         self.connections: dict[ServerConnection, None] = {}
         self._timer: Timer | None = None
@@ -130,10 +137,26 @@ class Listener:
         New connections are still answered meanwhile (by handlers that know of the drain), so that a readiness probe
         sees a 503 and not a refusal that might be anything.
         """
-        self.draining = True
+        self.draining, self._patient = True, False
         for connection in list(self.connections):
             connection.close_unless_busy(receiving=True)
         await self._until(lambda: not self.busy)
+
+    async def handed_over(self) -> None:
+        """Begin to drain for a successor that accepts already, and wait until no connection is left.
+
+        What callers ask meanwhile is answered, as the last on its connection. Those that were promised a connection
+        that goes on lose it only once they have not used it for so long that they hardly will.
+        """
+        self.draining = self._patient = True
+        await self.clock.sleep(CONNECTING_SECONDS)
+        await self._until(lambda: not self.connections)
+
+    def closes_idle(self, waited: float) -> bool:
+        """Whether a connection that has been idle for so many seconds is to be closed."""
+        if self._patient:
+            return waited > min(PATIENT_SECONDS, self.limits.idle)
+        return self.draining or waited > self.limits.idle
 
     async def flushed(self) -> None:
         """Close every connection that answers nothing, and wait until what was written has left."""
@@ -287,7 +310,7 @@ class ServerConnection(asyncio.Protocol):
                 if self._refused is not None:
                     listener.refuse(self._refused, Exchange(self, listener))
                     self._linger(transport)
-                elif listener.draining and parser.idle:
+                elif listener.draining and parser.idle and listener.closes_idle(0.0):
                     transport.close()
                 return
             if self.resumed is not None:
@@ -418,7 +441,7 @@ class ServerConnection(asyncio.Protocol):
             if waited > LINGER_SECONDS:
                 transport.abort()
         elif parser.idle:
-            if waited > self._listener.limits.idle:
+            if self._listener.closes_idle(waited):
                 transport.close()
         elif _is_late(parser, waited):
             self._refused = Refused(408, "the request took too long to arrive")

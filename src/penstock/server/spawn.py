@@ -23,8 +23,9 @@ from penstock.stores.centre import ToCentre
 __all__ = ["Crew", "WorkerProcess", "worker_environment"]
 
 MODULE = "penstock.server.worker"
-# A terminal sends them to the whole group of processes, to a worker maybe before it can ignore them.
-SUPERVISORS_SIGNALS = (signal.SIGINT, signal.SIGHUP)
+# A terminal sends the first two to the whole group of processes, service managers any: to a worker maybe before it
+# can ignore them.
+SUPERVISORS_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 # From the end of the channel to the end of the process: the log may take two seconds to be written.
 REAP_SECONDS = 4.0
 LOOK_SECONDS = 0.01

@@ -51,7 +51,6 @@ REPORT_SECONDS = 1.0
 # What is left to open requests once the supervisor is gone: the worker ends within 2 s, its log written.
 ORPHAN_SECONDS = 1.5
 CALM_REPORTS = 30
-GRACE_SECONDS = 0.25
 # A host's addresses: `localhost` has two.
 MOST_LISTENERS = 32
 # For the last report to leave.
@@ -213,18 +212,14 @@ class Worker:
     async def _drain(self, message: Drain) -> None:
         plane = self.plane
         if plane is not None:
-            patience = message.seconds
-            if not message.accepting:
-                # Whoever got in before must not notice: one who has only just connected may still send its request.
-                plane.stop_listening()
-                self._channel.send(Draining())
-                grace = min(GRACE_SECONDS, patience)
-                await self._clock.sleep(grace)
-                patience -= grace
-            else:
+            if message.accepting:
                 plane.routes.ready = False
                 self._channel.send(Draining())
-            await plane.drain(patience, refuse=message.accepting)
+                await plane.drain(message.seconds)
+            else:
+                plane.stop_listening()
+                self._channel.send(Draining())
+                await plane.hand_over(message.seconds)
         self._inbox.put_nowait(None)
 
     async def _aclose(self) -> None:
@@ -261,9 +256,10 @@ def main(arguments: Sequence[str]) -> None:
     """
     # Ctrl-C reaches the whole group of processes; what to do about it is the supervisor's to say. They are blocked
     # up to here: what came meanwhile is forgotten with the first line, and the second lets them be ignored.
-    for number in (signal.SIGINT, signal.SIGHUP):
+    supervisors = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+    for number in supervisors:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGHUP))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, supervisors)
     channel, turn = map(int, arguments)
     end = socket.socket(fileno=channel)
     settle_collector()
