@@ -34,6 +34,7 @@ from penstock.server.request_log import make_turn, open_log
 from penstock.server.sockets import raise_file_limit, room_for
 from penstock.server.spawn import Crew, worker_environment
 from penstock.server.supervisor import InProcess, Supervisor
+from penstock.server.systemd import Systemd
 from penstock.server.worker import Worker
 from penstock.stores.centre import memory_pair
 from penstock.stores.lock import StateLock
@@ -78,7 +79,15 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
     supervisor = Supervisor(config, held, clock, crew.hire if crew is not None else _hire_here(clock))
     admin: AdminServer | None = None
-    reload = Reload(config, lambda: asyncio.to_thread(reread), supervisor.adopt, _say, clock, lambda busy: None)
+    systemd = Systemd(os.environ, clock)
+    reload = Reload(
+        config,
+        lambda: asyncio.to_thread(reread),
+        supervisor.adopt,
+        _say,
+        clock,
+        lambda busy: systemd.reloading() if busy else systemd.ready(),
+    )
     renewal = Renewal(supervisor.renew, _say)
     try:
         await supervisor.begin()
@@ -90,6 +99,7 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
             lock.tell(admin.url)
             port = held[0][0].getsockname()[1]
             _announce(config, supervisor.overview, Address(config.server.listen.host, port), admin)
+            systemd.ready(f"serving {config.server.listen.host} port {port}, workers: {len(held)}")
             reload.open()
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, renewal.ask)
@@ -98,6 +108,7 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
         reload.close()
         renewal.close()
         drain = supervisor.overview.config.server.drain
+        systemd.stopping(drain)
         # Before it is told, so that whoever reads it and looks finds it so.
         await supervisor.announce_drain(drain)
         _say(f"stopping: open requests may end within {drain:g} s; a second signal cuts them")
@@ -110,6 +121,7 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
         await supervisor.aclose()
         if admin is not None:
             await admin.aclose()
+        systemd.close()
     if failure is not None:
         raise failure
     return INTERRUPTED if stop.interrupted else 0

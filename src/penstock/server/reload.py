@@ -103,8 +103,7 @@ class Reload:
                 await self._reload()
             except Exception:  # a mistake of ours; the next file shall be taken all the same
                 log.exception("the configuration was not reloaded")
-            finally:
-                self._busy(False)
+            self._busy(False)
 
     async def _reload(self) -> None:
         # Before it is read: what changes meanwhile is seen as changed at the next look.

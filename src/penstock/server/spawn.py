@@ -18,6 +18,7 @@ from typing import NamedTuple
 from penstock.clock import Clock, Timer
 from penstock.config.schema import Config
 from penstock.server.channel import SocketChannel, connect_channel
+from penstock.server.systemd import VARIABLES
 from penstock.stores.centre import ToCentre
 
 __all__ = ["Crew", "WorkerProcess", "worker_environment"]
@@ -75,7 +76,8 @@ def worker_environment(environ: Mapping[str, str], config: Config) -> dict[str, 
     secrets = [provider.api_key for provider in config.providers.values()] + [key.key for key in config.keys]
     secrets += [one.api_key for provider in config.providers.values() for one in provider.credentials]
     taken = {secret.source.removeprefix("env:") for secret in secrets if secret is not None}
-    return {name: value for name, value in environ.items() if name not in taken and name != "PENSTOCK_ADMIN_KEY"}
+    taken |= {"PENSTOCK_ADMIN_KEY", *VARIABLES}
+    return {name: value for name, value in environ.items() if name not in taken}
 
 
 class Crew:
