@@ -231,8 +231,12 @@ class Upstream(asyncio.Protocol):
 async def serve(options: argparse.Namespace) -> None:
     """Serve until the process is ended; prints `ready PORT`."""
     relay = Relay(options)
+    tls = None
+    if options.cert:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(options.cert, options.cert_key)
     server = await asyncio.get_running_loop().create_server(
-        lambda: Caller(relay), "127.0.0.1", options.port, backlog=2048
+        lambda: Caller(relay), "127.0.0.1", options.port, backlog=2048, ssl=tls
     )
     gc.collect()
     gc.freeze()  # as Penstock does: what lives now lives as long as the process
@@ -246,6 +250,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--upstream-port", type=int, required=True)
     parser.add_argument("--ca-file", help="speak TLS to the upstream and trust this CA")
+    parser.add_argument("--cert", help="speak TLS to callers, with this certificate")
+    parser.add_argument("--cert-key", help="its key")
     parser.add_argument("--key", required=True)
     parser.add_argument("--model", action="append", default=[], metavar="PUBLIC=VENDOR")
     uvloop.run(serve(parser.parse_args()))

@@ -12,8 +12,10 @@
  * The result is one line of JSON on stdout.
  *
  * Usage: load --port N --body FILE [--path P] [--header "Name: value"]... [--connections N] [--seconds S]
- *             [--requests N] [--rate R] [--hold N] [--stream 1] [--end TEXT]
- * Build: cc -O2 load.c -o load
+ *             [--requests N] [--rate R] [--hold N] [--stream 1] [--end TEXT] [--tls 1]
+ * With --tls it speaks TLS and looks at no certificate: what is measured is the other side.
+ * Build: cc -O2 load.c -o load                                      without TLS
+ *        cc -O2 -DWITH_TLS load.c -o load -lssl -lcrypto
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,6 +34,11 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef WITH_TLS
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 
 enum { HEAD_ROOM = 16 << 10, READ_SIZE = 256 << 10, TAIL = 64, OPENING_AT_ONCE = 64, GRACE_S = 10, MAX_REQUESTS = 20000000 };
 enum { READ_HEAD, READ_SIZED, READ_CHUNK_SIZE, READ_CHUNK, READ_CHUNK_END, READ_TRAILER, READ_WHOLE };
@@ -49,6 +56,9 @@ typedef struct {
     int line_len;
     char tail[TAIL]; /* the last bytes of the body */
     bool newline;    /* the last body byte was one: two in a row end an event */
+#ifdef WITH_TLS
+    SSL *ssl;
+#endif
 } Conn;
 
 typedef struct {
@@ -77,6 +87,9 @@ static uint64_t begun, window_end, planned; /* planned: requests whose time has 
 static Conn **idle;
 static int idle_len;
 static bool woken;
+#ifdef WITH_TLS
+static SSL_CTX *tls_context;
+#endif
 
 static void die(const char *what) {
     perror(what);
@@ -150,13 +163,56 @@ static void watch(Conn *c, int action, bool out) {
     epoll_ctl(epoll_fd, action, c->fd, &event);
 }
 
+/* What moved; 0 at the end; -1 when it would have to wait. */
+static ssize_t io_read(Conn *c, char *into, size_t room) {
+#ifdef WITH_TLS
+    if (c->ssl) {
+        int n = SSL_read(c->ssl, into, (int)room);
+        if (n > 0) return n;
+        int why = SSL_get_error(c->ssl, n);
+        ERR_clear_error();
+        return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? -1 : 0;
+    }
+#endif
+    ssize_t n = recv(c->fd, into, room, MSG_DONTWAIT);
+    return n >= 0 ? n : errno == EAGAIN || errno == EINTR ? -1 : 0;
+}
+
+static ssize_t io_write(Conn *c, const char *data, size_t len) {
+#ifdef WITH_TLS
+    if (c->ssl) {
+        int n = SSL_write(c->ssl, data, (int)len);
+        ERR_clear_error();
+        return n > 0 ? n : -1;
+    }
+#endif
+    return send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static bool shake_hands(Conn *c) {
+#ifdef WITH_TLS
+    if (!tls_context) return true;
+    c->ssl = must(SSL_new(tls_context));
+    SSL_set_fd(c->ssl, c->fd);
+    if (SSL_connect(c->ssl) != 1) { /* the socket still waits */
+        ERR_clear_error();
+        SSL_free(c->ssl);
+        c->ssl = NULL;
+        return false;
+    }
+    fcntl(c->fd, F_SETFL, O_NONBLOCK);
+#endif
+    (void)c;
+    return true;
+}
+
 static bool connect_conn(Conn *c) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)option.port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int on = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(c->fd, (struct sockaddr *)&address, sizeof address)) {
+    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) || !shake_hands(c)) {
         note_failure("connect: ", 9);
         count.connect_failed++;
         close(c->fd);
@@ -170,6 +226,10 @@ static bool connect_conn(Conn *c) {
 
 static void disconnect(Conn *c) {
     if (c->fd >= 0) {
+#ifdef WITH_TLS
+        if (c->ssl) SSL_free(c->ssl);
+        c->ssl = NULL;
+#endif
         close(c->fd);
         still_open--;
     }
@@ -179,7 +239,7 @@ static void disconnect(Conn *c) {
 static void send_more(Conn *c) {
     bool waited = c->sent > 0;
     while (c->sent < request_len) {
-        ssize_t n = send(c->fd, request + c->sent, request_len - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = io_write(c, request + c->sent, request_len - c->sent);
         if (n < 0) break; /* full, or gone: reading will tell */
         c->sent += (size_t)n;
     }
@@ -343,11 +403,23 @@ static void on_bytes(Conn *c, const char *data, size_t len) {
     }
 }
 
+/* Decrypted bytes that wait in the library are none that epoll would tell of. */
+static bool more_decrypted(Conn *c) {
+#ifdef WITH_TLS
+    return c->ssl && SSL_has_pending(c->ssl);
+#endif
+    (void)c;
+    return false;
+}
+
 static void on_readable(Conn *c) {
     static char buffer[READ_SIZE];
-    ssize_t n = recv(c->fd, buffer, sizeof buffer, MSG_DONTWAIT);
-    if (n > 0) on_bytes(c, buffer, (size_t)n);
-    else if (n == 0 || (errno != EAGAIN && errno != EINTR)) lost(c);
+    ssize_t n;
+    do {
+        n = io_read(c, buffer, sizeof buffer);
+        if (n > 0) on_bytes(c, buffer, (size_t)n);
+        else if (n == 0) lost(c);
+    } while (n > 0 && c->fd >= 0 && more_decrypted(c));
 }
 
 /* ---- the loops -------------------------------------------------------------------------------------------------- */
@@ -470,6 +542,9 @@ static bool set_option(const char *name, const char *value) {
     else if (!strcmp(name, "--rate")) option.rate = atof(value);
     else if (!strcmp(name, "--hold")) option.hold = atoi(value);
     else if (!strcmp(name, "--stream")) option.stream = atoi(value);
+#ifdef WITH_TLS
+    else if (!strcmp(name, "--tls")) tls_context = atoi(value) ? SSL_CTX_new(TLS_client_method()) : NULL;
+#endif
     else return false;
     return true;
 }
@@ -485,6 +560,9 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &files);
     signal(SIGPIPE, SIG_IGN);
     alarm((unsigned)option.seconds + 90);
+#ifdef WITH_TLS
+    if (tls_context) SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+#endif
     build_request();
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     idle = must(calloc((size_t)option.connections, sizeof *idle));

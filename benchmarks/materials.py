@@ -43,18 +43,19 @@ class Certificate:
 
 
 def compile_programs() -> bool:
-    """Compile what is older than its source into `build/`; False when the upstream could only be built without TLS.
+    """Compile what is older than its source into `build/`; False when one could only be built without TLS.
 
     Raises CannotBuild without a C compiler, or when one fails.
     """
     BUILD.mkdir(exist_ok=True)
-    _compile("load", [])
-    try:
-        _compile("upstream", ["-DWITH_TLS", "-lssl", "-lcrypto"])
-    except CannotBuild:
-        _compile("upstream", [])
-        return False
-    return True
+    with_tls = True
+    for name in ("load", "upstream"):
+        try:
+            _compile(name, ["-DWITH_TLS", "-lssl", "-lcrypto"])
+        except CannotBuild:
+            _compile(name, [])
+            with_tls = False
+    return with_tls
 
 
 def _compile(name: str, options: list[str]) -> None:
