@@ -42,6 +42,7 @@ from penstock.providers.upstream import Upstream
 from penstock.records import Record
 from penstock.routing.names import AllowList, Found
 from penstock.transport.http import Origin, Pool
+from penstock.transport.places import Permits
 from penstock.transport.proxy import read_proxy
 from penstock.transport.tls import client_context
 from penstock.version import VERSION
@@ -57,6 +58,7 @@ class Gateway:
 
     Args:
         log: takes each request's record when it is over, for its log line; None writes none.
+        permits: what connections to providers need where other workers share their limits.
 
     Attributes:
         call: the whole stack.
@@ -74,6 +76,7 @@ class Gateway:
         random: Random,
         log: Callable[[Record], None] | None = None,
         metrics: Metrics | None = None,
+        permits: Permits | None = None,
     ) -> None:
         self.config = config
         self.metrics = metrics if metrics is not None else Metrics()
@@ -81,7 +84,7 @@ class Gateway:
         self._clock = clock
         self.now = clock.monotonic
         self.begin = Opening(Ids(clock, random), clock).record
-        self._pool = Pool(clock)
+        self._pool = Pool(clock, permits)
         self._recorder = Recorder(self.metrics, log, clock)
         self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()

@@ -36,8 +36,9 @@ from penstock.stores.centre import (
     encode_message,
     memory_pair,
 )
-from penstock.testing import SeededRandom, SimLoop
+from penstock.testing import SeededRandom, SimLoop, SimulatedProvider, SimulatedServer
 from penstock.testing.simloop import run
+from penstock.transport.origin import MAX_CONNECTIONS
 from tests.stage import GATEWAY, Caller, chat
 
 TO_CENTRE = [
@@ -157,7 +158,7 @@ class Company:
     def __init__(self, loop: SimLoop) -> None:
         self.loop = loop
         self.metrics = Metrics()
-        self.centre = Centre(self.metrics.add)
+        self.centre = Centre(self.metrics.add, loop.clock)
         self.log: list[bytes] = []
         here, there = memory_pair(loop.call_soon)
         self.member: Member = self.centre.join("0", here)
@@ -203,6 +204,33 @@ def test_a_worker_takes_its_configuration_and_reports() -> None:
         assert company.centre.gauges()["penstock_connections"] == 0
 
     on_stage(main)
+
+
+def test_its_connections_to_a_provider_are_leased_over_reloads_and_settled_at_its_end() -> None:
+    async def whole(loop: SimLoop) -> None:
+        company = Company(loop)
+        async with SimulatedServer(SimulatedProvider(loop.clock)) as server:
+            up = {"kind": "openai", "base_url": server.base_url, "api_key": "none"}
+            guard = server.base_url.removesuffix("/v1")
+            await company.serving(providers={"sim": {}, "up": up})
+            caller, slow = await Caller.connect(), await Caller.connect()
+            assert company.centre.leases.held(guard) == {}
+            assert (await caller.post(chat(model="up/small"))).status == 200
+            held = company.centre.leases.held(guard)
+            assert list(held) == [company.member]
+            assert 1 <= held[company.member] <= MAX_CONNECTIONS // 10
+            await slow.send("POST", "/v1/chat/completions", *_body(chat(model="up/small:first_token=5s")))
+            await loop.clock.sleep(1.0)
+            await company.serving(providers={"sim": {}, "up": up}, default_model="up/small")
+            assert (await caller.post(chat(model="up/small"))).status == 200
+            assert company.centre.leases.held(guard) == held, "old and new gateway share them"
+            assert (await slow.receive()).status == 200
+            await company.end()
+            assert repr(company.centre.leases) == "<Leases nothing>"
+            caller.close()
+            slow.close()
+
+    run(whole, leak_free=True)
 
 
 def test_what_was_counted_last_is_reported_at_the_end() -> None:
@@ -384,7 +412,7 @@ def test_a_worker_without_its_supervisor_ends_within_two_seconds(when: str) -> N
 
 def test_whoever_asks_for_a_report_does_not_wait_for_the_dead() -> None:
     async def whole(loop: SimLoop) -> None:
-        centre = Centre(Metrics().add)
+        centre = Centre(Metrics().add, loop.clock)
         ends = [memory_pair(loop.call_soon) for _ in range(2)]
         for here, _ in ends:
             centre.join("0", here)

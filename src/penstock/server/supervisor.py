@@ -65,7 +65,7 @@ class Supervisor:
     def __init__(self, config: Config, held: Sequence[Sequence[socket.socket]], clock: Clock, hire: Hire) -> None:
         metrics = Metrics()
         self.overview = Standing(config, metrics)
-        self.centre = Centre(metrics.add)
+        self.centre = Centre(metrics.add, clock)
         self._clock = clock
         self._posts = Posts(
             held, self.centre, clock, hire, lambda: self.overview.config.server.drain, metrics.restarts.inc
@@ -151,6 +151,7 @@ class Supervisor:
             member.channel.send(Drain(0.0))
         await self._posts.ended(0.0)
         self._posts.close()
+        self.centre.close()
 
 
 def _check_fixed(before: Config, after: Config) -> None:

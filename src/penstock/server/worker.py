@@ -35,15 +35,18 @@ from penstock.stores.centre import (
     Drain,
     Draining,
     FromCentre,
+    Leased,
     Leaving,
     Message,
     Publish,
+    Recall,
     Refused,
     Report,
     Subscribe,
     Taken,
 )
 from penstock.stores.log import LogWriter
+from penstock.stores.permits import Permits
 
 __all__ = ["OpenLog", "Worker", "main"]
 
@@ -102,6 +105,7 @@ class Worker:
         self._log_metrics = Metrics()
         self._log_deltas = Deltas(self._log_metrics)
         self._lives: list[_Life] = []
+        self._permits = Permits(channel.send)
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -119,6 +123,10 @@ class Worker:
                     self._report(message.report)
                 elif isinstance(message, Drain):
                     await self._begin_drain(message)
+                elif isinstance(message, Leased):
+                    self._permits.leased(message)
+                elif isinstance(message, Recall):
+                    self._permits.recall(message)
                 elif isinstance(message, _Life):
                     await message.gateway.aclose()
         finally:
@@ -149,7 +157,7 @@ class Worker:
     async def _make(self, config: Config) -> Gateway:
         """The gateway of a configuration; with the first one, what it logs to and the data plane are opened."""
         if self.plane is not None:
-            return Gateway(config, self._clock, self._random, self._log)
+            return self._build(config)
         if config.log.to != "none":
             sink, self._close_log = self._open_log(config.log.to)
             writer = LogWriter(encode_lines, sink, self._clock, self._log_lost)
@@ -160,11 +168,14 @@ class Worker:
                 close()
 
             self._close_log = flush_and_close
-        gateway = Gateway(config, self._clock, self._random, self._log)
+        gateway = self._build(config)
         plane = DataPlane(gateway, self._clock)
         await plane.open(self._sockets)
         self.plane = plane
         return gateway
+
+    def _build(self, config: Config) -> Gateway:
+        return Gateway(config, self._clock, self._random, self._log, permits=self._permits)
 
     def _log_lost(self, lines: int) -> None:
         self._log_metrics.log_dropped.inc((), lines)
@@ -175,6 +186,7 @@ class Worker:
         self._timer = self._clock.call_later(REPORT_SECONDS, self._tick)
         if not self._channel.full:
             self._report()
+        self._permits.beat()
         for life in [life for life in self._lives[:-1] if life.is_over()]:
             self._lives.remove(life)
             self._inbox.put_nowait(life)
@@ -230,6 +242,7 @@ class Worker:
         for life in self._lives:
             await life.gateway.aclose()
         self._close_log()
+        self._permits.close()
         self._report()
         self._channel.close()
         try:

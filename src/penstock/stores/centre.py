@@ -1,8 +1,10 @@
 """The centre: the one place that knows the whole, and the protocol by which workers reach it.
 
 A worker subscribes to topics (the configuration is one), says which generation of each it works with, and reports
-what it counted; the centre publishes, asks for reports and orders the drain. Messages are typed records, sent as
-msgpack behind a length over a socket, or as they are within one process. Nothing here knows what a topic holds.
+what it counted; the centre publishes, asks for reports and orders the drain. Of things that are counted over all
+workers a worker leases some and settles what it no longer needs (`stores/leases.py`, `stores/permits.py`). Messages
+are typed records, sent as msgpack behind a length over a socket, or as they are within one process. Nothing here knows
+what a topic holds or what is guarded.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
+
+from penstock.clock import Clock, Timer
+from penstock.stores.leases import Decision, Leases
 
 __all__ = [
     "CONFIG",
@@ -23,13 +28,17 @@ __all__ = [
     "Draining",
     "Frames",
     "FromCentre",
+    "Lease",
+    "Leased",
     "Leaving",
     "Member",
     "MemoryChannel",
     "Message",
     "Publish",
+    "Recall",
     "Refused",
     "Report",
+    "Settle",
     "Subscribe",
     "Taken",
     "ToCentre",
@@ -40,6 +49,8 @@ __all__ = [
 # The topic of the configuration.
 CONFIG = "config"
 MAX_MESSAGE = 16 * 1024 * 1024
+# Permits expire two missed heartbeats of 5 s after their holder (semantics.md: Leases).
+EXPIRY_SECONDS = 10.0
 _PREFIX = 4
 
 # Per metric its series: the labels' values, and what to add to each cell.
@@ -92,6 +103,46 @@ class Leaving(Message, frozen=True, tag=True):
     """Somebody asked the worker itself to end; it serves on until the centre has a replacement and says `Drain`."""
 
 
+class Lease(Message, frozen=True, tag=True):
+    """A worker needs more of a guarded thing than it holds.
+
+    Attributes:
+        amount: how many more.
+        total: how many there are for all.
+    """
+
+    guard: str
+    amount: int
+    total: int
+
+
+class Settle(Message, frozen=True, tag=True):
+    """A worker gives back so many of a guarded thing."""
+
+    guard: str
+    returned: int
+
+
+class Leased(Message, frozen=True, tag=True):
+    """A worker holds so many more of a guarded thing; fewer than it asked for where the rest is still to come."""
+
+    guard: str
+    amount: int
+
+
+class Recall(Message, frozen=True, tag=True):
+    """Others wait for a guarded thing.
+
+    Attributes:
+        unused: how many of those it holds and does not use a worker is asked for.
+        owed: how many of these it must give back as they are freed, whoever waits for them there.
+    """
+
+    guard: str
+    unused: int
+    owed: int
+
+
 class Publish(Message, frozen=True, tag=True):
     """One generation of a topic; generations of a topic count from 1."""
 
@@ -118,8 +169,8 @@ class Drain(Message, frozen=True, tag=True):
     accepting: bool = True
 
 
-ToCentre = Subscribe | Taken | Refused | Counted | Draining | Leaving
-FromCentre = Publish | Report | Drain
+ToCentre = Subscribe | Taken | Refused | Counted | Draining | Leaving | Lease | Settle
+FromCentre = Publish | Report | Drain | Leased | Recall
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -266,17 +317,21 @@ class Member:
 
 
 class Centre:
-    """Keeps what was published, sums what is reported, and knows its members.
+    """Keeps what was published, sums what is reported, leases what is counted, and knows its members.
 
     Args:
         count: takes what a member counted.
 
     Attributes:
         members: those that are connected.
+        leases: what they hold, and what those still hold that died a moment ago.
     """
 
-    def __init__(self, count: Callable[[Counts], object]) -> None:
+    def __init__(self, count: Callable[[Counts], object], clock: Clock) -> None:
         self._count = count
+        self._clock = clock
+        self._expiries: dict[Member, Timer] = {}
+        self.leases: Leases[Member] = Leases()
         self._published: dict[str, Publish] = {}
         self._reports = 0
         self._changed: asyncio.Future[None] | None = None
@@ -351,9 +406,31 @@ class Centre:
             member.draining = True
         elif isinstance(message, Leaving):
             member.leaving = True
+        elif isinstance(message, Lease):
+            self._decided(self.leases.lease(member, message.guard, message.amount, message.total))
+        elif isinstance(message, Settle):
+            self._decided(self.leases.settle(member, message.guard, message.returned))
         self.changed()
+
+    def _decided(self, decisions: list[Decision[Member]]) -> None:
+        for holder, guard, granted, unused, owed in decisions:
+            holder.channel.send(Leased(guard, granted) if granted else Recall(guard, unused, owed))
 
     def _lost(self, member: Member) -> None:
         member.lost = True
         self.members.pop(member, None)
+        self._decided(self.leases.withdraw(member))
+        if self.leases.holds(member):
+            # What it began may still go on at the other end.
+            self._expiries[member] = self._clock.call_later(EXPIRY_SECONDS, lambda: self._expired(member))
         self.changed()
+
+    def _expired(self, member: Member) -> None:
+        del self._expiries[member]
+        self._decided(self.leases.expire(member))
+
+    def close(self) -> None:
+        """Wait for nothing more."""
+        for timer in self._expiries.values():
+            timer.cancel()
+        self._expiries.clear()

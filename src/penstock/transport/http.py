@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 
 from penstock.clock import Clock, Timer
-from penstock.errors import Overloaded, Unavailable, UpstreamTimeout
+from penstock.errors import Unavailable, UpstreamTimeout
 from penstock.transport import memory
 from penstock.transport.connection import NEVER, Connection
 from penstock.transport.dial import Dialler
 from penstock.transport.dns import Door
 from penstock.transport.origin import Origin
+from penstock.transport.places import Permits, Places, no_place
 
 __all__ = ["Connection", "Origin", "Pool"]
 
@@ -31,24 +31,24 @@ IDLE_TLS = 50.0
 LIFE_SECONDS = 300.0
 LIVES = 16
 
-# What a call is told to wait that found no place.
-BUSY_SECONDS = 1.0
-
 
 class Pool:
     """Connections to every provider of one gateway, on one loop.
+
+    Args:
+        permits: what a connection needs besides a place, where other pools share an origin's limit.
 
     Attributes:
         opened: connections opened since the start, by TCP (or in process).
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, permits: Permits | None = None) -> None:
         self._clock = clock
         self.now = clock.monotonic
         self._idle: dict[Origin, dict[Connection, float]] = {}
         self._all: dict[Connection, None] = {}
-        self._places: dict[Origin, int] = {}
-        self._waiting: dict[Origin, deque[asyncio.Future[Connection | None]]] = {}
+        self._places = Places(self.keep, self._close_idle, permits)
+        self._waiting = self._places.queues
         self._dialler = Dialler(clock, self._gone)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: Timer | None = None
@@ -92,12 +92,12 @@ class Pool:
         queued = True
         try:
             async with self._clock.timeout(timeout):
-                given = await self._place(origin)
+                given = await self._places.take(origin)
                 queued = False
                 return given if given is not None else await self._open(origin)
         except TimeoutError:
             if queued:
-                raise _overloaded(origin) from None
+                raise no_place(origin) from None
             raise UpstreamTimeout(f"no connection to the provider within {timeout:g} s", do="Try again.") from None
         except (OSError, ssl.SSLError) as error:
             raise Unavailable(
@@ -126,75 +126,20 @@ class Pool:
         try:
             connection = await self._dialler.dial(origin, lambda: self._make(origin))
         except BaseException:
-            self._leave(origin)
+            self._places.leave(origin)
             raise
         if connection.closed:  # already
-            self._leave(origin)
+            self._places.leave(origin)
         connection.counted = not connection.closed
         connection.retires = self.now() + LIFE_SECONDS * (1 + self.opened % LIVES / LIVES)
         self.opened += 1
         return connection
 
-    # --- places
-
-    async def _place(self, origin: Origin) -> Connection | None:
-        """A place for a new connection (None), or a connection that has one."""
-        assert self._loop is not None
-        while True:
-            taken, waiting = self._places.get(origin, 0), self._waiting.get(origin)
-            if taken < origin.limit and not waiting:
-                self._places[origin] = taken + 1
-                return None
-            if waiting is None:
-                waiting = self._waiting[origin] = deque()
-            if len(waiting) >= origin.limit:
-                raise _overloaded(origin)
-            turn = self._loop.create_future()
-            waiting.append(turn)
-            given = await self._turn(origin, turn)
-            if given is None or not given.closed:
-                return given
-
-    async def _turn(self, origin: Origin, turn: asyncio.Future[Connection | None]) -> Connection | None:
-        try:
-            return await turn
-        except BaseException:
-            if turn.done() and not turn.cancelled():
-                # Given in the moment of giving up.
-                given = turn.result()
-                if given is None:
-                    self._leave(origin)
-                elif not given.closed:
-                    self.keep(given)
-            else:
-                waiting = self._waiting.get(origin)
-                if waiting is not None and turn in waiting:
-                    waiting.remove(turn)
-                    if not waiting:
-                        del self._waiting[origin]
-            raise
-
-    def _next_turn(self, origin: Origin) -> asyncio.Future[Connection | None] | None:
-        waiting = self._waiting.get(origin)
-        found = None
-        while waiting and found is None:
-            turn = waiting.popleft()
-            found = None if turn.done() else turn
-        if waiting is not None and not waiting:
-            del self._waiting[origin]
-        return found
-
-    def _leave(self, origin: Origin) -> None:
-        """Give a place up, to whoever waits first."""
-        turn = self._next_turn(origin)
-        if turn is not None:
-            turn.set_result(None)
-            return
-        left = self._places[origin] - 1
-        if left:
-            self._places[origin] = left
-        else:
-            del self._places[origin]
+    def _close_idle(self, guard: str, count: int) -> None:
+        """Close up to so many that are idle, those that have been for the longest time first."""
+        idle = [one for origin, held in self._idle.items() if origin.guard == guard for one in held]
+        for connection in idle[:count]:
+            connection.discard()
 
     def _gone(self, door: Door, addresses: frozenset[str]) -> None:
         """A name has moved: what is connected to its old addresses is kept no longer."""
@@ -216,7 +161,10 @@ class Pool:
         if not connection.reused:
             connection.note_session()
         if self._waiting:
-            turn = self._next_turn(origin)
+            if self._places.must_yield(origin):
+                connection.discard()
+                return
+            turn = self._places.next_turn(origin)
             if turn is not None:
                 connection.reused = True
                 turn.set_result(connection)
@@ -239,7 +187,7 @@ class Pool:
                 del self._idle[connection.origin]
         if connection.counted:
             connection.counted = False
-            self._leave(connection.origin)
+            self._places.leave(connection.origin)
 
     def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[None]:
         """A future for the connection to complete; it is expired if that takes longer than `timeout` seconds.
@@ -285,19 +233,12 @@ class Pool:
     async def aclose(self) -> None:
         """Close every connection, busy ones too."""
         self._dialler.close()
+        self._places.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, NEVER
         for connection in list(self._all):
             connection.discard()
-
-
-def _overloaded(origin: Origin) -> Overloaded:
-    return Overloaded(
-        f"all {origin.limit} connections to the provider are busy",
-        do="Try again in a moment.",
-        retry_after=BUSY_SECONDS,
-    )
 
 
 def _reason(error: OSError) -> str:

@@ -26,11 +26,12 @@ class Origin:
         limit: how many connections may be open, and how many calls may wait for one.
 
     Attributes:
+        guard: the name under which its limit is kept, also by workers that have an Origin of their own for it.
         door: host and port of what is connected to: the proxy's, where there is one.
         rewrite: what a request goes through before it is sent, None for nothing.
     """
 
-    __slots__ = ("door", "host", "in_process", "limit", "port", "proxy", "rewrite", "tls")
+    __slots__ = ("door", "guard", "host", "in_process", "limit", "port", "proxy", "rewrite", "tls")
 
     def __init__(
         self,
@@ -48,10 +49,11 @@ class Origin:
         self.in_process = in_process
         self.proxy = proxy
         self.limit = limit
+        self.guard = f"{'https' if tls else 'http'}://{host}:{port}"
         self.door = (host, port) if proxy is None else (proxy.host, proxy.port)
         # What comes in a tunnel is the provider's own; without one the proxy reads the request and must be told all.
         self.rewrite = proxy.rewriter(host, port) if proxy is not None and tls is None else None
 
     def __repr__(self) -> str:
         by = f" by {self.proxy!r}" if self.proxy is not None else ""
-        return f"<Origin {'https' if self.tls else 'http'}://{self.host}:{self.port}{by}>"
+        return f"<Origin {self.guard}{by}>"
