@@ -87,6 +87,7 @@ def test_everything_this_version_has() -> None:
             Key(name="other", key=Secret("pk-other")),
         ),
         log=Log(to=str(Path("calls.log").absolute())),
+        files=(str(Path("providers").absolute()),),
     )
     assert config.defaults == Defaults(Timeouts(5.0, 9.0, 7.0, 3600.0), 4096)
     assert config.providers["openai"].api_key is not None

@@ -144,6 +144,21 @@ def test_a_secret_named_since_the_last_reload_counts(on_stage: OnStage) -> None:
     on_stage(main)
 
 
+def test_a_row_of_the_catalogue_that_is_added_counts(on_stage: OnStage) -> None:
+    async def main(watched: Watched) -> None:
+        (watched.folder / "providers").mkdir()
+        await watched.look()
+        assert watched.reads == 1
+        (watched.folder / "providers" / "mine.toml").write_text("no row")
+        await watched.look()
+        assert "providers/mine.toml:1:" in watched.told[-1]
+        (watched.folder / "providers" / "mine.toml").unlink()
+        await watched.look()
+        assert watched.told[-1] == f"reloaded: {watched.file}, generation 3"
+
+    on_stage(main)
+
+
 def test_a_swapped_link_counts(tmp_path: Path) -> None:
     """As Kubernetes mounts a ConfigMap: the file is a link into a folder behind a link that is replaced."""
     for name, model in (("..1", "first"), ("..2", "second")):
