@@ -177,6 +177,7 @@ class Metrics:
         self.generation = Gauge(
             "penstock_config_generation", "Which generation of the configuration each worker works with.", ("worker",)
         )
+        self.leased = Gauge("penstock_leases_held", "Of what is counted over all workers, what they hold.", ("guard",))
         self.restarts = Counter("penstock_worker_restarts_total", "Workers replaced because they died.")
         self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
 

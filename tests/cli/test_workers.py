@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from penstock.clock import SystemClock
+from penstock.transport.origin import MAX_CONNECTIONS
 from tests.cli.load import EVERY_WAY, Load, call
 from tests.cli.running import penstock
 from tests.end_to_end.process import SECONDS, Served
@@ -294,6 +295,30 @@ def test_sigterm_lets_streams_end_on_every_worker(tmp_path: Path) -> None:
         assert ended(0.0) == []
         assert [line["status"] for line in served.lines] == [200] * 3
         assert "Traceback" not in served.told.text
+
+
+def test_connections_to_a_provider_are_counted_over_all_workers(tmp_path: Path) -> None:
+    (tmp_path / "provider").mkdir()
+    (tmp_path / "gateway").mkdir()
+    with Served(tmp_path / "provider") as provider:
+        up = f'{{kind: openai, base_url: "{provider.base_url}", api_key: none}}'
+        (tmp_path / "gateway" / "penstock.yaml").write_text(f"auth: open\nproviders: {{up: {up}}}\n")
+        with serve(tmp_path / "gateway") as served:
+            name = "penstock_leases_held"
+            assert metric(served, name) == 0
+            for _ in range(100):
+                assert call(served.port, "up/sim/small") == 200
+                if metric(served, name) > MAX_CONNECTIONS // 15:
+                    break  # both workers have answered: each holds what it needs, and some in reserve
+            assert metric(served, name) > MAX_CONNECTIONS // 15
+            _, _, page = ask(served, "/metrics", admin=True)
+            assert f'{name}{{guard="{provider.url}"}}' in page
+            assert metric(served, name) <= MAX_CONNECTIONS // 10
+            served.signal(signal.SIGUSR2)
+            told(served, "every worker was renewed")
+            assert call(served.port, "up/sim/small") == 200
+            assert served.stop() == 0
+            assert "Traceback" not in served.told.text
 
 
 def test_ctrl_c_twice_cuts_every_worker(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from penstock.errors import Overloaded
 from penstock.server.channel import connect_channel
 from penstock.stores.centre import EXPIRY_SECONDS, Centre, FromCentre, Leased, Message, Recall, ToCentre, memory_pair
 from penstock.stores.permits import LIFE_BEATS, Permits
-from penstock.testing import ScriptedUpstream, SimLoop, run
+from penstock.testing import Cancel, ScriptedUpstream, SimLoop, run, sweep_scenario
 from penstock.transport.http import Origin, Pool
 from penstock.transport.places import Places
 
@@ -380,6 +380,43 @@ def test_two_pools_open_no_more_connections_than_one_may() -> None:
         assert repr(firm.centre.leases) == "<Leases nothing>"
 
     run(whole, leak_free=True)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_cancelled_at_every_await_of_a_leased_connection(full: bool) -> None:
+    """With permits to be had, and where another worker has to give one back first."""
+
+    async def scenario(loop: SimLoop, cancel: Cancel) -> None:
+        firm = Firm(loop, 2, 1)
+        one, other = firm.branches
+        async with ScriptedUpstream([(1.0, OK)], clock=loop.clock) as server:
+            pools = [Pool(loop.clock, branch.permits) for branch in firm.branches]
+            origins = [Origin("127.0.0.1", server.port, limit=1) for _ in pools]
+
+            async def call(number: int) -> None:
+                connection = pools[number].take(origins[number]) or await pools[number].connect(origins[number], 60.0)
+                try:
+                    await connection.exchange(REQUEST, stream=False, timeout=30.0)
+                finally:
+                    connection.release()
+
+            busy = loop.create_task(call(0)) if full else None
+            await loop.settle()
+            await cancel(call(1))
+            if busy is not None:
+                await busy
+            # Whatever became of it, the next ones are served.
+            await call(0)
+            await call(1)
+            assert sum(pool.open for pool in pools) <= 1
+            for pool in pools:
+                await pool.aclose()
+        await loop.clock.sleep(3 * BEAT * LIFE_BEATS)
+        assert repr(one.permits) == repr(other.permits) == "<Permits none>"
+        assert repr(firm.centre.leases) == "<Leases nothing>"
+        await firm.end()
+
+    assert sweep_scenario(scenario) >= 3
 
 
 def test_over_a_real_socket() -> None:

@@ -105,6 +105,9 @@ class Supervisor:
         metrics.show(self.centre.gauges())
         for member in self.centre.members:
             metrics.generation.set(member.generations.get(CONFIG, 0), (member.name,))
+        metrics.leased.cells.clear()
+        for guard, held in self.centre.leases.sums().items():
+            metrics.leased.set(held, (guard,))
 
     async def adopt(self, config: Config) -> int:
         """Have every worker work with another configuration; returns its generation.

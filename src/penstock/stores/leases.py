@@ -91,10 +91,12 @@ class Leases(Generic[H]):
         self._accounts: dict[str, _Account[H]] = {}
 
     def __repr__(self) -> str:
-        shown = ", ".join(
-            f"{guard}: {sum(account.held.values())} of {account.total}" for guard, account in self._accounts.items()
-        )
+        shown = ", ".join(f"{guard}: {held} of {self._accounts[guard].total}" for guard, held in self.sums().items())
         return f"<Leases {shown or 'nothing'}>"
+
+    def sums(self) -> dict[str, int]:
+        """How many are held of each guarded thing."""
+        return {guard: sum(account.held.values()) for guard, account in self._accounts.items()}
 
     def held(self, guard: str) -> dict[H, int]:
         """How many each holder has."""
