@@ -144,7 +144,8 @@ def test_secrets_are_neither_in_a_workers_arguments_nor_in_its_environment(gatew
 
 def test_a_killed_worker_is_replaced_within_a_second_while_the_other_serves(gateway: Served) -> None:
     took, silences = [], []
-    for turn in range(1, 4):
+    before = int(metric(gateway, "penstock_worker_restarts_total"))
+    for turn in range(before + 1, before + 4):
         first, second = workers(gateway)[:2]
         with Load(gateway, EVERY_WAY * 2) as load:
             began = now()
@@ -159,7 +160,7 @@ def test_a_killed_worker_is_replaced_within_a_second_while_the_other_serves(gate
         assert len(load.failures) <= len(EVERY_WAY * 2), "only what it was answering is lost, one for each caller"
         assert first not in workers(gateway)
         assert second in workers(gateway)
-    assert metric(gateway, "penstock_worker_restarts_total") == 3
+    assert metric(gateway, "penstock_worker_restarts_total") == before + 3
     # The best of three: a machine with other things to do must not fail it.
     assert min(took) < 1.0, took
     assert min(silences) < 0.5, silences
@@ -223,13 +224,15 @@ def test_sighup_reloads_every_worker_or_changes_nothing(gateway: Served) -> None
 
 def test_a_changed_file_reloads_every_worker_without_being_asked(gateway: Served) -> None:
     file = gateway.folder / "penstock.yaml"
-    with Load(gateway) as load:
+    generation = int(ask(gateway, "/readyz")[1]["x-penstock-generation"])
+    wrong = gateway.told.text.count("penstock.yaml:5:1: ")
+    with Load(gateway, EVERY_WAY * 2) as load:
         (gateway.folder / "draft").write_text(CONFIG % "newer")
         (gateway.folder / "draft").rename(file)
-        told(gateway, "reloaded: penstock.yaml, generation 3")
+        told(gateway, f"reloaded: penstock.yaml, generation {generation + 1}")
         load.more(10)
         file.write_text(CONFIG % "worse" + "modls: {}\n")
-        told(gateway, "penstock.yaml:5:1: ", times=2)
+        told(gateway, "penstock.yaml:5:1: ", wrong + 1)
         load.more(10)
     assert load.failures == []
     assert set(load.statuses) == {200}
