@@ -88,7 +88,13 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
         clock,
         lambda busy: systemd.reloading() if busy else systemd.ready(),
     )
-    renewal = Renewal(supervisor.renew, _say)
+
+    async def renew() -> None:
+        if crew is not None:
+            crew.close()  # what waits in reserve is no fresher than those it would replace
+        await supervisor.renew()
+
+    renewal = Renewal(renew, _say)
     try:
         await supervisor.begin()
         if crew is not None:

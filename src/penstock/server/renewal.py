@@ -1,7 +1,7 @@
 """Fresh processes on demand (SIGUSR2): every worker is replaced, one after another, and no request is lost by it.
 
-For what only a new process takes: memory given back, a changed environment, a mended package. The supervisor itself
-stays as it is; another version of Penstock is another `serve`.
+For what only a new process takes, such as memory that is given back, or a mended package. The supervisor itself stays
+as it is: another version of Penstock is another `serve`.
 """
 
 from __future__ import annotations
