@@ -12,13 +12,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from importlib import metadata
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import genai_prices.types as source
 import msgspec
 from genai_prices.data import providers as PROVIDERS  # noqa: N812 -- a constant by its nature
 
+from penstock.config.prices import EACH
 from penstock.providers.models import Model, Table
 from penstock.providers.prices import Period
 from penstock.providers.rates import UNITS, Amount
@@ -94,6 +96,22 @@ TIERS = {
 }
 
 
+class Added(NamedTuple):
+    """A tier that the source leaves out, as so many times the standard price of every token; and who says so."""
+
+    kind: str
+    tier: str
+    times: Decimal
+    source: str
+
+
+ADDED = (
+    Added("groq", "flex", Decimal(1), "https://console.groq.com/docs/flex-processing"),
+    # `inference_geo: us`; models before Claude 4.6 refuse it.
+    Added("anthropic", "in_us", Decimal("1.1"), "https://platform.claude.com/docs/en/about-claude/pricing"),
+)
+
+
 def main() -> None:
     """Write every file of the table and its hash."""
     files = make()
@@ -123,7 +141,7 @@ def make() -> dict[str, str]:
     more: dict[str, list[dict[str, Any]]] = {}
     for row in second_source.read():
         more.setdefault(row["kind"], []).append(row)
-    own = {kind: [row for id in ids for row in _rows(by_id[id])] for kind, ids in KINDS.items()}
+    own = {kind: [row for id in ids for row in _rows(by_id[id], kind)] for kind, ids in KINDS.items()}
     own |= {kind: [] for kind in WITHOUT_PRICES}
     tables = {kind: _table(rows) for kind, rows in own.items()}
     files = {}
@@ -153,7 +171,7 @@ def _text(head: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
 # --- the first source
 
 
-def _rows(provider: source.Provider) -> Iterator[dict[str, Any]]:
+def _rows(provider: source.Provider, kind: str) -> Iterator[dict[str, Any]]:
     # One router, many hosts: the host stands after the model's name, and each has its own price.
     _, routed, host = provider.id.partition("huggingface_")
     for model in provider.models:
@@ -167,7 +185,7 @@ def _rows(provider: source.Provider) -> Iterator[dict[str, Any]]:
                 continue
         else:
             row["price"] = [[when, _amounts(prices)] for when, prices in periods(model)]
-            tiers = _tiers(model)
+            tiers = _tiers(model) | _added(kind, row["price"])
             row |= {"tiers": tiers} if tiers else {}
         yield row
 
@@ -247,6 +265,24 @@ def tier_of(variant: source.PriceVariant) -> str:
     if len(variant.when) != 1:
         return ""
     return TIERS.get(next(iter(variant.when.items())), "")
+
+
+def _added(kind: str, periods: Sequence[Period]) -> dict[str, list[Period]]:
+    # Of a tier's periods the first that holds is taken, of a model's the last.
+    return {
+        each.tier: [(when, dict(_times(prices, each.times))) for when, prices in reversed(periods)]
+        for each in ADDED
+        if each.kind == kind
+    }
+
+
+def _times(prices: Mapping[str, Amount], factor: Decimal) -> Iterator[tuple[str, Amount]]:
+    for unit, amount in prices.items():
+        if unit in EACH:  # a search costs the same
+            continue
+        parts = amount if isinstance(amount, list) else [amount]
+        more = [part if at % 2 else ceil(part * factor) for at, part in enumerate(parts)]
+        yield unit, more if isinstance(amount, list) else more[0]
 
 
 def _match(model: source.ModelInfo) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from penstock.providers.catalogue import load_catalogue
@@ -125,6 +126,29 @@ def test_a_tier_is_not_taken_over_with_anothers_model() -> None:
         None,
         125_000,
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "tier", "tenths"),
+    [
+        ("anthropic", "claude-opus-5-5", "in_us", 11),
+        ("anthropic", "claude-sonnet-4-5", "in_us", 11),
+        ("groq", "llama-3.3-70b-versatile", "flex", 10),
+    ],
+)
+@pytest.mark.parametrize("taken", [1_000, 300_000])
+def test_tiers_that_vendors_tell_as_a_multiple(kind: str, model: str, tier: str, tenths: int, taken: int) -> None:
+    price = price_of(kind, model)
+    assert price is not None
+    now = at("2026-11-26T12:00:00")
+    usage = Usage(taken, 50, taken // 2)
+    standard, dearer = price.cost(usage, now), price.cost(msgspec.structs.replace(usage, tier=tier), now)
+    assert standard
+    assert dearer == standard * tenths // 10
+    searching = Usage(taken, 50, taken // 2, web_searches=1, tier=tier)
+    if kind == "anthropic":
+        assert price.cost(searching, now) == dearer + 10_000_000
+    assert price.cost(Usage(1, tier=f"{tier}+fast"), now) is None
 
 
 def test_what_nobody_knows() -> None:

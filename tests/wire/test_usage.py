@@ -81,6 +81,7 @@ def test_openais_sound() -> None:
         ({"service_tier": "standard", "speed": "fast"}, Usage(13, 4, 2, 1, tier="fast")),
         ({"service_tier": "batch", "speed": "standard"}, Usage(13, 4, 2, 1, tier="batch")),
         ({"inference_geo": "us"}, Usage(13, 4, 2, 1, tier="in_us")),
+        ({"inference_geo": "us", "speed": "fast"}, Usage(13, 4, 2, 1, tier="in_us+fast")),
         ({"cache_creation": {"ephemeral_1h_input_tokens": 1}}, Usage(13, 4, 2, 1, cache_write_1h_tokens=1)),
         ({"server_tool_use": {"web_search_requests": 3}}, Usage(13, 4, 2, 1, web_searches=3)),
         ({"cache_creation": 7, "server_tool_use": None, "speed": 1, "service_tier": []}, Usage(13, 4, 2, 1)),

@@ -61,10 +61,10 @@ def _tier(value: dict[str, Any]) -> str:
     https://platform.claude.com/docs/en/about-claude/pricing
     """
     place = value.get("inference_geo")
-    if place.__class__ is str and place not in _ANYWHERE:
-        return f"in_{place[:20]}"
+    kept = f"in_{place[:20]}" if place.__class__ is str and place not in _ANYWHERE else ""
     word = value.get("service_tier") if value.get("speed") in (None, "standard") else value["speed"]
-    return word[:40] if isinstance(word, str) and word not in STANDARD else ""
+    tier = word[:20] if word.__class__ is str and word not in STANDARD else ""
+    return f"{kept}+{tier}" if kept and tier else kept or tier
 
 
 def folded(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
