@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock.config.kinds import rows_of
 from penstock.config.load import load_config
 from penstock.config.parcel import decode_config, encode_config
 from penstock.config.pricing import Pricing
 from penstock.config.show import describe
-from penstock.config.yaml_file import read_yaml
+from penstock.config.yaml_file import open_config, read_yaml
 from penstock.errors import ConfigError
 from penstock.providers.catalogue import load_catalogue
 from penstock.usage import Usage
@@ -125,6 +127,42 @@ def test_what_is_declared_goes_before_the_table_and_the_table_holds_at_the_vendo
     assert cost(declared, "openai/gpt-5-mini") == 500_000_000
     assert cost(declared, "openai/gpt-5-nano") == 50_000_000
     assert cost(declared, "local/gpt-5-mini") == 0
+
+
+def test_a_deployment_that_is_said_to_be_a_model_costs_what_its_own_vendor_takes_for_that() -> None:
+    config = load_config(
+        {
+            "auth": "open",
+            "providers": {
+                "azure-eu": {
+                    "kind": "azure",
+                    "base_url": "https://x.openai.azure.com",
+                    "api_key": "env:OPENAI_API_KEY",
+                },
+                "lab": {"kind": "vllm", "base_url": "http://10.0.0.7:8000/v1"},
+            },
+            "models": {
+                "fast": {"targets": [{"target": "azure-eu/prod-1", "is": "openai/gpt-5-mini"}]},
+                "mine": {"targets": [{"target": "lab/llama", "is": "groq/llama-3.3-70b-versatile"}]},
+            },
+        },
+        ENV,
+    )
+    assert cost(config, "azure-eu/prod-1") == 250_000_000
+    assert cost(config, "azure-eu/prod-2") is None
+    assert cost(config, "lab/llama") is None, "nobody pays Groq for a server of their own"
+
+
+def test_a_users_own_kind_takes_what_it_takes(tmp_path: Path) -> None:
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "providers/groq.toml").write_text(
+        'name = "groq"\nurl = "https://relay.example/v1"\ndialects = ["openai_chat"]\nauth = "none"\n'
+    )
+    (tmp_path / "p.yaml").write_text("auth: open\nproviders: {groq: {}}\n")
+    config = open_config(tmp_path / "p.yaml", {})
+    assert config.providers["groq"].base_url == "https://relay.example/v1"
+    price = Pricing(config, rows_of(config)).of("groq", "llama-3.3-70b-versatile")
+    assert price is None
 
 
 def test_refusing_what_has_no_price_is_told_at_load() -> None:

@@ -14,7 +14,7 @@ __all__ = ["Pricing"]
 
 
 class Pricing:
-    """Looks prices up.
+    """Looks prices up. A user's own kind of provider has no vendor's price, whatever it is called.
 
     Args:
         rows: the catalogue's rows by kind.
@@ -22,11 +22,13 @@ class Pricing:
 
     def __init__(self, config: Config, rows: Mapping[str, Row]) -> None:
         self._declared = {name: declared(dict(prices)) for name, prices in config.prices.items()}
-        self._known_as = {name: _split(known) for name, known in config.known_as.items()}
+        self._known_as = {name: known.partition("/")[2] for name, known in config.known_as.items()}
         self._kinds = {
             provider.name: provider.kind
             for provider in config.providers.values()
-            if provider.kind in rows and _is_the_vendors(provider, rows[provider.kind])
+            if provider.kind in rows
+            and provider.kind not in config.kinds
+            and _is_the_vendors(provider, rows[provider.kind])
         }
 
     @classmethod
@@ -42,16 +44,13 @@ class Pricing:
             found = match_declared(self._declared, f"{provider}/{model}")
             if found is not None:
                 return found
-        known = self._known_as.get(f"{provider}/{model}")
-        if known is not None:
-            return price_of(*known)
         kind = self._kinds.get(provider)
-        return price_of(kind, model) if kind is not None else None
-
-
-def _split(known: str) -> tuple[str, str]:
-    kind, _, model = known.partition("/")
-    return kind, model
+        if kind is None:
+            return None
+        # `is:` says which model it is, not whose price holds: that is for whoever sells it here to say.
+        if self._known_as:
+            model = self._known_as.get(f"{provider}/{model}", model)
+        return price_of(kind, model)
 
 
 def _is_the_vendors(provider: Provider, row: Row) -> bool:
