@@ -276,6 +276,15 @@ def _added(kind: str, periods: Sequence[Period]) -> dict[str, list[Period]]:
     }
 
 
+def _by_search(prices: Mapping[str, Amount], fees: Mapping[str, int]) -> dict[str, list[Period]]:
+    """Perplexity's fee for a request goes by the size of the search's context, which the answer tells like a tier.
+
+    The source has the largest alone. Where there is no fee, nothing differs.
+    """
+    same: dict[str, Amount] = {"input": prices["input"]}
+    return {f"search_{size}": [("", {"request": fee} if "request" in prices else same)] for size, fee in fees.items()}
+
+
 def _times(prices: Mapping[str, Amount], factor: Decimal) -> Iterator[tuple[str, Amount]]:
     for unit, amount in prices.items():
         if unit in EACH:  # a search costs the same
@@ -330,6 +339,8 @@ def _add_facts(rows: list[dict[str, Any]], table: Table, more: Sequence[Mapping[
             row["context"] = best["context"]
         if best.get("mode") == "embeddings":
             row["kind"] = "embeddings"
+        if "fees" in best and row.get("price"):
+            row["tiers"] = _by_search(row["price"][-1][1], best["fees"])
 
 
 if __name__ == "__main__":

@@ -114,6 +114,9 @@ def _rows(written: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         for field, wanted in (("can", True), ("cannot", False)):
             names = [ours for theirs, ours in CAPABILITIES.items() if said.get(theirs) is wanted]
             row |= {field: " ".join(names)} if names else {}
+        fees = said.get("search_context_cost_per_query") if kind == "perplexity" else None
+        if fees:
+            row["fees"] = {size: _picos(fees[f"search_context_size_{size}"]) for size in ("low", "medium", "high")}
         yield row | {"price": dict(_prices(said))}
 
 

@@ -72,6 +72,15 @@ def test_openais_sound() -> None:
     assert OPENAI.decode_facts(whole(usage=SOUND | {"total_tokens": 14.0})).usage == usage
 
 
+def test_perplexitys_searches() -> None:
+    said = COUNTED | {"search_context_size": "low", "num_search_queries": 3}
+    usage = Usage(10, 4, web_searches=3, tier="search_low")
+    assert OPENAI.decode_facts(whole(usage=said)).usage == usage
+    assert OPENAI.decode_facts(whole(usage=said | {"total_tokens": 14.0})).usage == usage
+    odd = COUNTED | {"search_context_size": 7, "num_search_queries": "many"}
+    assert OPENAI.decode_facts(whole(usage=odd)).usage == Usage(10, 4)
+
+
 @pytest.mark.parametrize(
     ("more", "usage"),
     [

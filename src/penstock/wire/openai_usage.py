@@ -46,6 +46,8 @@ class PlainUsage(msgspec.Struct, gc=False):
     cached_tokens: _Count | None = None
     num_cached_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
+    search_context_size: str | None = None
+    num_search_queries: _Count | None = None
 
     def counts(self) -> Usage | None:
         """What `read_usage` gives for it; None where the numbers are odd and it has to look itself."""
@@ -58,11 +60,13 @@ class PlainUsage(msgspec.Struct, gc=False):
         written = (prompt and prompt.cache_write_tokens) or 0
         reasoning = (completion and completion.reasoning_tokens) or self.reasoning_tokens or 0
         heard, spoken = prompt and prompt.audio_tokens, completion and completion.audio_tokens
-        if heard or spoken:
+        if heard or spoken or self.search_context_size or self.num_search_queries:
             return Usage(
                 *(taken_in, given_out, cached, written, reasoning),
                 input_audio_tokens=heard or 0,
                 output_audio_tokens=spoken or 0,
+                web_searches=self.num_search_queries or 0,
+                tier=_searched(self.search_context_size),
             )
         return Usage(taken_in, given_out, cached, written, reasoning)
 
@@ -98,8 +102,17 @@ def read_usage(value: Any) -> Usage | None:
         elif rest == heard:
             taken_in += rest  # Mistral counts audio beside prompt_tokens
     return Usage(
-        *(taken_in, given_out, cached, written, reasoning), input_audio_tokens=heard, output_audio_tokens=spoken
+        *(taken_in, given_out, cached, written, reasoning),
+        input_audio_tokens=heard,
+        output_audio_tokens=spoken,
+        web_searches=count(get("num_search_queries")),  # Perplexity
+        tier=_searched(get("search_context_size")),
     )
+
+
+def _searched(size: Any) -> str:
+    """Perplexity's fee for a request goes by the size of the search's context: a tier of its own."""
+    return f"search_{size[:20]}" if size.__class__ is str and size else ""
 
 
 def served_by(tier: Any, usage: Usage) -> Usage:
