@@ -165,7 +165,8 @@ def test_a_call_without_a_price_is_refused_where_the_configuration_says_so() -> 
     asked = ask("chat", model="up/small"), ask("messages", model="ant/small"), ask("chat", model="sim/small")
     (chat, messages, priced), stage = play(*asked, config=refusing)
     assert (chat.status, messages.status, priced.status) == (400, 400, 200)
-    assert chat.error["code"] == "unknown_price"
+    assert (chat.error["type"], chat.error["code"]) == ("invalid_request_error", "unknown_price")
+    assert messages.error["type"] == "invalid_request_error"
     assert "'up/small'" in chat.error["message"]
     assert [line.get("error") for line in stage.lines] == ["unknown_price", "unknown_price", None]
     assert stage.provider.journal.requests == 0

@@ -167,4 +167,5 @@ def _type(error: e.PenstockError) -> str:
     if isinstance(error, e.UpstreamCredential | e.UpstreamQuota) and error.callers_own:
         return "invalid_request_error"
     asked_wrong = isinstance(error, e.CallerError | e.UpstreamRefused | e.UpstreamNotFound | e.ContentFiltered)
+    asked_wrong |= isinstance(error, e.PolicyError) and error.status < 500
     return "invalid_request_error" if asked_wrong else "server_error"
