@@ -16,7 +16,9 @@ from penstock.version import VERSION
 from tests.admin.asgi import ADMIN, ask, config, control_plane
 
 
-def answered(gateway: Gateway, deployment: str, status: int = 200, outcome: str = "ok", tokens: int = 0) -> None:
+def answered(
+    gateway: Gateway, deployment: str, status: int = 200, outcome: str = "ok", tokens: int = 0, cost: int | None = None
+) -> None:
     """Count one ended request."""
     record = Record("id", "chat", 1.0, 1.0)
     record.deployment, record.status, record.ended = deployment, status, 2.0
@@ -24,6 +26,7 @@ def answered(gateway: Gateway, deployment: str, status: int = 200, outcome: str 
     attempt.outcome = outcome
     record.attempts.append(attempt)
     record.usage = Usage(input_tokens=tokens, output_tokens=2 * tokens) if tokens else None
+    record.cost = cost
     gateway.metrics.note(record)
 
 
@@ -58,7 +61,7 @@ def test_config_has_a_tag() -> None:
 
 def test_deployments() -> None:
     plane, gateway = control_plane()
-    answered(gateway, "openai/gpt-5-mini", tokens=10)
+    answered(gateway, "openai/gpt-5-mini", tokens=10, cost=42_000)
     answered(gateway, "openai/gpt-5-mini", tokens=5)
     answered(gateway, "openai/gpt-5-mini", 429, "upstream_rate_limited")
     told = ask(plane, "/api/v1/deployments", ADMIN).json
@@ -72,6 +75,8 @@ def test_deployments() -> None:
         "requests": {"200": 2, "429": 1},
         "attempts": {"ok": 2, "upstream_rate_limited": 1},
         "tokens": {"input": 15, "output": 30},
+        "cost_usd": "0.000042000",
+        "unknown_price": 1,
     }
     assert told["data"][1] == {
         "id": "sim/small",
@@ -83,6 +88,8 @@ def test_deployments() -> None:
         "requests": {},
         "attempts": {},
         "tokens": {"input": 0, "output": 0},
+        "cost_usd": "0.000000000",
+        "unknown_price": 0,
     }
     assert [each["id"] for each in told["data"]] == ["openai/gpt-5-mini", "sim/small", "sim/large", "sim/embed"]
     assert told["switched_off"] == [

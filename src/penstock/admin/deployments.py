@@ -30,6 +30,7 @@ def describe_deployments(overview: Overview, ids: Iterable[str]) -> list[dict[st
     requests = _sums(metrics.requests, 1, 2)
     attempts = _sums(metrics.attempts, 0, 1)
     tokens = _sums(metrics.tokens, 0, 1)
+    costs, unpriced = metrics.cost.series, metrics.unknown_price.series
     routes: dict[str, list[str]] = defaultdict(list)
     for found in overview.names.listed():
         if found.route:
@@ -41,6 +42,8 @@ def describe_deployments(overview: Overview, ids: Iterable[str]) -> list[dict[st
             "requests": requests.get(id, {}),
             "attempts": attempts.get(id, {}),
             "tokens": {"input": 0, "output": 0} | tokens.get(id, {}),
+            "cost_usd": f"{costs.get((id,), 0.0):.9f}",
+            "unknown_price": int(unpriced.get((id,), 0)),
         }
         for id in ids
     ]

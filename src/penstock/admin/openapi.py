@@ -133,6 +133,7 @@ SCHEMAS: dict[str, Any] = {
             "keys": _list(ANYTHING),
             "log": ANYTHING,
         },
+        {"prices": ANYTHING},
         about="In the words of penstock.yaml, resolved, every secret masked.",
     ),
     "Deployments": _record(
@@ -153,6 +154,8 @@ SCHEMAS: dict[str, Any] = {
             "requests": COUNTS | {"description": "Requests answered since the start, by HTTP status."},
             "attempts": COUNTS | {"description": "Wire attempts since the start, by outcome."},
             "tokens": COUNTS | {"description": "Tokens used since the start."},
+            "cost_usd": TEXT | {"description": "What its provider charged since the start, where the price is known."},
+            "unknown_price": COUNT | {"description": "Requests answered since the start whose price is not known."},
         }
     ),
     "SwitchedOff": _record(
