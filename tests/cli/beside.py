@@ -26,9 +26,23 @@ def beside(server: AbstractAsyncContextManager[T]) -> Iterator[T]:
         return asyncio.run_coroutine_threadsafe(work, loop).result(SECONDS)
 
     try:
-        yield run(server.__aenter__())
-        run(server.__aexit__(None, None, None))
+        try:
+            yield run(server.__aenter__())
+        finally:
+            run(_end(server))
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(SECONDS)
         loop.close()
+
+
+async def _end(server: AbstractAsyncContextManager[Any]) -> None:
+    # First what has been accepted and not been looked at: its peer has gone, and it closes once that is read.
+    await _turns()
+    await server.__aexit__(None, None, None)
+    await _turns()
+
+
+async def _turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -105,10 +105,19 @@ def steps_in(code: str) -> Iterator[tuple[str, str]]:
 
 
 def mismatch(expected: str, said: str) -> str:
-    """What differs; an empty text where what was said is as written. `...` stands for anything, lines too."""
-    wanted = "".join(".*?" if part == "..." else re.escape(part) for part in re.split(r"(\.\.\.)", expected.strip()))
-    plain = "\n".join(line.rstrip() for line in said.strip().splitlines())
+    """What differs; an empty text where what was said is as written.
+
+    `...` stands for anything within a line or across several; alone on its line for any number of lines, none too.
+    """
+    plain = "".join(f"{line.rstrip()}\n" for line in said.strip().splitlines())
+    wanted = "".join(map(_expression, expected.strip().splitlines()))
     return "" if re.fullmatch(wanted, plain, re.DOTALL) else f"expected:\n{expected}\nsaid:\n{plain}"
+
+
+def _expression(line: str) -> str:
+    if line.strip() == "...":
+        return "(?:[^\n]*\n)*?"
+    return "".join(".*?" if part == "..." else re.escape(part) for part in re.split(r"(\.\.\.)", line.rstrip())) + "\n"
 
 
 @dataclass

@@ -97,6 +97,12 @@ def test_fences_are_told_apart() -> None:
     assert list(steps_in("$ a \\\n  b\nc\nd\n$ e")) == [("a \\\n  b", "c\nd"), ("e", "")]
     assert mismatch("a ... c", "a b\nb c") == ""
     assert mismatch("a ... c", "a b")
+    for said in ("a\nb", "a\nx\nb", "a\nx\n\ny\nb"):
+        assert mismatch("a\n...\nb", said) == ""
+        assert mismatch("...\n" + said + "\n...", said) == ""
+    assert mismatch("a\n...\nb", "a\nbc")
+    assert mismatch("a", "a\nb")
+    assert mismatch("", "a")
 
 
 # --- configurations
