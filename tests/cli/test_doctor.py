@@ -180,6 +180,40 @@ def test_a_key_that_is_refused(tmp_path: Path) -> None:
     assert "Put a valid key there" in bad["fix"]
 
 
+POOL = """\
+providers:
+  pooled:
+    kind: openai
+    base_url: %(url)s
+    credentials: [{name: a, api_key: env:UP_KEY}, {name: b, api_key: env:OTHER_KEY}]
+  theirs: {kind: openai, base_url: "%(url)s", credentials: caller}
+auth: open
+"""
+
+
+def test_every_key_of_a_pool_is_asked_with_and_a_callers_own_is_not(tmp_path: Path) -> None:
+    with simulated(key=KEY) as provider:
+        write(tmp_path, POOL % {"url": provider.base_url})
+        env = {"OTHER_KEY": "sk-other-0123456789"}
+        told = [each["told"] for each in doctor(tmp_path, env=env) if each["check"] == "key"]
+        assert told[:2] == ["set, by env:UP_KEY", "set, by env:OTHER_KEY"]
+        assert told[2].startswith("each caller brings their own")
+        bad = failure(tmp_path, "--ask", env=env)
+        assert "401, it refuses env:OTHER_KEY" in bad["told"]
+        assert provider.provider.journal.requests == 2
+
+
+def test_a_row_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "providers").mkdir()
+    row = 'name = "acme"\nsource = "x"\nurl = "{}"\ndialects = ["openai_chat"]\nenv = "ACME_KEY"\n'
+    with simulated(key=KEY) as provider:
+        (tmp_path / "providers" / "acme.toml").write_text(row.format(provider.base_url))
+        write(tmp_path, "providers: {acme: {}}\nauth: open\n")
+        found = doctor(tmp_path, "--ask", env={"ACME_KEY": KEY})
+        assert "fail" not in {each["status"] for each in found}
+        assert "accepted" in [each["told"] for each in found if each["check"] == "key"][-1]
+
+
 def test_a_key_that_may_be_unset(tmp_path: Path) -> None:
     write(tmp_path, 'providers: {sim: {}, openai: {api_key: "env:OPENAI_API_KEY?"}}\ndefault_model: sim/small\n')
     key = the(doctor(tmp_path), "key", "openai")

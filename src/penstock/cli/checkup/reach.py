@@ -21,8 +21,10 @@ from penstock.config.kinds import rows_of
 from penstock.config.schema import Config, Provider
 from penstock.errors import PenstockError, ProtocolError, UpstreamTimeout
 from penstock.gateway import endpoint_of
+from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Endpoint
+from penstock.redact import Secret
 from penstock.transport.dial import ProxyRefusal
 from penstock.transport.http import Connection, Origin, Pool
 
@@ -90,8 +92,11 @@ async def _reach(provider: Provider, row: Row, pool: Pool, clock: Clock, *, ask:
         connection = await pool.connect(endpoint.origin, CONNECT_SECONDS)
         took = f"{(clock.monotonic() - started) * 1e3:.0f} ms"
         findings.append(ok(PROVIDER, provider.name, f"{_way(endpoint.origin, provider)} in {took}"))
-        if ask:
-            asked, models = await _ask(provider, endpoint, connection, clock)
+        for number, (key, at) in enumerate(_keys(provider, row, endpoint) if ask else ()):
+            if number:  # each has a connection of its own
+                connection.discard()
+                connection = await pool.connect(endpoint.origin, CONNECT_SECONDS)
+            asked, models = await _ask(provider, key, at, connection, clock)
             findings += asked
     except PenstockError as error:
         findings.append(_explain(provider, endpoint.origin, error, clock, vendors=provider.base_url == row.url))
@@ -99,6 +104,16 @@ async def _reach(provider: Provider, row: Row, pool: Pool, clock: Clock, *, ask:
         if connection is not None:
             connection.discard()
     return Reached(provider.name, findings, models)
+
+
+def _keys(provider: Provider, row: Row, endpoint: Endpoint) -> Iterable[tuple[Secret | None, Endpoint]]:
+    """Each key it is asked with, and where; none where callers bring their own."""
+    if provider.by_caller:
+        return []
+    if not provider.credentials:
+        return [(provider.api_key, endpoint)]
+    keys = [each.api_key for each in provider.credentials]
+    return [(key, endpoint.carrying(auth_headers(row.auth, key))) for key in keys]
 
 
 def _way(origin: Origin, provider: Provider) -> str:
@@ -164,7 +179,7 @@ def _explain_certificate(provider: Provider, cause: ssl.SSLCertVerificationError
 
 
 async def _ask(
-    provider: Provider, endpoint: Endpoint, connection: Connection, clock: Clock
+    provider: Provider, key: Secret | None, endpoint: Endpoint, connection: Connection, clock: Clock
 ) -> tuple[list[Finding], list[str]]:
     """What it answers to GET /models; the models it names. Raises UpstreamError: nothing that can be read."""
     head = endpoint.head(b"/models", b"", {}).replace(b"POST ", b"GET ", 1)
@@ -177,7 +192,7 @@ async def _ask(
     status, headers, body = connection.parser.status, connection.parser.headers, connection.parser.take()
     found = list(_check_skew(provider, headers, clock))
     if status in (401, 403):
-        source = provider.api_key.source if provider.api_key is not None else "no key"
+        source = key.source if key is not None else "no key"
         fix = f"Put a valid key there; the one that {source} leads to may be revoked, or another vendor's."
         return [*found, fail(KEY, provider.name, f"GET {url}: {status}, it refuses {source}", fix)], []
     models = _models_in(body) if status == 200 else None

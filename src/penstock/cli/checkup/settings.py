@@ -75,6 +75,10 @@ def check_credentials(config: Config) -> Iterator[Finding]:
             yield note(KEY, provider.name, f"switched off: {provider.off}", fix)
         elif provider.api_key is not None:
             yield _check_key(provider, provider.api_key)
+        elif provider.by_caller:
+            yield ok(KEY, provider.name, "each caller brings their own, and Penstock's key in x-penstock-key")
+        else:
+            yield from (_check_key(provider, each.api_key) for each in provider.credentials)
 
 
 def _check_key(provider: Provider, key: Secret) -> Finding:
