@@ -24,6 +24,11 @@ DOUBTS: list[tuple[str, list[str]]] = [
         '4:53: first_token 2m is longer than total 60s: it never holds',
         '4:63: idle 90s is longer than total 60s: it never holds',
         '5:32: connect 2h is longer than total 60m: it never holds']),
+    ("providers: {openai: {}}\nmodels: {fast: {targets: [openai/x]}}\n"
+     "keys: [{name: a, key: env:APP_KEY, models: [gpt-5*, fsat*, '*-mini']}]", [
+        '3:53: key "a" may ask for "fsat*", which no model fits (did you mean "fast"?)']),
+    ("providers: {openai: {}, sim: {}}\nmodels: {a: {targets: [sim/small]}}\n"
+     "keys: [{name: a, key: env:APP_KEY, models: [a, 'gpt-*']}]", []),
     (SIM + "models: {a: {targets: [sim/small], timeouts: {first_token: auto, total: 1s}}}", []),
     ("providers: {openai: {}, other: {kind: openai}, sim: {}}\nmodels: {a: {targets: [sim/small]}}\n"
      "keys: [{name: a, key: env:APP_KEY, models: [a, 'openai/gpt-*']}]", [

@@ -230,7 +230,7 @@ def test_no_key_is_both_of_this_version_and_of_a_later_one() -> None:
 
 def test_the_keys_are_those_of_the_records() -> None:
     records = {
-        "config": (Config, {"source", "known_as", "kinds"}, set()),
+        "config": (Config, {"source", "known_as", "kinds", "files"}, set()),
         "server": (Server, set(), set()),
         "tls": (Tls, set(), set()),
         "provider": (Provider, {"name", "by_caller", "proxy", "off"}, set()),

@@ -218,10 +218,12 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         '3:51: key "a" may ask for "x/y", which is no model',
     ]),
     (OPENAI + "models: {fast: {targets: [sim/small]}}\n"
-              "keys: [{name: a, key: env:APP_KEY, models: [opnai/*, gpt-*, 'fas*', 's*', '*/x', 'sim/*', fsat*]}]", [
-        '3:45: key "a" may ask for "opnai/*", which no model fits (did you mean "openai/*"?)',
-        '3:54: key "a" may ask for "gpt-*", which no model fits (did you mean "openai/gpt-*"?)',
-        '3:91: key "a" may ask for "fsat*", which no model fits (did you mean "fast"?)',
+              "keys: [{name: a, key: env:APP_KEY, models: [opnai/*, gpt-*, 'fas*', 's*', '*/x', 'sim/*']}]", [
+        '3:45: key "a" may ask for "opnai/*", which no model fits (did you mean "openai/*"?)']),
+    ("providers: {own: {kind: openai, base_url: http://h/v1, api_key: none}}\nmodels: {fast: {targets: [own/x]}}\n"
+     "keys: [{name: a, key: env:APP_KEY, models: [gpt-*, fsat*]}]", [
+        '3:45: key "a" may ask for "gpt-*", which no model fits (did you mean "own/gpt-*"?)',
+        '3:52: key "a" may ask for "fsat*", which no model fits (did you mean "fast"?)',
     ]),
     (OPENAI + "keys: [{name: a, key: env:VENDOR_KEY}]", ["2:23: VENDOR_KEY is not set in the environment"]),
     (OPENAI + "keys: [{name: a, key: env:APP_KYE}]", [

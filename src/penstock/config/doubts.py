@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from penstock.config.naming import sellers_of
 from penstock.config.schema import Config, Key
 from penstock.config.tree import Node, Problems
 from penstock.config.values import duration_text
 from penstock.errors import UnknownModel
+from penstock.providers.models import models_of
 from penstock.routing.names import AllowList, Found, Names
 from penstock.routing.nearest import did_you_mean, quoted
 
@@ -38,10 +40,12 @@ def check_allowed(problems: Problems, keys: Iterable[tuple[Key, Node]], config: 
                 near = did_you_mean(name, config.models)
                 problems.add(item.place, f"key {quoted(key.name)} may ask for {quoted(name)}, which is no model{near}")
             elif "*" in name and not _may_match(name, config, names):
-                near = _meant(name, config)
-                problems.add(
-                    item.place, f"key {quoted(key.name)} may ask for {quoted(name)}, which no model fits{near}"
+                message = (
+                    f"key {quoted(key.name)} may ask for {quoted(name)}, which no model fits{_meant(name, config)}"
                 )
+                # Of vendors' own names more may exist than are known.
+                certain = "/" in name.partition("*")[0] or not sellers_of(config)
+                (problems.add if certain else problems.doubt)(item.place, message)
 
 
 def _may_match(pattern: str, config: Config, names: Names) -> bool:
@@ -55,7 +59,10 @@ def _may_match(pattern: str, config: Config, names: Names) -> bool:
     admits = AllowList([pattern]).admits
     routes = [Found(name, name, "", "", name) for name in config.models]
     bare = [found._replace(name=found.model) for found in names.listed()]
-    return any(map(admits, (*routes, *names.listed(), *bare)))
+    if any(map(admits, (*routes, *names.listed(), *bare))):
+        return True
+    sold = (model.id for kind in sellers_of(config).values() for model in models_of(kind))
+    return any(admits(Found(name, "", "", name, name)) for name in sold)
 
 
 def _meant(pattern: str, config: Config) -> str:
@@ -125,9 +132,12 @@ def _doubt_providers(
     written = fields["providers"].value if "providers" in fields else None
     led = {target.provider for route in config.models.values() for target in route.targets}
     patterns = [pattern for key, _ in keys for pattern in key.models or ()]
+    begins = [pattern.partition("*")[0] for pattern in patterns if "*" in pattern]
+    bare = [begin for begin in begins if begin.partition("/")[0] not in config.providers]
+    sellers = sellers_of(config)
     for name, provider in config.providers.items():
-        begins = [pattern.partition("*")[0] for pattern in patterns if "*" in pattern]
         asked = any(f"{name}/".startswith(begin) or begin.startswith(f"{name}/") for begin in begins)
+        asked = asked or (name in sellers and bool(bare))
         # A bare name of a vendor's model may lead there too.
         exact = [pattern for pattern in patterns if "*" not in pattern and pattern not in config.models]
         if provider.off or name in led or asked or exact or not isinstance(written, dict):

@@ -10,7 +10,7 @@ from penstock.config.schema import Config
 from penstock.providers.models import known
 from penstock.routing.names import Found, Names
 
-__all__ = ["model_of", "names_of"]
+__all__ = ["model_of", "names_of", "sellers_of"]
 
 
 def names_of(config: Config) -> Names:
@@ -23,17 +23,23 @@ def names_of(config: Config) -> Names:
     }
     off = {provider.name: provider.off for provider in config.providers.values() if provider.off}
     routes = {route.name: route.targets[0] for route in config.models.values()}
-    return Names(routes, on, config.default_model, off, _sold(config))
+    sold: dict[str, Callable[[str], bool]] = {
+        name: partial(_is_known, kind) for name, kind in sellers_of(config).items()
+    }
+    return Names(routes, on, config.default_model, off, sold)
 
 
-def _sold(config: Config) -> dict[str, Callable[[str], bool]]:
-    """What vendors sell at their own addresses, by the table of models; what stands elsewhere may be anything."""
+def sellers_of(config: Config) -> dict[str, str]:
+    """Providers at their vendor's own address, with their kinds: the table of models knows what they have.
+
+    What stands elsewhere may be anything.
+    """
     catalogue = rows_of(config)
-    found: dict[str, Callable[[str], bool]] = {}
+    found = {}
     for provider in config.providers.values():
         row = catalogue.get(provider.kind)
         if row is not None and row.url and not provider.off and provider.base_url == row.url:
-            found[provider.name] = partial(_is_known, row.name)
+            found[provider.name] = row.name
     return found
 
 
