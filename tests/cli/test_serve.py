@@ -110,6 +110,23 @@ def test_a_wrong_config(tmp_path: Path) -> None:
     assert lines[1].startswith("penstock.yaml:5:1: ")
 
 
+DOUBTFUL = """\
+providers: {sim: {}, openai: {api_key: "env:NOPE?"}}
+auth: open
+models:
+  lost: {targets: [openai/x]}
+"""
+
+
+def test_what_can_never_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "penstock.yaml").write_text(DOUBTFUL)
+    with Served(tmp_path) as served:
+        warning = 'penstock.yaml:4:3: warning: model "lost" cannot be asked for: the provider "openai" is switched off'
+        assert warning in served.told.text
+        assert served.stop() == 0
+        assert served.told.text.count("warning") == 1
+
+
 @pytest.mark.parametrize("option", [True, False])
 def test_a_config_that_is_not_there(tmp_path: Path, option: bool) -> None:
     arguments, env = (["--config", "nope.yaml"], {}) if option else ([], {"PENSTOCK_CONFIG": "nope.yaml"})

@@ -31,14 +31,13 @@ def command(path: str | None, *, resolved: bool, schema: bool) -> None:
 
         click.echo(json.dumps(json_schema(), indent=2))
         return
-    from penstock.cli.settings import find_tree
+    from penstock.cli.settings import find_tree, say_doubt
     from penstock.config.load import load_config
 
     tree = find_tree(path)
     config = load_config(tree, os.environ)
     for doubt in tree.problems.doubts:
-        place, _, message = doubt.partition(": ")
-        click.echo(f"{place}: warning: {message}", err=True)
+        say_doubt(doubt)
     if resolved:
         from penstock.config.resolved import resolved as written
 

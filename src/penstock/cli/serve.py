@@ -38,12 +38,19 @@ def command(path: str | None, workers: int | None, **given: Any) -> None:
     open requests end; a second one cuts them. A changed config file is taken as it is saved, or on SIGHUP.
     """
     # What `--help` need not wait for; nor a wrong config for the whole gateway.
-    from penstock.cli.settings import find_config
+    from penstock.cli.settings import find_config, say_doubt
     from penstock.config.guards import with_addresses
     from penstock.config.schema import Address, Config
 
+    told: set[str] = set()
+
+    def doubt(message: str) -> None:
+        if message not in told:  # once, however often the file is read anew
+            told.add(message)
+            say_doubt(message)
+
     def read() -> tuple[Config, Path]:
-        config, folder = find_config(path, serving=True)
+        config, folder = find_config(path, serving=True, tell=doubt)
         listen, admin = config.server.listen, config.server.admin
         listen = instead(listen, given["host"], given["port"])
         admin = instead(admin, given["admin_host"], given["admin_port"])

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import click
 
 from penstock.config.load import built_in, load_config
 from penstock.config.schema import Config
 from penstock.config.tree import Tree
 
-__all__ = ["find_config", "find_tree"]
+__all__ = ["find_config", "find_tree", "say_doubt"]
 
 DEFAULT_FILE = "penstock.yaml"
 
 
-def find_config(path: str | None, *, serving: bool) -> tuple[Config, Path]:
+def find_config(path: str | None, *, serving: bool, tell: Callable[[str], object] | None = None) -> tuple[Config, Path]:
     """The configuration and the folder its state lies in.
+
+    Args:
+        tell: is told what is allowed and most likely not meant, as `place: message`.
 
     Raises:
         ConfigError: it is wrong.
@@ -26,7 +32,13 @@ def find_config(path: str | None, *, serving: bool) -> tuple[Config, Path]:
     # The YAML parser takes longer to load than all the rest, and most first runs have no file.
     from penstock.config.yaml_file import open_config
 
-    return open_config(chosen, os.environ, serving=serving), Path(os.path.abspath(chosen)).parent
+    return open_config(chosen, os.environ, serving=serving, tell=tell), Path(os.path.abspath(chosen)).parent
+
+
+def say_doubt(doubt: str) -> None:
+    """Tell of one as compilers do, `file:line:column: warning: message`."""
+    place, _, message = doubt.partition(": ")
+    click.echo(f"{place}: warning: {message}", err=True)
 
 
 def find_tree(path: str | None) -> Tree:

@@ -26,13 +26,27 @@ __all__ = ["open_config", "open_tree", "read_yaml"]
 _TAG = "tag:yaml.org,2002:"
 
 
-def open_config(path: str | Path, env: Mapping[str, str], *, serving: bool = True, check_files: bool = True) -> Config:
+def open_config(
+    path: str | Path,
+    env: Mapping[str, str],
+    *,
+    serving: bool = True,
+    check_files: bool = True,
+    tell: Callable[[str], object] | None = None,
+) -> Config:
     """Read a config file; see `load_config`.
+
+    Args:
+        tell: is told each doubt, as `place: message`.
 
     Raises:
         ConfigError: the file cannot be read, is no YAML, or says what it must not.
     """
-    config = load_config(open_tree(path), env, serving=serving, check_files=check_files)
+    tree = open_tree(path)
+    config = load_config(tree, env, serving=serving, check_files=check_files)
+    if tell is not None:
+        for doubt in tree.problems.doubts:
+            tell(doubt)
     return msgspec.structs.replace(config, files=(os.path.abspath(path), *config.files))
 
 
