@@ -113,3 +113,29 @@ def test_what_is_not_json_cannot_be_sent() -> None:
     for value in (object(), loop, {1 + 2j: 1}, "\ud800"):
         with pytest.raises(InvalidRequest):
             raw(value)
+
+
+def test_a_body_of_nothing_but_fields_is_refused_unread() -> None:
+    few = json.dumps({f"{number:x}": 1 for number in range(25_000)}).encode()
+    assert len(decode_object(few)) == 25_000
+    many = json.dumps({f"{number:x}": 1 for number in range(50_000)}).encode()
+    for body in (many, b"{" + b'"a":1,' * 80_000 + b'"a":1}'):
+        with pytest.raises(InvalidRequest):
+            decode_object(body)
+
+
+def test_a_conversation_may_have_any_number_of_fields() -> None:
+    messages = [{"role": "user", "content": "x"}] * 50_000
+    fields = {"model": "m", "messages": messages, "tools": [{"type": "function"}] * 50_000}
+    read = decode_object(json.dumps(fields).encode())
+    assert json.loads(bytes(read["messages"])) == messages
+
+
+def test_a_fault_in_a_large_body_is_named() -> None:
+    pairs = "\\ud83d\\ude00" * 20_000
+    for text, place in ((f'{{"a":"{pairs}\\ud800x"}}', 240_006), (f'{{"a":"{pairs}\\\\\\ud800x"}}', 240_008)):
+        with pytest.raises(InvalidRequest, match=rf"a lone surrogate at line 1, column \d+ \(byte {place}\)"):
+            decode_object(text.encode())
+    with pytest.raises(InvalidRequest, match="it ends too early, or has a lone surrogate"):
+        decode_object(f'{{"a":"{pairs * 6}\\ud800x"}}'.encode())
+    decode_object(f'{{"a":"{pairs}\\\\ud800"}}'.encode())

@@ -61,8 +61,9 @@ OPERATIONS = {
     "generate": "chat",
 }
 
-# Bodies above this take the loop for longer than others should wait: one at a time, others between them.
-LARGE = 4 * 1024 * 1024
+# Bodies above this take the loop for a while (1 to 5 ms a MiB, whatever is in them): one at a time, others between
+# them.
+LARGE = 256 * 1024
 # What a caller is told to wait where all connections are in use, seconds.
 FULL_RETRY = 1.0
 

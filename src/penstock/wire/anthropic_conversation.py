@@ -90,7 +90,7 @@ class _Conversation:
         self._facts = facts
         self._losses = losses
         self._ids: dict[str, str] = {}
-        self._used: set[str] = set()
+        self._used: dict[str, int] = {}  # with how often each was wanted again
 
     def add(self, role: str, blocks: list[dict[str, Any]]) -> None:
         """One message more, or more of the last one; none for a turn of which nothing is left but thoughts."""
@@ -176,11 +176,11 @@ class _Conversation:
     def _open(self, id: str) -> str:
         """An id that Anthropic takes (letters, digits, _ and -), another one for each call of the conversation."""
         clean = _ID.sub("_", id) or f"toolu_{len(self._used)}"
-        written, again = clean, 2
+        written = clean
         while written in self._used:
-            written = f"{clean}_{again}"
-            again += 1
-        self._used.add(written)
+            self._used[clean] += 1  # not from 2 on each time: one id may stand in any number of calls
+            written = f"{clean}_{self._used[clean]}"
+        self._used[written] = 1
         self._ids[id] = written
         return written
 

@@ -55,7 +55,9 @@ class _Messages:
     def __init__(self, notes: Notes) -> None:
         self.turns: list[Turn] = []
         self._notes = notes
-        self._open: list[tuple[str, str]] = []  # ids and names of calls whose results have not come yet
+        # Calls whose results have not come yet: names by id, and ids by name. Any number may be open.
+        self._open: dict[str, str] = {}
+        self._named: dict[str, dict[str, None]] = {}
         self._results = False  # the last turn holds results and nothing else so far
 
     def take(self, message: dict[str, Any], path: str) -> None:
@@ -117,14 +119,16 @@ class _Messages:
         name = text(call.get("name"), f"{path}.name")
         arguments = text(call.get("arguments"), f"{path}.{'input' if custom else 'arguments'}")
         id = id or f"call_{len(self.turns)}_{len(self._open)}"
-        self._open.append((id, name))
+        if id not in self._open:
+            self._open[id] = name
+            self._named.setdefault(name, {})[id] = None
         return ToolUse(id=id, name=name, arguments=arguments, custom=custom)
 
     def _tool(self, message: dict[str, Any], path: str) -> None:
         self._notes.rest(message, _ANSWERED, path)
         id = message.get("tool_call_id")
         if id is None and self._open:  # whoever gave the call no id has none to give here
-            id = self._open[0][0]
+            id = next(iter(self._open))
         id = text(id, f"{path}.tool_call_id")
         if not id:
             raise missing(f"{path}.tool_call_id")
@@ -134,13 +138,13 @@ class _Messages:
         """The older form of a result: it names the function and has no id."""
         self._notes.rest(message, _COMMON, path)
         name = text(message.get("name"), f"{path}.name")
-        calls = [id for id, called in self._open if called == name] or [id for id, _ in self._open]
-        self._bring(calls[0] if calls else f"call_{len(self.turns)}", message, path)
+        calls = self._named.get(name) or self._open
+        self._bring(next(iter(calls), f"call_{len(self.turns)}"), message, path)
 
     def _bring(self, id: str, message: dict[str, Any], path: str) -> None:
         notes = self._notes
         notes.met("tool_results", path)
-        self._open = [call for call in self._open if call[0] != id]
+        self._close(id)
         parts: list[Any] = self._content(message, path, _TOOL_PARTS, mark=False)
         if any(isinstance(part, Image) for part in parts):
             notes.met("tool_result_images", path)
@@ -150,6 +154,14 @@ class _Messages:
         else:
             self.turns.append(Turn(role="user", parts=[result]))
             self._results = True
+
+    def _close(self, id: str) -> None:
+        name = self._open.pop(id, None)
+        if name is not None:
+            named = self._named[name]
+            del named[id]
+            if not named:
+                del self._named[name]
 
     def _add(self, role: Any, parts: list[Part], message: dict[str, Any], path: str) -> None:
         name = message.get("name")

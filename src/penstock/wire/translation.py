@@ -79,18 +79,25 @@ def fate(feature: str, says: Iterable[str]) -> Literal["carried", "drop", "refus
 
 
 class Losses:
-    """What one translation loses; refuses what matters unless it is lenient.
+    """What one translation loses; refuses what matters unless it is lenient."""
 
-    Attributes:
-        dropped, clamped: in the caller's words, each once, in order.
-    """
-
-    __slots__ = ("_lenient", "clamped", "dropped")
+    __slots__ = ("_clamped", "_dropped", "_lenient")
 
     def __init__(self, *, lenient: bool) -> None:
         self._lenient = lenient
-        self.dropped: list[str] = []
-        self.clamped: list[str] = []
+        # Ordered sets: a caller may have made up any number of fields.
+        self._dropped: dict[str, None] = {}
+        self._clamped: dict[str, None] = {}
+
+    @property
+    def dropped(self) -> list[str]:
+        """What is left out, in the caller's words, each once, in order."""
+        return list(self._dropped)
+
+    @property
+    def clamped(self) -> list[str]:
+        """What is made smaller, likewise."""
+        return list(self._clamped)
 
     def check(self, prompt: Prompt, says: frozenset[str]) -> None:
         """Everything the prompt asks for that is not among what the dialect says. Raises InvalidRequest."""
@@ -111,13 +118,11 @@ class Losses:
 
     def drop(self, name: str) -> None:
         """Name what is left out."""
-        if name not in self.dropped:
-            self.dropped.append(name)
+        self._dropped[name] = None
 
     def clamp(self, name: str) -> None:
         """Name what is made smaller."""
-        if name not in self.clamped:
-            self.clamped.append(name)
+        self._clamped[name] = None
 
     def refuse(
         self, name: str, why: str = "the model that answers speaks another dialect, which has no word for it"

@@ -1,0 +1,113 @@
+"""Large bodies take turns: whoever sends one does not keep the others waiting, nor do many who send one together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+import uvloop
+
+from penstock.clock import SystemClock, SystemRandom
+from penstock.config.load import load_config
+from penstock.gateway import Gateway
+from penstock.messages import Caller as Facts
+from penstock.messages import Request
+from penstock.providers.upstream import HEAVY
+from penstock.server.routes import LARGE
+from penstock.testing import ScriptedUpstream, SimLoop, pipe, run
+from penstock.wire.dialects import CALLERS
+from tests.security.bombs import bomb
+from tests.stage import Stage, chat
+
+MANY = 8
+ANSWER = json.dumps(
+    {
+        "id": "x", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "hi"}],
+        "stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+).encode()  # fmt: skip
+
+
+class Mute(asyncio.Protocol):
+    """A caller whose answer nobody reads."""
+
+    def data_received(self, data: bytes) -> None:
+        return
+
+
+async def begun_per_turn(loop: SimLoop, stage: Stage, size: int, turns: int) -> list[int]:
+    """How many of the requests that come together, each of `size` bytes, begin in each turn of the loop."""
+    body = json.dumps(chat("x" * size, "up/small:first_token=2s")).encode()
+    request = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    in_flight = stage.gateway.metrics.in_flight.cells[()]
+    callers = [pipe(loop, Mute(), stage.plane.listener.connection())[0] for _ in range(MANY)]
+    for caller in callers:
+        caller.write(request)
+    before, begun = in_flight[0], []
+    for _ in range(turns):
+        await asyncio.sleep(0)
+        begun.append(int(in_flight[0] - before))
+        before = in_flight[0]
+    for caller in callers:
+        caller.abort()
+    return [count for count in begun if count > 0]
+
+
+@pytest.mark.parametrize(("size", "most"), [(LARGE + 1, 1), (LARGE // 2, MANY)])
+def test_large_bodies_are_read_one_in_a_turn_of_the_loop(size: int, most: int) -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop) as stage:
+            begun = await begun_per_turn(loop, stage, size, 100)
+            assert sum(begun) == MANY
+            assert max(begun) == most
+
+    run(main, leak_free=True)
+
+
+def test_a_caller_that_leaves_while_it_waits_its_turn_holds_up_nobody() -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop) as stage:
+            # So few turns that most still wait when they are cut off.
+            assert sum(await begun_per_turn(loop, stage, LARGE + 1, 4)) < MANY
+            assert sum(await begun_per_turn(loop, stage, LARGE + 1, 100)) == MANY
+
+    run(main, leak_free=True)
+
+
+async def translate(body: bytes) -> tuple[int, int]:
+    """How often the loop turns while a request is said in another dialect, and its status."""
+    async with ScriptedUpstream(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER)
+    ) as upstream:
+        providers = {"ant": {"kind": "anthropic", "base_url": upstream.base_url.removesuffix("/v1"), "api_key": "none"}}
+        config = load_config({"auth": "open", "providers": providers}, {})
+        gateway = Gateway(config, SystemClock(), SystemRandom())
+        decoded = CALLERS["openai_chat"].decode_request(body)
+        record = gateway.begin("chat")
+        record.bytes_in = len(body)
+        request = Request("openai_chat", decoded.model, decoded.stream, decoded.fields, Facts({}, b"", None), record)
+        call: Coroutine[Any, Any, Any] = gateway.call(request)  # type: ignore[assignment]
+        task, turns = asyncio.get_running_loop().create_task(call), 0
+        while not upstream.received and not task.done():
+            await asyncio.sleep(0)
+            turns += 1
+        reply = await task
+        reply.close()
+        await gateway.aclose()
+        return turns, reply.status
+
+
+def test_a_large_translation_is_done_beside_the_loop() -> None:
+    """In a thread, while the loop goes on; a small one is done at once."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        few, status = runner.run(translate(bomb("turns", HEAVY // 2, b"ant/m")))
+        assert status == 200
+        many, status = runner.run(translate(bomb("turns", 8 * HEAVY, b"ant/m")))
+        assert status == 200
+    assert few < 100 < many
