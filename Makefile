@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := $(wildcard src tests scripts examples benchmarks .ci)
 
-.PHONY: help demo test check bench fmt picture docs site prices clean
+.PHONY: help demo test check soak bench fmt picture docs site prices clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1\t/p' Makefile | expand -t 16
@@ -22,6 +22,9 @@ check: .venv/dev  ## style, types, floors, limits, dependencies: what CI asks fi
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
 	$(BIN)/python -m pytest -q tests/house
+
+soak: .venv/dev  ## what takes minutes: floods, slow callers, a million fuzzed cases; tells figures
+	$(BIN)/python -m pytest -m soak tests/soak $(ARGS)
 
 bench: .venv/dev  ## CPU per request beside a bare relay; see benchmarks/README.md
 	$(BIN)/python benchmarks/run.py $(ARGS)

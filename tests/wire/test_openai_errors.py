@@ -34,6 +34,7 @@ def said(**fields: Any) -> bytes:
         (401, b"", e.UpstreamCredential, 502),
         (403, said(), e.UpstreamCredential, 502),
         (403, said(message="Project p does not have access: model x does not exist"), e.UpstreamNotFound, 403),
+        (403, said(message="You are not allowed to generate embeddings from this model"), e.UpstreamNotFound, 403),
         (403, b'{"code":"denied","error":"The team has no credits. You can purchase credits."}', e.UpstreamQuota, 502),
         (400, b'{"code":"c","error":"Incorrect API key provided: xx"}', e.UpstreamCredential, 502),
         (400, b'[{"error":{"code":400,"message":"API key not valid."}}]', e.UpstreamCredential, 502),

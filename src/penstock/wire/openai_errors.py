@@ -71,11 +71,14 @@ _SIGNALS = Signals(
         Sentence(
             e.ContentFiltered, re.compile(r"content management policy|content[ _]filter|was flagged", re.I), _OPEN
         ),
-        # OpenRouter and Mistral send an unknown model as 400, OpenAI a forbidden one as 403
+        # OpenRouter and Mistral send an unknown model as 400, OpenAI a forbidden one as 403, and so one that is asked
+        # for what it cannot do: "You are not allowed to generate embeddings from this model"
         Sentence(
             e.UpstreamNotFound,
             re.compile(
-                r"model\b.{0,120}(does not exist|not found|decommissioned)|not a valid model|invalid model:", re.I
+                r"model\b.{0,120}(does not exist|not found|decommissioned)|not a valid model|invalid model:"
+                r"|not allowed to .{0,40} from this model",
+                re.I,
             ),
             _OPEN,
         ),
