@@ -23,7 +23,7 @@ check: .venv/dev  ## style, types, floors, limits, dependencies: what CI asks fi
 	$(BIN)/deptry src
 	$(BIN)/python -m pytest -q tests/house
 
-soak: .venv/dev  ## what takes minutes: floods, slow callers, a million fuzzed cases; tells figures
+soak: .venv/soak  ## what takes minutes: floods, slow callers, a million fuzzed cases; tells figures
 	$(BIN)/python -m pytest -m soak tests/soak $(ARGS)
 
 bench: .venv/dev  ## CPU per request beside a bare relay; see benchmarks/README.md
@@ -71,4 +71,8 @@ clean:  ## forget the environment and every cache
 
 .venv/site: pyproject.toml | .venv/made
 	$(PIP) --group docs
+	@touch $@
+
+.venv/soak: .venv/dev
+	$(PIP) --group soak
 	@touch $@

@@ -1,4 +1,4 @@
-"""The same gateway on real sockets and uvloop, in this process: what the simulated network has not got is tested here."""
+"""The same gateway on real sockets and uvloop, in this process, for what the simulated network has not got."""
 
 from __future__ import annotations
 

@@ -541,6 +541,11 @@ LINES = {
 def _lines() -> None:
     for name, line in LINES.items():
         refused(f"line {name}", line + b"\r\n" + HOST)
+    good = b"POST /x HTTP/1.1\r\n"
+    for name, line in {"two spaces": b"POST /x  HTTP/1.1\r\n", "a tab": b"POST\t/x HTTP/1.1\r\n"}.items():
+        body = b"Host: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(good), good)
+        refused(f"line {name}, and a good one in the body", line + body)
+    refused("line two spaces, and a good one in a field", b"GET /x  HTTP/1.1\r\nA: GET /x HTTP/1.1\r\n" + HOST)
     refused("line HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     refused("line target without an end", b"GET /" + b"x" * 70_000, 414)
     refused("line nothing but line ends", b"\r\n" * 40_000, 431)

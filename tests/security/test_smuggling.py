@@ -282,3 +282,16 @@ def test_what_says_more_than_a_length_is_not_remembered(head: bytes) -> None:
     parser.feed(b"3\r\nabc\r\n0\r\n\r\n" if b"chunked" in head else b"abc")
     assert parser.ready[0].body == b"abc"
     assert parser._known is None
+
+
+@pytest.mark.parametrize("size", [1000, 7, 1])
+@pytest.mark.parametrize("body", [b"", b"3\r\nabc\r\n0\r\n\r\n"], ids=["no body", "chunks"])
+def test_a_good_request_line_does_not_stand_for_the_next(body: bytes, size: int) -> None:
+    """What came before in the same read is no proof of what came now."""
+    coding = b"Transfer-Encoding: chunked\r\n" if body else b"Content-Length: 0\r\n"
+    request = b"POST /x HTTP/1.1\r\nHost: localhost\r\n" + coding + b"\r\n" + body
+    told = attack(request + request + request.replace(b"/x ", b"/x  ") + CANARY, size)
+    # In one read, the good one before it is refused with it: which of them is which cannot be told.
+    served = 1 if size == 1000 else 2
+    assert told.answers == [(200, False)] * served + [(400, True)]
+    assert told.ended

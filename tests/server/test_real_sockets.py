@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import fcntl
 import json
 import os
 import resource
 import socket
 import ssl
+import struct
 import sys
+import termios
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from penstock.server.sockets import UNHEARD_SECONDS
+from penstock.server.sockets import UNHEARD_SECONDS, UNSENT_BYTES
 from tests.end_to_end.process import SECONDS, Served
 from tests.real import Real, on_uvloop
 from tests.server.test_certificate import write_pair
@@ -185,6 +187,25 @@ def test_accepted_connections_have_the_options() -> None:
             ]
 
     assert on_uvloop(main) == [UNHEARD_SECONDS * 1000, 1, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other bounds")
+def test_a_caller_that_does_not_read_takes_little_of_the_kernels_memory() -> None:
+    async def main() -> int:
+        async with Real() as real:
+            caller = await real.caller()
+            caller.pause()
+            wanted = chat(model="up/large:tokens=100000,burst=100", stream=True)
+            await caller.send("POST", "/v1/chat/completions", json.dumps(wanted).encode(), JSON)
+            await real.until(lambda: any(c.resumed is not None for c in real.plane.listener.connections))
+            (connection,) = real.plane.listener.connections
+            transport: Any = connection._transport
+            plug = transport.get_extra_info("socket").fileno()
+            (unsent,) = struct.unpack("i", fcntl.ioctl(plug, termios.TIOCOUTQ, bytes(4)))
+            caller.close()
+            return int(unsent)
+
+    assert on_uvloop(main) < 2 * UNSENT_BYTES
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux sets another process's limits")

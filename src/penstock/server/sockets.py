@@ -18,19 +18,25 @@ KEEPALIVE_AFTER = 15
 KEEPALIVE_EVERY = 5
 UNHEARD_SECONDS = 30
 
+# What the kernel may hold of an answer that has not been sent yet. By itself it takes 4 MiB for a caller that does not
+# read, beside what waits here; a whole answer of usual size still goes in one piece.
+UNSENT_BYTES = 128 * 1024
+
 # Descriptors that are not connections: listeners, the store, logs, the loop's own.
 SPARE_FILES = 128
 LEAST_ROOM = 16
 
 
 def prepare(server: asyncio.AbstractServer) -> None:
-    """Set on a listener what its connections are to have: no delay of small writes, probes of silent callers."""
+    """Set on a listener what its connections are to have: no delay of small writes, probes of silent callers, and a
+    bound on what waits in the kernel."""
     options = [(socket.IPPROTO_TCP, "TCP_NODELAY", 1), (socket.SOL_SOCKET, "SO_KEEPALIVE", 1)]
     options += [
         (socket.IPPROTO_TCP, "TCP_KEEPIDLE", KEEPALIVE_AFTER),
         (socket.IPPROTO_TCP, "TCP_KEEPINTVL", KEEPALIVE_EVERY),
         (socket.IPPROTO_TCP, "TCP_KEEPCNT", UNHEARD_SECONDS // KEEPALIVE_EVERY),
         (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", UNHEARD_SECONDS * 1000),
+        (socket.IPPROTO_TCP, "TCP_NOTSENT_LOWAT", UNSENT_BYTES),
     ]
     for listening in getattr(server, "sockets", ()):
         if not hasattr(listening, "setsockopt"):

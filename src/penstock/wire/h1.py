@@ -70,6 +70,9 @@ _ONCE = frozenset((
 # a fragment is not sent, and readers that cut it off see another path than those that do not.
 _TARGET = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@%/?\[\]-]+\Z")
 
+# A request line, its method and target put in, as the most lenient reader takes it; not where the read ends in it.
+_ALIKE = rb"%b\s+%b\s+[A-Za-z]+/[0-9]\.[0-9](?:\r\n|[\n\t\v\f ]|\r(?=[^\n]))"
+
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
 
 
@@ -179,6 +182,7 @@ class RequestParser:
         "_held",
         "_in_head",
         "_known",
+        "_lone",
         "_max_body",
         "_max_fields",
         "_max_head",
@@ -203,6 +207,7 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         self._known: tuple[bytes, int, bytes, Head] | None = None
         self._in_head = True
+        self._lone = True  # no other request came before this one in the bytes at hand
         self._head_bytes = 0
         self._headers: dict[bytes, bytes] = {}
         self._repeats = 0
@@ -225,6 +230,8 @@ class RequestParser:
             self.ready.append(known)
             return
         fresh = self.idle and not self._head_bytes
+        if fresh:
+            self._lone = True
         try:
             if self._in_head and self._head_bytes + len(data) > self._max_head:
                 room = self._max_head - self._head_bytes
@@ -402,7 +409,7 @@ class RequestParser:
         if chunks:
             request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             self._chunks = []
-        self.wants_continue = False
+        self.wants_continue = self._lone = False
         self._request = None
         self._in_head = True
         self.idle = True
@@ -422,7 +429,12 @@ class RequestParser:
             raise Refused(400, "CONNECT is not spoken here")
         held, self._held = self._held, None
         line = b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode())
-        if line not in (self._raw if held is None else held + self._raw):
+        seen = self._raw if held is None else bytes(held + self._raw)
+        if self._lone and seen.startswith(line):
+            return
+        # Where it began is not known, and what follows it may hold a better one: so all that look like it must be it.
+        alike = re.compile(_ALIKE % (re.escape(method), re.escape(self._url)))
+        if {match.group() for match in alike.finditer(seen)} != {line}:
             raise Refused(400, "the request line is not METHOD TARGET HTTP/1.1")
 
     def _check_head(self, version: str) -> None:
