@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,7 +14,7 @@ from tests.end_to_end.process import Served
 from tests.end_to_end.providers import Provider
 from tests.security.hostile import KEY, Input
 
-__all__ = ["CONFIG", "ENV", "Attacked", "attack", "memory", "serve"]
+__all__ = ["CONFIG", "ENV", "Attacked", "attack", "memory", "processor", "serve"]
 
 UP_KEY = "sk-up-0123456789abcdef"
 ENV = {"APP_KEY": KEY, "UP_KEY": UP_KEY}
@@ -128,6 +129,12 @@ def serve(folder: Path, provider: Provider) -> Served:
     """A gateway in front of that provider, which wants `UP_KEY`."""
     (folder / "penstock.yaml").write_text(CONFIG % (provider.base_url, provider.base_url.removesuffix("/v1")))
     return Served(folder, env=ENV)
+
+
+def processor(served: Served) -> float:
+    """Seconds of CPU that the process has used."""
+    fields = Path(f"/proc/{served.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(served: Served, what: str) -> int:

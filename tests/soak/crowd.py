@@ -13,10 +13,9 @@ import sys
 import time
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-WANTED = json.dumps(
-    {"model": "up/large:tokens=100000,burst=50", "stream": True, "messages": [{"role": "user", "content": "x"}]}
-).encode()
+WANTED = json.dumps({"model": "long/large", "stream": True, "messages": [{"role": "user", "content": "x"}]}).encode()
 SLICES = 20
+ESTABLISHED = 1  # Linux, include/net/tcp_states.h
 
 
 class Slow:
@@ -48,7 +47,9 @@ class Slow:
         """A second's byte; whether it was cut."""
         try:
             if self.kind == "reader":
-                alive = bool(self._socket.recv(1))
+                # What has come can still be read after a reset, so the connection itself is asked.
+                info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+                alive = bool(self._socket.recv(1)) and info[0] == ESTABLISHED
             else:
                 piece = HEAD[self._sent % len(HEAD) :][:1] if self.kind == "head" else b"x"
                 self._socket.send(piece)

@@ -17,7 +17,7 @@ import pytest
 import uvloop
 
 from tests.end_to_end.process import Served, environment
-from tests.security.attack import memory
+from tests.security.attack import memory, processor
 from tests.soak.figures import tell
 from tests.soak.load import at_rate, now, percentile
 
@@ -51,10 +51,11 @@ def gateway(folder: Path, server: str = "") -> Iterator[Served]:
     """A gateway process in front of a provider process."""
     with program("provider.py") as provider:
         assert provider.stdout is not None
-        base = provider.stdout.readline().strip()
+        simulated, long = provider.stdout.readline().split()
         (folder / "penstock.yaml").write_text(
             f"auth: open\nlog: {{to: none}}\nserver: {{{server}}}\n"
-            f'providers: {{up: {{kind: openai, base_url: "{base}", api_key: none}}}}\n'
+            f'providers:\n  up: {{kind: openai, base_url: "{simulated}", api_key: none}}\n'
+            f'  long: {{kind: openai, base_url: "{long}", api_key: none}}\n'
         )
         with Served(folder) as served:
             yield served
@@ -90,12 +91,12 @@ def test_a_good_caller_beside_five_thousand_slow_ones(tmp_path: Path) -> None:
     with gateway(tmp_path) as served:
         good_caller(served.port, WINDOW)
         idle = good_caller(served.port, 3 * WINDOW)
-        before = memory(served, "VmRSS")
+        before, worked = memory(served, "VmRSS"), processor(served)
         with program("crowd.py", served.port, SOCKETS, SECONDS + 2) as crowd:
             assert crowd.stdout is not None
             assert crowd.stdout.readline() == "ready\n"
             beside = good_caller(served.port, SECONDS)
-            grown = memory(served, "VmHWM") - before
+            grown, worked = memory(served, "VmHWM") - before, processor(served) - worked
             told = json.loads(crowd.stdout.readline())
         after = good_caller(served.port, 3 * WINDOW)
     calm = max(p99(idle), p99(after))
@@ -103,7 +104,7 @@ def test_a_good_caller_beside_five_thousand_slow_ones(tmp_path: Path) -> None:
         f"{told['sockets']} slow sockets for {SECONDS} s, cut {told['cut']}: a good caller at {RATE}/s has "
         f"p50 {median(chain(*beside)) * 1e3:.2f} ms and p99 {p99(beside) * 1e3:.2f} ms beside them, "
         f"{median(chain(*idle)) * 1e3:.2f} and {calm * 1e3:.2f} ms without; "
-        f"memory +{grown / SOCKETS / 1024:.1f} KiB each"
+        f"memory +{grown / SOCKETS / 1024:.1f} KiB each, {worked / SECONDS:.0%} of a core"
     )
-    assert min(told["cut"].values()) > SOCKETS // 3, "each kind is cut, again and again"
+    assert min(told["cut"].values()) >= SOCKETS // 3, "each kind is cut"
     assert p99(beside) < 2 * calm

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from email.utils import formatdate
 from typing import Any, NamedTuple
 
@@ -46,6 +49,9 @@ MAX_HELD = 64 * KIB
 _SLICE = 256
 # Requests answered without waiting, such as refusals, before other connections have their turn.
 _AT_ONCE = 16
+
+# For SO_LINGER: close without an answer, and so by a reset.
+_FORGET = struct.pack("ii", 1, 0)
 
 OK = status_line(200)
 _CLOSE = b"connection: close\r\n"
@@ -434,7 +440,7 @@ class ServerConnection(asyncio.Protocol):
         waited = now - self._since
         if self._stalled_at or transport.is_closing():
             if self._is_stuck(transport, now):
-                transport.abort()
+                _reset(transport)
         elif self.busy:
             return
         elif self._lingers:
@@ -465,6 +471,15 @@ class ServerConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
         return self.resumed is not None
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close at once, and have the kernel forget what it holds: it would go on offering it to one that does not read."""
+    plug = transport.get_extra_info("socket")
+    if plug is not None:
+        with suppress(OSError):
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FORGET)
+    transport.abort()
 
 
 def _is_late(parser: RequestParser, waited: float) -> bool:

@@ -13,10 +13,11 @@ from contextlib import suppress
 __all__ = ["prepare", "raise_file_limit", "room_for"]
 
 # A caller that vanished without a word (power, a cable, a NAT that forgot): probed after so many idle seconds, again
-# every few, and given up once nothing was acknowledged for so long.
+# every few, and given up once nothing was acknowledged for so long. The kernel counts one that does not read among them,
+# and tells it nothing: `protocol.STALL_SECONDS` comes first, and resets the connection.
 KEEPALIVE_AFTER = 15
 KEEPALIVE_EVERY = 5
-UNHEARD_SECONDS = 30
+UNHEARD_SECONDS = 45
 
 # What the kernel may hold of an answer that has not been sent yet. By itself it takes 4 MiB for a caller that does not
 # read, beside what waits here; a whole answer of usual size still goes in one piece.
