@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from penstock.testing import Cancel, Faults, Link, SimClock, SimLoop, run, sweep_cancellations, sweep_scenario
+from penstock.testing import (
+    Cancel,
+    Faults,
+    Link,
+    SimClock,
+    SimLoop,
+    run,
+    sweep_cancellations,
+    sweep_failures,
+    sweep_scenario,
+)
 
 
 async def nap(seconds: float) -> None:
@@ -164,3 +174,73 @@ def test_a_coroutine_without_an_end_is_given_up() -> None:
 
     with pytest.raises(AssertionError, match="not done after 5"):
         sweep_cancellations(make, most=5)
+
+
+class End(asyncio.Protocol):
+    """One end of a connection; `news` is done once anything has come, the end too."""
+
+    def __init__(self, ends: list[End], *, echo: bool) -> None:
+        self.news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._echo = echo
+        ends.append(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._echo:
+            self.transport.write(data)
+        else:
+            self.news.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.news.done():
+            self.news.set_result(None)
+
+
+async def exchange(loop: SimLoop, *, clean: bool) -> None:
+    """A name, a connect, a byte each way."""
+    ends: list[End] = []
+    server = await loop.create_server(lambda: End(ends, echo=True), "server", 80)
+    try:
+        await loop.getaddrinfo("server", 80)
+        async with asyncio.timeout(5):
+            transport, end = await loop.create_connection(lambda: End(ends, echo=False), "server", 80)
+            transport.write(b"x")
+            await end.news  # type: ignore[attr-defined]
+    except (OSError, TimeoutError):
+        if not clean:
+            raise
+    finally:
+        server.close()
+        for one in ends if clean else ():
+            one.transport.abort()
+
+
+def test_every_operation_fails_in_both_ways() -> None:
+    failed = sweep_failures(lambda loop: exchange(loop, clean=True))
+    assert failed == {"resolve": 2, "connect": 2, "send": 4, "receive": 4}
+
+
+def test_what_a_failure_leaves_behind_is_found_and_named() -> None:
+    with pytest.raises(OSError, match="name resolution") as caught:
+        sweep_failures(lambda loop: exchange(loop, clean=False), seed=3)
+    assert caught.value.__notes__ == ["operation 1, a resolve, failed by reset; seed 3"]
+
+    async def careless(loop: SimLoop) -> None:
+        with suppress(OSError):
+            await exchange(loop, clean=False)
+
+    with pytest.raises(AssertionError, match="leaked: <MemoryTransport") as caught_too:
+        sweep_failures(careless)
+    assert "failed by" in caught_too.value.__notes__[0]
+
+
+def test_operations_without_an_end_are_given_up() -> None:
+    async def endless(loop: SimLoop) -> None:
+        for number in range(50):
+            with suppress(OSError):
+                await loop.getaddrinfo(f"server{number}", 80)
+
+    with pytest.raises(AssertionError, match="not done after 9"):
+        sweep_failures(endless, most=9)

@@ -13,8 +13,8 @@ from contextlib import suppress
 __all__ = ["prepare", "raise_file_limit", "room_for"]
 
 # A caller that vanished without a word (power, a cable, a NAT that forgot): probed after so many idle seconds, again
-# every few, and given up once nothing was acknowledged for so long. The kernel counts one that does not read among them,
-# and tells it nothing: `protocol.STALL_SECONDS` comes first, and resets the connection.
+# every few, and given up once nothing was acknowledged for so long. One that does not read would be given up too, and
+# not be told: `protocol.STALL_SECONDS` comes first, and resets it.
 KEEPALIVE_AFTER = 15
 KEEPALIVE_EVERY = 5
 UNHEARD_SECONDS = 45

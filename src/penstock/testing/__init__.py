@@ -1,4 +1,4 @@
-"""The test kit: virtual time, an in-memory network with faults, cancellation at every await.
+"""The test kit: virtual time, an in-memory network with faults, cancellation at every await, failure at every I/O.
 
 Public, and the one Penstock tests itself with. Imported by tests only, so its names load at once.
 """
@@ -9,7 +9,7 @@ from penstock.providers.simulated import SimulatedProvider
 from penstock.testing.clock import FakeClock, SeededRandom, SimClock
 from penstock.testing.provider import EOF, RESET, ScriptedUpstream, SimulatedServer
 from penstock.testing.simloop import SimLoop, run
-from penstock.testing.sweep import Cancel, sweep_cancellations, sweep_scenario
+from penstock.testing.sweep import Cancel, Failing, sweep_cancellations, sweep_failures, sweep_scenario
 from penstock.testing.virtual_time import SimDeadlock, SimTimeout
 from penstock.transport.link import Connection, Faults, Link, draw_faults
 from penstock.transport.memory import open_transports, pipe
@@ -20,6 +20,7 @@ __all__ = [
     "RESET",
     "Cancel",
     "Connection",
+    "Failing",
     "FakeClock",
     "Faults",
     "Link",
@@ -37,5 +38,6 @@ __all__ = [
     "pipe",
     "run",
     "sweep_cancellations",
+    "sweep_failures",
     "sweep_scenario",
 ]

@@ -1,4 +1,5 @@
 """Cancellation at every await: the same scenario under SimLoop, again and again, cancelled one suspension later.
+And failure at every input or output: again and again, with the network failing one operation later.
 
 Each suspension is cancelled twice: while it waits, and just as it wakes up, when its result is there but not yet
 taken. The second is where permits and connections get lost.
@@ -7,13 +8,15 @@ taken. The second is where permits and connections get lost.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any
 
 from penstock.testing.simloop import SimLoop, run
-from penstock.transport.link import Faults
+from penstock.transport.link import Failure, Faults
 
-__all__ = ["Cancel", "sweep_cancellations", "sweep_scenario"]
+__all__ = ["Cancel", "Failing", "sweep_cancellations", "sweep_failures", "sweep_scenario"]
 
 
 Scenario = Callable[[SimLoop, "Cancel"], Coroutine[Any, Any, object]]
@@ -147,3 +150,69 @@ def sweep_cancellations(
             await check(loop)
 
     return sweep_scenario(scenario, seed=seed, faults=faults, most=most)
+
+
+class Failing:
+    """Has one operation of the network fail.
+
+    Args:
+        number: which, counted from 1.
+        how: `reset`, which is told at once, or `vanish`, after which nothing comes.
+
+    Attributes:
+        seen: how many there were of each kind: "resolve", "connect", "send", "receive".
+        hit: the kind of the one that failed; "" while none has.
+    """
+
+    def __init__(self, number: int, how: Failure) -> None:
+        self.number = number
+        self.how = how
+        self.seen: Counter[str] = Counter()
+        self.hit = ""
+
+    def __call__(self, operation: str) -> Failure | None:
+        """Count this operation; whether it is the one."""
+        self.seen[operation] += 1
+        if self.seen.total() != self.number:
+            return None
+        self.hit = operation
+        return self.how
+
+
+def sweep_failures(
+    scenario: Callable[[SimLoop], Coroutine[Any, Any, object]], *, seed: int = 0, most: int = 5_000
+) -> Counter[str]:
+    """Run `scenario(loop)` until the network has had each of its operations fail once, in both ways.
+
+    The scenario asserts what must hold whatever fails. After each run nothing may have leaked, and no error may have
+    reached the loop's exception handler.
+
+    Args:
+        most: operations after which it gives up (AssertionError).
+
+    Returns:
+        How many failed of each kind.
+
+    Raises:
+        whatever a run raises, with a note that says what failed.
+    """
+    failed: Counter[str] = Counter()
+    for how in ("reset", "vanish"):
+        for number in range(1, most + 1):
+            failing = Failing(number, how)
+            try:
+                run(partial(_play, scenario, failing), seed, leak_free=True)
+            except Exception as error:
+                error.add_note(f"operation {number}, a {failing.hit or 'missing one'}, failed by {how}; seed {seed}")
+                raise
+            if not failing.hit:
+                break
+            failed[failing.hit] += 1
+        else:
+            raise AssertionError(f"not done after {most} operations")
+    return failed
+
+
+async def _play(scenario: Callable[[SimLoop], Coroutine[Any, Any, object]], failing: Failing, loop: SimLoop) -> None:
+    loop.network.fail_by(failing)
+    await scenario(loop)

@@ -18,9 +18,12 @@ from typing import Literal
 
 from penstock.transport.memory import CAPACITY, Lane, MemoryTransport, reset_error
 
-__all__ = ["Connection", "Faults", "Link", "Medium", "Post", "draw_faults"]
+__all__ = ["Connection", "Failure", "Faults", "Link", "Medium", "Post", "draw_faults"]
 
 Post = Callable[..., asyncio.Handle]
+
+Failure = Literal["reset", "vanish"]
+"""What becomes of an operation that fails: an error that is told at once, or nothing any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +105,26 @@ class Medium:
 
     Args:
         post: schedules a delivery as `loop.call_soon` does.
+
+    Attributes:
+        failing: asked before every "resolve", "connect", "send" and "receive" whether, and how, this one fails; None
+            fails none.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, random: Random, post: Post) -> None:
         self.loop = loop
         self.random = random
         self.post = post
+        self.failing: Callable[[str], Failure | None] | None = None
         self._digest = hashlib.blake2b(digest_size=16)
 
     def chance(self, probability: float) -> bool:
         """Whether it happens this time. Asks the Random only where both answers are possible."""
         return probability > 0 and self.random.random() < probability
+
+    def fails(self, operation: str) -> Failure | None:
+        """Whether this operation fails, and how."""
+        return self.failing(operation) if self.failing is not None else None
 
     def observe(self, lane: int, data: bytes) -> None:
         """Note a delivery for the digest."""
@@ -145,6 +157,7 @@ class _FaultyLane(Lane):
             self.connection.medium.post(self.run, context=self.receiver.context)
 
     def push(self, data: bytes) -> None:
+        self.connection.fail("send")
         if self.connection.state is _State.BROKEN:
             self.sender.fail(reset_error())
         else:
@@ -174,6 +187,8 @@ class _FaultyLane(Lane):
     def deliver(self, receiver: MemoryTransport) -> None:
         if not self.chunks and (self.fin or self.rst):
             self.connection.medium.observe(self.number, _Signal.RESET.value if self.rst else _Signal.END.value)
+        elif self.connection.fail("receive"):
+            return
         super().deliver(receiver)
         self._wear()
 
@@ -264,6 +279,15 @@ class Connection:
     def is_open(self) -> bool:
         """Whether one of its ends is not closed yet."""
         return not (self.client.is_closing() and self.server.is_closing())
+
+    def fail(self, operation: str) -> bool:
+        """Break it where this operation is one that fails; returns whether it did."""
+        failure = self.medium.fails(operation) if self.state is _State.UP else None
+        if failure == "reset":
+            self.reset()
+        elif failure == "vanish":
+            self.vanish()
+        return failure is not None
 
     def reset(self) -> None:
         """Break it: bytes under way are lost and both ends get ConnectionResetError (a paused reader when it reads)."""

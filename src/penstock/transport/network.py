@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from penstock.transport.link import Connection, Faults, Medium, Post
+from penstock.transport.link import Connection, Failure, Faults, Medium, Post
 from penstock.transport.memory import Address, MemoryTransport, start
 
 __all__ = ["Listener", "Network"]
@@ -123,6 +123,10 @@ class Network:
         self._connections = [connection for connection in self._connections if connection.is_open]
         return list(self._connections)
 
+    def fail_by(self, failing: Callable[[str], Failure | None]) -> None:
+        """Have every "resolve", "connect", "send" and "receive" ask whether, and how, it fails."""
+        self._medium.failing = failing
+
     def digest(self) -> str:
         """A hash of all deliveries so far, with their times: equal runs have equal digests."""
         return self._medium.digest()
@@ -140,8 +144,10 @@ class Network:
         """All addresses of a name: those in `names`, else the one of `resolve`.
 
         Raises:
-            OSError: `names` has the name with no address.
+            OSError: `names` has the name with no address, or the question fails.
         """
+        if self._medium.fails("resolve"):
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         found = self.names.get(host or "")
         if found is None:
             return [self.resolve(host)]
@@ -191,6 +197,9 @@ class Network:
         return self.faults
 
     def _schedule(self, dial: _Dial) -> asyncio.Handle | None:
+        failure = self._medium.fails("connect")
+        if failure is not None:
+            return self._medium.post(self._refuse, dial) if failure == "reset" else None
         faults = dial.faults
         jitter = faults.up.jitter + faults.down.jitter
         delay = faults.connect_delay + faults.up.latency + faults.down.latency
@@ -199,13 +208,18 @@ class Network:
             return self._medium.post(self._answer, dial)
         return self.loop.call_later(delay, self._answer, dial) if delay < math.inf else None
 
+    def _refuse(self, dial: _Dial) -> None:
+        if not dial.waiter.done():
+            host, port = dial.address
+            dial.waiter.set_exception(ConnectionRefusedError(errno.ECONNREFUSED, f"{host}:{port} refused to connect"))
+
     def _answer(self, dial: _Dial) -> None:
         if dial.waiter.done():
             return  # the caller gave up
         host, port = dial.address
         listener = next((self.listeners[a, port] for a in (host, *_ANY) if (a, port) in self.listeners), None)
         if listener is None or self._medium.chance(dial.faults.refuse_chance):
-            dial.waiter.set_exception(ConnectionRefusedError(errno.ECONNREFUSED, f"{host}:{port} refused to connect"))
+            self._refuse(dial)
             return
         try:
             dial.waiter.set_result(self._join(dial, listener))
