@@ -46,14 +46,19 @@ class Real:
     Args:
         server: what `server:` says beside the address.
         upstream: the provider; a simulated one by default.
+        providers: further ones.
 
     Attributes:
         records: of the requests that are over.
     """
 
     def __init__(
-        self, server: Mapping[str, Any] | None = None, upstream: SimulatedServer | ScriptedUpstream | None = None
+        self,
+        server: Mapping[str, Any] | None = None,
+        upstream: SimulatedServer | ScriptedUpstream | None = None,
+        providers: Mapping[str, Any] | None = None,
     ) -> None:
+        self._providers = providers or {}
         self.upstream = upstream if upstream is not None else SimulatedServer()
         self.records: list[Record] = []
         self._server = {"listen": "127.0.0.1:0", **(server or {})}
@@ -80,6 +85,7 @@ class Real:
         providers = {
             "up": {"kind": "openai", "base_url": base, "api_key": "none"},
             "ant": {"kind": "anthropic", "base_url": base.removesuffix("/v1"), "api_key": "none"},
+            **self._providers,
         }
         config = load_config({"auth": "open", "server": self._server, "providers": providers}, {})
         clock = SystemClock()

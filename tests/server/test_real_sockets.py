@@ -22,9 +22,11 @@ import pytest
 from penstock.clock import SystemClock
 from penstock.server.protocol import STALL_SECONDS
 from penstock.server.sockets import UNHEARD_SECONDS, UNSENT_BYTES
+from penstock.testing import SimulatedProvider, SimulatedServer
 from tests.end_to_end.process import SECONDS, Served
 from tests.real import Real, on_uvloop
 from tests.security.attack import processor
+from tests.server.disconnects import leave_all
 from tests.server.test_certificate import write_pair
 from tests.stage import Caller, chat
 
@@ -93,6 +95,19 @@ def test_tls_callers_that_leave_stop_the_provider(tmp_path: Path) -> None:
             assert [record.status for record in real.records] == [499, 499]
 
     on_uvloop(main)
+
+
+def test_callers_that_leave_have_their_provider_told_at_once() -> None:
+    """A hundred of them; `make soak` has a thousand, and holds the time."""
+
+    async def main() -> list[float]:
+        provider = SimulatedServer(SimulatedProvider(SystemClock(), keep=1000))
+        async with Real(upstream=provider) as real:
+            return await leave_all(real, 100)
+
+    took = on_uvloop(main)
+    assert len(took) > 50, "the others left before they were asked for"
+    assert sorted(took)[len(took) // 2] < 0.25
 
 
 @pytest.mark.parametrize("stream", [True, False])
