@@ -20,7 +20,7 @@ from penstock.server.routes import LARGE
 from penstock.testing import ScriptedUpstream, SimLoop, pipe, run
 from penstock.wire.dialects import CALLERS
 from tests.security.bombs import bomb
-from tests.stage import Stage, chat
+from tests.stage import Caller, Stage, chat
 
 MANY = 8
 ANSWER = json.dumps(
@@ -111,3 +111,60 @@ def test_a_large_translation_is_done_beside_the_loop() -> None:
         many, status = runner.run(translate(bomb("turns", 8 * HEAVY, b"ant/m")))
         assert status == 200
     assert few < 100 < many
+
+
+MIB = 1024 * 1024
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+
+
+def test_large_bodies_have_room_for_so_many_together() -> None:
+    """Whoever makes it too many is refused, and the room of those that are gone or answered is there for the next."""
+
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop) as stage:
+            listener = stage.plane.listener
+            listener.limits = listener.limits._replace(max_bodies=8 * MIB)
+            crowd = [await Caller.connect() for _ in range(5)]
+            for caller in crowd[:3]:
+                caller.writer.write(HEAD % (20 * MIB) + bytes(2 * MIB + MIB // 2))
+            await loop.clock.sleep(1)
+            assert 7 * MIB < listener.bodies <= 8 * MIB
+            crowd[3].writer.write(HEAD % (20 * MIB) + bytes(2 * MIB))
+            refused = await crowd[3].receive()
+            assert (refused.status, refused.error["code"]) == (503, "overloaded")
+            assert refused.headers["retry-after"] == "1"
+            assert (await crowd[4].post(chat())).status == 200, "small ones are let through"
+            crowd[0].close()
+            crowd[1].writer.write_eof()
+            await loop.clock.sleep(5)
+            assert listener.bodies <= 3 * MIB
+            for _ in range(5):
+                large = await crowd[4].post(chat("x" * 3 * MIB))
+                assert large.status == 400, "it does not fit the model, which only the provider can tell"
+                assert listener.bodies <= 3 * MIB, "an answered one is not held"
+            for caller in crowd:
+                caller.close()
+            await loop.clock.sleep(1)
+            assert listener.bodies == 0
+
+    run(main, leak_free=True)
+
+
+def test_a_body_is_held_until_its_answer_is_there_or_nobody_waits_for_it() -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop, {"defaults": {"timeouts": {"total": "3s"}}}) as stage:
+            listener = stage.plane.listener
+            body = json.dumps(chat("x" * MIB, "up/small:silence")).encode()
+            for leave in (False, True):
+                caller = await Caller.connect()
+                await caller.send("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+                await loop.clock.sleep(1)
+                assert listener.bodies > MIB // 2
+                if not leave:
+                    assert (await caller.receive()).status == 504
+                    assert listener.bodies == 0
+                caller.close()
+                await loop.clock.sleep(1)
+                assert listener.bodies == 0
+
+    run(main, leak_free=True)

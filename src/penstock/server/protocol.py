@@ -43,6 +43,11 @@ LEAST_TAKEN = 24 * KIB
 # How long the rest of a refused request is read and thrown away.
 LINGER_SECONDS = 2.0
 
+# What the bodies of all requests that are received or answered may take, in one worker (semantics.md: Streams). Those
+# that come in one or two reads are not counted.
+MAX_BODIES = 256 * KIB * KIB
+LEAST_COUNTED = 256 * KIB
+
 # What a caller may pipeline behind a request that waits its turn.
 MAX_HELD = 64 * KIB
 # Fed in pieces so small that few requests end in one.
@@ -81,11 +86,13 @@ class Limits(NamedTuple):
         max_body: bytes.
         idle: seconds after which an unused connection is closed.
         max_connections: those above it are told to come back later.
+        max_bodies: bytes of all large bodies together; whose makes it more is told to come back later.
     """
 
     max_body: int
     idle: float
     max_connections: int
+    max_bodies: int = MAX_BODIES
 
 
 class Listener:
@@ -97,6 +104,7 @@ class Listener:
 
     Attributes:
         date: the Date header's line (RFC 9110, section 6.6.1), made anew every second while there are connections.
+        bodies: bytes of the large bodies that are held.
     """
 
     def __init__(self, handle: Handler, refuse: Refuse, clock: Clock, limits: Limits) -> None:
@@ -108,6 +116,7 @@ class Listener:
         self._patient = False
         self._told_full = -FULL_SECONDS
         self.connections: dict[ServerConnection, None] = {}
+        self.bodies = 0
         self._timer: Timer | None = None
         self._changed: asyncio.Future[None] | None = None
         self.date = b""
@@ -136,6 +145,13 @@ class Listener:
         """A connection is gone, its task done."""
         self.connections.pop(connection, None)
         self.settle()
+
+    def hold(self, connection: ServerConnection, size: int) -> bool:
+        """The body of a connection's request has so many bytes now, 0 once it is held no longer; whether there is room
+        for it."""
+        self.bodies += size - connection.counted
+        connection.counted = size
+        return self.bodies <= self.limits.max_bodies
 
     async def calm(self) -> None:
         """Begin to drain: close what is idle, and wait until no request is being answered.
@@ -210,13 +226,14 @@ class ServerConnection(asyncio.Protocol):
     Attributes:
         task: what answers its requests, one after the other; None until the first.
         busy: whether a request is being answered.
+        counted: bytes of its body among the listener's `bodies`.
         peer: the address at its other end.
         resumed: done once the caller has read enough for more to be written; None while it may be.
     """
 
     __slots__ = (
         "_held", "_lingers", "_listener", "_loop", "_parser", "_refused", "_since", "_stalled_at", "_transport",
-        "_unsent", "_wake", "_work", "busy", "peer", "resumed", "task",
+        "_unsent", "_wake", "_work", "busy", "counted", "peer", "resumed", "task",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -234,6 +251,7 @@ class ServerConnection(asyncio.Protocol):
         self._since = listener.clock.monotonic()
         self._stalled_at = 0.0
         self._unsent = 0
+        self.counted = 0
         self._lingers = False
 
     # --- the socket's side
@@ -267,6 +285,9 @@ class ServerConnection(asyncio.Protocol):
             parser.feed(data)
         except Refused as refused:
             self._refused = refused
+        if not parser.idle and parser.received > LEAST_COUNTED and not self._listener.hold(self, parser.received):
+            self._refused = Refused(503, "too many large bodies are held")
+            parser.drop()
         if self.busy:
             return
         if not parser.idle:
@@ -284,6 +305,8 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._parser.close()
+        if self.counted and not self.busy:
+            self._listener.hold(self, 0)
         self.resume_writing()
         if self.task is None:
             self._listener.closed(self)
@@ -385,6 +408,8 @@ class ServerConnection(asyncio.Protocol):
         if work is not None:
             work.close()  # it was to begin when the caller left
         self.busy = False
+        if self.counted:
+            self._listener.hold(self, 0)
         if self._transport is not None:
             self._transport.abort()
         self._listener.closed(self)
@@ -400,6 +425,8 @@ class ServerConnection(asyncio.Protocol):
     def answered(self, exchange: Exchange, *, go_on: bool = True) -> None:
         """The answer is written, or will never be: on to the next request (where `go_on`), or close."""
         self.busy = False
+        if self.counted:
+            self._listener.hold(self, 0)
         transport, listener = self._transport, self._listener
         if listener.draining:
             listener.settle()

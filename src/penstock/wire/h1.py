@@ -336,6 +336,10 @@ class RequestParser:
             return None
         return HttpRequest(head, body)
 
+    def drop(self) -> None:
+        """Forget what has come of a body; feed nothing afterwards."""
+        self._chunks = []
+
     def close(self) -> None:
         """Break the reference cycle with the parser; feed nothing afterwards."""
         self._parser = None  # type: ignore[assignment]

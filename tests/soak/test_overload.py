@@ -1,0 +1,116 @@
+"""Ten times as many callers as there is room for: those inside are served as before, those outside are told at once.
+
+What sheds load in this version is `max_connections`. Admission by priority and rate is a layer of its own, later; the
+second test says what happens without it, when all get in: answers take ten times as long, but none is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+import pytest
+import uvloop
+
+from tests.end_to_end.process import Served
+from tests.security.attack import memory
+from tests.soak.figures import tell
+from tests.soak.load import Asker, now, percentile, request, sleep
+from tests.soak.test_slow_crowd import gateway
+
+pytestmark = pytest.mark.soak
+
+CALLERS = 50
+ROOM = 60  # a little more: one that closes is gone only a moment later
+SECONDS = 12.0
+# One that got in asks so often, and then leaves room for another; one that did not comes back as it was told.
+TURNS = 200
+RETRY_SECONDS = 1.0
+
+
+class Seen:
+    """What a crowd of callers saw, in the second half of its time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.answers: list[float] = []
+        self.refusals: list[float] = []
+        self._from = now() + seconds / 2
+        self.until = now() + seconds
+        self.seconds = seconds / 2
+
+    def note(self, began: float, status: int) -> None:
+        """One answer."""
+        if began < self._from:
+            return
+        self.statuses[status] += 1
+        (self.answers if status == 200 else self.refusals).append(now() - began)
+
+    @property
+    def rate(self) -> float:
+        """Good answers a second."""
+        return self.statuses[200] / self.seconds
+
+
+def crowd(port: int, callers: int, seconds: float = SECONDS) -> Seen:
+    """So many callers, each as fast as it is answered."""
+
+    async def caller(seen: Seen, data: bytes) -> None:
+        while now() < seen.until:
+            began = now()
+            asker = await Asker.connect(port)
+            status = await asker.ask(data)
+            seen.note(began, status)
+            for _ in range(TURNS):
+                if not asker.open or status != 200 or now() >= seen.until:
+                    break
+                began = now()
+                status = await asker.ask(data)
+                seen.note(began, status)
+            asker.close()
+            if status != 200:
+                await sleep(RETRY_SECONDS)
+
+    async def main() -> Seen:
+        seen, data = Seen(seconds), request()
+        await asyncio.gather(*(caller(seen, data) for _ in range(callers)))
+        return seen
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+def told(served: Served, name: str, callers: int) -> tuple[Seen, Seen]:
+    """The peak, and ten times as many."""
+    crowd(served.port, callers, 2)
+    peak = crowd(served.port, callers)
+    before = memory(served, "VmRSS")
+    beyond = crowd(served.port, 10 * callers)
+    grown = memory(served, "VmHWM") - before
+    refused = f"{percentile(beyond.refusals, 0.99) * 1e3:.1f} ms" if beyond.refusals else "none refused"
+    tell(
+        f"overload, {name}: {callers} callers {peak.rate:,.0f}/s, p99 {percentile(peak.answers, 0.99) * 1e3:.0f} ms;"
+        f" {10 * callers} callers {beyond.rate:,.0f}/s ({beyond.rate / peak.rate:.0%}), p50"
+        f" {median(beyond.answers) * 1e3:.0f} and p99 {percentile(beyond.answers, 0.99) * 1e3:.0f} ms; refusals p99"
+        f" {refused}, {dict(beyond.statuses)}; memory +{grown / 2**20:.1f} MiB"
+    )
+    assert set(peak.statuses) == {200}
+    assert grown < 50 * 2**20
+    return peak, beyond
+
+
+def test_ten_times_the_room(tmp_path: Path) -> None:
+    with gateway(tmp_path, f"max_connections: {ROOM}") as served:
+        peak, beyond = told(served, f"max_connections {ROOM}", CALLERS)
+    assert set(beyond.statuses) <= {200, 503, 0}, "0: beyond those that are told so politely"
+    assert beyond.rate >= 0.9 * peak.rate
+    assert percentile(beyond.refusals, 0.99) < 0.02
+
+
+def test_ten_times_the_callers_with_room_for_all(tmp_path: Path) -> None:
+    with gateway(tmp_path) as served:
+        peak, beyond = told(served, "room for all", CALLERS)
+    assert set(beyond.statuses) == {200}
+    assert beyond.rate >= 0.9 * peak.rate
