@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import h11
 import pytest
 from hypothesis import given
@@ -208,6 +210,49 @@ def test_a_body_in_crumbs_is_held_in_few_pieces(size: int) -> None:
         assert len(parser._chunks) <= 64 + 14
         parser.feed(body[start : start + size])
     assert parser.ready[0].body == body
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+BODIES = [
+    b"2\r\nok\r\n3;x=y\r\nyes\r\n0\r\n\r\n",
+    b"2\r\nok\r\n0\r\nTrailer: x\r\n\r\n",
+    b"2\r\nok\r\n0\r\n\r\n\r\n",
+    b"2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+    b"2\r\nok\r\n0\r\n\r\ngarbage",
+    b"2\r\nok\r\nzz\r\n",
+    b"2\r\nok\r\n1;" + b"x" * 1_500,
+    b"2\r\nok\r\n",
+]
+
+
+def streamed(data: bytes, sizes: list[int], take: Callable[[ResponseParser, bytes], bytes]) -> tuple[object, ...]:
+    parser = ResponseParser(max_head=1_000)
+    parser.feed(STREAM)
+    came, error = b"", None
+    for piece in pieces(data, sizes):
+        try:
+            came += take(parser, piece)
+        except Malformed as malformed:
+            error = str(malformed)
+            came += parser.take()
+            break
+    return came, error, parser.complete, parser.surplus, parser.keep_alive
+
+
+@pytest.mark.parametrize("data", BODIES)
+@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=40))
+def test_a_stream_that_flows_is_read_as_any_other_body(data: bytes, sizes: list[int]) -> None:
+    def fed(parser: ResponseParser, piece: bytes) -> bytes:
+        parser.feed(piece)
+        return parser.take()
+
+    def flowing(parser: ResponseParser, piece: bytes) -> bytes:
+        came = parser.flow(piece)
+        body = b"".join(came)
+        came.clear()
+        return body
+
+    assert streamed(data, sizes, flowing) == streamed(data, sizes, fed)
 
 
 def test_surplus_after_a_response_is_seen() -> None:

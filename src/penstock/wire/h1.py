@@ -585,6 +585,9 @@ class ResponseParser:
             Malformed: as `feed`.
         """
         pieces = self.pending
+        if self.complete:
+            self.surplus = True
+            return pieces
         try:
             self._parser.feed_data(data)
             if self.complete:
