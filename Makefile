@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := $(wildcard src tests scripts examples benchmarks .ci)
 
-.PHONY: help demo test check soak bench fmt picture docs site prices clean
+.PHONY: help demo test check soak bench peers fmt picture docs site prices clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1\t/p' Makefile | expand -t 16
@@ -28,6 +28,9 @@ soak: .venv/soak  ## what takes minutes: floods, slow callers, a million fuzzed 
 
 bench: .venv/dev  ## CPU per request beside a bare relay; see benchmarks/README.md
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+peers: .venv/dev  ## the same beside other gateways, which it installs into benchmarks/build first
+	$(BIN)/python benchmarks/peers.py $(ARGS)
 
 fmt: .venv/dev  ## put the code in shape
 	$(BIN)/ruff check --fix $(CODE)

@@ -48,7 +48,7 @@ class Failed(Exception):
 class Load:
     """One kind of load. `events` is what each stream must bring, 0 for unary answers; `rate` 0 is the closed loop.
 
-    `dialect` is the caller's: the one that `body` is written in.
+    `dialect` is the caller's: the one that `body` is written in. `headers`: "Name: value", besides the key's.
     """
 
     body: Path
@@ -57,12 +57,14 @@ class Load:
     connections: int = 32
     rate: float = 0
     seconds: float = 2
+    headers: tuple[str, ...] = ()
 
 
 def arguments(load: Load, port: int, core: int) -> list[str]:
     """The command line of the load generator, pinned to a core."""
     program = ["taskset", "-c", str(core), str(BUILD / "load"), "--port", str(port), "--body", str(load.body)]
     options = ["--header", f"Authorization: Bearer {KEY}", "--seconds", str(load.seconds), "--rate", str(load.rate)]
+    options += [part for line in load.headers for part in ("--header", line)]
     options += ["--path", load.dialect.path, "--end", load.dialect.end]
     return [*program, *options, "--connections", str(load.connections), "--stream", str(int(load.events > 0))]
 

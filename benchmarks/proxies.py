@@ -1,18 +1,22 @@
-"""What is compared: the upstream without a proxy, the bare relay, Penstock, and nginx where it is installed."""
+"""What is compared: the upstream without a proxy, the bare relay, Penstock, and nginx and haproxy where they are there.
+
+How a proxy is described and started stands here too; other gateways are described in gateways/kinds.py.
+"""
 
 from __future__ import annotations
 
 import http.client
 import os
-import shutil
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.materials import HERE, KEY, write_body
+from benchmarks.debian import program
+from benchmarks.materials import BUILD, HERE, KEY, OPENAI, Certificate, Dialect, write_body
 from benchmarks.processes import Cores, Processes, end, free_port
 
 
@@ -39,19 +43,34 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a proxy is started."""
+    """How a proxy is started and asked.
+
+    `headers` go with every request ("Name: value"). `says_port`: it chooses its port itself and prints it; a regular
+    expression whose first group is the port.
+    """
 
     command: list[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
+    says_port: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A kind of proxy. `renames`: it changes the model, so callers ask for the public name."""
+    """A kind of proxy.
+
+    `model`: what a caller asks for, `{}` being the vendor's name. `dialect`: how it is spoken to. `events_less`: how
+    many fewer events than the upstream a stream has behind it, since it merges some. `warm_s`: load before it counts,
+    for what is compiled while it runs. `patience_s`: how long it may take to its first answer.
+    """
 
     name: str
     launch: Callable[[Setting], Launch] | None
-    renames: bool = True
+    model: str = "bench-{}"
+    dialect: Dialect = OPENAI
+    events_less: int = 0
+    warm_s: float = 0.3
+    patience_s: float = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,7 @@ class Running:
     port: int
     process: subprocess.Popen[bytes] | None
     first_answer: float
+    headers: tuple[str, ...] = ()
 
 
 def _relay(setting: Setting) -> Launch:
@@ -121,33 +141,57 @@ def _nginx(setting: Setting) -> Launch:
         tls=tls if setting.ca_file else "",
     )
     config.write_text(text)
-    return Launch([_nginx_program() or "nginx", "-p", str(setting.folder), "-c", str(config), "-e", "stderr"])
+    found = program("nginx")
+    return Launch([found.path, "-p", str(setting.folder), "-c", str(config), "-e", "stderr"], found.environment)
 
 
-def _nginx_program() -> str | None:
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+_HAPROXY = """global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  http-reuse always
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend in
+  bind 127.0.0.1:{port} backlog 4096
+  default_backend up
+backend up
+  server up 127.0.0.1:{upstream} pool-max-conn -1 {tls}
+"""
 
 
-DIRECT = Proxy("direct", None, renames=False)
+def _haproxy(setting: Setting) -> Launch:
+    config = setting.folder / "haproxy.cfg"
+    tls = f"ssl verify required verifyhost localhost ca-file {setting.ca_file}" if setting.ca_file else ""
+    config.write_text(_HAPROXY.format(port=setting.port, upstream=setting.upstream_port, tls=tls))
+    found = program("haproxy")
+    return Launch([found.path, "-db", "-f", str(config)], found.environment)
+
+
+DIRECT = Proxy("direct", None, model="{}")
 RELAY = Proxy("relay", _relay)
 PENSTOCK = Proxy("penstock", _penstock)
-NGINX = Proxy("nginx", _nginx, renames=False)
-ALL = (DIRECT, RELAY, PENSTOCK, NGINX)
+NGINX = Proxy("nginx", _nginx, model="{}")
+HAPROXY = Proxy("haproxy", _haproxy, model="{}")
+ALL = (DIRECT, RELAY, PENSTOCK, NGINX, HAPROXY)
 
 
-def is_there(proxy: Proxy) -> bool:
-    """Whether it can be started here: nginx is installed, Penstock has its `serve`."""
-    if proxy is NGINX:
-        return _nginx_program() is not None
+def missing(proxy: Proxy) -> str | None:
+    """Why it cannot be started here: nginx or haproxy is not installed, Penstock has no `serve`. None: it can."""
+    if proxy in (NGINX, HAPROXY):
+        return program(proxy.name).missing
     if proxy is PENSTOCK:
         command = [sys.executable, "-m", "penstock", "serve", "--help"]
-        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
-    return True
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60, text=True)
+        return None if done.returncode == 0 else f"`penstock serve --help` says {done.stderr.strip()[-300:]}"
+    return None
 
 
 def model_for(proxy: Proxy, vendor: str) -> str:
     """The name under which a caller of `proxy` reaches the vendor's model."""
-    return f"bench-{vendor}" if proxy.renames else vendor
+    return proxy.model.format(vendor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +203,12 @@ class Yard:
     folder: Path
 
     def start(self, proxy: Proxy, upstream_port: int, models: list[str], ca_file: Path | None = None) -> Running:
-        """Start a proxy in front of the upstream and wait for its first answer. Raises CannotStart after 30 s."""
+        """Start a proxy in front of the upstream and wait for its first answer. Raises CannotStart when none comes."""
         if proxy.launch is None:
             return Running(proxy, upstream_port, None, 0.0)
         place = self.folder / f"{proxy.name}-{free_port()}"
         place.mkdir()
-        names = {model_for(proxy, vendor): vendor for vendor in ["u", *models]}
+        names = {f"bench-{vendor}": vendor for vendor in ["u", *models]}
         setting = Setting(place, free_port(), free_port(), upstream_port, names, ca_file)
         body = write_body(place, model_for(proxy, "u"), size=1000, stream=False).read_bytes()
         launch, log = proxy.launch(setting), place / "log"
@@ -172,22 +216,53 @@ class Yard:
         process = self.processes.start(
             launch.command, core=self.cores.proxy, log=log, environment=launch.environment, folder=place
         )
-        problem = _first_answer(setting.port, body, begun + 30, process)
+        until = begun + proxy.patience_s
+        port = setting.port if launch.says_port is None else _said_port(log, launch.says_port, until, process)
+        running = Running(proxy, port, process, 0.0, launch.headers)
+        problem = _first_answer(running, body, until, process)
         if problem:
             end(process)
             said = log.read_text(errors="replace").strip().splitlines()[-4:]
             raise CannotStart("; ".join([problem, *said]))
-        return Running(proxy, setting.port, process, time.perf_counter() - begun)
+        return replace(running, first_answer=time.perf_counter() - begun)
 
 
-def _first_answer(port: int, body: bytes, until: float, process: subprocess.Popen[bytes]) -> str | None:
+def start_upstream(yard: Yard, certificate: Certificate | None) -> int:
+    """Start the C upstream, with TLS when there is a certificate; its port. Raises CannotStart."""
+    log = yard.folder / f"upstream{'-tls' if certificate else ''}.log"
+    command: list[str | Path] = [BUILD / "upstream", "--seconds", "3600"]
+    if certificate is not None:
+        command += ["--cert", certificate.certificate, "--key", certificate.key]
+    process = yard.processes.start(command, core=yard.cores.rest, log=log)
+    for _ in range(500):
+        said = log.read_text()
+        if said.startswith("ready ") and said.endswith("\n"):
+            return int(said.split()[1])
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    end(process)
+    raise CannotStart(f"upstream: {log.read_text()}")
+
+
+def _said_port(log: Path, pattern: str, until: float, process: subprocess.Popen[bytes]) -> int:
+    while time.perf_counter() < until and process.poll() is None:
+        found = re.search(pattern, log.read_text(errors="replace"))
+        if found:
+            return int(found[1])
+        time.sleep(0.002)
+    return 0  # the wait for the first answer says what is wrong
+
+
+def _first_answer(running: Running, body: bytes, until: float, process: subprocess.Popen[bytes]) -> str | None:
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    headers |= dict(line.split(": ", 1) for line in running.headers)
     while time.perf_counter() < until:
         if process.poll() is not None:
             return f"ended with {process.returncode}"
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
         try:
-            connection.request("POST", "/v1/chat/completions", body, headers)
+            connection.request("POST", running.proxy.dialect.path, body, headers)
             answer = connection.getresponse()
             text = answer.read()
         except OSError:  # not listening yet
@@ -201,6 +276,12 @@ def _first_answer(port: int, body: bytes, until: float, process: subprocess.Pope
 
 def versions() -> dict[str, str]:
     """The machine and what runs on it, for the record."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), "unknown")  # fmt: skip
-    return {"cpu": model, "cores": str(os.cpu_count()), "kernel": os.uname().release, "python": sys.version.split()[0]}
+    lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    said = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # the first core's
+    return {
+        "cpu": said.get("model name", "unknown"),
+        "ghz": f"{float(said.get('cpu MHz', 'nan')) / 1000:.1f}",
+        "cores": str(os.cpu_count()),
+        "kernel": os.uname().release,
+        "python": sys.version.split()[0],
+    }

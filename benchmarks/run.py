@@ -6,7 +6,6 @@ See README.md in this folder for what is measured and how to read it.
 from __future__ import annotations
 
 import argparse
-import resource
 import signal
 import sys
 import tempfile
@@ -17,9 +16,9 @@ from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.materials import BUILD, HERE, CannotBuild, Certificate, compile_programs, make_certificate
-from benchmarks.processes import Cores, Processes, end
-from benchmarks.proxies import ALL, CannotStart, Proxy, Yard, is_there, versions
+from benchmarks.materials import HERE, CannotBuild, compile_programs, make_certificate
+from benchmarks.processes import Cores, Processes, end, raise_file_limit
+from benchmarks.proxies import ALL, CannotStart, Proxy, Yard, missing, start_upstream, versions
 from benchmarks.report import keep, lines_of, others_share, table
 from benchmarks.trials import TRIALS, Bench, Plan, Runs
 
@@ -45,40 +44,13 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(options.runs or plain.runs, options.seconds or plain.seconds, options.held or plain.held)
 
 
-def _raise_file_limit(held: int) -> None:
-    """For this process and its children: a proxy needs two sockets for each open stream."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * held + 1000
-    if soft < wanted:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
-        )
-
-
-def _start_upstream(yard: Yard, certificate: Certificate | None) -> int:
-    log = yard.folder / f"upstream{'-tls' if certificate else ''}.log"
-    command: list[str | Path] = [BUILD / "upstream", "--seconds", "3600"]
-    if certificate is not None:
-        command += ["--cert", certificate.certificate, "--key", certificate.key]
-    process = yard.processes.start(command, core=yard.cores.rest, log=log)
-    for _ in range(500):
-        said = log.read_text()
-        if said.startswith("ready ") and said.endswith("\n"):
-            return int(said.split()[1])
-        if process.poll() is not None:
-            break
-        time.sleep(0.01)
-    end(process)
-    raise CannotStart(f"upstream: {log.read_text()}")
-
-
 def _proxies(options: argparse.Namespace) -> tuple[Proxy, ...]:
     wanted = [proxy for proxy in ALL if not options.proxy or proxy.name in options.proxy]
-    found = tuple(proxy for proxy in wanted if is_there(proxy))
-    for proxy in wanted:
-        if proxy not in found:
-            print(f"{proxy.name} cannot be started here: left out", file=sys.stderr)
-    return found
+    why = {proxy.name: missing(proxy) for proxy in wanted}
+    for name, reason in why.items():
+        if reason:
+            print(f"{name}: left out: {reason}", file=sys.stderr)
+    return tuple(proxy for proxy in wanted if why[proxy.name] is None)
 
 
 def _leave_out_broken(bench: Bench) -> None:
@@ -120,7 +92,7 @@ def _show(bench: Bench, found: dict[str, Runs], cores: Cores) -> None:
 
 def _benchmark(options: argparse.Namespace, processes: Processes, folder: Path) -> int:
     plan, cores = _plan(options), Cores()
-    _raise_file_limit(plan.held)
+    raise_file_limit(plan.held)
     with_tls = compile_programs()
     certificate = make_certificate(folder) if with_tls else None
     yard = Yard(processes, cores, folder)
@@ -128,8 +100,8 @@ def _benchmark(options: argparse.Namespace, processes: Processes, folder: Path) 
         yard=yard,
         plan=plan,
         proxies=_proxies(options),
-        upstream_port=_start_upstream(yard, None),
-        tls_port=_start_upstream(yard, certificate) if certificate else None,
+        upstream_port=start_upstream(yard, None),
+        tls_port=start_upstream(yard, certificate) if certificate else None,
         ca_file=certificate.authority if certificate else None,
     )
     _leave_out_broken(bench)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.load import Failed, Load, Result, arguments, run_load
-from benchmarks.materials import ANTHROPIC, OPENAI, write_body
+from benchmarks.materials import ANTHROPIC, write_body
 from benchmarks.processes import busy_seconds, cpu_seconds, end, resident_bytes
 from benchmarks.proxies import DIRECT, PENSTOCK, RELAY, CannotStart, Proxy, Running, Yard, model_for
 
@@ -66,12 +66,14 @@ class Trial:
     run: Callable[[Bench], Runs]
 
 
-def _interleaved(runs: int, subjects: Sequence[Running]) -> Iterator[Running]:
+def interleaved(runs: int, subjects: Sequence[Running]) -> Iterator[Running]:
+    """All subjects `runs` times, there and back."""
     for number in range(runs):
         yield from subjects if number % 2 == 0 else reversed(subjects)
 
 
-def _end(running: Running) -> None:
+def stop(running: Running) -> None:
+    """End its process, where it has one."""
     if running.process is not None:
         end(running.process)
 
@@ -111,31 +113,33 @@ def _loaded(shape: Shape) -> Callable[[Bench], Runs]:
         subjects = [running for proxy in taking_part if (running := _ready(bench, proxy, shape)) is not None]
         found: Runs = {running.proxy.name: [] for running in subjects}
         try:
-            for running in _interleaved(bench.plan.runs, subjects):
+            for running in interleaved(bench.plan.runs, subjects):
                 try:
-                    found[running.proxy.name].append(_one_run(bench, running, _load(bench, running, shape), shape))
+                    found[running.proxy.name].append(one_run(bench, running, load_of(bench, running, shape), shape))
                 except Failed as error:
                     bench.note(f"{running.proxy.name}, {shape.model}: {error}")
         finally:
             for running in subjects:
-                _end(running)
+                stop(running)
         return found
 
     return run
 
 
-def _load(bench: Bench, running: Running, shape: Shape) -> Load:
+def load_of(bench: Bench, running: Running, shape: Shape) -> Load:
+    """The shape as this proxy's callers send it."""
     model = model_for(running.proxy, shape.model)
-    dialect = ANTHROPIC if shape.translated and running.proxy is PENSTOCK else OPENAI
+    dialect = ANTHROPIC if shape.translated and running.proxy is PENSTOCK else running.proxy.dialect
     body = write_body(bench.yard.folder, model, size=shape.size, stream=shape.events > 0, dialect=dialect)
-    events = shape.events + _MORE_EVENTS if shape.events and dialect is ANTHROPIC else shape.events
+    more = _MORE_EVENTS if dialect is ANTHROPIC else -running.proxy.events_less
     return Load(
         body=body,
         dialect=dialect,
-        events=events,
+        events=shape.events and shape.events + more,
         connections=shape.connections,
         rate=shape.rate,
         seconds=bench.plan.seconds * shape.longer,
+        headers=running.headers,
     )
 
 
@@ -148,14 +152,15 @@ def _ready(bench: Bench, proxy: Proxy, shape: Shape) -> Running | None:
     """Started and warm, or None with the problem noted."""
     try:
         running = bench.start(proxy, [shape.model], tls=shape.tls)
-        run_load(replace(_load(bench, running, shape), seconds=0.3), running.port, bench.yard.cores.rest)
+        run_load(replace(load_of(bench, running, shape), seconds=proxy.warm_s), running.port, bench.yard.cores.rest)
     except (CannotStart, Failed) as error:
         bench.note(f"{proxy.name}, {shape.model}: {error}")
         return None
     return running
 
 
-def _one_run(bench: Bench, running: Running, load: Load, shape: Shape) -> Figures:
+def one_run(bench: Bench, running: Running, load: Load, shape: Shape) -> Figures:
+    """One run under load. Raises Failed when it cannot count."""
     cores = bench.yard.cores
     pid = running.process.pid if running.process is not None else None
     busy, cpu, begun = busy_seconds(cores.proxy), cpu_seconds(pid) if pid else 0.0, time.perf_counter()
@@ -193,7 +198,7 @@ def _fresh(measure: Callable[[Bench, Running], Figures], models: list[str]) -> C
                     try:
                         found.setdefault(proxy.name, []).append(measure(bench, running))
                     finally:
-                        _end(running)
+                        stop(running)
                 except (CannotStart, Failed) as error:
                     bench.note(f"{proxy.name}: {error}")
         return found
