@@ -91,7 +91,7 @@ def table(found: Found, *, short: bool = False) -> str:
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     texts = ["| " + " | ".join(_aligned(row, widths)) + " |" for row in rows]
     rule = "| " + " | ".join("-" * (width - 1) + ("-" if at == 0 else ":") for at, width in enumerate(widths)) + " |"
-    return "\n".join([texts[0], rule, *texts[1:], "", *_remarks(found)])
+    return "\n".join([texts[0], rule, *texts[1:], "", *_remarks(found, goals=not short)])
 
 
 def _aligned(row: list[str], widths: list[int]) -> list[str]:
@@ -125,16 +125,16 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _remarks(found: Found) -> list[str]:
+def _remarks(found: Found, *, goals: bool) -> list[str]:
     machine, plan = found.machine, found.plan
     lines = [
         f"{found.taken:%Y-%m-%d}: {machine['cores']} cores of {machine['ghz']} GHz ({machine['cpu']}), Python "
         f"{machine['python']}. Medians of {plan['runs']} interleaved runs of {plan['seconds']:g} s; requests/s lay at "
         f"most {found.spread():.0%} apart; other processes took at most {found.others_share():.0%} of the core."
     ]
-    goals = [_goal(found, peer, peer.goal) for peer in found.ranked() if peer.goal]
-    if goals:
-        lines.append(f"Penstock's requests/s to theirs: {'; '.join(goals)}.")
+    reached = [_goal(found, peer, peer.goal) for peer in found.ranked() if peer.goal]
+    if goals and reached:
+        lines.append(f"\nPenstock's requests/s to theirs: {'; '.join(reached)}.")
     return [*lines, *(f"Not measured: {problem}" for problem in found.problems)]
 
 

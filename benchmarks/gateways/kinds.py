@@ -152,7 +152,7 @@ def _make_tensorzero() -> Peer:
 def _make_bifrost() -> Peer:
     at = install.bifrost()
     proxy = Proxy("bifrost", _bifrost(at), events_less=1)
-    return Peer(proxy, "Bifrost's core", at.version, "peer", keys="one")
+    return Peer(proxy, "Bifrost's core alone", at.version, "peer", keys="one")
 
 
 def _limit(proxy: Proxy) -> Callable[[], Peer]:
