@@ -23,7 +23,7 @@ from benchmarks.gateways.kinds import PEERS, Peer
 from benchmarks.load import Failed, run_load
 from benchmarks.materials import HERE, CannotBuild, compile_programs
 from benchmarks.peers_report import Found, keep, picture, record, table
-from benchmarks.processes import Cores, Processes, raise_file_limit, resident_bytes
+from benchmarks.processes import Cores, Processes, ahead_of_others, raise_file_limit, resident_bytes
 from benchmarks.proxies import CannotStart, Running, Yard, missing, start_upstream, versions
 from benchmarks.trials import Bench, Figures, Plan, Shape, interleaved, load_of, one_run, stop
 
@@ -156,6 +156,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=list(PEERS), help="this one alone (may be repeated)")
     parser.add_argument("--quick", action="store_true", help="short runs: for a look, not for a record")
     parser.add_argument("--record", action="store_true", help="write the table and the picture into the documentation")
+    parser.add_argument("--ahead", action="store_true", help="run before the machine's other work (as root)")
     return parser.parse_args()
 
 
@@ -167,11 +168,16 @@ def main() -> int:
     """0: all was measured; 1: something was not; 2: it could not be built; 130: interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with tempfile.TemporaryDirectory(prefix="penstock-peers-") as folder, Processes() as processes:
-            return _contest(_options(), processes, Path(folder))
+        options = _options()
+        with (
+            tempfile.TemporaryDirectory(prefix="penstock-peers-") as folder,
+            ahead_of_others(options.ahead),
+            Processes() as processes,
+        ):
+            return _contest(options, processes, Path(folder))
     except KeyboardInterrupt:
         return 130
-    except (CannotBuild, CannotStart) as error:
+    except (CannotBuild, CannotStart, PermissionError) as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -53,16 +53,14 @@ class Found:
         return theirs / ours if ours and theirs else None
 
     def others_share(self) -> float:
-        """The largest share of the core that other processes took in a run."""
-        return max((run.get("others_share", 0.0) for name in self.runs for run in self._all(name)), default=0.0)
+        """The largest share of the core that other processes took in a run at saturation."""
+        saturated = [run for trials in self.runs.values() for run in trials.get("unary", [])]
+        return max((run.get("others_share", 0.0) for run in saturated), default=0.0)
 
     def spread(self) -> float:
         """The largest (highest - lowest) / median of anybody's requests per second."""
         found = [[run["per_second"] for run in trials.get("unary", [])] for trials in self.runs.values()]
         return max(((max(some) - min(some)) / statistics.median(some) for some in found if some), default=0.0)
-
-    def _all(self, name: str) -> list[Figures]:
-        return [run for runs in self.runs[name].values() for run in runs]
 
 
 # ---- the table ----------------------------------------------------------------------------------------------------

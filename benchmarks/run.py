@@ -17,7 +17,7 @@ from types import FrameType
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.materials import HERE, CannotBuild, compile_programs, make_certificate
-from benchmarks.processes import Cores, Processes, end, raise_file_limit
+from benchmarks.processes import Cores, Processes, ahead_of_others, end, raise_file_limit
 from benchmarks.proxies import ALL, CannotStart, Proxy, Yard, missing, start_upstream, versions
 from benchmarks.report import keep, lines_of, others_share, table
 from benchmarks.trials import TRIALS, Bench, Plan, Runs
@@ -36,6 +36,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="runs of each proxy in each trial")
     parser.add_argument("--seconds", type=float, help="length of a run under load")
     parser.add_argument("--held", type=int, help="open streams in the trial `held`")
+    parser.add_argument("--ahead", action="store_true", help="run before the machine's other work (as root)")
     return parser.parse_args()
 
 
@@ -120,11 +121,16 @@ def main() -> int:
     """0: all was measured; 1: something was not; 2: it could not be built; 130: interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder, Processes() as processes:
-            return _benchmark(_options(), processes, Path(folder))
+        options = _options()
+        with (
+            tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder,
+            ahead_of_others(options.ahead),
+            Processes() as processes,
+        ):
+            return _benchmark(options, processes, Path(folder))
     except KeyboardInterrupt:
         return 130
-    except (CannotBuild, CannotStart) as error:
+    except (CannotBuild, CannotStart, PermissionError) as error:
         print(error, file=sys.stderr)
         return 2
 
