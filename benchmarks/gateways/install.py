@@ -129,4 +129,4 @@ def _run(command: list[str], place: Path) -> None:
         raise CannotInstall(f"after {time.perf_counter() - begun:.0f} s: {error}") from error
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise CannotInstall(" / ".join(said))
+        raise CannotInstall(" / ".join(line[:300] for line in said))
