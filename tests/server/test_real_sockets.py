@@ -167,6 +167,13 @@ def test_a_flood_of_connections_is_told_so_and_then_served() -> None:
             assert told.count(503) == 64, "and what is more is just closed"
             assert told.count(None) == 36
             assert (await first[9].get("/healthz")).status == 200, "who was there is still served"
+            first[0].close()
+            while (await (late := await real.caller()).get("/healthz")).status != 200:
+                late.close()
+            assert len(real.plane.listener.connections) > 50, (
+                "those who were told so are still there, in nobody's place"
+            )
+            late.close()
             for caller in (*first, *flood):
                 caller.close()
             await real.until(lambda: not real.plane.listener.connections)

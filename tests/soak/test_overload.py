@@ -2,6 +2,9 @@
 
 What sheds load in this version is `max_connections`. Admission by priority and rate is a layer of its own, later; the
 second test says what happens without it, when all get in: answers take ten times as long, but none is lost.
+
+The callers are Python too, and slower than the gateway: so rates and latencies are told, and only what the gateway
+itself spends is held to a bound.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import pytest
 import uvloop
 
 from tests.end_to_end.process import Served
-from tests.security.attack import memory
+from tests.security.attack import memory, processor
 from tests.soak.figures import tell
 from tests.soak.load import Asker, now, percentile, request, sleep
 from tests.soak.test_slow_crowd import gateway
@@ -28,13 +31,23 @@ SECONDS = 12.0
 # One that got in asks so often, and then leaves room for another; one that did not comes back as it was told.
 TURNS = 200
 RETRY_SECONDS = 1.0
+# The share of its CPU that must still make good answers; a refusal costs about what an answer does.
+LEAST = 0.75
 
 
 class Seen:
-    """What a crowd of callers saw, in the second half of its time."""
+    """What a crowd of callers saw, in the second half of its time.
+
+    Attributes:
+        all: good answers in the whole of it.
+        cost: the gateway's CPU seconds for each of those, whatever it did beside: what others do on the same machine
+            changes it little.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.statuses: Counter[int] = Counter()
+        self.all = 0
+        self.cost = 0.0
         self.answers: list[float] = []
         self.refusals: list[float] = []
         self._from = now() + seconds / 2
@@ -43,6 +56,7 @@ class Seen:
 
     def note(self, began: float, status: int) -> None:
         """One answer."""
+        self.all += status == 200
         if began < self._from:
             return
         self.statuses[status] += 1
@@ -85,16 +99,19 @@ def crowd(port: int, callers: int, seconds: float = SECONDS) -> Seen:
 def told(served: Served, name: str, callers: int) -> tuple[Seen, Seen]:
     """The peak, and ten times as many."""
     crowd(served.port, callers, 2)
+    began = processor(served)
     peak = crowd(served.port, callers)
-    before = memory(served, "VmRSS")
+    before, middle = memory(served, "VmRSS"), processor(served)
     beyond = crowd(served.port, 10 * callers)
-    grown = memory(served, "VmHWM") - before
+    grown, ended = memory(served, "VmHWM") - before, processor(served)
+    peak.cost, beyond.cost = (middle - began) / peak.all, (ended - middle) / beyond.all
     refused = f"{percentile(beyond.refusals, 0.99) * 1e3:.1f} ms" if beyond.refusals else "none refused"
     tell(
         f"overload, {name}: {callers} callers {peak.rate:,.0f}/s, p99 {percentile(peak.answers, 0.99) * 1e3:.0f} ms;"
         f" {10 * callers} callers {beyond.rate:,.0f}/s ({beyond.rate / peak.rate:.0%}), p50"
         f" {median(beyond.answers) * 1e3:.0f} and p99 {percentile(beyond.answers, 0.99) * 1e3:.0f} ms; refusals p99"
-        f" {refused}, {dict(beyond.statuses)}; memory +{grown / 2**20:.1f} MiB"
+        f" {refused}, {dict(beyond.statuses)}; CPU for a good answer {peak.cost * 1e6:.0f} and"
+        f" {beyond.cost * 1e6:.0f} us ({peak.cost / beyond.cost:.0%}); memory +{grown / 2**20:.1f} MiB"
     )
     assert set(peak.statuses) == {200}
     assert grown < 50 * 2**20
@@ -105,12 +122,12 @@ def test_ten_times_the_room(tmp_path: Path) -> None:
     with gateway(tmp_path, f"max_connections: {ROOM}") as served:
         peak, beyond = told(served, f"max_connections {ROOM}", CALLERS)
     assert set(beyond.statuses) <= {200, 503, 0}, "0: beyond those that are told so politely"
-    assert beyond.rate >= 0.9 * peak.rate
-    assert percentile(beyond.refusals, 0.99) < 0.02
+    assert beyond.refusals
+    assert peak.cost >= LEAST * beyond.cost
 
 
 def test_ten_times_the_callers_with_room_for_all(tmp_path: Path) -> None:
     with gateway(tmp_path) as served:
         peak, beyond = told(served, "room for all", CALLERS)
     assert set(beyond.statuses) == {200}
-    assert beyond.rate >= 0.9 * peak.rate
+    assert peak.cost >= LEAST * beyond.cost

@@ -117,6 +117,7 @@ class Listener:
         self._told_full = -FULL_SECONDS
         self.connections: dict[ServerConnection, None] = {}
         self.bodies = 0
+        self._outside = 0
         self._timer: Timer | None = None
         self._changed: asyncio.Future[None] | None = None
         self.date = b""
@@ -135,15 +136,21 @@ class Listener:
         self.connections[connection] = None
         if self._timer is None:
             self._begin_second()
-        excess = len(self.connections) - self.limits.max_connections
-        if excess > 0 and self.clock.monotonic() - self._told_full >= FULL_SECONDS:
+        # Those that are being refused take nobody's place.
+        if len(self.connections) - self._outside <= self.limits.max_connections:
+            return 0
+        self._outside += 1
+        connection.outside = True
+        if self.clock.monotonic() - self._told_full >= FULL_SECONDS:
             self._told_full = self.clock.monotonic()
             log.warning("all %d connections are in use: further ones are refused", self.limits.max_connections)
-        return excess
+        return self._outside
 
     def closed(self, connection: ServerConnection) -> None:
         """A connection is gone, its task done."""
-        self.connections.pop(connection, None)
+        if connection in self.connections:
+            del self.connections[connection]
+            self._outside -= connection.outside
         self.settle()
 
     def hold(self, connection: ServerConnection, size: int) -> bool:
@@ -227,13 +234,14 @@ class ServerConnection(asyncio.Protocol):
         task: what answers its requests, one after the other; None until the first.
         busy: whether a request is being answered.
         counted: bytes of its body among the listener's `bodies`.
+        outside: there was no room for it.
         peer: the address at its other end.
         resumed: done once the caller has read enough for more to be written; None while it may be.
     """
 
     __slots__ = (
         "_held", "_lingers", "_listener", "_loop", "_parser", "_refused", "_since", "_stalled_at", "_transport",
-        "_unsent", "_wake", "_work", "busy", "counted", "peer", "resumed", "task",
+        "_unsent", "_wake", "_work", "busy", "counted", "outside", "peer", "resumed", "task",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -252,6 +260,7 @@ class ServerConnection(asyncio.Protocol):
         self._stalled_at = 0.0
         self._unsent = 0
         self.counted = 0
+        self.outside = False
         self._lingers = False
 
     # --- the socket's side
