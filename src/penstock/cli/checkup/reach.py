@@ -8,33 +8,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
-from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-import msgspec
-
+from penstock.cli.checkup.asking import CONNECT_SECONDS, ask_for_models
 from penstock.cli.checkup.findings import Finding, fail, note, ok
 from penstock.cli.checkup.machine import CLOCK, say_time
 from penstock.clock import Clock
 from penstock.config.kinds import rows_of
 from penstock.config.schema import Config, Provider
-from penstock.errors import PenstockError, ProtocolError, UpstreamTimeout
+from penstock.errors import PenstockError, UpstreamTimeout
 from penstock.gateway import endpoint_of
-from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
-from penstock.providers.deployment import Endpoint
-from penstock.redact import Secret
 from penstock.transport.dial import ProxyRefusal
 from penstock.transport.http import Connection, Origin, Pool
 
 __all__ = ["Reached", "check_base_url", "check_providers"]
 
 PROVIDER, BASE_URL, PROXY, CERTIFICATE, KEY = "provider", "base_url", "proxy", "certificate", "key"
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 15.0
-# How far a clock may be off before it is worth a word: signed requests and new certificates are refused at 5 minutes.
-SKEW_SECONDS = 120.0
 # What OpenSSL's verification says: https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
 _NOT_YET, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_ROOT, _NO_ISSUER, _UNVERIFIED = 9, 10, 18, 19, 20, 21
 _HOST, _ADDRESS = 62, 64
@@ -92,11 +83,8 @@ async def _reach(provider: Provider, row: Row, pool: Pool, clock: Clock, *, ask:
         connection = await pool.connect(endpoint.origin, CONNECT_SECONDS)
         took = f"{(clock.monotonic() - started) * 1e3:.0f} ms"
         findings.append(ok(PROVIDER, provider.name, f"{_way(endpoint.origin, provider)} in {took}"))
-        for number, (key, at) in enumerate(_keys(provider, row, endpoint) if ask else ()):
-            if number:  # each has a connection of its own
-                connection.discard()
-                connection = await pool.connect(endpoint.origin, CONNECT_SECONDS)
-            asked, models = await _ask(provider, key, at, connection, clock)
+        if ask:
+            asked, models = await ask_for_models(provider, row, pool, clock)
             findings += asked
     except PenstockError as error:
         findings.append(_explain(provider, endpoint.origin, error, clock, vendors=provider.base_url == row.url))
@@ -104,16 +92,6 @@ async def _reach(provider: Provider, row: Row, pool: Pool, clock: Clock, *, ask:
         if connection is not None:
             connection.discard()
     return Reached(provider.name, findings, models)
-
-
-def _keys(provider: Provider, row: Row, endpoint: Endpoint) -> Iterable[tuple[Secret | None, Endpoint]]:
-    """Each key it is asked with, and where; none where callers bring their own."""
-    if provider.by_caller:
-        return []
-    if not provider.credentials:
-        return [(provider.api_key, endpoint)]
-    keys = [each.api_key for each in provider.credentials]
-    return [(key, endpoint.carrying(auth_headers(row.auth, key))) for key in keys]
 
 
 def _way(origin: Origin, provider: Provider) -> str:
@@ -173,49 +151,3 @@ def _explain_certificate(provider: Provider, cause: ssl.SSLCertVerificationError
             fix = f"{provider.ca_file} does not hold the authority that signed it: put that one in."
         return fail(CERTIFICATE, name, told, fix)
     return fail(CERTIFICATE, name, told, "Have the server's certificate renewed, or write ca_file: FILE.")
-
-
-# --- asking it
-
-
-async def _ask(
-    provider: Provider, key: Secret | None, endpoint: Endpoint, connection: Connection, clock: Clock
-) -> tuple[list[Finding], list[str]]:
-    """What it answers to GET /models; the models it names. Raises UpstreamError: nothing that can be read."""
-    head = endpoint.head(b"/models", b"", {}).replace(b"POST ", b"GET ", 1)
-    url = f"{provider.base_url}/models"
-    try:
-        await connection.exchange(head + b"\r\n", stream=False, timeout=ANSWER_SECONDS)
-    except ProtocolError:
-        fix = "Correct base_url: it may have to begin with https:// or http://, or name another port."
-        return [fail(BASE_URL, provider.name, f"GET {url}: the answer is no HTTP", fix)], []
-    status, headers, body = connection.parser.status, connection.parser.headers, connection.parser.take()
-    found = list(_check_skew(provider, headers, clock))
-    if status in (401, 403):
-        source = key.source if key is not None else "no key"
-        fix = f"Put a valid key there; the one that {source} leads to may be revoked, or another vendor's."
-        return [*found, fail(KEY, provider.name, f"GET {url}: {status}, it refuses {source}", fix)], []
-    models = _models_in(body) if status == 200 else None
-    if models is None:
-        fix = "Correct base_url: most servers that speak as OpenAI does want it to end with /v1."
-        return [*found, fail(BASE_URL, provider.name, f"GET {url}: {status} and no list of models", fix)], []
-    return [*found, ok(KEY, provider.name, f"accepted; {len(models)} models")], models
-
-
-def _models_in(body: bytes) -> list[str] | None:
-    try:
-        value: Any = msgspec.json.decode(body)
-        return [item["id"] for item in value["data"] if isinstance(item["id"], str)]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return None
-
-
-def _check_skew(provider: Provider, headers: Mapping[bytes, bytes], clock: Clock) -> Iterable[Finding]:
-    try:
-        theirs = parsedate_to_datetime(headers.get(b"date", b"").decode("latin-1")).timestamp()
-    except ValueError:
-        return
-    off = clock.wall() - theirs
-    if abs(off) > SKEW_SECONDS:
-        told = f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {provider.name}'s"
-        yield fail(CLOCK, provider.name, told, "Set it: timedatectl set-ntp true.")

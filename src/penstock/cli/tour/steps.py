@@ -40,8 +40,8 @@ def _introduce(stage: Stage, screen: Screen) -> None:
     screen.line()
     screen.code("""\
 your application                Penstock                 models
-OpenAI's SDK, Anthropic's,  ->  names, keys, records, -> OpenAI, Anthropic,
-curl, Penstock's library        translation, faults      your own servers""")
+OpenAI's SDK, Anthropic's,  ->  names, keys, prices,  -> OpenAI, Anthropic,
+curl, Penstock's library        translation, records     your own servers""")
     screen.line()
     screen.say(
         f"A gateway runs now on {stage.url}. Everything below is a real call to it over HTTP. The models behind it are"
