@@ -21,6 +21,7 @@ async def main() -> None:
         reply = await llm.generate("Say hello to the river.", system="You are brief.", max_tokens=50)
         print(reply.text)
         print(f"{reply.model}: {reply.usage.input_tokens} + {reply.usage.output_tokens} tokens, {reply.finish_reason}")
+        print(f"{reply.cost_usd} USD")  # a Decimal; None where nobody knows the price
 
         # A conversation: the reply's message is ready to be sent back.
         question = {"role": "user", "content": "Say hello to the river."}

@@ -20,7 +20,7 @@ def main() -> None:
         raw = client.chat.completions.with_raw_response.create(
             model="sim/small", messages=[{"role": "user", "content": "And again."}]
         )
-        for name in ("x-request-id", "x-penstock-target", "x-penstock-attempts", "x-penstock-overhead-us"):
+        for name in ("x-request-id", "x-penstock-target", "x-penstock-cost-usd", "x-penstock-overhead-us"):
             print(f"{name}: {raw.headers[name]}")
 
         # Errors are the client's own classes, and say what to do.

@@ -45,7 +45,7 @@ curl, Penstock's library        translation, records     your own servers""")
     screen.line()
     screen.say(
         f"A gateway runs now on {stage.url}. Everything below is a real call to it over HTTP. The models behind it are"
-        " simulated: no key, no network, no cost.",
+        " simulated: no key, no network, no bill.",
         strong=stage.url,
     )
 
