@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from penstock.wire.openai_chunk import plain_text
@@ -159,6 +159,15 @@ def test_streams_are_judged_alike(batches: list[bytes], keep_usage: bool) -> Non
     pieces = [event(b"begun"), event(b"more"), *batches]
     short = ChatStream(keep_usage=keep_usage, prompt_bytes=5)
     assert told(short, pieces) == told(Decoded(keep_usage=keep_usage, prompt_bytes=5), pieces)
+
+
+@settings(max_examples=150, deadline=None)
+@given(batches=st.lists(mutated(), max_size=4), keep_usage=st.booleans())
+@example(batches=[FINISH + b"\n" + event(b"a") + event(b"b"), DONE], keep_usage=True)
+@example(batches=[event(b"a").replace(b'"content"', b'"role":"x","content"') + event(b"b") * 2, DONE], keep_usage=True)
+def test_beginnings_are_judged_alike(batches: list[bytes], keep_usage: bool) -> None:
+    short = ChatStream(keep_usage=keep_usage, prompt_bytes=5)
+    assert told(short, batches) == told(Decoded(keep_usage=keep_usage, prompt_bytes=5), batches)
 
 
 def test_the_short_way_is_taken() -> None:

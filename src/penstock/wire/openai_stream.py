@@ -159,7 +159,11 @@ class ChatStream(Watcher):
         if mould is None:
             return False
         self._beginnings -= 1
-        at = data.find(mould.head)
+        at = 0
+        while not data.startswith(mould.head, at):  # one search for all of it would cost more
+            at = data.find(b"\n\n", at) + 2
+            if at < 2:
+                return False
         chunks = plain_chunks(data[:at] + mould.samples)
         if chunks is None or not mould.holds(chunks):
             return False
