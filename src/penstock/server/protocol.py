@@ -606,9 +606,12 @@ class Exchange:
 
     def push(self, data: bytes) -> bool:
         """More of a stream, without waiting; returns whether `drain` must be awaited before the next."""
-        size = len(data)
+        size, connection = len(data), self._connection
         self.written += size
-        return self._connection.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked else data)
+        transport = connection._transport  # as `write` does, without a call for each read of a stream
+        if transport is not None:
+            transport.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked else data)
+        return connection.resumed is not None
 
     @property
     def stalled(self) -> bool:
