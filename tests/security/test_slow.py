@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -195,6 +196,25 @@ def test_a_crowd_of_slow_callers_leaves_the_good_one_alone() -> None:
             assert (await caller.post(chat())).status == 200
             await stage.loop.clock.sleep(1)
         assert len(stage.plane.listener.connections) == 101, "only the unused are still there"
+        for one in crowd:
+            one.close()
+
+    play(scene)
+
+
+def test_a_crowd_that_is_late_together_is_not_refused_in_one_go() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        crowd = [await Caller.connect() for _ in range(350)]
+        for one in crowd:
+            one.writer.write(b"POST /v1")
+        await stage.loop.clock.sleep(5)
+        counts, lines = [len(stage.log)], 0
+        while lines < 350 and stage.loop.time() < 1100:
+            await stage.loop.clock.sleep(0.001)
+            lines = len(stage.log)
+            counts.append(lines)
+        assert lines == 350
+        assert max(after - before for before, after in itertools.pairwise(counts)) <= 100
         for one in crowd:
             one.close()
 

@@ -63,6 +63,9 @@ _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 SWEEP_SECONDS = 1.0
+# Thousands that were slow together are late together, and refusing each takes as long as a request.
+SWEPT_AT_ONCE = 100
+SWEEP_PAUSE = 0.002
 
 # After a hand-over an idle connection is kept for so long: httpx, which the vendors' SDKs use, takes none from its pool
 # that has been idle for 5 s (`keepalive_expiry`), so that its owner is not about to send on it.
@@ -118,6 +121,7 @@ class Listener:
         self.connections: dict[ServerConnection, None] = {}
         self.bodies = 0
         self._outside = 0
+        self._due: list[ServerConnection] = []  # of the sweep under way
         self._timer: Timer | None = None
         self._changed: asyncio.Future[None] | None = None
         self.date = b""
@@ -216,9 +220,13 @@ class Listener:
 
     def _sweep(self) -> None:
         self._timer = None
-        now = self.clock.monotonic()
-        for connection in list(self.connections):
+        now, due = self.clock.monotonic(), self._due or list(self.connections)
+        for connection in due[-SWEPT_AT_ONCE:]:
             connection.enforce(now)
+        self._due = due[:-SWEPT_AT_ONCE]
+        if self._due:
+            self._timer = self.clock.call_later(SWEEP_PAUSE, self._sweep)
+            return
         if self.connections:
             self._begin_second()
 
