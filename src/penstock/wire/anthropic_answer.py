@@ -284,6 +284,12 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
     if usage.reasoning_tokens:
         written["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    if usage.cache_write_1h_tokens:
+        longer = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
+        shorter = usage.cache_write_tokens - longer
+        written["cache_creation"] = {"ephemeral_1h_input_tokens": longer, "ephemeral_5m_input_tokens": shorter}
+    if usage.web_searches:
+        written["server_tool_use"] = {"web_search_requests": usage.web_searches, "web_fetch_requests": 0}
     return written
 
 

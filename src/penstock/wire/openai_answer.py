@@ -296,16 +296,21 @@ def _whole(call: Call, arguments: str) -> dict[str, Any]:
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
-    """Counts in OpenAI's places; writes to a cache, which few of its models count, only where there were any."""
+    """Counts in OpenAI's places; writes to a cache and sound, which few of its models count, where there were any."""
     prompt = {"cached_tokens": usage.cache_read_tokens}
     if usage.cache_write_tokens:
         prompt["cache_write_tokens"] = usage.cache_write_tokens
+    completion = {"reasoning_tokens": usage.reasoning_tokens}
+    if usage.input_audio_tokens:
+        prompt["audio_tokens"] = usage.input_audio_tokens
+    if usage.output_audio_tokens:
+        completion["audio_tokens"] = usage.output_audio_tokens
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
         "prompt_tokens_details": prompt,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "completion_tokens_details": completion,
     }
 
 
