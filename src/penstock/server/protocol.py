@@ -64,8 +64,8 @@ _KEEP = b"connection: keep-alive\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 SWEEP_SECONDS = 1.0
 # Thousands that were slow together are late together, and refusing each takes as long as a request.
-SWEPT_AT_ONCE = 100
-SWEEP_PAUSE = 0.002
+SWEPT_AT_ONCE = 20
+SWEEP_PAUSE = 0.001
 
 # After a hand-over an idle connection is kept for so long: httpx, which the vendors' SDKs use, takes none from its pool
 # that has been idle for 5 s (`keepalive_expiry`), so that its owner is not about to send on it.
@@ -223,8 +223,9 @@ class Listener:
         now, due = self.clock.monotonic(), self._due or list(self.connections)
         for connection in due[-SWEPT_AT_ONCE:]:
             connection.enforce(now)
-        self._due = due[:-SWEPT_AT_ONCE]
-        if self._due:
+        del due[-SWEPT_AT_ONCE:]
+        self._due = due
+        if due:
             self._timer = self.clock.call_later(SWEEP_PAUSE, self._sweep)
             return
         if self.connections:
