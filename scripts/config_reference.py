@@ -6,10 +6,10 @@ tests/house asserts that the file is current (`make docs`), tests/config that it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from penstock.config.keys import KEYS, REQUIRED, TITLES, Entry
 from penstock.config.later import SECTIONS, TAKEN
+from scripts.pages import write_pages
 
 __all__ = ["draw", "main"]
 
@@ -110,10 +110,7 @@ def _code(text: str) -> str:
 
 def main() -> None:
     """Write it."""
-    docs = Path(__file__).resolve().parents[1] / "docs"
-    for name, text in draw().items():
-        (docs / name).write_text(text)
-        print(f"docs/{name}")
+    write_pages(draw())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +20,7 @@ from penstock.wire.dialect import InboundChat, ModelFacts
 from penstock.wire.dialects import CALLERS, CHAT
 from penstock.wire.translation import FEATURES
 from scripts import dialect_samples as samples
+from scripts.pages import write_pages
 
 __all__ = ["Measured", "draw", "main", "measure", "pairs"]
 
@@ -346,10 +346,7 @@ def draw() -> dict[str, str]:
 
 def main() -> None:
     """Write it."""
-    docs = Path(__file__).resolve().parents[1] / "docs"
-    for name, text in draw().items():
-        (docs / name).write_text(text)
-        print(f"docs/{name}")
+    write_pages(draw())
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from penstock import errors
 from penstock.errors import PenstockError
 from penstock.wire.dialects import CALLERS
+from scripts.pages import write_pages
 
 __all__ = ["Told", "branches", "draw", "main", "told"]
 
@@ -161,10 +161,7 @@ def _table(kinds: list[type[PenstockError]]) -> Iterator[str]:
 
 def main() -> None:
     """Write it."""
-    docs = Path(__file__).resolve().parents[1] / "docs"
-    for name, text in draw().items():
-        (docs / name).write_text(text)
-        print(f"docs/{name}")
+    write_pages(draw())
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ tests/house asserts that the file is current (`make docs`), and that its example
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from penstock.providers.catalogue import Row, load_catalogue
+from scripts.pages import write_pages
 
 __all__ = ["EXAMPLE", "MEANINGS", "draw", "main"]
 
@@ -186,10 +186,7 @@ def draw() -> dict[str, str]:
 
 def main() -> None:
     """Write it."""
-    docs = Path(__file__).resolve().parents[1] / "docs"
-    for name, text in draw().items():
-        (docs / name).write_text(text)
-        print(f"docs/{name}")
+    write_pages(draw())
 
 
 if __name__ == "__main__":
