@@ -20,11 +20,13 @@ from typing import ClassVar
 
 __all__ = [
     "CallerError",
+    "CircuitOpen",
     "ConfigError",
     "Conflict",
     "ContentFiltered",
     "ContextTooLong",
     "DeadlineExceeded",
+    "EveryDeploymentFailed",
     "Forbidden",
     "InvalidRequest",
     "LimitError",
@@ -338,6 +340,31 @@ class DeadlineExceeded(PolicyError):
 
     status = 504
     retryable = True
+
+
+class CircuitOpen(PolicyError):
+    """Every deployment that could answer has failed so often that none is asked for a moment (503).
+
+    Do: Wait as long as `retry-after` says. The operator: `penstock deployments list` tells which, since when and why.
+    """
+
+    retryable = True
+
+
+class EveryDeploymentFailed(PolicyError):
+    """More than one deployment was tried, and none answered; the status is the last one's.
+
+    Do: Wait as long as `retry-after` says, if it says so. The operator: `penstock explain` with the request's id tells
+    what each said.
+
+    Args:
+        last: what the last one said.
+    """
+
+    def __init__(self, message: str, last: PenstockError, *, do: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, do=do, status=last.status, retry_after=retry_after)
+        self.last = last
+        self.retryable = last.retryable  # type: ignore[misc]
 
 
 class UnknownPrice(PolicyError):

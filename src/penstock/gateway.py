@@ -5,8 +5,12 @@ The layers, outermost first; a request passes them in this order on its way in, 
 1. trace: opens the record, stamps times
 2. record: closes the record, counts it, writes the log line
 3. authenticate: whose key it is
-4. route: which deployment answers, and whether this key may ask for it
-5. upstream: one attempt at that deployment
+4. deadline: by when the caller wants it to be over
+5. route: where it may go, and whether this key may ask for it
+6. attempts: the one loop over retries and fallbacks
+7. breaker: of each attempt, what came of it is told to the deployment's health
+8. timeout: how long the attempt may take
+9. upstream: the attempt itself
 
 `tests/house` asserts that this list and the stack agree.
 """
@@ -14,33 +18,33 @@ The layers, outermost first; a request passes them in this order on its way in, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import urlsplit
-
-import msgspec
 
 from penstock.call import Call, stack
 from penstock.clock import Clock, Ids, Random
 from penstock.config.kinds import rows_of
-from penstock.config.naming import model_of, names_of
-from penstock.config.pricing import Pricing
-from penstock.config.schema import Config, Defaults, Provider
-from penstock.config.schema import Route as Declared
-from penstock.errors import UnknownPrice
+from penstock.config.naming import names_of
+from penstock.config.schema import Config, Provider
+from penstock.layers.attempts import Attempts
 from penstock.layers.authenticate import Authenticate, Key, Keyring
+from penstock.layers.breaker import Breaker
+from penstock.layers.deadline import Deadline
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
+from penstock.layers.timeout import Timeout
 from penstock.layers.trace import Opening, Trace
 from penstock.messages import Caller
 from penstock.metrics import Metrics
+from penstock.plans import Plans
 from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Deployment, Endpoint
-from penstock.providers.facts import facts_of
-from penstock.providers.payment import CallersOwn, OneOfSeveral
 from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
 from penstock.routing.names import AllowList, Found
+from penstock.stores.state import Registry
 from penstock.transport.http import Origin, Pool
 from penstock.transport.places import Permits
 from penstock.transport.proxy import read_proxy
@@ -48,9 +52,24 @@ from penstock.transport.tls import client_context
 from penstock.version import VERSION
 from penstock.wire.dialects import DIALECTS
 
-__all__ = ["LAYERS", "Gateway", "endpoint_of"]
+__all__ = ["LAYERS", "Gateway", "Shared", "endpoint_of"]
 
-LAYERS = ("trace", "record", "authenticate", "route", "upstream")
+LAYERS = (
+    *("trace", "record", "authenticate", "deadline", "route", "attempts"),
+    *("breaker", "timeout", "upstream"),
+)
+
+
+class Shared(NamedTuple):
+    """What several gateways of one process have in common: the one of before a reload and the one of after it.
+
+    Attributes:
+        state: how deployments stand and how busy they are.
+        permits: what connections to providers need where other workers share their limits.
+    """
+
+    state: Registry
+    permits: Permits | None = None
 
 
 class Gateway:
@@ -58,7 +77,7 @@ class Gateway:
 
     Args:
         log: takes each request's record when it is over, for its log line; None writes none.
-        permits: what connections to providers need where other workers share their limits.
+        shared: what it has in common with other gateways; None: nothing.
 
     Attributes:
         call: the whole stack.
@@ -76,7 +95,7 @@ class Gateway:
         random: Random,
         log: Callable[[Record], None] | None = None,
         metrics: Metrics | None = None,
-        permits: Permits | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.config = config
         self.metrics = metrics if metrics is not None else Metrics()
@@ -84,16 +103,15 @@ class Gateway:
         self._clock = clock
         self.now = clock.monotonic
         self.begin = Opening(Ids(clock, random), clock).record
-        self._pool = Pool(clock, permits)
+        shared = shared if shared is not None else Shared(Registry())
+        self._pool = Pool(clock, shared.permits)
         self._recorder = Recorder(self.metrics, log, clock)
         self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()
-        self._payments = self._make_payments(random)
         self.names = names_of(config)
-        self._pricing = Pricing(config, self._rows)
-        self._deployments: dict[str, Deployment] = {}
-        self._add_known_deployments()
+        self._plans = Plans(config, self.names, self._endpoints, shared.state, keyless=self.auth_open)
         self._keyring = None if self.auth_open else _keyring(config)
+        self._random = random
         self.call: Call = self._make_stack()
 
     def __repr__(self) -> str:
@@ -126,8 +144,9 @@ class Gateway:
 
     @property
     def deployments(self) -> list[Deployment]:
-        """Those the configuration names."""
-        return list(self._deployments.values())
+        """Those the configuration names, each once."""
+        found = {one.id: one.deployment for plan in self._plans for one in plan.candidates}
+        return list(found.values())
 
     @property
     def upstream_connections(self) -> int:
@@ -151,7 +170,11 @@ class Gateway:
                 lambda call: Trace(call, self._clock),
                 lambda call: Recording(call, self._recorder),
                 lambda call: Authenticate(call, self._keyring),
-                lambda call: Route(call, self.names, self._deployment),
+                Deadline,
+                lambda call: Route(call, self.names, self._plans.of),
+                lambda call: Attempts(call, self._clock, self._random),
+                lambda call: Breaker(call, self._clock),
+                lambda call: Timeout(call, self._clock),
             ],
             Upstream(self._pool, DIALECTS, self._clock),
         )
@@ -160,72 +183,12 @@ class Gateway:
         on = (provider for provider in self.config.providers.values() if not provider.off)
         return {provider.name: self._make_endpoint(provider, self._rows[provider.kind]) for provider in on}
 
-    def _make_payments(self, random: Random) -> dict[str, OneOfSeveral | CallersOwn]:
-        """For the providers that have not just one credential; most configurations have none of these."""
-        found: dict[str, OneOfSeveral | CallersOwn] = {}
-        for name, endpoint in self._endpoints.items():
-            provider = self.config.providers[name]
-            scheme = self._rows[provider.kind].auth
-            if provider.by_caller:
-                found[name] = CallersOwn(scheme, keyless=self.auth_open)
-            elif provider.credentials:
-                each = (
-                    (endpoint.carrying(auth_headers(scheme, one.api_key), one.name), one.weight)
-                    for one in provider.credentials
-                )
-                found[name] = OneOfSeveral(each, random)
-        return found
-
     def _make_endpoint(self, provider: Provider, row: Row) -> Endpoint:
         if row.in_process:
             simulated = SimulatedProvider(self._clock, keep=0)
             origin = Origin(provider.name, 80, in_process=simulated.connection)
             return Endpoint(provider.name, origin, "/v1", _headers(provider.name), row)
         return endpoint_of(provider, row)
-
-    def _add_known_deployments(self) -> None:
-        for found in self.names.listed():
-            policies = self.config.models.get(found.route) or self.config.defaults
-            try:
-                made = self._deployments[found.name] = self._make_deployment(found, policies)
-            except UnknownPrice:
-                continue  # told to whoever asks for it
-            payment = self._payments.get(found.provider)
-            if isinstance(payment, OneOfSeveral):
-                payment.prepare(made)
-
-    def _deployment(self, found: Found, caller: Caller) -> Deployment:
-        known = self._deployments.get(found.name)
-        if known is None:
-            # A vendor's model nobody declared: made for this request, not kept: strangers' names fill no memory.
-            known = self._make_deployment(found, self.config.defaults)
-        if self._payments and found.provider in self._payments:
-            return self._payments[found.provider].paid(known, caller)
-        return known
-
-    def _make_deployment(self, found: Found, policies: Declared | Defaults) -> Deployment:
-        price = self._pricing.of(found.provider, found.model)
-        if price is None and policies.unknown_price == "refuse":
-            raise UnknownPrice(
-                f"nobody knows what '{found.deployment}' costs, and unknown_price is refuse",
-                do="Ask for another model, or have its price declared under prices.",
-                param="model",
-            )
-        kind, model = model_of(self.config, found)
-        facts = facts_of(self._rows[kind].family, model, self._rows[kind].name)
-        row = self._rows[self.config.providers[found.provider].kind]
-        if row.earlier_thinking:
-            facts = msgspec.structs.replace(facts, earlier_thinking=row.earlier_thinking)
-        if policies.default_max_output is not None:
-            facts = msgspec.structs.replace(facts, default_output_tokens=policies.default_max_output)
-        return Deployment(
-            self._endpoints[found.provider].of(found.model),
-            found.model,
-            policies.timeouts,
-            facts,
-            lenient=policies.untranslatable == "drop",
-            price=price,
-        )
 
 
 def endpoint_of(provider: Provider, row: Row) -> Endpoint:

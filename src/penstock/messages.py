@@ -18,6 +18,8 @@ from penstock.usage import Usage
 
 __all__ = ["Caller", "Embeddings", "Message", "Request", "Response", "ToolCall", "Usage"]
 
+_NEVER = float("inf")
+
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
@@ -96,10 +98,21 @@ class Caller:
         trusted: True for calls from inside the process, which need no key.
         admits: which models its key may ask for, once that is known; None means any.
         digest: what the key is looked up by, once that is known.
+        wishes: what it asks for besides the answer (`routing/wishes.py`); None for nothing.
         sent: what providers made of it for a request's head; of a connection's requests many share one caller.
     """
 
-    __slots__ = ("admits", "credential", "digest", "headers", "provider_credential", "query", "sent", "trusted")
+    __slots__ = (
+        "admits",
+        "credential",
+        "digest",
+        "headers",
+        "provider_credential",
+        "query",
+        "sent",
+        "trusted",
+        "wishes",
+    )
 
     def __init__(
         self,
@@ -117,6 +130,7 @@ class Caller:
         self.admits: Callable[[Any], bool] | None = None
         self.digest: bytes | None = None
         self.sent: Any = None
+        self.wishes: Any = None
 
 
 class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
@@ -130,8 +144,19 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
         usage_asked: the caller itself asked for a usage chunk in its stream.
         caller: the edge's facts.
         record: what becomes of it; layers write here.
-        target: the deployment that was chosen, None until then; only providers know what it is.
+        target: the deployment that is asked, None until it is chosen; only providers know what it is.
         prompt: the fields in no vendor's words, once a provider of another dialect has been asked.
+        plan: where it may go and by which rules (`routing/plan.py`), None until then.
+        candidate: which of the plan's is asked.
+        attempt: the wire attempt under way, or the last one.
+        kind: what the next attempt is: see `Attempt`.
+        deadline: monotonic time by which the whole request must be over.
+        pause: seconds waited before it.
+        trial: the attempt goes with a permit of its deployment's health.
+        paid: what it took from its deployment's retry quota.
+        untried: how many deployments have not been asked, this one included.
+        wait: seconds that the attempt may take to its first output, or to the whole of a unary answer.
+        idle: seconds of silence that its stream may have.
     """
 
     dialect: str
@@ -143,6 +168,17 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     usage_asked: bool = False
     target: Any = None
     prompt: Prompt | None = None
+    plan: Any = None
+    candidate: Any = None
+    attempt: Any = None
+    kind: str = "first"
+    deadline: float = _NEVER
+    pause: float = 0.0
+    trial: bool = False
+    paid: int = 0
+    untried: int = 1
+    wait: float = 0.0
+    idle: float = 0.0
 
     def __repr__(self) -> str:
         return f"<Request {self.record.id} {self.dialect} model={self.model!r} stream={self.stream}>"

@@ -9,17 +9,22 @@ import msgspec
 
 from penstock.usage import Usage
 
-__all__ = ["Attempt", "Record"]
+__all__ = ["Attempt", "Decision", "Record"]
 
 
 class Attempt(msgspec.Struct, gc=False, eq=False):
-    """One wire attempt.
+    """One wire attempt, and what came of it.
 
     Attributes:
-        deployment: `provider/model`.
+        deployment: `provider/model`, with `#credential` where the provider has several.
         started, sent, answered: when it began, when the request was on its way, when the first output was in hand.
         status: the provider's HTTP status, 0 if there was none.
         outcome: `ok`, an error's code, `cancelled`, or `open` while it runs.
+        kind: `first`; `retry`: the same deployment again; `fallback`: the next one; `hedge`; `resume`.
+        wait: seconds waited before it.
+        ambiguous: it failed after the request was sent, so that the provider may have answered, and charge for it.
+        usage, cost, price_table: what it used and costs (nano-dollars), as a `Record` has it.
+        response_model, finish_reason, dropped_events, stream_error, dropped, clamped: as a `Record` has them.
     """
 
     deployment: str
@@ -28,6 +33,36 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
     answered: float = 0.0
     status: int = 0
     outcome: str = "open"
+    kind: str = "first"
+    wait: float = 0.0
+    ambiguous: bool = False
+    usage: Usage | None = None
+    cost: int | None = None
+    price_table: str | None = None
+    response_model: str | None = None
+    finish_reason: str | None = None
+    dropped_events: int = 0
+    stream_error: str | None = None
+    dropped: tuple[str, ...] = ()
+    clamped: tuple[str, ...] = ()
+
+
+class Decision(msgspec.Struct, gc=False, eq=False):
+    """One thing that was decided about a request, and why.
+
+    Attributes:
+        what: `chosen`, `passed_over`, `failed`, `waited`, `queued`, `hedged`, `resumed`, `gave_up`, `degraded`.
+        deployment: about which; "" where it is about the request.
+        why: a few words; a state's name, an error's code.
+        at: monotonic time.
+        wait: seconds that were, or must be, waited.
+    """
+
+    what: str
+    deployment: str
+    why: str
+    at: float
+    wait: float = 0.0
 
 
 class Record(msgspec.Struct, gc=False, eq=False):
@@ -49,6 +84,9 @@ class Record(msgspec.Struct, gc=False, eq=False):
         cost: nano-dollars that providers charge for it; None where that is not known, or nothing was used.
         price_table: where the price is from: the hash of the table, or of what the configuration declares.
         bytes_in, bytes_out: size of the request's body and of the answer's.
+        candidates: the deployments it could have gone to, as listed.
+        decisions: what was decided besides the obvious: a request that the first candidate answered at once has none.
+        degraded: it was answered by other means than asked for (`on_failure`).
     """
 
     id: str
@@ -82,3 +120,25 @@ class Record(msgspec.Struct, gc=False, eq=False):
     clamped: tuple[str, ...] = ()
     bytes_in: int = 0
     bytes_out: int = 0
+    candidates: tuple[str, ...] = ()
+    decisions: list[Decision] = []
+    degraded: bool = False
+
+    def adopt(self, attempt: Attempt) -> None:
+        """That attempt's answer is the one the caller gets; what all attempts cost is the request's cost."""
+        self.response_model, self.finish_reason = attempt.response_model, attempt.finish_reason
+        self.usage, self.price_table = attempt.usage, attempt.price_table
+        self.dropped, self.clamped = attempt.dropped, attempt.clamped
+        self.dropped_events, self.stream_error = attempt.dropped_events, attempt.stream_error
+        self.cost = attempt.cost
+        if len(self.attempts) > 1:
+            self._sum()
+
+    def _sum(self) -> None:
+        used = [attempt for attempt in self.attempts if attempt.usage is not None]
+        known = [attempt.cost for attempt in used if attempt.cost is not None]
+        self.cost = sum(known) if used and len(known) == len(used) else None
+
+    def give_up(self) -> None:
+        """No attempt answered: what they cost is all there is."""
+        self._sum()

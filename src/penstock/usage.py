@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Usage", "usd"]
+__all__ = ["BYTES_A_TOKEN", "Usage", "usd"]
+
+# Where nobody has counted: of English text and JSON about so many bytes are a token.
+BYTES_A_TOKEN = 4
 
 _NANOS = 1_000_000_000
 

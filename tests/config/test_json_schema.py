@@ -228,6 +228,22 @@ def test_no_key_is_both_of_this_version_and_of_a_later_one() -> None:
     assert all(not set(section.known) & set(section.later) for section in SECTIONS.values())
 
 
+_POLICIES = {
+    *("strategy", "retry", "breaker", "concurrency", "hedge", "on_stream_cut", "on_failure", "fallback"),
+    *("content_filter", "rehearse"),
+}
+# Fields of the records that no key leads to yet.
+UNREAD: dict[str, set[str]] = {
+    "config": {"layers"},
+    "server": {"keepalive"},
+    "provider": {"probe"},
+    "model": _POLICIES | {"terms"},
+    "defaults": _POLICIES,
+    "timeouts": {"attempt"},
+    "key": {"overrides"},
+}
+
+
 def test_the_keys_are_those_of_the_records() -> None:
     records = {
         "config": (Config, {"source", "known_as", "kinds", "files"}, set()),
@@ -242,7 +258,7 @@ def test_the_keys_are_those_of_the_records() -> None:
         "log": (Log, set(), set()),
     }
     for name, (record, made, called) in records.items():
-        assert set(KEYS[name]) == (set(record.__struct_fields__) - made) | called, name
+        assert set(KEYS[name]) == (set(record.__struct_fields__) - made - UNREAD.get(name, set())) | called, name
 
 
 def test_every_unit_has_its_price() -> None:

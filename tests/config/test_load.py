@@ -69,8 +69,18 @@ def test_everything_this_version_has() -> None:
             "sim": Provider(name="sim", kind="sim"),
         },
         models={
-            "fast": Route("fast", (Target("openai", "gpt-5-mini"),), Timeouts(1.0, None, 7.0, 3600.0), 32_000),
-            "deep": Route("deep", (Target("local", "meta/llama-3"),), Timeouts(5.0, 9.0, 7.0, 3600.0), 4096),
+            "fast": Route(
+                name="fast",
+                targets=(Target("openai", "gpt-5-mini"),),
+                timeouts=Timeouts(1.0, None, 7.0, 3600.0),
+                default_max_output=32_000,
+            ),
+            "deep": Route(
+                name="deep",
+                targets=(Target("local", "meta/llama-3"),),
+                timeouts=Timeouts(5.0, 9.0, 7.0, 3600.0),
+                default_max_output=4096,
+            ),
         },
         default_model="fast",
         defaults=config.defaults,
@@ -89,7 +99,7 @@ def test_everything_this_version_has() -> None:
         log=Log(to=str(Path("calls.log").absolute())),
         files=(str(Path("providers").absolute()),),
     )
-    assert config.defaults == Defaults(Timeouts(5.0, 9.0, 7.0, 3600.0), 4096)
+    assert config.defaults == Defaults(timeouts=Timeouts(5.0, 9.0, 7.0, 3600.0), default_max_output=4096)
     assert config.providers["openai"].api_key is not None
     assert config.providers["openai"].api_key.source == "env:OPENAI_API_KEY"
 

@@ -22,6 +22,7 @@ from penstock.messages import Caller, Request, Usage
 from penstock.metrics import Metrics
 from penstock.records import Record
 from penstock.routing.names import AllowList, Names, Target
+from penstock.routing.plan import Plan
 from penstock.testing import FakeClock, SeededRandom
 
 
@@ -316,14 +317,14 @@ def test_a_named_user_counts_only_for_keys_that_say_so(trusts_user: bool) -> Non
 
 def route(inner: Scripted) -> Route:
     names = Names({"fast": Target("sim", "small"), "big": Target("sim", "large")}, {"sim": ("small", "large")})
-    return Route(inner, names, lambda found, caller: f"to {found.deployment} for {caller.credential}")
+    return Route(inner, names, lambda found, caller: Plan(f"{found.deployment} for {caller.credential}", (), ()))
 
 
 def test_route_names_the_deployment() -> None:
     inner = Scripted(b"x")
     asked = request(FakeClock())
     step(route(inner)(asked))
-    assert (asked.record.deployment, asked.target) == ("sim/small", "to sim/small for None")
+    assert (asked.record.deployment, asked.plan.name) == ("sim/small", "sim/small for None")
 
 
 def test_route_knows_the_nearest_names() -> None:

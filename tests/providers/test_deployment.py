@@ -8,7 +8,7 @@ from penstock.config.schema import Provider
 from penstock.gateway import endpoint_of
 from penstock.providers.auth import Scheme, auth_headers
 from penstock.providers.catalogue import load_catalogue
-from penstock.providers.deployment import Deployment, Endpoint, Timeouts
+from penstock.providers.deployment import Deployment, Endpoint
 from penstock.redact import Secret
 from penstock.wire.dialect import ModelFacts
 
@@ -127,5 +127,5 @@ def test_an_endpoint_knows_its_dialects() -> None:
 
 
 def test_a_deployment_of_a_model_nobody_knows() -> None:
-    deployment = Deployment(endpoint("openai"), "m", Timeouts())
+    deployment = Deployment(endpoint("openai"), "m", 5.0)
     assert (deployment.id, deployment.facts) == ("up/m", ModelFacts())

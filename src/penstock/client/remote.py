@@ -25,7 +25,7 @@ from penstock.gateway import endpoint_of
 from penstock.layers.trace import Opening
 from penstock.messages import Request
 from penstock.providers.catalogue import Headers, Row
-from penstock.providers.deployment import Deployment, Timeouts
+from penstock.providers.deployment import Deployment
 from penstock.providers.upstream import Upstream
 from penstock.redact import Secret
 from penstock.transport.http import Pool
@@ -39,8 +39,8 @@ __all__ = ["Remote", "check_url", "remote"]
 
 # The gateway bounds every wait itself, by its own configuration. These are only for one that died without a word:
 # above its defaults, so that its own error arrives first.
-_TIMEOUTS = Timeouts(connect=5.0, first_token=660.0, idle=660.0, total=660.0)
-_STREAMED = msgspec.structs.replace(_TIMEOUTS, total=None)
+_CONNECT_SECONDS = 5.0
+_PATIENCE_SECONDS = 660.0
 
 _ID, _ATTEMPTS, _COST = "x-request-id", "x-penstock-attempts", "x-penstock-cost-usd"
 _ROW = Row(
@@ -128,11 +128,14 @@ class Remote:
 
     async def call(self, request: Request) -> Reply:
         """Raises PenstockError: the gateway's own error by its class, or why the gateway cannot be reached."""
-        request.target = Deployment(self._endpoint, request.model, _STREAMED if request.stream else _TIMEOUTS)
+        request.target = Deployment(self._endpoint, request.model, _CONNECT_SECONDS)
+        request.wait = request.idle = _PATIENCE_SECONDS
         try:
-            return await self._upstream(request)
+            reply = await self._upstream(request)
         except UpstreamError as error:
             raise _told(error, self._url) from error
+        request.record.adopt(request.attempt)
+        return reply
 
     def receipt(self, request: Request, reply: Reply) -> Receipt:
         told = dict(reply.headers)

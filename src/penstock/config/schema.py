@@ -12,10 +12,13 @@ from typing import Literal
 import msgspec
 
 from penstock.providers.catalogue import Row
-from penstock.providers.deployment import Timeouts
 from penstock.providers.rates import Amount
 from penstock.redact import Secret
 from penstock.routing.names import Target
+from penstock.routing.plan import Hedge, Retry, Strategy
+from penstock.routing.timeouts import Timeouts
+from penstock.stores.breaker import BreakerRules
+from penstock.stores.gate import GateRules
 
 __all__ = [
     "Address",
@@ -25,10 +28,12 @@ __all__ = [
     "Defaults",
     "Key",
     "Log",
+    "Policies",
     "Prices",
     "Provider",
     "Route",
     "Server",
+    "Terms",
     "Timeouts",
     "Tls",
 ]
@@ -63,6 +68,7 @@ class Server(msgspec.Struct, frozen=True):
         drain: how long open requests may go on after SIGTERM.
         max_body: the largest request body.
         idle: after how long an unused connection is closed.
+        keepalive: after how long a caller that waits for a stream hears that it is still waited for.
         hosts: what callers may name as Host, besides loopback's names and the address listened on.
         trusted_proxies: networks whose word about a caller's address is taken.
         cors: origins whose web pages may call.
@@ -76,6 +82,7 @@ class Server(msgspec.Struct, frozen=True):
     drain: float = 60.0
     max_body: int = 32 * 1024 * 1024
     idle: float = 75.0
+    keepalive: float = 15.0
     hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     cors: tuple[str, ...] = ()
@@ -106,6 +113,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         ca_file: PEM file to trust instead of the usual roots.
         proxy: URL of the forward proxy that the environment names for it; its `source` is the URL without credentials.
         off: why it is switched off; "" when it is on.
+        probe: how often it is asked for its models, in seconds, to see whether it lives; None: never.
     """
 
     name: str
@@ -119,13 +127,13 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
     proxy: Secret | None = None
     off: str = ""
+    probe: float | None = None
 
 
-class Route(msgspec.Struct, frozen=True):
-    """A name under `models:`.
+class Policies(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be said of a model, and under `defaults:` of all.
 
     Attributes:
-        targets: exactly one until fallback exists.
         timeouts: complete.
         default_max_output: tokens of output to ask for where the dialect demands a number and the caller gave none;
             None is the model's limit, at most 8,192.
@@ -133,15 +141,58 @@ class Route(msgspec.Struct, frozen=True):
             name it.
         unknown_price: what happens to a call whose price nobody knows: it is made and its cost is null (`flag`), or
             it is refused.
+        strategy: which of the targets is asked first.
+        retry: `off` is one attempt at each deployment.
+        breaker: None: off.
+        concurrency: None: off.
+        hedge: None: off.
+        on_stream_cut: what happens to a stream that breaks off after its first output.
+        on_failure: the text to answer with, marked degraded, where everything failed; None: the error.
+        fallback: names under `models:`, or `provider/model`, to ask when the targets have failed.
+        content_filter: whether another deployment is asked after a content filter's refusal.
+        rehearse: how often one real token is asked of each target, in seconds; None: never.
+    """
+
+    timeouts: Timeouts = Timeouts()
+    default_max_output: int | None = None
+    untranslatable: Literal["refuse", "drop"] = "refuse"
+    unknown_price: Literal["flag", "refuse"] = "flag"
+    strategy: Strategy = "ordered"
+    retry: Retry = Retry()
+    breaker: BreakerRules | None = BreakerRules()
+    concurrency: GateRules | None = GateRules()
+    hedge: Hedge | None = None
+    on_stream_cut: Literal["error", "resume"] = "error"
+    on_failure: str | None = None
+    fallback: tuple[str, ...] = ()
+    content_filter: bool = False
+    rehearse: float | None = None
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What holds for one target of a model.
+
+    Attributes:
+        weight: its part where the strategy is `weighted`.
+        max_attempts: None: as `retry` has it.
+    """
+
+    weight: int = 1
+    max_attempts: int | None = None
+
+
+class Route(Policies, frozen=True, kw_only=True):
+    """A name under `models:`.
+
+    Attributes:
+        targets: at least one, in the order in which they are asked.
+        terms: what is said of some of them.
         regions: where its targets may be; empty: anywhere.
     """
 
     name: str
     targets: tuple[Target, ...]
-    timeouts: Timeouts = Timeouts()
-    default_max_output: int | None = None
-    untranslatable: Literal["refuse", "drop"] = "refuse"
-    unknown_price: Literal["flag", "refuse"] = "flag"
+    terms: Mapping[Target, Terms] = {}
     regions: tuple[str, ...] = ()
 
 
@@ -152,6 +203,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         key: what the caller presents.
         models: names and patterns it may ask for; None: every name under `models:` and no other.
         trusted_user: whether the user its calls name is believed (`user: trusted`).
+        overrides: whether a call may say by headers how often it is tried and where (`overrides: allowed`).
     """
 
     name: str
@@ -160,6 +212,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None = None
     models: tuple[str, ...] | None = None
     trusted_user: bool = False
+    overrides: bool = False
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -169,13 +222,8 @@ class Log(msgspec.Struct, frozen=True):
     content: Literal["none"] = "none"
 
 
-class Defaults(msgspec.Struct, frozen=True):
+class Defaults(Policies, frozen=True, kw_only=True):
     """What holds for a model that does not say otherwise."""
-
-    timeouts: Timeouts = Timeouts()
-    default_max_output: int | None = None
-    untranslatable: Literal["refuse", "drop"] = "refuse"
-    unknown_price: Literal["flag", "refuse"] = "flag"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +235,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             read once: secrets and `ca_file`; absolute paths. The listener's certificate is not among them: the listener
             looks after it.
         kinds: the user's own rows of the catalogue.
+        layers: a user's own layers, outermost first, as `module:name`.
         known_as: what a deployment is whose name says no model (`is:`): `provider/model` -> `kind/model`.
     """
 
@@ -202,4 +251,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Mapping[str, Row] = {}
     prices: Prices = {}
     known_as: Mapping[str, str] = {}
+    layers: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

@@ -111,7 +111,7 @@ def _timeouts(timeouts: Timeouts) -> dict[str, str | None]:
     return {
         "connect": duration_text(timeouts.connect),
         "first_token": "auto" if timeouts.first_token is None else duration_text(timeouts.first_token),
-        "idle": duration_text(timeouts.idle),
+        "idle": "auto" if timeouts.idle is None else duration_text(timeouts.idle),
         "total": None if timeouts.total is None else duration_text(timeouts.total),
     }
 

@@ -214,7 +214,15 @@ def read_routes(
         # One whose target is wrong is kept by name, so that what refers to it is not reported as well.
         lost = reader.value(fields.get("untranslatable"), _untranslatable, defaults.untranslatable)
         unpriced = reader.value(fields.get("unknown_price"), _unknown_price, defaults.unknown_price)
-        found[name] = Route(name, (target or Target("", name),), timeouts, most, lost, unpriced, regions)
+        found[name] = Route(
+            name=name,
+            targets=(target or Target("", name),),
+            timeouts=timeouts,
+            default_max_output=most,
+            untranslatable=lost,
+            unknown_price=unpriced,
+            regions=regions,
+        )
     return found
 
 

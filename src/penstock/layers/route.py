@@ -1,30 +1,30 @@
-"""Layer 4, route: from the name asked for to the deployment that answers, if the caller may use it."""
+"""Layer route: from the name asked for to where it may go, if the caller may use it."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from penstock.call import Call, Reply
 from penstock.errors import Forbidden
 from penstock.messages import Caller, Request
 from penstock.routing.names import Found, Names
+from penstock.routing.plan import Plan
 
 __all__ = ["Route"]
 
 
 class Route:
-    """Chooses the deployment.
+    """Finds the plan, and with it by when the request must be over.
 
     Args:
         names: what can be asked for.
-        deployment: what was found, as the thing that providers know how to reach for this caller.
+        plan: where what was found may go, for this caller.
     """
 
-    def __init__(self, call: Call, names: Names, deployment: Callable[[Found, Caller], Any]) -> None:
+    def __init__(self, call: Call, names: Names, plan: Callable[[Found, Caller], Plan]) -> None:
         self._call = call
         self._names = names
-        self._deployment = deployment
+        self._plan = plan
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
         """Raises UnknownModel, Forbidden; Unauthenticated without a credential that the caller must have."""
@@ -35,6 +35,10 @@ class Route:
                 f"this key may not use model '{found.name}'",
                 do="Ask for another, or have it added to the key's models.",
             )
-        request.record.deployment = found.deployment
-        request.target = self._deployment(found, request.caller)
+        record = request.record
+        record.deployment = found.deployment
+        plan = request.plan = self._plan(found, request.caller)
+        total = plan.timeouts.whole(stream=request.stream)
+        if total is not None and record.started + total < request.deadline:
+            request.deadline = record.started + total
         return self._call(request)

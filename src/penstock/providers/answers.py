@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from penstock.call import Frame
 from penstock.errors import ProtocolError, StreamInterrupted, Unavailable, UpstreamError
 from penstock.events import Event
-from penstock.providers.deployment import Deployment, Timeouts
-from penstock.records import Attempt, Record
+from penstock.messages import Request
+from penstock.providers.deployment import Deployment
+from penstock.records import Attempt
 from penstock.transport.http import Connection
 from penstock.usage import Usage
 from penstock.wire.dialect import StreamReader
@@ -26,7 +27,7 @@ class StreamedAnswer:
     """The source of a streamed answer: what was held, then what comes, then the dialect's own end.
 
     Args:
-        record: its last attempt is this one; closing fills in what the stream amounted to.
+        request: its attempt is this one; closing fills in what the stream amounted to.
         deployment: whose answer it is.
     """
 
@@ -41,6 +42,7 @@ class StreamedAnswer:
         "_record",
         "_settled",
         "_unread",
+        "_wait",
         "alike",
         "decode",
     )
@@ -50,32 +52,31 @@ class StreamedAnswer:
         connection: Connection,
         reader: StreamReader,
         decode: Callable[[bytes], list[Event]],
-        record: Record,
+        request: Request,
         deployment: Deployment,
     ) -> None:
         self._connection = connection
         self._reader = reader
         self.decode = decode
         self.alike = reader.alike
-        self._record = record
+        self._record = request.record
         self._deployment = deployment
-        self._attempt: Attempt = record.attempts[-1]
+        self._attempt: Attempt = request.attempt
+        self._wait, self._idle = request.wait, request.idle
         self._held = b""
-        self._idle = 0.0
         self._over = False
         self._settled = False
         self._unread = False  # the caller has left so much unread that it is waited for
 
-    async def hold(self, timeouts: Timeouts) -> None:
+    async def hold(self) -> None:
         """Read up to the first output and keep what came.
 
         Raises:
             UpstreamError: the stream failed before any.
         """
-        self._idle = timeouts.idle
         reader, connection = self._reader, self._connection
         while not reader.output and len(self._held) <= MAX_HELD_BYTES and not self._over:
-            data = connection.parser.take() or await connection.read(timeouts.output)
+            data = connection.parser.take() or await connection.read(self._wait)
             self._held += self._take(data)
             if reader.error is not None and not reader.output:
                 raise reader.error
@@ -175,11 +176,11 @@ class StreamedAnswer:
             self._connection.finish()
         else:
             self._connection.release()
-        record.response_model, record.finish_reason = reader.model, reader.finish_reason
-        self._deployment.book(record, reader.usage)
-        record.dropped_events = reader.dropped
+        attempt.response_model, attempt.finish_reason = reader.model, reader.finish_reason
+        self._deployment.book(record, attempt, reader.usage)
+        attempt.dropped_events = reader.dropped
         if reader.error is not None:
-            attempt.outcome = record.stream_error = reader.error.code
+            attempt.outcome = attempt.stream_error = reader.error.code
         elif not self._over:
             attempt.outcome = "cancelled"
         else:

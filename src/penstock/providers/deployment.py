@@ -9,55 +9,21 @@ import copy
 from collections.abc import Mapping
 from urllib.parse import quote
 
-import msgspec
-
 from penstock.providers.catalogue import Row
 from penstock.providers.prices import Price
 from penstock.providers.quirks import bend_for
-from penstock.records import Record
+from penstock.records import Attempt, Record
 from penstock.transport.http import Origin
 from penstock.usage import Usage
 from penstock.wire.dialect import ModelFacts
 
-__all__ = ["Deployment", "Endpoint", "Timeouts"]
+__all__ = ["Deployment", "Endpoint"]
 
 _MODEL = b"{model}"
 _UNKNOWN = ModelFacts()
 
 # Operations that no provider bills: https://platform.claude.com/docs/en/build-with-claude/token-counting
 FREE = frozenset(("count_tokens",))
-
-UNARY_SECONDS = 600.0
-# semantics.md: 10 s + 1 s per 10,000 input tokens, and 120 s where the model reasons. Which models reason is not
-# known in this version, and some think for a minute before the first word: so all get the long one.
-FIRST_TOKEN_SECONDS = 120.0
-
-
-class Timeouts(msgspec.Struct, frozen=True):
-    """How long an attempt may wait, in seconds (semantics: Deadlines).
-
-    Attributes:
-        connect: until the connection stands.
-        first_token: until the first output of a stream; None is 120 s.
-        idle: between two pieces of a stream.
-        total: the whole request; None is 600 s for a unary call and no end for a stream.
-    """
-
-    connect: float = 5.0
-    first_token: float | None = None
-    idle: float = 30.0
-    total: float | None = None
-
-    @property
-    def answer(self) -> float:
-        """For the whole of a unary answer."""
-        return self.total if self.total is not None else UNARY_SECONDS
-
-    @property
-    def output(self) -> float:
-        """For a stream's first output."""
-        wait = self.first_token if self.first_token is not None else FIRST_TOKEN_SECONDS
-        return wait if self.total is None else min(wait, self.total)
 
 
 class Endpoint:
@@ -166,17 +132,17 @@ class Deployment:
         id: `provider/model`, with `#credential` behind it where the provider has several.
         facts: what is known of the model.
         lenient: what cannot be said in its dialect is dropped and named, not refused.
-        answer_wait, output_wait: what `timeouts` gives a unary answer and a stream's first output, in seconds.
+        connect: until a connection stands, in seconds.
         price: what it costs; None where nobody knows.
     """
 
-    __slots__ = ("answer_wait", "endpoint", "facts", "id", "lenient", "model", "output_wait", "price", "timeouts")
+    __slots__ = ("connect", "endpoint", "facts", "id", "lenient", "model", "price")
 
     def __init__(
         self,
         endpoint: Endpoint,
         model: str,
-        timeouts: Timeouts,
+        connect: float,
         facts: ModelFacts = _UNKNOWN,
         *,
         lenient: bool = False,
@@ -185,8 +151,7 @@ class Deployment:
         self.id = f"{endpoint.name}/{model}{endpoint.mark}"
         self.endpoint = endpoint
         self.model = model
-        self.timeouts = timeouts
-        self.answer_wait, self.output_wait = timeouts.answer, timeouts.output
+        self.connect = connect
         self.facts = facts
         self.lenient = lenient
         self.price = price
@@ -201,11 +166,11 @@ class Deployment:
         made.id = f"{endpoint.name}/{self.model}{endpoint.mark}"
         return made
 
-    def book(self, record: Record, usage: Usage) -> None:
-        """Write down what was used and what that costs: once an attempt, when it has answered."""
-        record.usage = usage
+    def book(self, record: Record, attempt: Attempt, usage: Usage) -> None:
+        """Write down what an attempt at it used and what that costs."""
+        attempt.usage = usage
         if record.operation in FREE:
-            record.cost = 0
+            attempt.cost = 0
         elif self.price is not None:
-            record.cost = self.price.cost(usage, record.wall)
-            record.price_table = self.price.source
+            attempt.cost = self.price.cost(usage, record.wall)
+            attempt.price_table = self.price.source

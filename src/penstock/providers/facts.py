@@ -20,7 +20,7 @@ from penstock.wire.dialect import ModelFacts
 
 __all__ = ["abilities_of", "facts_by_hand", "facts_of"]
 
-_NOBODY_KNOWS = ModelFacts()
+_NOBODY_KNOWS = ModelFacts(reasons=True)
 # Vendors' names that others put before a model's: `us.anthropic.claude-...` at Bedrock, `ft:gpt-4o:...` at OpenAI.
 _BEFORE = ("anthropic.", "openai.", "ft:")
 
@@ -44,9 +44,14 @@ def facts_of(kind: str, model: str, sold_by: str = "") -> ModelFacts:
         sold_by: the kind in the compiled table; without it the same.
     """
     facts, row = facts_by_hand(kind, model), known(sold_by or kind, model)
-    if row is None or (row.context is None and row.output is None):
+    if row is None:
         return facts
-    return structs.replace(facts, context_window=row.context, max_output_tokens=facts.max_output_tokens or row.output)
+    return structs.replace(
+        facts,
+        context_window=row.context,
+        max_output_tokens=facts.max_output_tokens or row.output,
+        reasons="thinking" not in row.cannot.split() and (facts.reasons or "thinking" in row.can.split()),
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -105,4 +110,6 @@ def _families(written: Mapping[str, Any]) -> dict[str, ModelFacts]:
 
 
 def _facts(row: _Family) -> ModelFacts:
-    return ModelFacts(**{field: getattr(row, field) for field in ModelFacts.__struct_fields__})
+    told = {field: getattr(row, field) for field in ModelFacts.__struct_fields__ if field != "reasons"}
+    # Of a model that nobody knows it is not known either: it is given the time that one needs which does.
+    return ModelFacts(**told, reasons="" in row.models or row.thinking in ("always", "adaptive", "budget"))

@@ -1,46 +1,19 @@
-"""Which credential one request goes with, where a provider has not just one: chosen by weight, or the caller's own."""
+"""Each caller's own credential, passed on to a provider that is asked with it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from penstock.clock import Random
 from penstock.errors import Unauthenticated
 from penstock.messages import Caller
 from penstock.providers.auth import Scheme, auth_headers
-from penstock.providers.deployment import Deployment, Endpoint
+from penstock.providers.deployment import Deployment
 from penstock.redact import Secret
-from penstock.routing.weights import Weighted
 
-__all__ = ["CallersOwn", "OneOfSeveral"]
+__all__ = ["CallersOwn"]
 
 # As config/reader.py has it: RFC 9110, section 5.5, visible ASCII only.
 _CREDENTIAL = re.compile(r"[\x21-\x7e]+")
-
-
-class OneOfSeveral:
-    """A pool of credentials: each request goes with one of them, by weight.
-
-    Args:
-        endpoints: the provider with each credential, and its weight.
-    """
-
-    def __init__(self, endpoints: Iterable[tuple[Endpoint, int]], random: Random) -> None:
-        self._weights = list(endpoints)
-        self._endpoints = Weighted(self._weights)
-        self._known: dict[Deployment, Weighted[Deployment]] = {}
-        self._random = random
-
-    def prepare(self, deployment: Deployment) -> None:
-        """Make it with every credential, so that no request has to."""
-        self._known[deployment] = Weighted((deployment.at(endpoint), weight) for endpoint, weight in self._weights)
-
-    def paid(self, deployment: Deployment, caller: Caller) -> Deployment:
-        """The deployment with the credential whose turn it is."""
-        chance = self._random.random()
-        known = self._known.get(deployment)
-        return known.choose(chance) if known is not None else deployment.at(self._endpoints.choose(chance))
 
 
 class CallersOwn:

@@ -16,13 +16,22 @@ from typing import TypeVar
 
 from penstock.call import Frame, Reply
 from penstock.clock import Clock
-from penstock.errors import InvalidRequest, PenstockError, ProtocolError, UpstreamError
+from penstock.errors import (
+    InvalidRequest,
+    PenstockError,
+    ProtocolError,
+    StreamInterrupted,
+    Unavailable,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from penstock.messages import Request
 from penstock.providers.answers import StreamedAnswer
 from penstock.providers.deployment import Deployment
-from penstock.records import Attempt, Record
+from penstock.records import Attempt
 from penstock.transport.http import Connection, Pool
-from penstock.wire.dialect import Dialect
+from penstock.usage import BYTES_A_TOKEN, Usage
+from penstock.wire.dialect import Dialect, Written
 from penstock.wire.dialects import CALLERS, CHAT, estimate
 from penstock.wire.weight import check_weight
 
@@ -62,7 +71,7 @@ class Upstream:
         deployment: Deployment = request.target
         if request.dialect in deployment.endpoint.dialects:
             dialect = self._dialects[request.dialect]
-            payload = _payload(request, deployment, dialect)
+            payload, dropped, clamped = _payload(request, deployment, dialect)
         else:
             heavy = request.record.bytes_in > HEAVY
             if heavy:
@@ -72,18 +81,18 @@ class Upstream:
                 return _estimated(request, counted)
             dialect = _other(request, deployment)
             say = partial(_payload, request, deployment, dialect)
-            payload = await self._beside(say) if heavy else say()  # what cannot be said is no attempt
+            payload, dropped, clamped = await self._beside(say) if heavy else say()  # what cannot be said is no attempt
         stream, origin = request.stream, deployment.endpoint.origin
         now = self._now()
-        attempt = Attempt(deployment.id, now, now)
+        attempt = request.attempt = Attempt(deployment.id, now, now, kind=request.kind, wait=request.pause)
+        attempt.dropped, attempt.clamped = dropped, clamped
         request.record.attempts.append(attempt)
         connection = self._pool.take(origin)
         try:
             if connection is None:
-                connection = await self._pool.connect(origin, deployment.timeouts.connect)
+                connection = await self._pool.connect(origin, min(deployment.connect, request.wait))
                 now = attempt.sent = self._now()
-            wait = deployment.output_wait if stream else deployment.answer_wait
-            await connection.exchange(payload, stream=stream, timeout=wait, now=now)
+            await connection.exchange(payload, stream=stream, timeout=request.wait, now=now)
             parser = connection.parser
             attempt.status = parser.status
             if b"content-encoding" in parser.headers:
@@ -99,7 +108,10 @@ class Upstream:
                 if deployment.endpoint.by_caller:
                     error.blame_caller()
             attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
-            _waited(request.record, attempt, self._now())
+            attempt.answered = self._now()
+            attempt.ambiguous = connection is not None and _is_ambiguous(error, attempt)
+            if attempt.ambiguous:
+                deployment.book(request.record, attempt, _at_least(request))
             raise
 
     async def _beside(self, work: Callable[[], T]) -> T:
@@ -116,10 +128,8 @@ class Upstream:
         if not 200 <= status < 300:
             raise dialect.classify(status, headers, body, self._clock.wall())
         facts = dialect.decode_facts(body, request.record.bytes_in)
-        record = request.record
-        record.waited += now - attempt.sent
-        record.response_model, record.finish_reason = facts.model, facts.finish_reason
-        deployment.book(record, facts.usage)
+        attempt.response_model, attempt.finish_reason = facts.model, facts.finish_reason
+        deployment.book(request.record, attempt, facts.usage)
         attempt.outcome = "ok"
         return Reply(
             status,
@@ -132,36 +142,51 @@ class Upstream:
     async def _stream(
         self, request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt, connection: Connection
     ) -> Reply:
-        total = deployment.timeouts.total
-        if total is not None:
-            connection.deadline = attempt.sent + total
+        connection.deadline = request.deadline
         keep_usage = request.usage_asked or dialect.name != request.dialect
         reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
-        source = StreamedAnswer(connection, reader, dialect.decode_events, request.record, deployment)
-        await source.hold(deployment.timeouts)
-        _waited(request.record, attempt, self._now())
+        source = StreamedAnswer(connection, reader, dialect.decode_events, request, deployment)
+        await source.hold()
+        attempt.answered = self._now()
         headers = connection.parser.headers
         kind = headers.get(b"content-type", b"text/event-stream")
         return Reply(200, kind, source, _passed_down(request, dialect, headers, deployment), dialect.name)
 
 
-def _waited(record: Record, attempt: Attempt, now: float) -> None:
-    attempt.answered = now
-    record.waited += now - attempt.sent
+# Of these, and of a connection that broke, nobody knows whether the provider went on and what it charges for it.
+_PERHAPS_DONE = frozenset((504, 524))
+
+
+def _is_ambiguous(error: BaseException, attempt: Attempt) -> bool:
+    """Whether an attempt that failed, once its request had been sent, may have been done all the same."""
+    if attempt.status in _PERHAPS_DONE:
+        return True
+    # A connection that broke, or was silent, has no whole answer; an error in a stream is one.
+    return isinstance(error, Unavailable | UpstreamTimeout | StreamInterrupted) and error.answer is None
+
+
+def _at_least(request: Request) -> Usage:
+    """What an attempt has used of which nothing is known but its prompt."""
+    return Usage(input_tokens=-(-request.record.bytes_in // BYTES_A_TOKEN), estimated=True)
 
 
 def _count(request: Request) -> bytes | None:
     return estimate(request.dialect, request.fields)
 
 
-def _payload(request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
+def _payload(
+    request: Request, deployment: Deployment, dialect: Dialect
+) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
+    """The request's bytes, and what of it was lost and made smaller. Raises InvalidRequest."""
+    dropped: tuple[str, ...] = ()
+    clamped: tuple[str, ...] = ()
     caller, endpoint = request.caller, deployment.endpoint
     bend = endpoint.bends.get(dialect.name)
     if dialect.name == request.dialect:
         fields, ask_usage = request.fields, True
         if bend is not None:
             (fields, lost), ask_usage = bend.fields(fields), bend.asks_usage
-            request.record.dropped = _named(lost)
+            dropped = _named(lost)
         body = dialect.encode_request(fields, deployment.model, stream=request.stream, ask_usage=ask_usage)
         kept = caller.sent
         if kept is not None and kept[0] is endpoint and kept[1] is dialect:
@@ -170,24 +195,23 @@ def _payload(request: Request, deployment: Deployment, dialect: Dialect) -> byte
             head = endpoint.head(dialect.path, caller.query, caller.headers)
             caller.sent = (endpoint, dialect, head)
     else:
-        body = _translated(request, deployment, dialect)
+        written = _translated(request, deployment, dialect)
+        body, dropped, clamped = written.body, _named(written.dropped), _named(written.clamped)
         if bend is not None:
             body, lost = bend.body(body)
-            request.record.dropped += _named(lost)
+            dropped += _named(lost)
         passed = {name: caller.headers[name] for name in _NEUTRAL if name in caller.headers}
         head = endpoint.head(dialect.path, b"", passed)
-    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body), dropped, clamped
 
 
-def _translated(request: Request, deployment: Deployment, dialect: Dialect) -> bytes:
-    """The request in the provider's dialect; the record is told what was lost. Raises InvalidRequest."""
+def _translated(request: Request, deployment: Deployment, dialect: Dialect) -> Written:
+    """The request in the provider's dialect. Raises InvalidRequest."""
     if request.prompt is None:
         request.prompt = CALLERS[request.dialect].decode_prompt(request.fields)
-    written = CHAT[dialect.name].encode_prompt(
+    return CHAT[dialect.name].encode_prompt(
         request.prompt, deployment.model, deployment.facts, lenient=deployment.lenient
     )
-    request.record.dropped, request.record.clamped = _named(written.dropped), _named(written.clamped)
-    return written.body
 
 
 def _named(losses: list[str]) -> tuple[str, ...]:

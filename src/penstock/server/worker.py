@@ -20,7 +20,7 @@ from penstock.clock import Clock, Random, SystemClock, SystemRandom, Timer
 from penstock.config.parcel import decode_config
 from penstock.config.schema import Config
 from penstock.errors import ConfigError
-from penstock.gateway import Gateway
+from penstock.gateway import Gateway, Shared
 from penstock.layers.record import encode_lines
 from penstock.metrics import Counts, Deltas, Metrics
 from penstock.records import Record
@@ -47,6 +47,7 @@ from penstock.stores.centre import (
 )
 from penstock.stores.log import LogWriter
 from penstock.stores.permits import Permits
+from penstock.stores.state import Registry
 
 __all__ = ["OpenLog", "Worker", "main"]
 
@@ -106,6 +107,7 @@ class Worker:
         self._log_deltas = Deltas(self._log_metrics)
         self._lives: list[_Life] = []
         self._permits = Permits(channel.send)
+        self._shared = Shared(Registry(), self._permits)
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -175,7 +177,7 @@ class Worker:
         return gateway
 
     def _build(self, config: Config) -> Gateway:
-        return Gateway(config, self._clock, self._random, self._log, permits=self._permits)
+        return Gateway(config, self._clock, self._random, self._log, shared=self._shared)
 
     def _log_lost(self, lines: int) -> None:
         self._log_metrics.log_dropped.inc((), lines)

@@ -186,6 +186,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         default_output_tokens: asked for where the dialect demands a number and the caller gave none.
         thinking: how it is told to think: `effort` (a level), `budget` (tokens), `adaptive` (decides by itself, with
             a level), `always` (it thinks and cannot be told), `none` (it refuses to be told).
+        reasons: it is known to think before it answers.
         forced_tools: it can be made to call a tool.
         json_schema: it can be bound to a schema.
         images, documents, audio: it reads them.
@@ -202,6 +203,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     default_output_tokens: int = 8192
     thinking: Literal["effort", "budget", "adaptive", "always", "none"] = "effort"
+    reasons: bool = False
     forced_tools: bool = True
     json_schema: bool = True
     images: bool = True

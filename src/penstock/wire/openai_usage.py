@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import msgspec
 
 from penstock.messages import Usage
+from penstock.usage import BYTES_A_TOKEN
 
 __all__ = ["STANDARD", "PlainUsage", "count", "estimate", "read_usage", "served_by"]
 
 _MOST = 2**53
 
 # Bytes of text per token where nobody counted: about right for English, high for nothing in use.
-_BYTES_PER_TOKEN = 4
 _LONGEST_TIER = 40
 
 
@@ -125,8 +125,8 @@ def served_by(tier: Any, usage: Usage) -> Usage:
 def estimate(prompt_bytes: int, output_bytes: int) -> Usage:
     """A count for a provider that gave none, rounded up and marked."""
     return Usage(
-        input_tokens=-(-prompt_bytes // _BYTES_PER_TOKEN),
-        output_tokens=-(-output_bytes // _BYTES_PER_TOKEN),
+        input_tokens=-(-prompt_bytes // BYTES_A_TOKEN),
+        output_tokens=-(-output_bytes // BYTES_A_TOKEN),
         estimated=True,
     )
 

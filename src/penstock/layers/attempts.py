@@ -1,0 +1,223 @@
+"""Layer attempts: the one loop over retries and fallbacks. A pure judge says what may follow; this does it.
+
+It returns at the commit point, so nothing that it repeats was ever seen by the caller.
+"""
+
+from __future__ import annotations
+
+from penstock.call import Call, Reply
+from penstock.clock import Clock, Random
+from penstock.errors import CircuitOpen, DeadlineExceeded, EveryDeploymentFailed, PenstockError, UpstreamRateLimited
+from penstock.messages import Request
+from penstock.records import Decision
+from penstock.routing.balance import order_candidates
+from penstock.routing.judge import Option, Tried, failure_of, options
+from penstock.routing.plan import Candidate, Plan
+from penstock.routing.timeouts import Timeouts
+from penstock.standing import Standing
+
+__all__ = ["Attempts"]
+
+# A permit to try a deployment that has failed lapses so long after its first output was due.
+TRIAL_GRACE = 5.0
+# Until a pause that ends so soon is over, a request waits that could go nowhere else.
+PATIENCE_SECONDS = 3.0
+NEVER = float("inf")
+
+
+class Attempts:
+    """Asks one deployment after another until one answers, or nothing may follow any more."""
+
+    def __init__(self, call: Call, clock: Clock, random: Random) -> None:
+        self._call = call
+        self._clock = clock
+        self._now = clock.monotonic
+        self._chance = random.random
+
+    async def __call__(self, request: Request) -> Reply:
+        """Raises PenstockError: the only deployment's own error, EveryDeploymentFailed, CircuitOpen, ..."""
+        plan: Plan = request.plan
+        record = request.record
+        record.candidates = plan.ids
+        first = plan.candidates[0]
+        if plan.settled and not first.health.blocked:
+            request.untried = len(plan.candidates)
+            request.candidate, request.target = first, first.deployment
+            try:
+                reply = await self._call(request)
+            except PenstockError as error:
+                reply = await self._go_on(request, plan.candidates, error)
+        else:
+            reply = await self._begin(request, plan)
+        attempt = request.attempt
+        if attempt is not None:
+            record.deployment = request.candidate.name
+            record.waited = attempt.answered - record.attempts[0].sent
+            record.adopt(attempt)
+            if reply.streaming:
+                reply.hooks.append((_adopt, request))
+        return reply
+
+    # --- the first attempt
+
+    async def _begin(self, request: Request, plan: Plan) -> Reply:
+        """Where the first is not simply the first listed."""
+        now = self._now()
+        order = tuple(order_candidates(plan, now, self._chance))
+        candidate = await self._first(request, plan, order)
+        if candidate is None:
+            raise self._nobody(request, order)
+        if candidate is not order[0] or len(order) > 1:
+            self._decide(request, "chosen", candidate, plan.strategy)
+        request.untried = len(order)
+        try:
+            return await self._ask(request, candidate, "first")
+        except PenstockError as error:
+            return await self._go_on(request, order, error)
+
+    async def _first(self, request: Request, plan: Plan, order: tuple[Candidate, ...]) -> Candidate | None:
+        """Whom to ask first; waits a moment for one where all are paused."""
+        while True:
+            now = self._now()
+            pauses = []
+            for candidate in order:
+                standing = candidate.health.standing(now)
+                if await self._admit(request, candidate, standing):
+                    return candidate
+                self._decide(request, "passed_over", candidate, f"{standing.state}: {standing.why}")
+                if standing.state == "paused":
+                    pauses.append(standing.until)
+            reserve = await self._reserve(request, order)
+            if reserve is not None:
+                return reserve
+            wait = min(pauses, default=NEVER) - now
+            if wait > PATIENCE_SECONDS or now + wait >= request.deadline:
+                return None
+            await self._wait(request, None, max(wait, 0.0))
+
+    async def _admit(self, request: Request, candidate: Candidate, standing: Standing) -> bool:
+        request.trial = False
+        if standing.state == "ready":
+            return True
+        if standing.state == "trial":
+            request.trial = await candidate.health.try_trial(self._trial_life(request, candidate))
+        return request.trial
+
+    async def _reserve(self, request: Request, order: tuple[Candidate, ...]) -> Candidate | None:
+        """Where every deployment is open, the one that has been for the longest time is tried before its time."""
+        now = self._now()
+        standings = [candidate.health.standing(now) for candidate in order]
+        if any(standing.state not in ("open", "trial") for standing in standings):
+            return None
+        closed = [one for one, standing in zip(order, standings, strict=True) if standing.state == "open"]
+        for candidate in sorted(closed, key=lambda one: one.health.since)[:1]:
+            request.trial = await candidate.health.try_trial(self._trial_life(request, candidate), early=True)
+            if request.trial:
+                return candidate
+        return None
+
+    def _trial_life(self, request: Request, candidate: Candidate) -> float:
+        timeouts: Timeouts = request.plan.timeouts
+        if request.stream:
+            return timeouts.first_output(0, reasons=candidate.reasons) + TRIAL_GRACE
+        return min(request.deadline - self._now(), timeouts.whole(stream=False) or NEVER) + TRIAL_GRACE
+
+    # --- the next ones
+
+    async def _go_on(self, request: Request, order: tuple[Candidate, ...], error: PenstockError) -> Reply:
+        """Whatever may follow a failure, until something answers."""
+        tried: dict[str, Tried] = {}
+        while True:
+            candidate = request.candidate
+            known = tried.setdefault(candidate.id, Tried())
+            known.count += 1
+            known.failure = failure_of(error)
+            known.ready_at = self._now()
+            self._decide(request, "failed", candidate, error.code)
+            option = await self._next(request, order, tried)
+            if option is None:
+                request.record.give_up()
+                raise self._given_up(request, error, len(tried)) from error
+            if option.wait > 0:
+                await self._wait(request, option.candidate, option.wait)
+            self._decide(request, "chosen", option.candidate, option.kind)
+            request.untried = max(1, sum(one.id not in tried for one in order))
+            request.pause = option.wait
+            try:
+                return await self._ask(request, option.candidate, option.kind)
+            except PenstockError as failed:
+                error = failed
+
+    async def _next(self, request: Request, order: tuple[Candidate, ...], tried: dict[str, Tried]) -> Option | None:
+        """The best thing that may follow and is paid for."""
+        plan: Plan = request.plan
+        if len(request.record.attempts) >= plan.retry.max_total:
+            self._decide(request, "gave_up", None, "max_total")
+            return None
+        now = self._now()
+        for option in options(plan, order, tried, request.candidate, now, self._chance):
+            if now + option.wait >= request.deadline:
+                self._decide(request, "passed_over", option.candidate, "deadline", option.wait)
+                continue
+            health = option.candidate.health
+            if option.cost and not await health.try_retry(option.cost):
+                self._decide(request, "passed_over", option.candidate, "retry quota")
+                continue
+            request.paid = option.cost
+            standing = health.standing(now)
+            if standing.state == "paused" and option.wait >= standing.until - now:
+                request.trial = False
+                return option
+            if await self._admit(request, option.candidate, standing):
+                return option
+            self._decide(request, "passed_over", option.candidate, f"{standing.state}: {standing.why}")
+        return None
+
+    async def _ask(self, request: Request, candidate: Candidate, kind: str) -> Reply:
+        request.candidate, request.target, request.kind = candidate, candidate.deployment, kind
+        return await self._call(request)
+
+    async def _wait(self, request: Request, candidate: Candidate | None, seconds: float) -> None:
+        self._decide(request, "waited", candidate, "", seconds)
+        await self._clock.sleep(seconds)
+
+    # --- what is told
+
+    def _decide(self, request: Request, what: str, candidate: Candidate | None, why: str, wait: float = 0.0) -> None:
+        deployment = candidate.id if candidate is not None else ""
+        request.record.decisions.append(Decision(what, deployment, why, self._now(), wait))
+
+    def _given_up(self, request: Request, error: PenstockError, tried: int) -> PenstockError:
+        if self._now() >= request.deadline:
+            return DeadlineExceeded(
+                f"the request's time was over after {len(request.record.attempts)} attempts; the last ended with"
+                f" {error.code}",
+                do="Give it more time, or ask for less output.",
+            )
+        if tried == 1 or failure_of(error).onward == "none":
+            return error
+        said = "; ".join(f"{attempt.deployment}: {attempt.outcome}" for attempt in request.record.attempts)
+        return EveryDeploymentFailed(
+            f"every deployment of '{request.plan.name}' failed ({said}); the last said: {error.message}",
+            error,
+            do=error.do,
+            retry_after=error.retry_after,
+        )
+
+    def _nobody(self, request: Request, order: tuple[Candidate, ...]) -> PenstockError:
+        now = self._now()
+        standings = {candidate.id: candidate.health.standing(now) for candidate in order}
+        until = min((standing.until for standing in standings.values()), default=NEVER)
+        told = "; ".join(f"{id} is {standing.state} ({standing.why})" for id, standing in standings.items())
+        wait = max(until - now, 1.0) if until != NEVER else None
+        kind = UpstreamRateLimited if any(one.state == "paused" for one in standings.values()) else CircuitOpen
+        request.record.candidates = request.plan.ids
+        return kind(
+            f"no deployment of '{request.plan.name}' may be asked now: {told}",
+            do="Wait as long as retry-after says." if wait is not None else "Ask for another model.",
+            retry_after=wait,
+        )
+
+
+def _adopt(request: Request) -> None:
+    request.record.adopt(request.attempt)

@@ -1,0 +1,35 @@
+"""Innermost layer, timeout: how long one attempt may take (semantics.md: Deadlines)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from penstock.call import Call, Reply
+from penstock.clock import Clock
+from penstock.messages import Request
+from penstock.usage import BYTES_A_TOKEN
+
+__all__ = ["Timeout"]
+
+
+class Timeout:
+    """Sets an attempt's waits; whoever holds the connection keeps them."""
+
+    def __init__(self, call: Call, clock: Clock) -> None:
+        self._call = call
+        self._now = clock.monotonic
+
+    def __call__(self, request: Request) -> Awaitable[Reply]:
+        timeouts, candidate = request.plan.timeouts, request.candidate
+        left = request.deadline - self._now()
+        wishes = request.caller.wishes
+        if request.stream:
+            tokens = request.record.bytes_in / BYTES_A_TOKEN
+            wait = timeouts.first_output(tokens, reasons=candidate.reasons)
+            request.idle = timeouts.silence(reasons=candidate.reasons)
+        else:
+            wait = timeouts.attempt if timeouts.attempt is not None else left / request.untried
+        if wishes is not None and wishes.timeout is not None:
+            wait = wishes.timeout
+        request.wait = wait if wait < left else max(left, 0.0)
+        return self._call(request)

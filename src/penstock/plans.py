@@ -1,0 +1,199 @@
+"""Assembly: from the names of a configuration to plans, each the deployments that may answer and their rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from penstock.config.kinds import rows_of
+from penstock.config.naming import model_of
+from penstock.config.pricing import Pricing
+from penstock.config.schema import Config, Policies, Terms
+from penstock.config.schema import Route as Declared
+from penstock.errors import UnknownPrice
+from penstock.messages import Caller
+from penstock.providers.auth import auth_headers
+from penstock.providers.deployment import Deployment, Endpoint
+from penstock.providers.facts import facts_of
+from penstock.providers.payment import CallersOwn
+from penstock.routing.names import Found, Names, Target
+from penstock.routing.plan import Candidate, Plan
+from penstock.stores.health import Health
+from penstock.stores.pace import Pace
+from penstock.stores.state import Registry
+from penstock.usage import Usage
+
+__all__ = ["Plans"]
+
+_THOUSAND = Usage(input_tokens=1000, output_tokens=1000)
+
+
+class Plans:
+    """Every plan of a configuration.
+
+    Args:
+        endpoints: of each provider that is on.
+        keyless: callers need no key of Penstock's.
+        state: where each deployment's running state is kept.
+    """
+
+    def __init__(
+        self, config: Config, names: Names, endpoints: Mapping[str, Endpoint], state: Registry, *, keyless: bool
+    ) -> None:
+        self._config = config
+        self._names = names
+        self._endpoints = endpoints
+        self._state = state
+        self._rows = rows_of(config)
+        self._pricing = Pricing(config, self._rows)
+        self._callers = {
+            name: CallersOwn(self._rows[provider.kind].auth, keyless=keyless)
+            for name, provider in config.providers.items()
+            if provider.by_caller and name in endpoints
+        }
+        self._pools: dict[str, list[tuple[Endpoint, int]]] = {
+            name: [
+                (endpoint.carrying(auth_headers(endpoint_auth, one.api_key), one.name), one.weight)
+                for one in config.providers[name].credentials
+            ]
+            for name, endpoint in endpoints.items()
+            if config.providers[name].credentials and (endpoint_auth := self._rows[config.providers[name].kind].auth)
+        }
+        self._known: dict[str, Plan] = {}
+        for found in names.listed():
+            try:
+                self._known[found.name] = self._make(found, declared=True)
+            except UnknownPrice:
+                continue  # told to whoever asks for it
+
+    def __iter__(self) -> Iterator[Plan]:
+        return iter(self._known.values())
+
+    def of(self, found: Found, caller: Caller) -> Plan:
+        """Where what was found may go.
+
+        Raises:
+            Unauthenticated: it goes with the caller's own credential, and there is none.
+            UnknownPrice: nobody knows what it costs, and the configuration refuses that.
+        """
+        plan = self._known.get(found.name)
+        if plan is None:
+            # A vendor's model nobody declared: made for this request, not kept: strangers' names fill no memory.
+            plan = self._make(found, declared=False)
+        return self._paid(plan, caller) if self._callers else plan
+
+    def _paid(self, plan: Plan, caller: Caller) -> Plan:
+        """The same with the caller's credential where that is what a provider is asked with."""
+        found: list[Candidate] = []
+        for candidate in plan.candidates:
+            own = self._callers.get(candidate.deployment.endpoint.name)
+            if own is not None:
+                candidate = msgspec.structs.replace(candidate, deployment=own.paid(candidate.deployment, caller))
+            found.append(candidate)
+        return msgspec.structs.replace(plan, candidates=tuple(found))
+
+    def _make(self, found: Found, *, declared: bool) -> Plan:
+        route = self._config.models.get(found.route)
+        policies: Policies = route if route is not None else self._config.defaults
+        candidates = list(self._candidates(found, route, policies, declared=declared))
+        own = len(candidates)
+        seen = {candidate.id for candidate in candidates}
+        for other in self._behind(found, policies):
+            for candidate in self._candidates(other, self._config.models.get(other.route), policies, declared=True):
+                if candidate.id not in seen:
+                    seen.add(candidate.id)
+                    candidate.target += own
+                    candidate.foreign = True
+                    candidates.append(candidate)
+                    own += 1
+        if not candidates:
+            raise UnknownPrice(
+                f"nobody knows what '{found.deployment}' costs, and unknown_price is refuse",
+                do="Ask for another model, or have its price declared under prices.",
+                param="model",
+            )
+        first = [candidate for candidate in candidates if not candidate.foreign]
+        return Plan(
+            found.name,
+            tuple(candidates),
+            tuple(candidate.id for candidate in candidates),
+            settled=len(first) == 1 or (policies.strategy == "ordered" and first[0].target != first[1].target),
+            strategy=policies.strategy,
+            timeouts=policies.timeouts,
+            retry=policies.retry,
+            hedge=policies.hedge,
+            content_filter=policies.content_filter,
+            on_stream_cut=policies.on_stream_cut,
+            on_failure=policies.on_failure,
+        )
+
+    def _behind(self, found: Found, policies: Policies) -> Iterator[Found]:
+        """What is fallen back to, and what that falls back to: each once; a configuration has no loops."""
+        seen = {found.name}
+        waiting = list(policies.fallback)
+        while waiting:
+            name = waiting.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            other = self._names.find(name)
+            yield other
+            route = self._config.models.get(other.route)
+            waiting = [*(route.fallback if route is not None else ()), *waiting]
+
+    def _candidates(
+        self, found: Found, route: Declared | None, policies: Policies, *, declared: bool
+    ) -> Iterator[Candidate]:
+        """The deployments of one name, in the order in which they are listed; those that are switched off left out."""
+        targets = route.targets if route is not None else (Target(found.provider, found.model),)
+        terms: Mapping[Target, Terms] = route.terms if route is not None else {}
+        for number, target in enumerate(targets):
+            endpoint = self._endpoints.get(target.provider)
+            deployment = self._deployment(target, policies) if endpoint is not None else None
+            if deployment is None:
+                continue
+            said = terms.get(target, Terms())
+            pool = self._pools.get(target.provider)
+            paid = [(deployment.at(one), share) for one, share in pool] if pool else [(deployment, 1)]
+            for one, share in paid:
+                yield Candidate(
+                    one.id,
+                    str(target),
+                    number,
+                    one,
+                    self._state.of("health", one.id, Health, declared=declared),
+                    self._state.of("pace", one.id, Pace, declared=declared),
+                    weight=said.weight,
+                    share=share,
+                    max_attempts=said.max_attempts or policies.retry.max_attempts,
+                    window=one.facts.context_window,
+                    price=_price(one),
+                    reasons=one.facts.reasons,
+                )
+
+    def _deployment(self, target: Target, policies: Policies) -> Deployment | None:
+        """None where nobody knows what it costs, and the configuration refuses that."""
+        price = self._pricing.of(target.provider, target.model)
+        if price is None and policies.unknown_price == "refuse":
+            return None
+        found = Found(str(target), "", target.provider, target.model, str(target))
+        kind, model = model_of(self._config, found)
+        facts = facts_of(self._rows[kind].family, model, self._rows[kind].name)
+        row = self._rows[self._config.providers[target.provider].kind]
+        if row.earlier_thinking:
+            facts = msgspec.structs.replace(facts, earlier_thinking=row.earlier_thinking)
+        if policies.default_max_output is not None:
+            facts = msgspec.structs.replace(facts, default_output_tokens=policies.default_max_output)
+        return Deployment(
+            self._endpoints[target.provider].of(target.model),
+            target.model,
+            policies.timeouts.connect,
+            facts,
+            lenient=policies.untranslatable == "drop",
+            price=price,
+        )
+
+
+def _price(deployment: Deployment) -> int | None:
+    return deployment.price.cost(_THOUSAND, 0.0) if deployment.price is not None else None
