@@ -16,8 +16,7 @@ ENV = {"ANTHROPIC_API_KEY": "sk-ant", "OPENAI_API_KEY": "sk"}
 def deployments_by_name(**config: Any) -> dict[str, Deployment]:
     source = {"auth": "open", "providers": {"anthropic": {}, "openai": {}, "sim": {}}, **config}
     gateway = Gateway(load_config(source, ENV), FakeClock(), SeededRandom(0))
-    names = (found.name for found in gateway.names.listed())
-    return dict(zip(names, gateway.deployments, strict=True))
+    return {plan.name: plan.candidates[0].deployment for plan in gateway.plans}
 
 
 def test_a_deployment_knows_its_model() -> None:

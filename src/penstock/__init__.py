@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from penstock.config.yaml_file import open_config as open_config
     from penstock.errors import (
         CallerError,
+        CircuitOpen,
         ConfigError,
         Conflict,
         ContentFiltered,
         ContextTooLong,
         DeadlineExceeded,
+        EveryDeploymentFailed,
         Forbidden,
         InvalidRequest,
         LimitError,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallerError",
+    "CircuitOpen",
     "ConfigError",
     "Conflict",
     "ContentFiltered",
@@ -58,6 +61,7 @@ __all__ = [
     "DeadlineExceeded",
     "Embeddings",
     "Event",
+    "EveryDeploymentFailed",
     "Forbidden",
     "InvalidRequest",
     "LimitError",

@@ -361,10 +361,15 @@ class EveryDeploymentFailed(PolicyError):
         last: what the last one said.
     """
 
-    def __init__(self, message: str, last: PenstockError, *, do: str = "", retry_after: float | None = None) -> None:
-        super().__init__(message, do=do, status=last.status, retry_after=retry_after)
+    status = 502
+
+    def __init__(
+        self, message: str, last: PenstockError | None = None, *, do: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, do=do, retry_after=retry_after)
         self.last = last
-        self.retryable = last.retryable  # type: ignore[misc]
+        if last is not None:
+            self.status, self.retryable = last.status, last.retryable  # type: ignore[misc]
 
 
 class UnknownPrice(PolicyError):

@@ -22,7 +22,7 @@ SOURCE = {
 
 
 def test_describe() -> None:
-    timeouts = {"connect": "5s", "first_token": "auto", "idle": "30s", "total": None}
+    timeouts = {"connect": "5s", "first_token": "auto", "idle": "auto", "total": None}
     url = "https://api.openai.com/v1"
     assert describe(load_config(SOURCE, ENV)) == {
         "source": "(a mapping)",

@@ -1,4 +1,4 @@
-"""The order of the layers is written once, in gateway.py's docstring; the stack that runs must agree with it."""
+"""The order of the layers is written once, in gateway's docstring; the stack that runs must agree with it."""
 
 from __future__ import annotations
 

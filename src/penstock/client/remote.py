@@ -135,6 +135,8 @@ class Remote:
         except UpstreamError as error:
             raise _told(error, self._url) from error
         request.record.adopt(request.attempt)
+        if reply.streaming:
+            reply.on_end(_adopt, request)
         return reply
 
     def receipt(self, request: Request, reply: Reply) -> Receipt:
@@ -177,6 +179,10 @@ def check_url(url: str, api_key: str | None) -> str:
         raise ConfigError("url: write it as http://host:port or https://host", do="Pass the key as api_key.")
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     return base if base.endswith("/v1") else f"{base}/v1"
+
+
+def _adopt(request: Request) -> None:
+    request.record.adopt(request.attempt)
 
 
 def _told(error: UpstreamError, url: str) -> PenstockError:

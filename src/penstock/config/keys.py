@@ -243,7 +243,7 @@ KEYS: dict[str, dict[str, Entry]] = {
     "timeouts": {
         "connect": Entry(forms.POSITIVE_DURATION, "Until the connection stands.", "2s", "5s"),
         "first_token": Entry(forms.FIRST_TOKEN, "Until a stream's first output; `auto` is 120 s.", "10s", "auto"),
-        "idle": Entry(forms.POSITIVE_DURATION, "Between two pieces of a stream.", "60s", "30s"),
+        "idle": Entry(forms.FIRST_TOKEN, "Between two pieces of a stream.", "60s", "auto"),
         "total": Entry(
             forms.POSITIVE_DURATION,
             "The whole request. Without it 10 minutes for a whole answer, and no end for a stream.",

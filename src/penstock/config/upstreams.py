@@ -167,7 +167,7 @@ def _read_timeouts(reader: Reader, node: Node | None, base: Timeouts) -> Timeout
         base,
         connect=reader.value(fields.get("connect"), values.positive_duration, base.connect),
         first_token=reader.value(fields.get("first_token"), _auto_or_duration, base.first_token),
-        idle=reader.value(fields.get("idle"), values.positive_duration, base.idle),
+        idle=reader.value(fields.get("idle"), _auto_or_duration, base.idle),
         total=reader.value(fields.get("total"), _duration_or_none, base.total),
     )
 

@@ -188,10 +188,10 @@ class Attempts:
         request.record.decisions.append(Decision(what, deployment, why, self._now(), wait))
 
     def _given_up(self, request: Request, error: PenstockError, tried: int) -> PenstockError:
-        if self._now() >= request.deadline:
+        attempts, wishes = request.record.attempts, request.caller.wishes
+        if self._now() >= request.deadline and (len(attempts) > 1 or (wishes is not None and wishes.deadline)):
             return DeadlineExceeded(
-                f"the request's time was over after {len(request.record.attempts)} attempts; the last ended with"
-                f" {error.code}",
+                f"the request's time was over after {len(attempts)} attempts; the last ended with {error.code}",
                 do="Give it more time, or ask for less output.",
             )
         if tried == 1 or failure_of(error).onward == "none":

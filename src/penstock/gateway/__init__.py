@@ -26,6 +26,7 @@ from penstock.clock import Clock, Ids, Random
 from penstock.config.kinds import rows_of
 from penstock.config.naming import names_of
 from penstock.config.schema import Config, Provider
+from penstock.gateway.plans import Plans
 from penstock.layers.attempts import Attempts
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.breaker import Breaker
@@ -36,7 +37,6 @@ from penstock.layers.timeout import Timeout
 from penstock.layers.trace import Opening, Trace
 from penstock.messages import Caller
 from penstock.metrics import Metrics
-from penstock.plans import Plans
 from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Deployment, Endpoint
@@ -82,6 +82,7 @@ class Gateway:
     Attributes:
         call: the whole stack.
         config, metrics, names: what it was built from, and what it counts.
+        plans: where each name's requests may go.
         auth_open: whether calls need no key.
         now: the monotonic time.
         begin: makes the record of a request that has just arrived, by its operation's name; it must reach `call` or
@@ -109,7 +110,7 @@ class Gateway:
         self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()
         self.names = names_of(config)
-        self._plans = Plans(config, self.names, self._endpoints, shared.state, keyless=self.auth_open)
+        self.plans = Plans(config, self.names, self._endpoints, shared.state, keyless=self.auth_open)
         self._keyring = None if self.auth_open else _keyring(config)
         self._random = random
         self.call: Call = self._make_stack()
@@ -145,7 +146,7 @@ class Gateway:
     @property
     def deployments(self) -> list[Deployment]:
         """Those the configuration names, each once."""
-        found = {one.id: one.deployment for plan in self._plans for one in plan.candidates}
+        found = {one.id: one.deployment for plan in self.plans for one in plan.candidates}
         return list(found.values())
 
     @property
@@ -171,7 +172,7 @@ class Gateway:
                 lambda call: Recording(call, self._recorder),
                 lambda call: Authenticate(call, self._keyring),
                 Deadline,
-                lambda call: Route(call, self.names, self._plans.of),
+                lambda call: Route(call, self.names, self.plans.of),
                 lambda call: Attempts(call, self._clock, self._random),
                 lambda call: Breaker(call, self._clock),
                 lambda call: Timeout(call, self._clock),
