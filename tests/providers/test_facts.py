@@ -101,7 +101,7 @@ def test_a_claude_after_the_table_and_another_vendors_model() -> None:
 
 
 def test_a_kind_without_a_table() -> None:
-    assert by_hand("sim", "small") == ModelFacts()
+    assert by_hand("sim", "small") == ModelFacts(reasons=True), "of what nobody knows it may be"
 
 
 @given(st.text())
@@ -113,7 +113,7 @@ def test_any_name_has_facts(model: str) -> None:
 def test_the_compiled_table_adds_sizes_and_never_changes_what_is_written_by_hand() -> None:
     facts = facts_of("openai", "gpt-5-mini-2025-08-07")
     assert facts.context_window == 400_000
-    assert facts == msgspec.structs.replace(by_hand("openai", "gpt-5-mini"), context_window=400_000)
+    assert facts == msgspec.structs.replace(by_hand("openai", "gpt-5-mini"), context_window=400_000, reasons=True)
     assert facts_of("openai", "gpt-4").max_output_tokens == 8192, "though the compiled table says 4,096"
     hosted = facts_of("openai", "openai/gpt-oss-120b", "groq")
     assert (hosted.context_window, hosted.max_output_tokens, hosted.output_field) == (131_072, 65_536, "max_tokens")
