@@ -44,6 +44,8 @@ from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
 from penstock.routing.names import AllowList, Found
+from penstock.stores.authority import Authority
+from penstock.stores.health import Desk, OwnDesk
 from penstock.stores.state import Registry
 from penstock.transport.http import Origin, Pool
 from penstock.transport.places import Permits
@@ -66,10 +68,12 @@ class Shared(NamedTuple):
     Attributes:
         state: how deployments stand and how busy they are.
         permits: what connections to providers need where other workers share their limits.
+        desk: who decides how deployments stand; None: this process.
     """
 
     state: Registry
     permits: Permits | None = None
+    desk: Desk | None = None
 
 
 class Gateway:
@@ -110,7 +114,8 @@ class Gateway:
         self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()
         self.names = names_of(config)
-        self.plans = Plans(config, self.names, self._endpoints, shared.state, keyless=self.auth_open)
+        desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
+        self.plans = Plans(config, self.names, self._endpoints, shared.state, desk, keyless=self.auth_open)
         self._keyring = None if self.auth_open else _keyring(config)
         self._random = random
         self.call: Call = self._make_stack()
@@ -179,6 +184,10 @@ class Gateway:
             ],
             Upstream(self._pool, DIALECTS, self._clock),
         )
+
+    def _own_desk(self, state: Registry, random: Random) -> Desk:
+        """The authority in this process; the one that a gateway before this one left, if it did."""
+        return state.of("desk", "", lambda _: OwnDesk(Authority(random.random), self._clock))
 
     def _make_endpoints(self) -> dict[str, Endpoint]:
         on = (provider for provider in self.config.providers.values() if not provider.off)

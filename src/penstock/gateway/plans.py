@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 
 import msgspec
 
@@ -17,9 +18,11 @@ from penstock.providers.auth import auth_headers
 from penstock.providers.deployment import Deployment, Endpoint
 from penstock.providers.facts import facts_of
 from penstock.providers.payment import CallersOwn
+from penstock.redact import Secret
 from penstock.routing.names import Found, Names, Target
 from penstock.routing.plan import Candidate, Plan
-from penstock.stores.health import Health
+from penstock.stores.breaker import BreakerRules
+from penstock.stores.health import Desk, Health
 from penstock.stores.pace import Pace
 from penstock.stores.state import Registry
 from penstock.usage import Usage
@@ -36,15 +39,24 @@ class Plans:
         endpoints: of each provider that is on.
         keyless: callers need no key of Penstock's.
         state: where each deployment's running state is kept.
+        desk: who decides how deployments stand.
     """
 
     def __init__(
-        self, config: Config, names: Names, endpoints: Mapping[str, Endpoint], state: Registry, *, keyless: bool
+        self,
+        config: Config,
+        names: Names,
+        endpoints: Mapping[str, Endpoint],
+        state: Registry,
+        desk: Desk,
+        *,
+        keyless: bool,
     ) -> None:
         self._config = config
         self._names = names
         self._endpoints = endpoints
         self._state = state
+        self._desk = desk
         self._rows = rows_of(config)
         self._pricing = Pricing(config, self._rows)
         self._callers = {
@@ -60,6 +72,11 @@ class Plans:
             for name, endpoint in endpoints.items()
             if config.providers[name].credentials and (endpoint_auth := self._rows[config.providers[name].kind].auth)
         }
+        self._credentials = _credentials(config)
+        self._breakers: dict[str, BreakerRules | None] = {}
+        for route in config.models.values():
+            for target in route.targets:
+                self._breakers.setdefault(str(target), route.breaker)
         self._known: dict[str, Plan] = {}
         for found in names.listed():
             try:
@@ -162,7 +179,7 @@ class Plans:
                     str(target),
                     number,
                     one,
-                    self._state.of("health", one.id, Health, declared=declared),
+                    self._health(one, str(target), declared=declared),
                     self._state.of("pace", one.id, Pace, declared=declared),
                     weight=said.weight,
                     share=share,
@@ -171,6 +188,14 @@ class Plans:
                     price=_price(one),
                     reasons=one.facts.reasons,
                 )
+
+    def _health(self, deployment: Deployment, name: str, *, declared: bool) -> Health:
+        """A deployment that several models have as a target has the breaker of the one that is listed first."""
+        health = self._state.of("health", deployment.id, lambda id: Health(id, self._desk), declared=declared)
+        rules = self._breakers.get(name, self._config.defaults.breaker)
+        endpoint = deployment.endpoint
+        health.bind(self._credentials[endpoint.name, endpoint.credential], rules, declared=declared)
+        return health
 
     def _deployment(self, target: Target, policies: Policies) -> Deployment | None:
         """None where nobody knows what it costs, and the configuration refuses that."""
@@ -193,6 +218,23 @@ class Plans:
             lenient=policies.untranslatable == "drop",
             price=price,
         )
+
+
+def _credentials(config: Config) -> dict[tuple[str, str], str]:
+    """By provider and credential the id under which its health is known.
+
+    A few letters of its digest are part of it: a new secret is not suspended for what the old one was.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for provider in config.providers.values():
+        found[provider.name, ""] = provider.name + _digest(provider.api_key)
+        for one in provider.credentials:
+            found[provider.name, one.name] = f"{provider.name}#{one.name}{_digest(one.api_key)}"
+    return found
+
+
+def _digest(secret: Secret | None) -> str:
+    return f"@{sha256(secret.reveal().encode()).hexdigest()[:8]}" if secret is not None else ""
 
 
 def _price(deployment: Deployment) -> int | None:

@@ -1,0 +1,213 @@
+"""The one place that decides how deployments stand, for all who call them.
+
+In the library it is in the process itself (`stores/health.py`), under `serve` at the centre (`stores/health_desk.py`).
+It keeps a `Condition` for each deployment, hears how calls ended, and gives out permits and retries; whoever has to be
+told that something stands otherwise now is told by `publish`. Pure but for what it keeps: time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+
+from penstock.standing import READY, Effect, Standing
+from penstock.stores.breaker import BreakerRules, Position
+from penstock.stores.condition import Condition, Credential, Order, Subject
+from penstock.stores.outlook import Outlook, worst
+
+__all__ = ["Authority"]
+
+# Of deployments that no configuration names only so many are remembered, those heard of last: more than all workers
+# of a machine remember (`stores/state.py`).
+MOST_STRANGERS = 10_000
+
+_OF_CREDENTIAL = ("credential", "exhausted")
+
+
+class Authority:
+    """Keeps every deployment's condition.
+
+    Args:
+        chance: draws from [0, 1).
+        moved: told where which deployment's breaker goes, for the metrics.
+        refused: told which deployment was refused a retry.
+
+    Attributes:
+        publish: told of each outlook that is another one now, by the deployment's or credential's id.
+    """
+
+    def __init__(
+        self,
+        chance: Callable[[], float],
+        moved: Callable[[str, Position], object] = lambda id, position: None,
+        refused: Callable[[str], object] = lambda id: None,
+    ) -> None:
+        self.publish: Callable[[str, Outlook], object] = lambda subject, outlook: None
+        self._chance = chance
+        self._moved = moved
+        self._refused = refused
+        self._conditions: dict[str, Condition] = {}
+        self._strangers: dict[str, None] = {}
+        self._credentials: dict[str, Credential] = {}
+
+    def __repr__(self) -> str:
+        return f"<Authority over {len(self._conditions)} deployments>"
+
+    # --- which there are
+
+    def bind(self, id: str, credential: str, rules: BreakerRules | None, now: float, *, declared: bool = True) -> None:
+        """That deployment exists, is asked with that credential and has those rules; nothing is forgotten by it.
+
+        Args:
+            credential: the id of what it is asked with; another secret has another id, and begins without a stain.
+        """
+        condition = self._conditions.get(id)
+        new = condition is None
+        lent = self._credentials.get(credential)
+        if lent is None:
+            lent = self._credentials[credential] = Credential(credential)
+        if condition is None:
+            condition = Condition(id, lent, self._chance, lambda position: self._moved(id, position))
+            self._conditions[id] = condition
+        condition.credential = lent
+        condition.breaker.rules = rules
+        self._look(condition, now)
+        if declared:
+            self._strangers.pop(id, None)
+        elif new or id in self._strangers:
+            self._remember(id)
+
+    def _remember(self, id: str) -> None:
+        """Of deployments that callers made up by their names, only the last so many."""
+        self._strangers.pop(id, None)
+        self._strangers[id] = None
+        if len(self._strangers) > MOST_STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest], self._conditions[oldest]
+
+    def named(self, name: str) -> list[Condition]:
+        """The deployment with that id, or all that differ from it by their credential alone."""
+        return [each for id, each in self._conditions.items() if id == name or id.startswith(f"{name}#")]
+
+    def subjects(self) -> Iterator[Subject]:
+        """Everything that has an outlook."""
+        yield from self._credentials.values()
+        yield from self._conditions.values()
+
+    def standing(self, id: str, now: float) -> Standing:
+        """How a deployment stands, its credential included."""
+        condition = self._conditions.get(id)
+        if condition is None:
+            return READY
+        return worst(condition.outlook(now).standing(now), condition.credential.outlook(now).standing(now))
+
+    # --- what came of calls
+
+    def counted(self, id: str, now: float, sent: int, passed: int, refund: int) -> None:
+        """Since the last time so many requests that are no retries were sent, and so many calls succeeded.
+
+        Args:
+            refund: what of the retry quota comes back by these successes.
+        """
+        condition = self._conditions.get(id)
+        if condition is None:
+            return
+        if id in self._strangers:
+            self._remember(id)
+        if sent:
+            condition.quota.sent(now, sent)
+        if passed:
+            condition.passed(now, passed, refund)
+
+    def failed(self, id: str, now: float, effect: Effect, holder: Hashable = None) -> None:
+        """A call ended badly; `holder` is who took the permit it went with, None without one."""
+        condition = self._conditions.get(id)
+        if condition is None:
+            return
+        self._look(condition, now)
+        self._give(condition, holder)
+        condition.failed(now, effect, trial=holder is not None)
+        if effect.kind in _OF_CREDENTIAL:
+            condition.credential.failed(now, effect)
+        self._look(condition, now)
+
+    def tried(self, id: str, now: float, refund: int, holder: Hashable) -> None:
+        """A call with a permit succeeded: what it was asked with is well too."""
+        condition = self._conditions.get(id)
+        if condition is None:
+            return
+        self._look(condition, now)
+        self._give(condition, holder)
+        condition.tried(now, refund)
+        condition.credential.skipped.end()
+        self._look(condition, now)
+
+    def release(self, id: str, holder: Hashable) -> None:
+        """A call with a permit ended without a word about the deployment."""
+        condition = self._conditions.get(id)
+        if condition is not None:
+            self._give(condition, holder)
+
+    # --- what is given out
+
+    def try_retry(self, id: str, now: float, cost: int) -> bool:
+        """Whether a retry may be sent there."""
+        condition = self._conditions.get(id)
+        if condition is None:
+            return False
+        if condition.quota.try_take(now, cost):
+            return True
+        self._refused(id)
+        return False
+
+    def try_trial(self, id: str, now: float, life: float, holder: Hashable, *, early: bool = False) -> bool:
+        """Whether one call may be sent to what is not simply ready; its permit lapses after `life` seconds."""
+        condition = self._conditions.get(id)
+        if condition is None:
+            return False
+        self._look(condition, now)
+        own, lent = condition.outlook(now), condition.credential.outlook(now)
+        state = worst(own.standing(now), lent.standing(now)).state
+        if state == "ready":
+            return True
+        needed = [subject for subject, outlook in ((condition, own), (condition.credential, lent)) if outlook.trial]
+        if not all(subject.permit.free(now) for subject in needed):
+            return False
+        if state != "trial" and not (early and state == "open" and self._try_early(condition, lent, now)):
+            return False
+        for subject in needed:
+            subject.permit.take(now, life, (id, holder))
+        condition.breaker.halve(now)
+        return True
+
+    def _try_early(self, condition: Condition, lent: Outlook, now: float) -> bool:
+        """Where the breaker is all that is in the way."""
+        return len(condition.outlook(now).blocks) == 1 and not lent.blocks and condition.breaker.try_early(now)
+
+    # --- operators
+
+    def order(self, name: str, order: Order, now: float) -> list[str]:
+        """What an operator wants of a deployment, or of all with that name whatever their credential; their ids."""
+        found = self.named(name)
+        for condition in found:
+            self._look(condition, now)
+            condition.order(order, now)
+            self._look(condition, now)
+        return [condition.id for condition in found]
+
+    # --- who hears of it
+
+    def _look(self, condition: Condition, now: float) -> None:
+        self._tell(condition, now)
+        self._tell(condition.credential, now)
+
+    def _tell(self, subject: Subject, now: float) -> None:
+        outlook, told = subject.outlook(now), subject.told
+        # What ends by itself need not be told.
+        if outlook.trial != told.trial or outlook.blocks != tuple(each for each in told.blocks if each.until > now):
+            subject.told = outlook
+            self.publish(subject.id, outlook)
+
+    def _give(self, condition: Condition, holder: Hashable) -> None:
+        if holder is not None:
+            condition.permit.give((condition.id, holder))
+            condition.credential.permit.give((condition.id, holder))
