@@ -129,9 +129,9 @@ class Caller:
 class Stage:
     """Opens provider and gateway; `lines` is the request log."""
 
-    def __init__(self, loop: SimLoop, config: Mapping[str, Any] | None = None, seed: int = 0) -> None:
+    def __init__(self, loop: SimLoop, config: Mapping[str, Any] | Config | None = None, seed: int = 0) -> None:
         self.loop = loop
-        self.config: Config = load_config({**CONFIG, **(config or {})}, ENV)
+        self.config = config if isinstance(config, Config) else load_config({**CONFIG, **(config or {})}, ENV)
         self.provider = SimulatedProvider(loop.clock, seed, key=ENV["UP_KEY"])
         self.log: list[bytes] = []
         self.gateway = Gateway(self.config, loop.clock, SeededRandom(seed), self._log)

@@ -157,6 +157,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
         untried: how many deployments have not been asked, this one included.
         wait: seconds that the attempt may take to its first output, or to the whole of a unary answer.
         idle: seconds of silence that its stream may have.
+        place: tells its place in the queue in which it waits, the next one's being 1; None while it is in none.
     """
 
     dialect: str
@@ -179,6 +180,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     untried: int = 1
     wait: float = 0.0
     idle: float = 0.0
+    place: Callable[[], int] | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.record.id} {self.dialect} model={self.model!r} stream={self.stream}>"

@@ -65,5 +65,6 @@ class BehindUvicorn:
                 made.transport.abort()
         if self.state.tasks:
             await asyncio.wait(self.state.tasks)
+        self.routes.close()
         if not seconds:
             await self._clock.sleep(KEEP_ALIVE + 1)  # its timers outlive its connections

@@ -24,7 +24,12 @@ OURS = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.module.__name__.rpartition(".")[2] in ("test_edge", "test_last_word", "test_translation"):
+    if metafunc.module.__name__.rpartition(".")[2] in (
+        "test_edge",
+        "test_last_word",
+        "test_translation",
+        "test_waiting",
+    ):
         ways = ["ours"] if metafunc.function.__name__ in OURS else ["ours", "uvicorn"]
         metafunc.parametrize("http", ways, indirect=True)
 

@@ -88,7 +88,7 @@ class Gateway:
         config, metrics, names: what it was built from, and what it counts.
         plans: where each name's requests may go.
         auth_open: whether calls need no key.
-        now: the monotonic time.
+        clock: all its time; `now`: the monotonic one.
         begin: makes the record of a request that has just arrived, by its operation's name; it must reach `call` or
             `refuse`.
     """
@@ -105,7 +105,7 @@ class Gateway:
         self.config = config
         self.metrics = metrics if metrics is not None else Metrics()
         self.auth_open = config.auth == "open"
-        self._clock = clock
+        self._clock = self.clock = clock
         self.now = clock.monotonic
         self.begin = Opening(Ids(clock, random), clock).record
         shared = shared if shared is not None else Shared(Registry())

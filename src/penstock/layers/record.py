@@ -54,13 +54,16 @@ class Recorder:
             self._log(record)
 
     def fail(self, record: Record, error: BaseException) -> None:
-        """A request ended in an error before anything was sent."""
-        if isinstance(error, PenstockError):
-            record.status, record.error = error.status, error.code
-        elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        """A request ended in an error before any answer was sent."""
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             record.status, record.error = CALLER_LEFT, "cancelled"
         else:
-            record.status, record.error = 500, "internal_error"
+            known = isinstance(error, PenstockError)
+            status, code = (error.status, error.code) if known else (500, "internal_error")  # type: ignore[attr-defined]
+            if record.status:  # its caller has been waiting in a stream, and hears it there
+                record.stream_error = code
+            else:
+                record.status, record.error = status, code
         self.end(record)
 
 

@@ -116,6 +116,8 @@ class AsgiApp:
 
     async def aclose(self) -> None:
         """Close the connections to providers and the log; a request afterwards opens it anew."""
+        if self._routes is not None:
+            self._routes.close()
         gateway, self._gateway, self._routes = self._gateway, None, None
         if gateway is not None:
             await gateway.aclose()

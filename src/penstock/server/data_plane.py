@@ -91,6 +91,7 @@ class DataPlane:
         server = gateway.config.server
         routes = Routes(gateway, Guards(server))
         routes.ready, routes.generation = self.routes.ready, generation
+        self.routes.close()
         self.gateway, self.routes = gateway, routes
         listener = self.listener
         listener.handle, listener.refuse = routes.handle, routes.refuse
@@ -135,6 +136,7 @@ class DataPlane:
         finally:
             self.stop_listening()
             await self.listener.cut()
+            self.routes.close()
 
     def stop_listening(self) -> None:
         """Accept no further connections; those that stand go on."""

@@ -35,7 +35,8 @@ from penstock.records import Record
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.protocol import Exchange
-from penstock.server.spoken import Spoken
+from penstock.server.spoken import STREAM_TYPE, Spoken
+from penstock.server.waiting import Waiting
 from penstock.usage import usd
 from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
@@ -92,6 +93,7 @@ class Routes:
         self.ready = True
         self.generation = 0
         self._spoken = Spoken(_reply_headers, gateway.now)
+        self._waiting = Waiting(gateway.config.server.keepalive, gateway.clock, _waiting_headers)
         self._posts: dict[bytes, Inbound] = {
             prefix + dialect.path: dialect
             for dialect in {**DIALECTS, **CALLERS}.values()
@@ -113,6 +115,10 @@ class Routes:
         else:
             self._other(http, out)
         return None
+
+    def close(self) -> None:
+        """Leave nothing behind once the requests that are being answered are over."""
+        self._waiting.close()
 
     def refuse(self, refused: Refused, out: Exchange) -> None:
         """Answer what was not valid HTTP or too large: in OpenAI's envelope, where the path tells no dialect."""
@@ -139,9 +145,16 @@ class Routes:
             except Exception as error:
                 gateway.refuse(record, error)
                 raise
-            reply = await gateway.call(request)
+            if not request.stream:
+                reply = await gateway.call(request)
+            else:
+                self._waiting.add(out, request)
+                try:
+                    reply = await gateway.call(request)
+                finally:
+                    self._waiting.remove(out)
             frame = reply.take()
-            if reply.dialect != dialect.name:
+            if reply.dialect != dialect.name or (out.started and frame is not None):
                 await self._spoken.translated(reply, frame, request, out)
             elif frame is not None:
                 out.send(reply.status, _reply_headers(reply, request), frame.data)
@@ -150,6 +163,9 @@ class Routes:
         except Exception as error:
             if not out.started:
                 self._fail(error, record, dialect, out)
+            elif reply is None:
+                out.push(dialect.encode_stream_error(_told(error, record)))
+                out.finish()
             else:
                 log.error("request %s failed inside Penstock", record.id, exc_info=error)
         finally:
@@ -286,13 +302,7 @@ class Routes:
     # --- errors
 
     def _fail(self, error: Exception, record: Record, dialect: Inbound, out: Exchange) -> None:
-        if isinstance(error, PenstockError):
-            self._send_error(error, record, dialect, out)
-            return
-        log.error("request %s failed inside Penstock", record.id, exc_info=error)
-        internal = PenstockError("something failed inside Penstock", do=f"Report it with the id {record.id}.")
-        internal.code = "internal_error"
-        self._send_error(internal, record, dialect, out)
+        self._send_error(_told(error, record), record, dialect, out)
 
     def _send_error(self, error: PenstockError, record: Record, dialect: Inbound, out: Exchange) -> None:
         headers: Headers = [JSON, *_ids(record, dialect)]
@@ -314,6 +324,16 @@ class Routes:
             if not error.retryable and (status >= 500 or status in (408, 409, 429)):
                 headers.append((b"x-should-retry", b"false"))
         out.send(status, encode_headers(headers), body)
+
+
+def _told(error: Exception, record: Record) -> PenstockError:
+    """What a caller is told of it; of what nobody foresaw the log has the details."""
+    if isinstance(error, PenstockError):
+        return error
+    log.error("request %s failed inside Penstock", record.id, exc_info=error)
+    internal = PenstockError("something failed inside Penstock", do=f"Report it with the id {record.id}.")
+    internal.code = "internal_error"
+    return internal
 
 
 def caller_of(http: HttpRequest) -> Caller:
@@ -377,6 +397,12 @@ def _reply_headers(reply: Reply, request: Request) -> bytes:
     if record.clamped:
         block += b"x-penstock-clamped: %b\r\n" % _header_safe(", ".join(record.clamped))
     return block + encode_headers(reply.headers) if reply.headers else block
+
+
+def _waiting_headers(request: Request) -> bytes:
+    """The head of a stream of which nothing else is known yet."""
+    known = [(b"content-type", STREAM_TYPE), *_ids(request.record, CALLERS[request.dialect])]
+    return encode_headers([*known, (b"x-penstock-cache", b"off")])
 
 
 @lru_cache(1024)

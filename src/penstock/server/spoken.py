@@ -38,7 +38,7 @@ class Spoken:
 
     async def stream(self, reply: Reply, request: Request, out: Exchange) -> None:
         """A stream of the caller's own dialect: its bytes."""
-        out.start(reply.status, self._head(reply, request), reply.begin())
+        self._start(reply, request, out, reply.begin())
         await reply.pump(out.push, out.drain)
         out.finish()
 
@@ -77,13 +77,19 @@ class Spoken:
             return out.push(said) if said else out.stalled
 
         events = frame.events if frame is not None else reply.decode(reply.begin())
-        out.start(reply.status, self._head(reply, request), writer.write(events))
+        self._start(reply, request, out, writer.write(events))
         if frame is None:
             await reply.pump(push, out.drain)
         last = writer.end()
         if last:
             out.push(last)
         out.finish()
+
+    def _start(self, reply: Reply, request: Request, out: Exchange, first: bytes) -> None:
+        if not out.started:
+            out.start(reply.status, self._head(reply, request), first)
+        elif first:  # its head went out while it waited
+            out.push(first)
 
     def _encode(self, events: list[Event], request: Request) -> bytes:
         asking, record = CALLERS[request.dialect], request.record

@@ -32,6 +32,9 @@ class AnthropicMessages:
 
     name = "anthropic_messages"
     path = b"/messages"
+    # "Event streams may also include any number of ping events":
+    # https://platform.claude.com/docs/en/build-with-claude/streaming
+    waiting = b'event: ping\ndata: {"type": "ping"}\n\n'
 
     classify = staticmethod(classify)
     encode_error = staticmethod(encode_error)

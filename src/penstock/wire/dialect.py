@@ -260,6 +260,11 @@ class InboundChat(Inbound, Protocol):
     A whole answer is a short stream: `encode_answer` folds events into a body.
     """
 
+    @property
+    def waiting(self) -> bytes:
+        """What is said in a stream to a caller that waits: it means nothing, and clients pass over it."""
+        ...
+
     def decode_prompt(self, fields: dict[str, msgspec.Raw]) -> Prompt:
         """The whole request in no vendor's words. Raises InvalidRequest: `param` names what is wrong or unknown."""
         ...

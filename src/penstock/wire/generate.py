@@ -29,6 +29,7 @@ class Generate:
 
     name = "generate"
     path = b"/generate"
+    waiting = b": waiting\n\n"
 
     decode_prompt = staticmethod(decode_prompt)
     encode_result = staticmethod(encode_result)

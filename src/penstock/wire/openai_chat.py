@@ -48,6 +48,7 @@ class OpenAIChat:
 
     name = "openai_chat"
     path = b"/chat/completions"
+    waiting = b": waiting\n\n"
 
     classify = staticmethod(classify)
     encode_error = staticmethod(encode_error)
