@@ -13,7 +13,7 @@ import uvloop
 from penstock.clock import SystemClock, SystemRandom
 from penstock.config.load import load_config
 from penstock.gateway import Gateway
-from penstock.layers.record import encode_lines
+from penstock.lines import encode_lines
 from penstock.records import Record
 from penstock.server.data_plane import DataPlane
 from penstock.testing import ScriptedUpstream, SimulatedServer

@@ -11,7 +11,7 @@ from typing import Any
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.gateway import Gateway
-from penstock.layers.record import encode_lines
+from penstock.lines import encode_lines
 from penstock.providers.simulated import SimulatedProvider
 from penstock.records import Record
 from penstock.server.data_plane import DataPlane

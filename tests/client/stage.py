@@ -10,7 +10,7 @@ from typing import Any
 from penstock import Penstock
 from penstock.config.load import load_config
 from penstock.gateway import Gateway
-from penstock.layers.record import encode_lines
+from penstock.lines import encode_lines
 from penstock.server.data_plane import DataPlane
 from penstock.testing import SeededRandom, SimClock, SimLoop
 

@@ -15,9 +15,10 @@ from penstock.clock import Ids, Random, uuid7
 from penstock.errors import Forbidden, Unauthenticated, Unavailable, UnknownModel
 from penstock.events import Event
 from penstock.layers.authenticate import Authenticate, Key, Keyring
-from penstock.layers.record import Recorder, Recording, encode_lines
+from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
 from penstock.layers.trace import Opening, Trace
+from penstock.lines import encode_lines
 from penstock.messages import Caller, Request, Usage
 from penstock.metrics import Metrics
 from penstock.records import Record

@@ -22,7 +22,7 @@ from penstock.clock import Clock, Random, SystemClock, SystemRandom
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.gateway import Gateway
-from penstock.layers.record import encode_lines
+from penstock.lines import encode_lines
 from penstock.metrics import Metrics
 from penstock.records import Record
 from penstock.server.asgi_exchange import AsgiExchange, Receive, Scope, Send

@@ -21,7 +21,7 @@ from penstock.config.parcel import decode_config
 from penstock.config.schema import Config
 from penstock.errors import ConfigError
 from penstock.gateway import Gateway, Shared
-from penstock.layers.record import encode_lines
+from penstock.lines import encode_lines
 from penstock.metrics import Counts, Deltas, Metrics
 from penstock.records import Record
 from penstock.server.channel import connect_channel
