@@ -17,10 +17,13 @@ from penstock.events import Alike, Event
 from penstock.messages import Request
 from penstock.usage import Usage
 
-__all__ = ["Call", "Frame", "Layer", "Reply", "Source", "stack"]
+__all__ = ["OURS", "Call", "Frame", "Layer", "Reply", "Source", "fixed_reply", "stack"]
 
 
 T = TypeVar("T")
+
+# What a reply is written in that no provider gave: its events are all there is.
+OURS = "penstock"
 
 
 class Frame(msgspec.Struct, gc=False, eq=False):
@@ -195,6 +198,18 @@ class Reply(msgspec.Struct, eq=False):
     async def aclose(self) -> None:
         """`close`, for those who hold it in an async context."""
         self.close()
+
+
+def fixed_reply(text: str, model: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
+    """A whole answer that is made here and used nothing; it is said in whatever the caller speaks, as a stream too."""
+    events = [
+        Event("start", model=model),
+        Event("text", text=text),
+        Event("usage", usage=Usage()),
+        Event("finish", finish_reason="stop"),
+        Event("end"),
+    ]
+    return Reply(200, b"application/json", Frame(b"", lambda data: events), headers, OURS)
 
 
 Call = Callable[[Request], Awaitable[Reply]]

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 import msgspec
 
-from penstock.records import Attempt, Record
+from penstock.records import AFTERWARDS, Attempt, Record
 from penstock.usage import Usage, usd
 
 __all__ = ["AttemptLine", "DecisionLine", "Line", "Tokens", "encode_lines"]
@@ -21,8 +21,6 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 LISTED_FIRST = "listed first"
 THE_ONLY_ONE = "the only one"
-# What can only be decided once something has been asked.
-_LATER = frozenset(("failed", "hedged", "resumed", "gave_up", "degraded"))
 
 
 # What is left out is known by being this very object.
@@ -204,7 +202,7 @@ def _place(record: Record) -> int | None:
     for number, each in enumerate(record.decisions):
         if each.what == "chosen":
             return None
-        if each.what in _LATER or each.at > begun:
+        if each.what in AFTERWARDS or each.at > begun:
             return number
     return len(record.decisions)
 

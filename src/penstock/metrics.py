@@ -170,6 +170,11 @@ class Metrics:
         self.stream_errors = Counter(
             "penstock_stream_errors_total", "Streams that ended in an error event.", ("deployment", "code")
         )
+        self.degraded = Counter(
+            "penstock_degraded_total",
+            "Requests answered by the text of on_failure, by the deployment they should have gone to.",
+            ("deployment",),
+        )
         self.in_flight = Gauge("penstock_requests_in_flight", "Requests being answered.")
         self.connections = Gauge("penstock_connections", "Callers' connections open.")
         self.upstream_connections = Gauge("penstock_upstream_connections", "Connections to providers open.")
@@ -245,9 +250,11 @@ class Metrics:
             unknown = len(usages) - len(costs)
             if unknown:
                 self.unknown_price.inc((key[1] or "none",), unknown)
-        for record in [record for record in records if record.dropped_events or record.stream_error]:
+        for record in [each for each in records if each.dropped_events or each.stream_error or each.degraded]:
             if record.dropped_events:
                 self.dropped_events.inc((record.deployment,), record.dropped_events)
+            if record.degraded:
+                self.degraded.inc((record.deployment,))
             if record.stream_error:
                 self.stream_errors.inc((record.deployment, record.stream_error))
 

@@ -9,7 +9,10 @@ import msgspec
 
 from penstock.usage import Usage
 
-__all__ = ["Attempt", "Decision", "Record"]
+__all__ = ["AFTERWARDS", "Attempt", "Decision", "Record"]
+
+# What can only be decided once something has been asked.
+AFTERWARDS = frozenset(("failed", "hedged", "resumed", "gave_up", "degraded"))
 
 
 class Attempt(msgspec.Struct, gc=False, eq=False):
@@ -138,6 +141,21 @@ class Record(msgspec.Struct, gc=False, eq=False):
         used = [attempt for attempt in self.attempts if attempt.usage is not None]
         known = [attempt.cost for attempt in used if attempt.cost is not None]
         self.cost = sum(known) if used and len(known) == len(used) else None
+
+    @property
+    def fallback_used(self) -> bool:
+        """Whether another deployment answered than the first choice; another credential of the same is none."""
+        attempts = self.attempts
+        if self.degraded or not attempts or (len(attempts) == 1 and not self.decisions):
+            return False
+        choice = attempts[0].deployment
+        for each in self.decisions:
+            if each.what in AFTERWARDS:
+                break
+            if each.what in ("chosen", "passed_over"):
+                choice = each.deployment
+                break
+        return choice != self.deployment and not choice.startswith(f"{self.deployment}#")
 
     def give_up(self) -> None:
         """No attempt answered: what they cost is all there is."""

@@ -19,7 +19,7 @@ MAX_AGE = 600
 # What may be read besides the body: what the contract promises on an answer.
 _EXPOSED = (
     b"x-request-id, request-id, retry-after, x-should-retry, x-penstock-target, x-penstock-attempts, x-penstock-cache,"
-    b" x-penstock-overhead-us, x-penstock-dropped, x-penstock-clamped"
+    b" x-penstock-overhead-us, x-penstock-dropped, x-penstock-clamped, x-penstock-degraded"
 )
 # A list of header names (RFC 9110, section 5.6.2): goes back as it came, so it must be nothing else.
 _NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}){0,63}\Z")

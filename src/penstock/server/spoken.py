@@ -110,6 +110,8 @@ class Spoken:
             model=record.response_model or record.model,
             attempts=len(record.attempts),
             latency_ms=int((self._now() - record.started) * 1000),
+            fallback_used=record.fallback_used,
+            degraded=record.degraded,
             usage=record.usage,
             cost=lambda usage: _cost(request, usage),
             dropped=list(record.dropped),

@@ -31,6 +31,7 @@ class Told(msgspec.Struct, kw_only=True):
         model: who answered, for an answer whose events don't say; else the name asked for.
         attempts: wire attempts made. `latency_ms`: from the request's last byte until now.
         fallback_used: another deployment than the first choice answered.
+        degraded: no model answered; the text is the fixed one for that case.
         usage: the count as the record has it; None to take that of the events.
         cost: what a usage costs, in nano-dollars, or None where that is not known.
         dropped, clamped: what the translation of the request left out or made smaller, in the caller's words.
@@ -42,6 +43,7 @@ class Told(msgspec.Struct, kw_only=True):
     attempts: int = 0
     latency_ms: int = 0
     fallback_used: bool = False
+    degraded: bool = False
     usage: Usage | None = None
     cost: Callable[[Usage], int | None] | None = None
     dropped: list[str] = []
@@ -131,6 +133,7 @@ class _Body(msgspec.Struct):
 
 _SAID = frozenset(("text", "reasoning", "refusal", "tool_call", "citation", "finish"))
 _UNPRICED = "What the model that answered costs is not known: declare it under 'prices:' in the configuration."
+_DEGRADED = "No model answered: this is the text of 'on_failure'."
 _NOTHING = Usage()
 _counts = attrgetter(*Counts.__struct_fields__)
 _BODY = msgspec.json.Decoder(_Body)
@@ -140,8 +143,8 @@ _MESSAGE = msgspec.json.Decoder(_Message)
 def encode_result(events: list[Event], told: Told) -> bytes:
     """The whole answer. Never raises.
 
-    `status` is `degraded` where a fallback answered or the answer does not follow `output_schema`. `data` holds only
-    what does; an answer that calls tools, or was not checked, has `validation: none`.
+    `status` is `degraded` where a fallback answered, or no model, or the answer does not follow `output_schema`. `data`
+    holds only what does; an answer that calls tools, or was not checked, has `validation: none`.
     """
     answer = _answer(events, told)
     checked = _checked(answer, told)
@@ -149,7 +152,7 @@ def encode_result(events: list[Event], told: Told) -> bytes:
     if checked.why:
         code = "invalid_output" if checked.verdict == "invalid" else "not_validated"
         answer.warnings.append(_Warning(code, checked.why))
-    if told.fallback_used or checked.verdict == "invalid":
+    if told.fallback_used or told.degraded or checked.verdict == "invalid":
         answer.status = "degraded"
     return msgspec.json.encode(answer)
 
@@ -229,4 +232,5 @@ def _warnings(told: Told, *, unpriced: bool) -> list[_Warning]:
         *(_Warning("dropped", dropped.format(repaired(name))) for name in told.dropped),
         *(_Warning("clamped", clamped.format(repaired(name))) for name in told.clamped),
         *([_Warning("unknown_price", _UNPRICED)] if unpriced else ()),
+        *([_Warning("degraded", _DEGRADED)] if told.degraded else ()),
     ]

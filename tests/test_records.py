@@ -1,0 +1,38 @@
+"""Whether a fallback answered, told from what was decided."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.records import Attempt, Decision, Record
+
+
+def decided(*what: str, at: float = 100.0) -> list[Decision]:
+    return [Decision(each.split()[0], each.split()[1], "", at) for each in what]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "decisions", "used"),
+    [
+        ("a/m", (), False),
+        ("b/n", ("passed_over a/m", "chosen b/n"), True),
+        ("b/n", ("chosen b/n",), False),  # a strategy's first choice
+        ("a/m b/n", ("failed a/m", "chosen b/n"), True),
+        ("a/m b/n a/m", ("failed a/m", "chosen b/n", "failed b/n", "chosen a/m"), False),
+        ("a/m#one a/m#two", ("failed a/m#one", "chosen a/m#two"), False),
+        ("a/m#one b/n", ("failed a/m#one", "chosen b/n"), True),
+        ("a/m b/n", ("hedged b/n",), True),
+    ],
+)
+def test_another_than_the_first_choice_answered(attempts: str, decisions: tuple[str, ...], used: bool) -> None:
+    record = Record("id", "chat", 100.0, 0.0)
+    record.attempts = [Attempt(each, 100.0, 100.0) for each in attempts.split()]
+    record.decisions = decided(*decisions)
+    record.deployment = attempts.split()[-1].partition("#")[0]
+    assert record.fallback_used is used
+
+
+def test_a_fixed_text_is_no_fallback() -> None:
+    record = Record("id", "chat", 100.0, 0.0, [Attempt("a/m", 100.0, 100.0), Attempt("b/n", 100.0, 100.0)])
+    record.deployment, record.degraded = "c/o", True
+    assert record.fallback_used is False
