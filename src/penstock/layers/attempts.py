@@ -5,12 +5,13 @@ It returns at the commit point, so nothing that it repeats was ever seen by the 
 
 from __future__ import annotations
 
-from penstock.call import Call, Reply
+from penstock.call import Call, Reply, fixed_reply
 from penstock.clock import Clock, Random
 from penstock.errors import CircuitOpen, DeadlineExceeded, EveryDeploymentFailed, PenstockError, UpstreamRateLimited
 from penstock.messages import Request
 from penstock.records import Decision
 from penstock.routing.balance import order_candidates
+from penstock.routing.degrade import is_theirs
 from penstock.routing.judge import Option, Tried, failure_of, options
 from penstock.routing.plan import Candidate, Plan
 from penstock.routing.timeouts import Timeouts
@@ -23,6 +24,7 @@ TRIAL_GRACE = 5.0
 # Until a pause that ends so soon is over, a request waits that could go nowhere else.
 PATIENCE_SECONDS = 3.0
 NEVER = float("inf")
+DEGRADED = [(b"x-penstock-degraded", b"true")]
 
 
 class Attempts:
@@ -66,7 +68,7 @@ class Attempts:
         order = tuple(order_candidates(plan, now, self._chance))
         candidate = await self._first(request, plan, order)
         if candidate is None:
-            raise self._nobody(request, order)
+            return self._degrade(request, self._nobody(request, order))
         if candidate is not order[0] or len(order) > 1:
             self._decide(request, "chosen", candidate, plan.strategy)
         request.untried = len(order)
@@ -137,7 +139,7 @@ class Attempts:
             option = await self._next(request, order, tried)
             if option is None:
                 request.record.give_up()
-                raise self._given_up(request, error, len(tried)) from error
+                return self._degrade(request, self._given_up(request, error, len(tried)), error)
             if option.wait > 0:
                 await self._wait(request, option.candidate, option.wait)
             self._decide(request, "chosen", option.candidate, option.kind)
@@ -180,6 +182,18 @@ class Attempts:
     async def _wait(self, request: Request, candidate: Candidate | None, seconds: float) -> None:
         self._decide(request, "waited", candidate, "", seconds)
         await self._clock.sleep(seconds)
+
+    def _degrade(self, request: Request, error: PenstockError, cause: PenstockError | None = None) -> Reply:
+        """The model's fixed answer in place of an error, where it has one and the error is for it; else raises it."""
+        plan, record = request.plan, request.record
+        if plan.on_failure is None or record.operation != "chat" or not is_theirs(error):
+            raise error from cause
+        self._decide(request, "degraded", None, error.code)
+        record.degraded = True
+        if record.attempts:
+            record.waited = self._now() - record.attempts[0].sent
+        request.attempt = None  # none of them answered
+        return fixed_reply(plan.on_failure, record.model or plan.name, DEGRADED)
 
     # --- what is told
 
