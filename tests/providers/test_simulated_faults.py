@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.providers.sim import Said, ask, body_of, stream
+from tests.providers.sim import USER, Said, ask, body_of, message, message_body, stream
 
 FINE = stream()
 EVENTS = len(FINE.payloads)
@@ -88,6 +88,17 @@ def test_silence() -> None:
         assert (answer.raw, answer.ended) == (b"", None)
 
 
+def test_a_model_that_cannot_go_on_with_its_answer() -> None:
+    begun = [*USER, {"role": "assistant", "content": "Turbines are"}]
+    refused = ask(body_of(messages=begun), "no_prefill")
+    assert (refused.status, refused.error["type"]) == (400, "invalid_request_error")
+    assert "prefill" in refused.error["message"]
+    assert ask(body_of(messages=begun)).status == ask(body_of(), "no_prefill").status == 200
+    begun_there = message(message_body(messages=begun), "no_prefill")
+    assert (begun_there.status, begun_there.error["type"]) == (400, "invalid_request_error")
+    assert "must end with a user message" in begun_there.error["message"]
+
+
 def test_html_and_an_error_in_a_200() -> None:
     page = stream("html")
     assert (page.status, page.headers[b"content-type"]) == (200, b"text/html; charset=UTF-8")
@@ -115,6 +126,18 @@ def test_cut_and_stalled_streams(count: int) -> None:
 def test_a_cut_after_the_end_never_comes() -> None:
     answer = stream(f"cut={EVENTS + 1}")
     assert (answer.whole, answer.body) == (True, FINE.body)
+
+
+@pytest.mark.parametrize("count", [0, 1, 20, EVENTS])
+def test_a_stall_that_ends(count: int) -> None:
+    answer = stream(f"stall={count},stall_for=30s")
+    assert (answer.whole, answer.body) == (True, FINE.body)
+    late = [piece for time, piece in zip(answer.times, answer.pieces, strict=True) if time >= 30]
+    assert b"".join(late).count(b"data: ") == EVENTS - count
+    assert answer.times[-1] == pytest.approx(30.0, abs=0.01) if count < EVENTS else answer.times[-1] < 0.01
+    whole = ask(body_of(), "stall=10,stall_for=30s")
+    assert (whole.whole, whole.json) == (True, ask(body_of()).json)
+    assert whole.times[-1] == pytest.approx(30.0, abs=0.01)
 
 
 @pytest.mark.parametrize("number", [1, 3, EVENTS - 1])

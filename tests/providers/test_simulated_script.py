@@ -23,6 +23,7 @@ from tests.providers.sim import ask, ask_all, body_of, request
         ("split=7", {"split": 7}),
         ("cut=0", {"cut": 0}),
         ("p=0.25,times=3", {"p": 0.25, "times": 3}),
+        ("stall=3,stall_for=30s,during=1m", {"stall": 3, "stall_for": 30.0, "during": 60.0}),
         ("content_type=text/plain", {"content_type": "text/plain"}),
     ],
 )
@@ -92,6 +93,12 @@ def test_times_counts_the_requests_with_that_script() -> None:
     faulty, other = request(body_of("small:status=503,times=2")), request(body_of("small:status=500,times=1"))
     answers = ask_all(faulty, faulty, other, faulty, other)
     assert [answer.status for answer in answers] == [503, 503, 500, 200, 200]
+
+
+def test_during_counts_from_the_first_request_with_that_script() -> None:
+    down = request(body_of("small:status=503,during=10s"))
+    answers = ask_all(down, down, down, down, down, patience=4.0)
+    assert [answer.status for answer in answers] == [503, 503, 503, 200, 200]
 
 
 def test_chance_is_drawn_for_each_request_and_comes_from_the_seed() -> None:

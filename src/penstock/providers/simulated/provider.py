@@ -33,6 +33,9 @@ __all__ = ["SimulatedProvider"]
 _SCRIPTS = 1_000  # scripts whose uses are counted
 _NO_SCRIPT = Script()
 
+# What Claude says since Opus 4.6: https://github.com/router-for-me/CLIProxyAPI/issues/5319
+_NO_PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
+
 
 class SimulatedProvider:
     """A provider without a network or a bill.
@@ -58,7 +61,7 @@ class SimulatedProvider:
         self.connections: dict[Connection, None] = {}
         self._script = ""
         self.script = script
-        self._uses: OrderedDict[str, int] = OrderedDict()
+        self._uses: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._openai = OpenAIApi(seed)
         self._anthropic = AnthropicApi()
 
@@ -119,6 +122,8 @@ class SimulatedProvider:
                 return stage.error(failure, 200 if script.error_in_200 else 0)
             if fields is None:
                 raise api.not_json()
+            if script.no_prefill and _is_begun(fields):
+                raise ApiError(400, _NO_PREFILL)
             return api.answer(Asked(request, fields, name, script, stage, seed, self.clock.wall()))
         except ScriptError as error:
             wrong = ApiError(400, str(error), param="model", code="invalid_fault_script")
@@ -151,16 +156,25 @@ class SimulatedProvider:
         return Script(**settings)
 
     def _applies(self, text: str, settings: Mapping[str, Any]) -> bool:
-        times, chance = settings.get("times"), settings.get("p")
-        if times is None and chance is None:
+        times, chance, during = settings.get("times"), settings.get("p"), settings.get("during")
+        if times is None and chance is None and during is None:
             return True
-        use = self._uses.pop(text, 0) + 1
-        self._uses[text] = use
+        now = self.clock.monotonic()
+        use, first = self._uses.pop(text, (0, now))
+        use += 1
+        self._uses[text] = use, first
         if len(self._uses) > _SCRIPTS:
             self._uses.popitem(last=False)
-        if times is not None and use > times:
+        if (times is not None and use > times) or (during is not None and now - first >= during):
             return False
         return chance is None or Dice(seed_of(self.seed, text.encode(), use)).random() < chance
+
+
+def _is_begun(fields: Mapping[str, Any]) -> bool:
+    """Whether the answer is begun for the model: the conversation ends with what it is to have said."""
+    messages = fields.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, dict) and last.get("role") == "assistant" and not last.get("tool_calls")
 
 
 def _canonical(script: Script) -> str:

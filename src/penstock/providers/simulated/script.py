@@ -38,6 +38,7 @@ class Script(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after: str = ""
     reset: str = ""
     silence: bool = False
+    no_prefill: bool = False
     # Timing, in seconds
     head: float = 0.0
     first_token: float = 0.0
@@ -53,6 +54,7 @@ class Script(msgspec.Struct, frozen=True, omit_defaults=True):
     # The stream
     cut: int | None = None
     stall: int | None = None
+    stall_for: float = 0.0
     malformed: int | None = None
     bad_utf8: int | None = None
     error_event: int | None = None
@@ -67,6 +69,7 @@ class Script(msgspec.Struct, frozen=True, omit_defaults=True):
     close: bool = False
     # Whether
     times: int = 0
+    during: float = 0.0
     p: float = 1.0
 
 
@@ -146,6 +149,7 @@ KEYS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "retry_after": (_retry_after, "retry-after header; retry-after-ms too when it is not in whole seconds"),
     "reset": (_one_of("before_headers", "after_headers"), "reset the connection there"),
     "silence": (_flag, "accept the request and never answer"),
+    "no_prefill": (_flag, "refuse a conversation that ends with the assistant's turn, as models that cannot go on do"),
     "head": (_duration, "wait before the response's headers"),
     "first_token": (_duration, "wait between the headers and the first output"),
     "between": (_duration, "wait between output events (or bursts of them)"),
@@ -158,6 +162,7 @@ KEYS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "content_type": (_matching(_MEDIA_TYPE, "a media type"), "of the response"),
     "cut": (_COUNT, "close the connection after so many events, or bytes of a unary body"),
     "stall": (_COUNT, "say nothing more after so many events, or bytes of a unary body"),
+    "stall_for": (_duration, "go on after so long a `stall`; without it never"),
     "malformed": (_ORDINAL, "which event is not valid JSON (any number: the whole unary body)"),
     "bad_utf8": (_ORDINAL, "which event has half a UTF-8 character (any number: the unary body)"),
     "error_event": (_COUNT, "an error event after so many events, then the end"),
@@ -170,6 +175,7 @@ KEYS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "surplus": (_flag, "bytes nobody asked for after the response"),
     "close": (_flag, "connection: close after the response"),
     "times": (_integer(1, 1_000_000), "only the first so many requests with this script"),
+    "during": (_duration, "only for so long from the first request with this script"),
     "p": (_fraction, "probability that the script applies to a request"),
 }
 

@@ -91,7 +91,8 @@ class Stage(msgspec.Struct, frozen=True):
         if script.cut is not None and script.cut < len(body):
             return self._whole([head + body[: script.cut], CLOSE])
         if script.stall is not None and script.stall < len(body):
-            return self._whole([head + body[: script.stall], HANG])
+            rest: list[Step] = [script.stall_for, body[script.stall :], *self._end(b"")] if script.stall_for else [HANG]
+            return self._whole([head + body[: script.stall], *rest])
         return self._whole([head + body, *self._end(b"")])
 
     def answer(self, body: bytes, tokens: int) -> Iterable[Step]:
@@ -157,7 +158,7 @@ class Stage(msgspec.Struct, frozen=True):
 
     # Events
 
-    def _streamed(self, events: Iterable[Event | Act]) -> Iterator[Step]:
+    def _streamed(self, events: Iterable[Event | Act | float]) -> Iterator[Step]:
         yield self._head(200, EVENTS, (b"transfer-encoding", b"chunked"))
         act: Act | None = None
         for step in self._paced(events):
@@ -167,14 +168,17 @@ class Stage(msgspec.Struct, frozen=True):
         if act is None:
             yield from self._end(LAST_CHUNK)
 
-    def _damaged(self, events: Iterable[Event], error: ApiError, form: Form) -> Iterator[Event | Act]:
+    def _damaged(self, events: Iterable[Event], error: ApiError, form: Form) -> Iterator[Event | Act | float]:
         script = self.script
+        stall = script.stall if not script.stall_for else None
         seen = 0
         for payload, output in events:
             if payload == form.last and script.no_done:
                 break
-            if seen in (script.cut, script.stall, script.error_event):
+            if seen in (script.cut, stall, script.error_event):
                 break
+            if script.stall_for and seen == script.stall:
+                yield script.stall_for
             seen += 1
             name = form.name(payload)
             if script.malformed == seen:
@@ -184,7 +188,7 @@ class Stage(msgspec.Struct, frozen=True):
             yield self._framed(payload, name), output
         if seen == script.cut:
             yield CLOSE
-        elif seen == script.stall:
+        elif seen == stall:
             yield HANG
         elif seen == script.error_event:
             yield self._framed(error.payload, form.name(error.payload)), False
@@ -196,7 +200,7 @@ class Stage(msgspec.Struct, frozen=True):
             event = b": keep-alive" + end + end + event
         return b"%bdata: %b%b%b" % (event, payload, end, end)
 
-    def _paced(self, events: Iterable[Event | Act]) -> Iterator[Step]:
+    def _paced(self, events: Iterable[Event | Act | float]) -> Iterator[Step]:
         """Events gathered into writes, with the waits between them."""
         script = self.script
         burst = script.burst or (1 if script.between else _TOGETHER)
@@ -207,6 +211,10 @@ class Stage(msgspec.Struct, frozen=True):
                 yield from _chunk(gathered)
                 yield event
                 return
+            if isinstance(event, float):
+                yield from _chunk(gathered)
+                yield event
+                continue
             frame, output = event
             if output:
                 wait = script.first_token if spoken == 0 else script.between
