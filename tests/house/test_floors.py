@@ -23,7 +23,7 @@ FLOORS = [
     {"layers", "providers"},
     {"routing", "stores", "transport", "call", "metrics"},
     {"wire"},
-    {"messages", "prompt", "events", "records", "errors", "clock", "redact", "standing", "usage", "version"},
+    {"messages", "prompt", "events", "records", "lines", "errors", "clock", "redact", "standing", "usage", "version"},
 ]
 PORTS = {"penstock.stores", "penstock.stores.protocols", "penstock.stores.state"}  # what layers may know of a store
 DRIVERS = {"redis", "asyncpg", "psycopg", "sqlite3", "aiosqlite"}
