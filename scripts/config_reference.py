@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.config.keys import KEYS, REQUIRED, TITLES, Entry
+from penstock.config.entry import Entry
+from penstock.config.keys import KEYS, REQUIRED, TITLES
 from penstock.config.later import SECTIONS, TAKEN
 from scripts.pages import write_pages
 

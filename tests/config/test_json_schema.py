@@ -14,14 +14,19 @@ from penstock.config.keys import KEYS, REQUIRED, TITLES
 from penstock.config.later import SECTIONS
 from penstock.config.load import load_config
 from penstock.config.prices import EACH
-from penstock.config.schema import Config, Credential, Defaults, Key, Log, Provider, Route, Server, Timeouts, Tls
+from penstock.config.schema import Config, Credential, Defaults, Key, Log, Provider, Route, Server, Terms, Timeouts, Tls
 from penstock.config.show import describe
+from penstock.config.show_policies import show_policies
 from penstock.config.tree import Node
 from penstock.config.values import LABEL
 from penstock.config.yaml_file import read_yaml
 from penstock.errors import ConfigError
 from penstock.providers.rates import UNITS
+from penstock.routing.plan import Hedge, Retry
+from penstock.stores.breaker import BreakerRules
+from penstock.stores.gate import GateRules
 from tests.config.test_load import BAD_DICTS, BAD_YAML, CREDENTIALS, ENV, FULL
+from tests.config.test_policies import BAD, POLICIES
 from tests.config.test_resolved import MORE
 from tests.house.trees import ROOT
 
@@ -36,6 +41,7 @@ BEYOND = re.compile(
     r"|the admin address|unknown kind|the kind .* is not in this version|api_key is missing|runs inside Penstock"
     r"|no provider is named|no kind of provider|has no region|is in \"|cannot be openai|duplicate key"
     r"|the key 1 is not a string|too long: at most|switched off on|nobody knows what|too fine|has no api_version"
+    r"|stands there twice|is more than max_total|is longer than"
     r"|base_url (is missing|still is|ends with|names a deployment)"
 )
 
@@ -74,13 +80,14 @@ GOOD = [
     FULL,
     CREDENTIALS,
     MORE,
+    POLICIES,
     "providers: {sim: }\nauth: open\nserver:\nkeys:\nmodels:\nlog:\ndefaults:\n",
 ]
 
 
 @pytest.mark.parametrize("text", GOOD)
 def test_good_ones(text: str) -> None:
-    env: Mapping[str, str] = ENV if text in (FULL, CREDENTIALS, MORE) else Anything()
+    env: Mapping[str, str] = ENV if text in (FULL, CREDENTIALS, MORE, POLICIES) else Anything()
     # Not serving: some on a page show no keys.
     load_config(read_yaml(text.encode(), "p.yaml"), env, serving=False, check_files=False)
     assert [error.message for error in VALID.iter_errors(plain(text))] == []
@@ -90,7 +97,7 @@ def test_the_readme_has_one() -> None:
     assert len(list(blocks())) >= 1
 
 
-@pytest.mark.parametrize(("text", "problems"), BAD_YAML)
+@pytest.mark.parametrize(("text", "problems"), [*BAD_YAML, *BAD])
 def test_bad_ones(text: str, problems: list[str]) -> None:
     known = all(BEYOND.search(problem) for problem in problems)
     assert VALID.is_valid(plain(text)) is known
@@ -125,6 +132,24 @@ WRITTEN: list[Any] = [
         "stdout",
         "sim/small",
     ),
+    *(
+        "off",
+        "error",
+        "resume",
+        "weighted",
+        "latency",
+        "2%",
+        "0%",
+        "0.0%",
+        "100%",
+        "100.5%",
+        "101%",
+        0.5,
+        0.02,
+        21,
+        False,
+    ),
+    *("allowed", "refused", "a.b:C", "a:b:c"),
     *(
         "sim/",
         "/x",
@@ -169,6 +194,8 @@ WRITTEN: list[Any] = [
     [{"name": "a"}],
     [{"target": "sim/small", "is": "openai/o3"}],
     [{"target": "sim"}],
+    [{"target": "sim/small", "weight": 0, "max_attempts": 2}, "openai/x"],
+    *({"max_attempts": 2}, {"open": "5s"}, {"most": 5}, {"most": "2%"}, {"message": "x"}, {"models": ["sim/small"]}),
 ]
 AZURE = {"kind": "azure", "base_url": "https://x", "api_key": "none"}
 PLACES: dict[str, Any] = {
@@ -194,7 +221,11 @@ PLACES: dict[str, Any] = {
         **WHOLE,
         "prices": {"sim/x": {**dict.fromkeys(KEYS["price_step"], 1), "above": {"200k": {key: value}}}},
     },
-    "timeouts": lambda key, value: {**WHOLE, "defaults": {"timeouts": {key: value}}},
+    **{
+        name: lambda key, value, name=name: {**WHOLE, "defaults": {name: {key: value}}}
+        for name in ("timeouts", "retry", "breaker", "concurrency", "hedge", "fallback")
+    },
+    "on_failure": lambda key, value: {**WHOLE, "defaults": {"on_failure": {"message": "x", key: value}}},
     "key": lambda key, value: {**WHOLE, "keys": [{"name": "app", "key": "env:APP_KEY", key: value}]},
     "log": lambda key, value: {**WHOLE, "log": {key: value}},
 }
@@ -228,22 +259,6 @@ def test_no_key_is_both_of_this_version_and_of_a_later_one() -> None:
     assert all(not set(section.known) & set(section.later) for section in SECTIONS.values())
 
 
-_POLICIES = {
-    *("strategy", "retry", "breaker", "concurrency", "hedge", "on_stream_cut", "on_failure", "fallback"),
-    *("content_filter", "rehearse"),
-}
-# Fields of the records that no key leads to yet.
-UNREAD: dict[str, set[str]] = {
-    "config": {"layers"},
-    "server": {"keepalive"},
-    "provider": {"probe"},
-    "model": _POLICIES | {"terms"},
-    "defaults": _POLICIES,
-    "timeouts": {"attempt"},
-    "key": {"overrides"},
-}
-
-
 def test_the_keys_are_those_of_the_records() -> None:
     records = {
         "config": (Config, {"source", "known_as", "kinds", "files"}, set()),
@@ -251,14 +266,20 @@ def test_the_keys_are_those_of_the_records() -> None:
         "tls": (Tls, set(), set()),
         "provider": (Provider, {"name", "by_caller", "proxy", "off"}, set()),
         "credential": (Credential, set(), set()),
-        "model": (Route, {"name"}, set()),
-        "defaults": (Defaults, set(), set()),
+        # What is said of one target stands there, and of content filters at `fallback`.
+        "model": (Route, {"name", "terms", "content_filter"}, set()),
+        "target": (Terms, set(), {"target", "is"}),
+        "defaults": (Defaults, {"content_filter"}, set()),
+        "retry": (Retry, set(), set()),
+        "breaker": (BreakerRules, set(), set()),
+        "concurrency": (GateRules, set(), set()),
+        "hedge": (Hedge, set(), set()),
         "timeouts": (Timeouts, set(), set()),
         "key": (Key, {"trusted_user"}, {"user"}),
         "log": (Log, set(), set()),
     }
     for name, (record, made, called) in records.items():
-        assert set(KEYS[name]) == (set(record.__struct_fields__) - made - UNREAD.get(name, set())) | called, name
+        assert set(KEYS[name]) == (set(record.__struct_fields__) - made) | called, name
 
 
 def test_every_unit_has_its_price() -> None:
@@ -268,10 +289,16 @@ def test_every_unit_has_its_price() -> None:
 
 def test_defaults_are_those_that_hold() -> None:
     shown: Any = describe(load_config({"providers": {"sim": {}}, "auth": "open"}, {}))
-    places = {"server": shown["server"], "log": shown["log"], "timeouts": shown["defaults"]["timeouts"]}
+    plain = shown["defaults"]
+    places = {name: plain[name] for name in ("timeouts", "retry", "breaker", "concurrency")}
+    places |= {"server": shown["server"], "log": shown["log"], "defaults": plain}
     for name, values in places.items():
         for key, entry in KEYS[name].items():
-            assert (entry.default or None) == (None if values.get(key) is None else str(values[key])), (name, key)
+            if not isinstance(values.get(key), dict):
+                assert (entry.default or None) == (None if values.get(key) is None else str(values[key])), (name, key)
+    hedged: Any = show_policies(Defaults(hedge=Hedge()))["hedge"]
+    assert {key: entry.default for key, entry in KEYS["hedge"].items()} == hedged
+    assert KEYS["fallback"]["content_filter"].default == str(Defaults().content_filter).lower()
     assert KEYS["config"]["auth"].default == Config(source="", providers={}).auth
     assert KEYS["credential"]["weight"].default == "1"
 

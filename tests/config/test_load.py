@@ -196,9 +196,9 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPEN + "server: {idle: 0s}", ['3:16: "0s" must be more than nothing']),
     (OPEN + "server: {drain: 4000d}", ['3:17: "4000d" is too long: at most 3650d']),
     (OPEN + "server: {max_body: 32MB}", ['3:20: "32MB" is not a size: write 64KiB or 32MiB (did you mean "32MiB"?)']),
-    (OPEN + "server: {keepalive: 15s, lisen: x}", [
-        '3:10: "keepalive" is not in this version',
-        '3:26: unknown key "lisen" (did you mean "listen"?)',
+    (OPEN + "server: {http: asgi, lisen: x}", [
+        '3:10: "http" is not in this version',
+        '3:22: unknown key "lisen" (did you mean "listen"?)',
     ]),
     (OPEN + "server: [a]", ["3:9: a mapping is expected here: key: value"]),
     (OPEN + "log: {to: '', content: full, retention: 30d}", [
@@ -318,24 +318,21 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPEN + "models: {a: openai/x}", ["3:13: write {targets: [provider/model]}"]),
     (OPEN + "models: {a: {targets: openai/x}}", ["3:23: targets is a list: write [openai/x]"]),
     (OPEN + "models: {a: {targets: []}}", ["3:23: targets is empty: write targets: [provider/model]"]),
-    (OPEN + "models: {a: {targets: [openai/x, sim/small]}}", [
-        "3:34: a model takes one target until fallback exists"]),
     (OPEN + "models: {a: {targets: [openai]}}", ['3:24: "openai" is not provider/model']),
     (OPEN + "models: {a: {targets: [/x, openai/]}}", [
-        '3:24: "/x" is not provider/model', '3:28: "openai/" is not provider/model',
-        "3:28: a model takes one target until fallback exists"]),
+        '3:24: "/x" is not provider/model', '3:28: "openai/" is not provider/model']),
     (OPEN + "models: {a: {targets: [opnai/x]}}", ['3:24: no provider is named "opnai" (did you mean "openai"?)']),
     ("auth: open\nproviders: {sim: {}}\nmodels: {a: {targets: [openai/x]}}", [
         '3:24: no provider is named "openai"; declare it under providers: openai: {api_key: env:OPENAI_API_KEY}']),
-    (OPEN + "models: {a: {targets: [{target: sim/small, weight: 9}]}}", [
-        '3:44: "weight" is not in this version']),
+    (OPEN + "models: {a: {targets: [{target: sim/small, region: eu}]}}", [
+        '3:44: "region" is not in this version']),
     (OPEN + "models: {a: {targets: [{}]}}", ["3:24: target is missing: write {target: provider/model}"]),
     (OPEN + "models: {'a*': {targets: [sim/small]}}", ['3:10: a model\'s name has no space and no *: "a*"']),
-    (OPEN + "models: {a: {targets: [sim/small], strategy: cost, retry: {}, hedge: off, timeouts: {idle: off}}}", [
-        '3:36: "strategy" is not in this version',
-        '3:52: "retry" is not in this version',
-        '3:63: "hedge" is not in this version',
-        '3:92: "off" is not a duration: write 250ms, 5s, 2m, 1h or 7d',
+    (OPEN + "models: {a: {targets: [sim/small], cache: {}, budget: 1, timeouts: {idle: off, throughput: 1}}}", [
+        '3:36: "cache" is not in this version',
+        '3:47: "budget" is not in this version',
+        '3:75: "off" is not a duration: write 250ms, 5s, 2m, 1h or 7d',
+        '3:80: "throughput" is not in this version',
     ]),
     (OPEN + "models: {fast: {targets: [sim/small]}}\ndefault_model: fats", [
         '4:16: default_model "fats" is not under models (did you mean "fast"?)']),
@@ -344,7 +341,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPEN + "defaults: {default_max_output: many}", ['3:32: "many" is not a number of things: write 8192, 64k or 1M']),
     (OPEN + "defaults: {default_max_output: yes}", ['3:32: "yes" is not a number of things: write 8192, 64k or 1M']),
     (OPEN + "defaults: {default_max_output: 1.5}", ['3:32: "1.5" is not a number of things: write 8192, 64k or 1M']),
-    (OPEN + "defaults: {retry: {max_attempts: 3}}", ['3:12: "retry" is not in this version']),
+    (OPEN + "defaults: {rate_limit: 3}", ['3:12: "rate_limit" is not in this version']),
     # Where targets are, and what they are.
     (HERE + "regions: [eu, us]}}", [
         '3:24: the provider "openai" has no region, and this model may use "eu" or "us": write providers: openai:'
@@ -384,10 +381,10 @@ def test_problems_stand_in_the_order_of_the_file() -> None:
 BAD_DICTS: list[tuple[dict[str, object], list[str]]] = [
     ({"providers": {"sim": {}}}, [f"config: {NO_KEY}"]),
     (
-        {"providers": {"sim": {}}, "auth": "open", "models": {"fast": {"targets": ["sim/a", "sim/b"], "retry": 1}}},
+        {"providers": {"sim": {}}, "auth": "open", "models": {"fast": {"targets": ["sim/a", "sim"], "budget": 1}}},
         [
-            'models.fast.retry: "retry" is not in this version',
-            "models.fast.targets[1]: a model takes one target until fallback exists",
+            'models.fast.budget: "budget" is not in this version',
+            'models.fast.targets[1]: "sim" is not provider/model',
         ],
     ),
     (

@@ -171,7 +171,7 @@ def test_refusing_what_has_no_price_is_told_at_load() -> None:
         'p.yaml:6:48: nobody knows what "local/llama" costs, and unknown_price is refuse: declare it under'
         " prices: {local/llama: {input: ..., output: ...}}"
     ]
-    assert problems("defaults: {unknown_price: nul}") == ["p.yaml:7:27: write flag, or refuse"]
+    assert problems("defaults: {unknown_price: nul}") == ["p.yaml:7:27: write flag or refuse"]
 
 
 def test_refusing_with_a_declared_price() -> None:

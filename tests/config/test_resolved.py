@@ -13,6 +13,7 @@ from penstock.config.schema import Config
 from penstock.config.tree import from_mapping
 from penstock.config.yaml_file import read_yaml
 from tests.config.test_load import CREDENTIALS, ENV, FULL
+from tests.config.test_policies import POLICIES
 
 MORE = """\
 server: {listen: "[::1]:0", hosts: ["*.example.com"], trusted_proxies: [10.0.0.0/8], cors: ["*"], max_connections: 9}
@@ -32,7 +33,9 @@ def parts(text: str, env: Mapping[str, str] = ENV) -> tuple[Config, str]:
     return config, resolved(config, tree)
 
 
-@pytest.mark.parametrize("text", [FULL, CREDENTIALS, MORE], ids=["full", "credentials", "odd words"])
+@pytest.mark.parametrize(
+    "text", [FULL, CREDENTIALS, MORE, POLICIES], ids=["full", "credentials", "odd words", "policies"]
+)
 def test_it_is_the_same_configuration(text: str) -> None:
     config, written = parts(text)
     again = load_config(read_yaml(written.encode(), "p.yaml"), ENV)
@@ -58,17 +61,55 @@ def test_where_values_come_from() -> None:
         "defaults: {timeouts: {idle: 7s}}\nauth: open\n"
     )
     found = origins(written)
-    assert found["listen"] == found["first_token"] == found["to"] == "default"
+    assert found["listen"] == found["first_token"] == found["to"] == "built in"
     assert found["kind"] == "the provider's name"
     assert found["base_url"] == "the catalogue's row openai"
     assert found["api_key"] == "the catalogue's row openai, the variable OPENAI_API_KEY"
     assert found["region"] == "p.yaml:2:20"
     assert found["targets"] == "p.yaml:5:19"
     assert found["connect"] == "p.yaml:5:51"
-    assert found["idle"] == "default"  # the server's own, which comes first
+    assert found["idle"] == "built in"  # the server's own, which comes first
     assert re.search(r"      idle: 7s +# p\.yaml:6:29, from defaults\n", written)
     assert re.search(r"api_key: env:APP_KEY +# p\.yaml:3:53, the variable APP_KEY\n", written)
     assert found["auth"] == "p.yaml:7:7"
+
+
+@pytest.mark.parametrize(
+    ("line", "written", "told"),
+    [
+        ("max_attempts: 2", "max_attempts: |2}", ""),
+        ("weight: 0", "weight: |0", ""),
+        # In short, for the whole that it is part of.
+        ("most: 7", "concurrency: |7", ""),
+        ("max_attempts: 1", "retry: |off", ""),
+        ("queue: 11", "queue: |11", ", from defaults"),
+        ("base: 70ms", "base: |70ms", ", from defaults"),
+        ("failures: 9", "failures: |9", ", from defaults"),
+        ("open: 6s", "open: |6s", ""),
+        ("fallback: [plain]", "fallback: |[plain]", ", from defaults"),
+        ('breaker: "off"', "breaker: |off", ""),
+        ("on_failure: error", "on_failure: |error", ""),
+        ("message: Sorry.", 'message: |"Sorry', ", from defaults"),
+        ("strategy: cost", "strategy: |cost", ", from defaults"),
+        ("keepalive: 5s", "keepalive: |5s", ""),
+        ("probe: 30s", "probe: |30s", ""),
+        ("after: auto", None, "built in"),
+    ],
+)
+def test_where_policies_come_from(line: str, written: str | None, told: str) -> None:
+    shown = parts(POLICIES)[1]
+    if written is not None:
+        before, _, value = written.partition("|")
+        text = POLICIES[: POLICIES.index(before + value) + len(before)]
+        told = f"p.yaml:{text.count(chr(10)) + 1}:{len(text) - text.rfind(chr(10))}{told}"
+    assert re.search(rf"^ +(?:- )?{re.escape(line)} +# {re.escape(told)}$", shown, re.MULTILINE)
+
+
+def test_a_model_shows_what_is_otherwise_than_built_in() -> None:
+    _, written = parts("providers: {sim: }\nauth: open\nmodels: {a: {targets: [sim/small]}}\n")
+    of_a = written.partition("  a:")[2].partition("\ndefaults:")[0]
+    assert "breaker" not in of_a
+    assert "breaker:" in written.partition("\ndefaults:")[2]
 
 
 def test_what_is_left_out_moves_no_place() -> None:

@@ -22,7 +22,7 @@ SOURCE = {
 
 
 def test_describe() -> None:
-    timeouts = {"connect": "5s", "first_token": "auto", "idle": "auto", "total": None}
+    timeouts = {"connect": "5s", "first_token": "auto", "idle": "auto", "total": None, "attempt": "auto"}
     url = "https://api.openai.com/v1"
     assert describe(load_config(SOURCE, ENV)) == {
         "source": "(a mapping)",
@@ -33,6 +33,7 @@ def test_describe() -> None:
             "drain": "60s",
             "max_body": "32MiB",
             "idle": "75s",
+            "keepalive": "15s",
         },
         "providers": {
             "openai": {"kind": "openai", "base_url": url, "api_key": "*** (env:OPENAI_API_KEY)"},
@@ -47,7 +48,37 @@ def test_describe() -> None:
             },
         },
         "default_model": None,
-        "defaults": {"timeouts": timeouts, "default_max_output": 16_000},
+        "defaults": {
+            "strategy": "ordered",
+            "timeouts": timeouts,
+            "retry": {
+                "max_attempts": 3,
+                "max_total": 6,
+                "base": "50ms",
+                "throttle_base": "1s",
+                "max_wait": "20s",
+            },
+            "breaker": {
+                "failures": 5,
+                "ratio": 0.5,
+                "minimum": 20,
+                "window": "30s",
+                "open": "5s",
+                "max_open": "20s",
+                "calm": "5m",
+                "successes": 3,
+                "slow": "off",
+            },
+            "concurrency": {"most": "auto", "queue": 1000},
+            "hedge": "off",
+            "fallback": "off",
+            "on_stream_cut": "error",
+            "on_failure": "error",
+            "rehearse": "off",
+            "default_max_output": 16_000,
+            "untranslatable": "refuse",
+            "unknown_price": "flag",
+        },
         "auth": "required",
         "keys": [
             {
@@ -57,6 +88,7 @@ def test_describe() -> None:
                 "project": None,
                 "models": None,
                 "user": "trusted",
+                "overrides": None,
             }
         ],
         "log": {"to": "stdout", "content": "none"},

@@ -317,7 +317,7 @@ def test_a_named_user_counts_only_for_keys_that_say_so(trusts_user: bool) -> Non
 
 
 def route(inner: Scripted) -> Route:
-    names = Names({"fast": Target("sim", "small"), "big": Target("sim", "large")}, {"sim": ("small", "large")})
+    names = Names({"fast": [Target("sim", "small")], "big": [Target("sim", "large")]}, {"sim": ("small", "large")})
     return Route(inner, names, lambda found, caller: Plan(f"{found.deployment} for {caller.credential}", (), ()))
 
 

@@ -14,12 +14,12 @@ from penstock.routing.names import AllowList, Found, Names, Target
 from penstock.routing.nearest import did_you_mean, nearest, quoted
 
 ROUTES = {
-    "fast": Target("openai", "gpt-5-mini"),
-    "deep": Target("local", "meta/llama-3"),
-    "twin-a": Target("openai", "shared"),
-    "twin-b": Target("local", "shared"),
-    "dead": Target("gone", "claude"),
-    "openai/gpt-4": Target("local", "instead"),
+    "fast": [Target("openai", "gpt-5-mini")],
+    "deep": [Target("local", "meta/llama-3")],
+    "twin-a": [Target("openai", "shared")],
+    "twin-b": [Target("local", "shared")],
+    "dead": [Target("gone", "claude")],
+    "openai/gpt-4": [Target("local", "instead")],
 }
 PROVIDERS = {"openai": (), "local": (), "sim": ("small", "large", "embed")}
 NAMES = Names(ROUTES, PROVIDERS, "fast", {"gone": "GONE_KEY is not set"})
@@ -56,7 +56,7 @@ def test_no_name_is_the_default_model() -> None:
 
 
 def test_bare_name_does_not_hide_a_provider() -> None:
-    names = Names({"a": Target("local", "openai/x")}, {"local": (), "openai": ()})
+    names = Names({"a": [Target("local", "openai/x")]}, {"local": (), "openai": ()})
     assert names.find("openai/x").provider == "openai"
 
 
@@ -145,7 +145,7 @@ def test_names_without_end_are_refused_and_nothing_is_kept() -> None:
 
 
 def test_a_long_list_is_cut() -> None:
-    names = Names({f"m{number}": Target("p", "m") for number in range(1000)}, {})
+    names = Names({f"m{number}": [Target("p", "m")] for number in range(1000)}, {})
     with pytest.raises(UnknownModel) as caught:
         names.find("other")
     assert caught.value.do.startswith("ask for one of: m0, m1, m2,")

@@ -33,8 +33,8 @@ def describe_deployments(overview: Overview, ids: Iterable[str]) -> list[dict[st
     costs, unpriced = metrics.cost.series, metrics.unknown_price.series
     routes: dict[str, list[str]] = defaultdict(list)
     for found in overview.names.listed():
-        if found.route:
-            routes[found.deployment].append(found.route)
+        for id in (found.deployment, *found.others) if found.route else ():
+            routes[id].append(found.route)
     return [
         {
             **_identity(overview.config, id),
@@ -67,13 +67,17 @@ def _identity(config: Config, id: str) -> dict[str, Any]:
 
 
 def switched_off(config: Config) -> list[dict[str, Any]]:
-    """Providers that are switched off: why, and which names under `models:` that takes away."""
+    """Providers that are switched off: why, and from which names under `models:` that takes a target away."""
     return [
         {
             "provider": provider.name,
             "kind": provider.kind,
             "reason": provider.off,
-            "routes": [name for name, route in config.models.items() if route.targets[0].provider == provider.name],
+            "routes": [
+                name
+                for name, route in config.models.items()
+                if provider.name in (target.provider for target in route.targets)
+            ],
         }
         for provider in config.providers.values()
         if provider.off

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from penstock.config.naming import sellers_of
 from penstock.config.schema import Config, Key
 from penstock.config.tree import Node, Problems
-from penstock.config.values import duration_text
 from penstock.errors import UnknownModel
 from penstock.providers.models import models_of
 from penstock.routing.names import AllowList, Found, Names
@@ -79,7 +78,6 @@ def check_reach(problems: Problems, root: Node, keys: Sequence[tuple[Key, Node]]
     """Doubt what nobody can be answered by or ask for, and what never comes to pass."""
     fields = root.value if isinstance(root.value, dict) else {}
     _doubt_routes(problems, fields, config)
-    _doubt_waits(problems, fields, config)
     _doubt_keys(problems, keys, config)
     if keys and config.auth == "required":
         _doubt_providers(problems, fields, keys, config)
@@ -96,23 +94,6 @@ def _doubt_routes(problems: Problems, fields: Mapping[str, Node], config: Config
     if default is not None and default.off and config.default_model not in config.models:
         message = f"default_model leads to the provider {quoted(default.name)}, which is switched off: {default.off}"
         problems.doubt(fields["default_model"].place, message)
-
-
-def _doubt_waits(problems: Problems, fields: Mapping[str, Node], config: Config) -> None:
-    """A wait that is longer than the whole request never ends by itself."""
-    written = [(config.defaults.timeouts, fields.get("defaults"))]
-    models = fields["models"].value if "models" in fields else None
-    if isinstance(models, dict):
-        written += [(route.timeouts, models[name]) for name, route in config.models.items()]
-    for timeouts, node in written:
-        entry = node.value.get("timeouts") if node is not None and isinstance(node.value, dict) else None
-        if timeouts.total is None or entry is None or not isinstance(entry.value, dict):
-            continue
-        for name in ("connect", "first_token", "idle"):
-            seconds = getattr(timeouts, name)
-            if name in entry.value and seconds is not None and seconds > timeouts.total:
-                shown = f"{name} {duration_text(seconds)} is longer than total {duration_text(timeouts.total)}"
-                problems.doubt(entry.value[name].place, f"{shown}: it never holds")
 
 
 def _doubt_keys(problems: Problems, keys: Iterable[tuple[Key, Node]], config: Config) -> None:

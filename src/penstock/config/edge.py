@@ -1,4 +1,4 @@
-"""Reads the caller's side of a configuration: `server`, `auth`, `keys`, `log`."""
+"""Reads the caller's side of a configuration: `server`, `auth`, `keys`, `layers`, `log`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from penstock.config.tree import Node, Place
 from penstock.redact import Secret
 from penstock.routing.nearest import quoted
 
-__all__ = ["check_edge", "read_auth", "read_keys", "read_log", "read_server"]
+__all__ = ["check_edge", "read_auth", "read_keys", "read_layers", "read_log", "read_server"]
 
+_WORKERS = values.whole("workers", 1, MOST_WORKERS)
 _AUTH: Mapping[str, Auth] = {"required": "required", "open": "open"}
 
 
@@ -28,22 +29,17 @@ def read_server(reader: Reader, node: Node | None, auth: Auth) -> Server:
     return Server(
         listen=reader.value(fields.get("listen"), values.address, plain.listen),
         admin=reader.value(fields.get("admin"), values.address, plain.admin),
-        workers=reader.value(fields.get("workers"), _workers, plain.workers),
+        workers=reader.value(fields.get("workers"), _WORKERS, plain.workers),
         drain=reader.value(fields.get("drain"), values.duration, plain.drain),
         max_body=reader.value(fields.get("max_body"), values.size, plain.max_body),
         idle=reader.value(fields.get("idle"), values.positive_duration, plain.idle),
+        keepalive=reader.value(fields.get("keepalive"), values.positive_duration, plain.keepalive),
         hosts=read_hosts(reader, fields.get("hosts")),
         trusted_proxies=read_proxies(reader, fields.get("trusted_proxies")),
         cors=read_origins(reader, fields.get("cors"), auth),
         tls=read_tls(reader, fields.get("tls")),
         max_connections=reader.value(fields.get("max_connections"), read_connections, plain.max_connections),
     )
-
-
-def _workers(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_WORKERS:
-        raise ValueError(f"workers is a number from 1 to {MOST_WORKERS}")
-    return value
 
 
 def read_auth(reader: Reader, node: Node | None) -> Auth:
@@ -61,6 +57,18 @@ def read_log(reader: Reader, node: Node | None) -> Log:
         to = str(reader.path(to))
     reader.choice(fields.get("content"), {"none": "none"}, "none", later=("redacted", "full"))
     return Log(to=to)
+
+
+def read_layers(reader: Reader, node: Node | None) -> tuple[str, ...]:
+    """`layers:`; whether each can be loaded is seen by who loads it."""
+    found: list[str] = []
+    for item in reader.items(node) if node is not None else ():
+        name = reader.value(item, values.layer, "")
+        if name in found:
+            reader.problems.add(item.place, f"the layer {quoted(name)} stands there twice")
+        elif name:
+            found.append(name)
+    return tuple(found)
 
 
 def read_keys(reader: Reader, node: Node | None) -> list[tuple[Key, Node]]:
@@ -99,6 +107,7 @@ def _read_key(reader: Reader, item: Node, fields: dict[str, Node]) -> Key | None
         project=reader.label(fields.get("project")) or None,
         models=_patterns(reader, fields.get("models")),
         trusted_user=reader.choice(fields.get("user"), {"trusted": True}, False),
+        overrides=reader.choice(fields.get("overrides"), {"allowed": True, "refused": False}, False),
     )
     return key if secret is not None and key.name else None
 

@@ -10,18 +10,21 @@ from penstock.config.limits import DEAREST
 
 __all__ = [
     "ADDRESS",
+    "AUTO_DURATION",
     "BASE_URL",
     "CALLER_SECRET",
     "COUNT",
     "CREDENTIAL_NAME",
     "DURATION",
-    "FIRST_TOKEN",
     "HOST",
     "IDENTITY",
     "KIND",
     "LABEL",
+    "LAYER",
+    "NAME",
     "NETWORK",
     "ORIGIN",
+    "PART",
     "PATTERN",
     "POSITIVE_DURATION",
     "PRICE",
@@ -30,6 +33,7 @@ __all__ = [
     "TARGET",
     "TEXT",
     "VERSION",
+    "YES_NO",
     "Form",
     "choice",
     "each",
@@ -37,6 +41,7 @@ __all__ = [
     "named",
     "optional",
     "section",
+    "switchable",
     "whole",
 ]
 
@@ -96,6 +101,18 @@ KIND = LABEL._replace(name="a kind")
 TARGET = _matching("provider/model", r"^[^\s/]+/\S+$")
 IDENTITY = _matching("kind/model", r"^[^\s/]+/\S+$")
 PATTERN = LABEL._replace(name="a name or a pattern")
+NAME = LABEL._replace(name="a name")
+LAYER = _matching("module:name", values.LAYER)
+PART = Form(
+    "a part",
+    {
+        "anyOf": [
+            {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            {"type": "string", "pattern": f"^{values.PERCENT.pattern}$", "not": {"pattern": "^[0.]+%$"}},
+        ]
+    },
+)
+YES_NO = Form("`true` or `false`", {"type": "boolean"})
 
 
 def section(name: str, shown: str = "") -> Form:
@@ -108,14 +125,17 @@ def optional(form: Form) -> Form:
     return form._replace(schema={"anyOf": [{"type": "null"}, form.schema]})
 
 
-def each(form: Form, *, least: int = 0, most: int | None = None) -> Form:
+def switchable(form: Form) -> Form:
+    """The same, or `off`."""
+    return either(choice("off"), form)
+
+
+def each(form: Form, *, least: int = 0, shown: str = "") -> Form:
     """A list; nothing written is an empty one."""
     schema: dict[str, Any] = {"type": "array" if least else ["array", "null"], "items": form.schema}
     if least:
         schema["minItems"] = least
-    if most is not None:
-        schema["maxItems"] = most
-    return Form(f"a list: {form.name}", schema, form.section)
+    return Form(f"a list: {shown or form.name}", schema, form.section)
 
 
 def named(form: Form, names: str, *, least: int = 0) -> Form:
@@ -144,4 +164,4 @@ def either(*forms: Form) -> Form:
     return Form(shown, {"anyOf": [form.schema for form in forms]}, sections[0] if sections else "")
 
 
-FIRST_TOKEN = either(choice("auto"), POSITIVE_DURATION)
+AUTO_DURATION = either(choice("auto"), POSITIVE_DURATION)

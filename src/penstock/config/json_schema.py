@@ -5,12 +5,17 @@ What it cannot know is what a value refers to: variables, files, names declared 
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
-from penstock.config.keys import KEYS, REQUIRED, Entry
+from penstock.config.entry import Entry
+from penstock.config.keys import KEYS, REQUIRED
 from penstock.providers.catalogue import load_catalogue
 
 __all__ = ["json_schema"]
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def json_schema() -> dict[str, Any]:
@@ -44,5 +49,6 @@ def _section(name: str) -> dict[str, Any]:
 def _property(entry: Entry) -> dict[str, Any]:
     found = {"description": entry.text.replace("`", ""), **entry.form.schema}
     if entry.default:
-        found["default"] = int(entry.default) if entry.default.isdigit() else entry.default
+        number = _NUMBER.fullmatch(entry.default) or entry.default in ("true", "false")
+        found["default"] = json.loads(entry.default) if number else entry.default
     return found

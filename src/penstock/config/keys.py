@@ -6,32 +6,15 @@ value means is read in the files beside this one; tests hold both against each o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from penstock.config import forms, values
-from penstock.config.forms import Form, choice, each, either, named, optional, section, whole
-from penstock.config.limits import MOST_CONNECTIONS, MOST_WEIGHT, MOST_WORKERS
+from penstock.config.entry import Entry
+from penstock.config.forms import Form, choice, each, either, named, optional, section, switchable, whole
+from penstock.config.limits import MOST_ATTEMPTS, MOST_CONNECTIONS, MOST_WEIGHT, MOST_WORKERS
+from penstock.config.policy_keys import POLICIES, POLICY_REQUIRED, POLICY_SECTIONS, POLICY_TITLES
 
-__all__ = ["KEYS", "REQUIRED", "TITLES", "Entry"]
-
-
-class Entry(NamedTuple):
-    """One key.
-
-    Attributes:
-        form: how its value is written.
-        text: what it does, in Markdown.
-        example: a value as one writes it; "" where its section's keys show it.
-        default: what holds without it, as one would write it; "" where nothing does.
-    """
-
-    form: Form
-    text: str
-    example: str = ""
-    default: str = ""
+__all__ = ["KEYS", "REQUIRED", "TITLES"]
 
 
-_TIMEOUTS = Entry(section("timeouts"), "How long an attempt may wait.", "{first_token: 10s, idle: 30s}")
 _MOST_OUTPUT = Entry(
     forms.COUNT,
     "Tokens of output to ask for where the provider demands a number and the caller gave none. Without it: the model's"
@@ -85,7 +68,7 @@ TITLES: dict[str, str] = {
     "model": "models.*",
     "target": "models.*.targets[]",
     "defaults": "defaults",
-    "timeouts": "timeouts",
+    **POLICY_TITLES,
     "price": "prices.*",
     "price_step": "prices.*.above.*",
     "key": "keys[]",
@@ -100,6 +83,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "target": ("target",),
     "price": ("input", "output"),
     "key": ("name", "key"),
+    **POLICY_REQUIRED,
 }
 
 KEYS: dict[str, dict[str, Entry]] = {
@@ -131,6 +115,11 @@ KEYS: dict[str, dict[str, Entry]] = {
             "required",
         ),
         "keys": Entry(each(section("key")), "The keys that callers present."),
+        "layers": Entry(
+            each(forms.LAYER),
+            "Your own layers, outermost first, as `module:name`: each takes every call before it is routed.",
+            '["my_package:MyLayer"]',
+        ),
         "log": Entry(section("log"), "The request log, a JSON line for each request."),
     },
     "server": {
@@ -145,6 +134,12 @@ KEYS: dict[str, dict[str, Entry]] = {
         "drain": Entry(forms.DURATION, "How long open requests may go on after SIGTERM.", "30s", "60s"),
         "max_body": Entry(forms.SIZE, "The largest request body.", "64MiB", "32MiB"),
         "idle": Entry(forms.POSITIVE_DURATION, "After how long an unused connection is closed.", "2m", "75s"),
+        "keepalive": Entry(
+            forms.POSITIVE_DURATION,
+            "After how long a caller that waits for a stream is sent a comment, and how often.",
+            "10s",
+            "15s",
+        ),
         "hosts": Entry(
             each(forms.HOST),
             "What callers may name as Host, without a port; `*.example.com` for all below it. Loopback's names and the"
@@ -200,6 +195,12 @@ KEYS: dict[str, dict[str, Entry]] = {
         ),
         "region": Entry(forms.LABEL, "Where it is, in your words: see `regions` of a model.", "eu"),
         "ca_file": Entry(forms.TEXT, "PEM file to trust instead of the usual roots.", "ca.pem"),
+        "probe": Entry(
+            switchable(forms.POSITIVE_DURATION),
+            "How often it is asked for its models, to see whether it lives.",
+            "30s",
+            "off",
+        ),
     },
     "credential": {
         "name": Entry(
@@ -212,16 +213,16 @@ KEYS: dict[str, dict[str, Entry]] = {
     },
     "model": {
         "targets": Entry(
-            each(either(forms.TARGET, section("target", "a mapping")), least=1, most=1),
-            "Who answers. One, until fallback exists.",
-            "[openai/gpt-5-mini]",
+            each(either(forms.TARGET, section("target", "a mapping")), least=1),
+            "Who answers: the next is asked when one fails. Those of a provider that is switched off are left out.",
+            "[openai/gpt-5-mini, anthropic/claude-haiku-4-5]",
         ),
         "regions": Entry(
             each(forms.LABEL, least=1),
             "Where its targets may be. One elsewhere, or of a provider without a region, is refused at load.",
             "[eu, us]",
         ),
-        "timeouts": _TIMEOUTS,
+        **POLICIES,
         "default_max_output": _MOST_OUTPUT,
         "untranslatable": _UNTRANSLATABLE,
         "unknown_price": _UNKNOWN_PRICE,
@@ -233,23 +234,23 @@ KEYS: dict[str, dict[str, Entry]] = {
             "Which model it is, where its name does not say: by the name and kind that its vendor has for it.",
             "openai/gpt-5",
         ),
+        "weight": Entry(
+            whole(0, MOST_WEIGHT),
+            "Its part of the calls where `strategy` is `weighted`; one of 0 is asked when others fail.",
+            "9",
+            "1",
+        ),
+        "max_attempts": Entry(
+            whole(1, MOST_ATTEMPTS), "Attempts at it, the first included. Without it as `retry` has it.", "2"
+        ),
     },
     "defaults": {
-        "timeouts": _TIMEOUTS,
+        **POLICIES,
         "default_max_output": _MOST_OUTPUT,
         "untranslatable": _UNTRANSLATABLE,
         "unknown_price": _UNKNOWN_PRICE,
     },
-    "timeouts": {
-        "connect": Entry(forms.POSITIVE_DURATION, "Until the connection stands.", "2s", "5s"),
-        "first_token": Entry(forms.FIRST_TOKEN, "Until a stream's first output; `auto` is 120 s.", "10s", "auto"),
-        "idle": Entry(forms.FIRST_TOKEN, "Between two pieces of a stream.", "60s", "auto"),
-        "total": Entry(
-            forms.POSITIVE_DURATION,
-            "The whole request. Without it 10 minutes for a whole answer, and no end for a stream.",
-            "2m",
-        ),
-    },
+    **POLICY_SECTIONS,
     "price": {
         **{unit: Entry(forms.PRICE, text, _SHOWN.get(unit, "")) for unit, text in _PRICES.items()},
         "above": Entry(
@@ -282,6 +283,12 @@ KEYS: dict[str, dict[str, Entry]] = {
         ),
         "user": Entry(
             choice("trusted"), "Whether the user that its calls name is believed, for log lines.", "trusted"
+        ),
+        "overrides": Entry(
+            choice("allowed", "refused"),
+            "Whether its calls may say by `x-penstock-timeout`, `-retries` and `-fallbacks` how they are tried.",
+            "allowed",
+            "refused",
         ),
     },
     "log": {

@@ -21,20 +21,18 @@ class Section(NamedTuple):
 
 # Names that may come to stand in more than one place.
 TAKEN = frozenset((
-    "probe", "hedge", "fallback", "concurrency", "on_low_budget", "on_soft", "on_failure",
-    "alerts", "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "caps",
-    "layers", "breaker",
+    "on_low_budget", "on_soft", "alerts", "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "caps",
 ))  # fmt: skip
 
-_ROUTE_LATER = ("strategy", "retry", "on_stream_cut", "rate_limit", "budget")
+_ROUTE_LATER = ("rate_limit", "budget")
 
 _LATER: dict[str, tuple[str, ...]] = {
     "config": ("limits", "budgets", "state", "shared", "telemetry", "tenants", "admission", "guardrails"),
-    "server": ("keepalive", "http"),
+    "server": ("http",),
     "provider": ("headers", "quirks", "weight", "timeouts", "retry"),
     "model": _ROUTE_LATER,
-    "target": ("weight", "max_attempts", "region", "timeouts"),
-    "timeouts": ("attempt", "throughput"),
+    "target": ("region", "timeouts"),
+    "timeouts": ("throughput",),
     "defaults": ("regions", *_ROUTE_LATER),
     "key": ("expires", "role", "roles", "limits", "budgets", "charge"),
     "log": ("retention",),

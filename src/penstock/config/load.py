@@ -1,7 +1,7 @@
 """From what was written to a `Config`, or to one error that lists everything wrong with it.
 
-The pieces are read in `config/edge.py` and `config/upstreams.py`; here they are put together and the rules
-between them checked. Never imports a YAML parser: `config/yaml_file.py` hands in a tree.
+The pieces are read in `config/edge.py`, `upstreams.py`, `policies.py` and `routes.py`; here they are put together and
+the rules between them checked. Never imports a YAML parser: `config/yaml_file.py` hands in a tree.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.config.doubts import check_allowed, check_reach, leads_somewhere
-from penstock.config.edge import check_edge, read_auth, read_keys, read_log, read_server
+from penstock.config.edge import check_edge, read_auth, read_keys, read_layers, read_log, read_server
 from penstock.config.kinds import read_kinds
 from penstock.config.naming import names_of
+from penstock.config.policies import read_defaults
 from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
+from penstock.config.routes import read_routes
 from penstock.config.schema import Config
 from penstock.config.targets import read_identities
 from penstock.config.tree import Node, Problems, Tree, from_mapping
-from penstock.config.upstreams import read_defaults, read_providers, read_routes
+from penstock.config.upstreams import read_providers
 from penstock.errors import ConfigError
 from penstock.providers.catalogue import load_catalogue
 from penstock.routing.names import Names
@@ -107,6 +109,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         kinds=kinds,
         prices=read_prices(reader, fields.get("prices"), providers, fields.get("models")),
         known_as=read_identities(reader, fields.get("models"), {**load_catalogue(), **kinds}),
+        layers=read_layers(reader, fields.get("layers")),
         files=tuple(reader.read),
     )
     names = names_of(config)

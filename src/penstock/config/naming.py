@@ -22,7 +22,7 @@ def names_of(config: Config) -> Names:
         if not provider.off
     }
     off = {provider.name: provider.off for provider in config.providers.values() if provider.off}
-    routes = {route.name: route.targets[0] for route in config.models.values()}
+    routes = {route.name: route.targets for route in config.models.values()}
     sold: dict[str, Callable[[str], bool]] = {
         name: partial(_is_known, kind) for name, kind in sellers_of(config).items()
     }

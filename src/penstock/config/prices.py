@@ -136,17 +136,17 @@ def show_prices(units: Mapping[str, Amount]) -> dict[str, Any]:
 
 
 def check_known(reader: Reader, config: Config, routes: Node | None) -> None:
-    """Whether every model that says `unknown_price: refuse` leads to a price."""
+    """Whether every target of a model that says `unknown_price: refuse` has a price."""
     entries = routes.value if routes is not None and isinstance(routes.value, dict) else {}
     refusing = [route for route in config.models.values() if route.unknown_price == "refuse"]
     if not refusing:
         return
     pricing = Pricing(config, load_catalogue())
     for route in refusing:
-        name, target = route.name, route.targets[0]
-        if target.provider in config.providers and pricing.of(target.provider, target.model) is None:
-            reader.problems.add(
-                entries[name].key,
-                f"nobody knows what {quoted(str(target))} costs, and unknown_price is refuse:"
-                f" declare it under prices: {{{target}: {{input: ..., output: ...}}}}",
-            )
+        for target in route.targets:
+            if target.provider in config.providers and pricing.of(target.provider, target.model) is None:
+                reader.problems.add(
+                    entries[route.name].key,
+                    f"nobody knows what {quoted(str(target))} costs, and unknown_price is refuse:"
+                    f" declare it under prices: {{{target}: {{input: ..., output: ...}}}}",
+                )

@@ -1,7 +1,7 @@
 """Reads a tree piece by piece, noting what is wrong with each piece and going on.
 
 Knows forms, not meanings: which keys a section has, how a value is parsed, what a secret reference is. What the
-values mean to each other is decided in `config/edge.py`, `config/upstreams.py` and `config/load.py`.
+values mean to each other is decided by those who read them, and in `config/load.py`.
 """
 
 from __future__ import annotations

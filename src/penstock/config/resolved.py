@@ -21,10 +21,12 @@ Path = tuple[str | int, ...]
 
 _SHOWN_SECRET = re.compile(re.escape(MASK) + r" \((.*)\)", re.DOTALL)
 _WIDEST = 60
+# What is meant where a value stands in place of a mapping: `concurrency: 50`, `retry: off`, `fallback: [smart]`.
+_SHORT: dict[str | int, str] = {"concurrency": "most", "retry": "max_attempts", "fallback": "models"}
 
 
 def resolved(config: Config, tree: Tree) -> str:
-    """The text: one value a line, and behind it where it was written, or that it is the default.
+    """The text: one value a line, and behind it where it was written, or that it is built in.
 
     Args:
         tree: what `config` was made from.
@@ -104,16 +106,25 @@ class _Writing:
         return None if node is None else _plain(node)
 
     def _origin(self, path: Path, value: object) -> str:
-        node = self._node(path)
-        if node is not None and node.value is not None:
+        node = self._source(path)
+        if node is not None:
             return f"{node.place}{_variable(value)}" if node.place.line else f"given{_variable(value)}"
         if path[0] == "models" and len(path) > 2:
-            node = self._node(("defaults", *path[2:]))
+            node = self._source(("defaults", *path[2:]))
             if node is not None:
                 return f"{node.place}, from defaults"
         if path[0] == "providers":
             return self._of_provider(path, value)
-        return "default"
+        return "built in"
+
+    def _source(self, path: Path) -> Node | None:
+        """Where a value was written, if it was: as itself, or in short for the whole it is part of."""
+        node = self._node(path)
+        if node is None and path[-1] == _SHORT.get(path[-2] if len(path) > 1 else ""):
+            node = self._node(path[:-1])
+            if node is not None and isinstance(node.value, dict):
+                return None
+        return node if node is not None and node.value is not None else None
 
     def _of_provider(self, path: Path, value: object) -> str:
         if path[-1] == "kind":
@@ -121,7 +132,7 @@ class _Writing:
         if path[-1] in ("base_url", "api_key") and len(path) == 3:
             kind = self._config.providers[str(path[1])].kind
             return f"the catalogue's row {kind}{_variable(value)}"
-        return "default"
+        return "built in"
 
 
 def _plain(node: Node) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from penstock.config.prices import show_prices
-from penstock.config.schema import Config, Credential, Defaults, Key, Provider, Route, Server, Timeouts
+from penstock.config.schema import Config, Credential, Key, Provider, Route, Server, Terms
+from penstock.config.show_policies import differences, show_policies
 from penstock.config.values import duration_text, size_text
 from penstock.redact import MASK, Secret
+from penstock.routing.names import Target
 
 __all__ = ["describe"]
 
@@ -24,15 +24,17 @@ def describe(config: Config) -> dict[str, object]:
             "drain": duration_text(server.drain),
             "max_body": size_text(server.max_body),
             "idle": duration_text(server.idle),
+            "keepalive": duration_text(server.keepalive),
             **_network(server),
         },
         "providers": {name: _provider(provider) for name, provider in config.providers.items()},
-        "models": {name: _route(route, config.known_as) for name, route in config.models.items()},
+        "models": {name: _route(route, config) for name, route in config.models.items()},
         "default_model": config.default_model,
-        "defaults": _policies(config.defaults),
+        "defaults": show_policies(config.defaults),
         **({"prices": {name: show_prices(units) for name, units in config.prices.items()}} if config.prices else {}),
         "auth": config.auth,
         "keys": [_key(key) for key in config.keys],
+        **({"layers": list(config.layers)} if config.layers else {}),
         "log": {"to": config.log.to, "content": config.log.content},
     }
 
@@ -74,6 +76,8 @@ def _provider(provider: Provider) -> dict[str, object]:
         shown["region"] = provider.region
     if provider.ca_file:
         shown["ca_file"] = provider.ca_file
+    if provider.probe is not None:
+        shown["probe"] = duration_text(provider.probe)
     if provider.proxy:
         shown["proxy"] = provider.proxy.source
     if provider.off:
@@ -85,35 +89,23 @@ def _credential(credential: Credential) -> dict[str, object]:
     return {"name": credential.name, "api_key": _secret(credential.api_key), "weight": credential.weight}
 
 
-def _route(route: Route, known_as: Mapping[str, str]) -> dict[str, object]:
-    shown: dict[str, object] = {"targets": [_target(str(target), known_as) for target in route.targets]}
+def _route(route: Route, config: Config) -> dict[str, object]:
+    shown: dict[str, object] = {"targets": [_target(target, route, config) for target in route.targets]}
     if route.regions:
         shown["regions"] = list(route.regions)
-    return shown | _policies(route)
+    return shown | differences(route, config.defaults)
 
 
-def _target(target: str, known_as: Mapping[str, str]) -> object:
-    return {"target": target, "is": known_as[target]} if target in known_as else target
-
-
-def _policies(source: Route | Defaults) -> dict[str, object]:
-    shown: dict[str, object] = {"timeouts": _timeouts(source.timeouts)}
-    if source.default_max_output is not None:
-        shown["default_max_output"] = source.default_max_output
-    if source.untranslatable != "refuse":
-        shown["untranslatable"] = source.untranslatable
-    if source.unknown_price != "flag":
-        shown["unknown_price"] = source.unknown_price
-    return shown
-
-
-def _timeouts(timeouts: Timeouts) -> dict[str, str | None]:
-    return {
-        "connect": duration_text(timeouts.connect),
-        "first_token": "auto" if timeouts.first_token is None else duration_text(timeouts.first_token),
-        "idle": "auto" if timeouts.idle is None else duration_text(timeouts.idle),
-        "total": None if timeouts.total is None else duration_text(timeouts.total),
-    }
+def _target(target: Target, route: Route, config: Config) -> object:
+    terms = route.terms.get(target, Terms())
+    said: dict[str, object] = {}
+    if str(target) in config.known_as:
+        said["is"] = config.known_as[str(target)]
+    if terms.weight != 1:
+        said["weight"] = terms.weight
+    if terms.max_attempts is not None:
+        said["max_attempts"] = terms.max_attempts
+    return {"target": str(target), **said} if said else str(target)
 
 
 def _key(key: Key) -> dict[str, object]:
@@ -124,4 +116,5 @@ def _key(key: Key) -> dict[str, object]:
         "project": key.project,
         "models": None if key.models is None else list(key.models),
         "user": "trusted" if key.trusted_user else None,
+        "overrides": "allowed" if key.overrides else None,
     }

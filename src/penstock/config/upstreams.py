@@ -1,27 +1,22 @@
-"""Reads the providers' side of a configuration: `providers`, `models`, `default_model`, `defaults`."""
+"""Reads `providers:` of a configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from penstock.config import values
 from penstock.config.addresses import complete
 from penstock.config.credentials import read_credentials
 from penstock.config.reader import NOT_YET, Reader
-from penstock.config.schema import Defaults, Provider, Route, Timeouts
-from penstock.config.targets import check_regions, read_regions
+from penstock.config.schema import Provider
 from penstock.config.tree import Node
-from penstock.providers.catalogue import Row, load_catalogue
+from penstock.providers.catalogue import Row
 from penstock.redact import Secret
-from penstock.routing.names import Target
 from penstock.routing.nearest import did_you_mean, quoted
 from penstock.transport.proxy import proxy_for, read_proxy
 
-__all__ = ["read_defaults", "read_providers", "read_routes"]
+__all__ = ["read_providers"]
 
 # Kinds that later catalogue rows will bring.
 _LATER_KINDS = frozenset(("vertex", "tgi", "sglang"))
@@ -72,7 +67,9 @@ def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str
         for unused in ("base_url", "ca_file", "api_key", "api_version", "credentials"):
             if unused in fields and fields[unused].value != "none":
                 reader.problems.add(fields[unused].key, f"{row.name} runs inside Penstock and has no {unused}")
-        return Provider(name=name, kind=row.name, region=reader.label(fields.get("region")) or None)
+        return Provider(
+            name=name, kind=row.name, region=reader.label(fields.get("region")) or None, probe=_probe(reader, fields)
+        )
     version = _api_version(reader, fields.get("api_version"), row)
     url = _base_url(reader, entry, fields.get("base_url"), row, version)
     paid = read_credentials(reader, row, url, entry, fields)
@@ -88,7 +85,12 @@ def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str
         ca_file=_ca_file(reader, fields.get("ca_file"), url),
         proxy=_proxy(reader, entry, url),
         off=paid.off,
+        probe=_probe(reader, fields),
     )
+
+
+def _probe(reader: Reader, fields: dict[str, Node]) -> float | None:
+    return reader.value(fields.get("probe"), values.off_or_duration, None)
 
 
 def _api_version(reader: Reader, node: Node | None, row: Row) -> str:
@@ -143,138 +145,3 @@ def _ca_problem(path: Path) -> str:
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or 'not a path'}"
     return "" if b"-----BEGIN " in data else "holds no PEM certificate"
-
-
-def read_defaults(reader: Reader, node: Node | None) -> Defaults:
-    """`defaults:`."""
-    if node is None:
-        return Defaults()
-    fields = reader.fields(node, "defaults")
-    return Defaults(
-        timeouts=_read_timeouts(reader, fields.get("timeouts"), Timeouts()),
-        default_max_output=reader.value(fields.get("default_max_output"), values.count, None),
-        untranslatable=reader.value(fields.get("untranslatable"), _untranslatable, "refuse"),
-        unknown_price=reader.value(fields.get("unknown_price"), _unknown_price, "flag"),
-    )
-
-
-def _read_timeouts(reader: Reader, node: Node | None, base: Timeouts) -> Timeouts:
-    # What is not written is as in `base`.
-    if node is None:
-        return base
-    fields = reader.fields(node, "timeouts")
-    return msgspec.structs.replace(
-        base,
-        connect=reader.value(fields.get("connect"), values.positive_duration, base.connect),
-        first_token=reader.value(fields.get("first_token"), _auto_or_duration, base.first_token),
-        idle=reader.value(fields.get("idle"), _auto_or_duration, base.idle),
-        total=reader.value(fields.get("total"), _duration_or_none, base.total),
-    )
-
-
-def _untranslatable(value: object) -> Literal["refuse", "drop"]:
-    if value == "refuse" or value == "drop":
-        return value
-    raise ValueError("write refuse, or drop")
-
-
-def _unknown_price(value: object) -> Literal["flag", "refuse"]:
-    if value == "flag" or value == "refuse":
-        return value
-    raise ValueError("write flag, or refuse")
-
-
-def _auto_or_duration(value: object) -> float | None:
-    return None if value == "auto" else values.positive_duration(value)
-
-
-def _duration_or_none(value: object) -> float | None:
-    return values.positive_duration(value)
-
-
-def read_routes(
-    reader: Reader, node: Node | None, providers: Mapping[str, Provider], defaults: Defaults
-) -> dict[str, Route]:
-    """`models:`, each under the name callers ask for."""
-    found: dict[str, Route] = {}
-    if node is None:
-        return found
-    for name, entry in reader.entries(node).items():
-        if not _is_label(name) or "*" in name:
-            reader.problems.add(entry.key, f"a model's name has no space and no *: {quoted(name)}")
-            continue
-        if not isinstance(entry.value, dict):
-            reader.problems.add(entry.place, "write {targets: [provider/model]}")
-            continue
-        fields = reader.fields(entry, "model")
-        regions = read_regions(reader, fields.get("regions"))
-        target = _target(reader, entry, fields.get("targets"), providers, regions)
-        timeouts = _read_timeouts(reader, fields.get("timeouts"), defaults.timeouts)
-        most = reader.value(fields.get("default_max_output"), values.count, defaults.default_max_output)
-        # One whose target is wrong is kept by name, so that what refers to it is not reported as well.
-        lost = reader.value(fields.get("untranslatable"), _untranslatable, defaults.untranslatable)
-        unpriced = reader.value(fields.get("unknown_price"), _unknown_price, defaults.unknown_price)
-        found[name] = Route(
-            name=name,
-            targets=(target or Target("", name),),
-            timeouts=timeouts,
-            default_max_output=most,
-            untranslatable=lost,
-            unknown_price=unpriced,
-            regions=regions,
-        )
-    return found
-
-
-def _target(
-    reader: Reader, entry: Node, node: Node | None, providers: Mapping[str, Provider], regions: tuple[str, ...]
-) -> Target | None:
-    if node is None:
-        reader.problems.add(entry.key, "targets is missing: write targets: [provider/model]")
-        return None
-    if isinstance(node.value, str):
-        reader.problems.add(node.place, f"targets is a list: write [{node.value}]")
-        return None
-    items = reader.items(node)
-    if len(items) > 1:
-        reader.problems.add(items[1].place, "a model takes one target until fallback exists")
-    elif not items and isinstance(node.value, list | None):
-        reader.problems.add(node.place, "targets is empty: write targets: [provider/model]")
-    targets = [_one_target(reader, item, providers) for item in items]
-    for item, target in zip(items, targets, strict=True):
-        if target is not None:
-            check_regions(reader, item, target, regions, providers)
-    return targets[0] if targets else None
-
-
-def _one_target(reader: Reader, item: Node, providers: Mapping[str, Provider]) -> Target | None:
-    if isinstance(item.value, dict):
-        written = reader.fields(item, "target").get("target")
-        if written is None:
-            reader.problems.add(item.place, "target is missing: write {target: provider/model}")
-            return None
-        item = written
-    written_target = reader.label(item)
-    if not written_target:
-        return None
-    provider, slash, model = written_target.partition("/")
-    if not provider or not slash or not model:
-        reader.problems.add(item.place, f"{quoted(written_target)} is not provider/model")
-        return None
-    if provider not in providers:
-        reader.problems.add(item.place, _unknown_provider(provider, providers))
-        return None
-    return Target(provider, model)
-
-
-def _unknown_provider(name: str, providers: Mapping[str, Provider]) -> str:
-    near = did_you_mean(name, providers)
-    row = load_catalogue().get(name)
-    if row is not None and not row.retired and not near:
-        near = f"; declare it under providers: {name}: {_declaration(row)}"
-    return f"no provider is named {quoted(name)}{near}"
-
-
-def _declaration(row: Row) -> str:
-    written = {"base_url": row.url_form, "api_key": f"env:{row.env}" if row.env else ""}
-    return f"{{{', '.join(f'{key}: {value}' for key, value in written.items() if value)}}}"

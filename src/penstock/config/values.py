@@ -7,7 +7,7 @@ to write instead. The second half turns values back into the text a person would
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from penstock.config.schema import Address
@@ -19,21 +19,30 @@ __all__ = [
     "DURATION",
     "HOST",
     "LABEL",
+    "LAYER",
     "ORIGIN",
+    "PERCENT",
     "SIZE",
     "VERSION",
     "address",
+    "auto_or_duration",
     "base_url",
     "count",
     "credential_name",
     "duration",
     "duration_text",
     "label",
+    "layer",
+    "off_or_duration",
+    "part",
+    "part_text",
     "positive_duration",
     "size",
     "size_text",
     "text",
     "version",
+    "whole",
+    "yes_no",
 ]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -45,6 +54,8 @@ _THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000}
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
 LABEL = re.compile(r"[^\x00-\x20\x7f]{1,200}")
 CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+PERCENT = re.compile(r"((?:100(?:\.0{1,3})?|[0-9]{1,2}(?:\.[0-9]{1,3})?))%")
+LAYER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*")
 HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 # Loops count in milliseconds in 64 bits; ten years is for ever here.
@@ -138,6 +149,53 @@ def positive_duration(value: object) -> float:
     return seconds
 
 
+def auto_or_duration(value: object) -> float | None:
+    """Seconds, more than none; None for `auto`."""
+    return None if value == "auto" else positive_duration(value)
+
+
+def off_or_duration(value: object) -> float | None:
+    """Seconds, more than none; None for `off`."""
+    return None if value == "off" else positive_duration(value)
+
+
+def part(value: object) -> float:
+    """A part of a whole, more than nothing: `0.5` or `50%`."""
+    match = PERCENT.fullmatch(value) if isinstance(value, str) else None
+    found = float(match[1]) / 100 if match is not None else value
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found <= 1:
+        # 2 for 2%: nobody means twice the whole.
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 1 < value <= 100
+        near = f" (did you mean {quoted(f'{value:g}%')}?)" if number else ""
+        raise ValueError(f"{_shown(value)} is not a part of a whole: write 0.5 or 50%{near}")
+    return float(found)
+
+
+def whole(name: str, least: int, most: int) -> Callable[[object], int]:
+    """Reads a whole number within bounds, called `name` where it is not."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{name} is a number from {least} to {most}")
+        return value
+
+    return read
+
+
+def yes_no(value: object) -> bool:
+    """`true` or `false`."""
+    if not isinstance(value, bool):
+        raise ValueError(f"write true or false, not {_shown(value)}")
+    return value
+
+
+def layer(value: object) -> str:
+    """`module:name`."""
+    if not isinstance(value, str) or not LAYER.fullmatch(value):
+        raise ValueError(f"{_shown(value)} is not module:name: write my_package:MyLayer")
+    return value
+
+
 def size(value: object) -> int:
     """Bytes, more than none."""
     match = SIZE.fullmatch(value) if isinstance(value, str) else None
@@ -205,6 +263,12 @@ def duration_text(seconds: float) -> str:
     if seconds % 1:
         return f"{round(seconds * 1000)}ms"
     return f"{int(seconds)}s"
+
+
+def part_text(part: float) -> str | float:
+    """As a percentage; the number itself where that has too many digits."""
+    text = f"{part * 100:.3f}".rstrip("0").rstrip(".")
+    return f"{text}%" if float(text) / 100 == part else part
 
 
 def size_text(count: int) -> str:

@@ -37,8 +37,9 @@ class Found(NamedTuple):
     Attributes:
         name: the name asked for; where none was given, the default model's.
         route: the same name if it stands under `models:`, else "".
-        provider, model: where it leads.
+        provider, model: where it leads; of several targets the first that is on.
         deployment: `provider/model`.
+        others: where else it leads, as `provider/model`, in their order.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Found(NamedTuple):
     provider: str
     model: str
     deployment: str
+    others: tuple[str, ...] = ()
 
 
 def _everything(found: Found) -> bool:
@@ -56,7 +58,7 @@ class Names:
     """Every name callers can use, compiled from the configuration.
 
     Args:
-        routes: what stands under `models:`.
+        routes: what stands under `models:`, each with its targets. A name whose providers are all off is dead.
         providers: each provider that is on, with the models it is known to have (other models are tried too).
         default_model: for calls that name none; a route or `provider/model`.
         off: each provider that is switched off, and why.
@@ -65,7 +67,7 @@ class Names:
 
     def __init__(
         self,
-        routes: Mapping[str, Target],
+        routes: Mapping[str, Sequence[Target]],
         providers: Mapping[str, Iterable[str]],
         default_model: str | None = None,
         off: Mapping[str, str] | None = None,
@@ -77,16 +79,22 @@ class Names:
         self._default = default_model
         self._route_names = list(routes)
         self._known: dict[str, Found] = {}
-        self._dead = {name: target.provider for name, target in routes.items() if target.provider in self._off}
+        live = {name: [target for target in routes[name] if target.provider not in self._off] for name in routes}
+        self._dead = {name: self._why_off(routes[name]) for name, targets in live.items() if not targets}
         self._candidates: dict[str, list[Target]] = {}
-        for name, target in routes.items():
-            if name not in self._dead:
-                self._known[name] = Found(name, name, target.provider, target.model, str(target))
+        for name, targets in live.items():
+            if targets:
+                first, *others = targets
+                self._known[name] = Found(name, name, *first, str(first), tuple(map(str, others)))
+            for target in targets:
                 self._add_target(target)
         for provider, models in providers.items():
             for model in models:
                 self._add_target(Target(provider, model))
         self._add_bare_names()
+
+    def _why_off(self, targets: Iterable[Target]) -> str:
+        return "; ".join(dict.fromkeys(self._off[target.provider] for target in targets))
 
     def _add_target(self, target: Target) -> None:
         if str(target) in self._dead:
@@ -143,9 +151,9 @@ class Names:
 
     def _unknown(self, name: str, visible: Callable[[Found], bool]) -> UnknownModel:
         do = self._what_exists(visible)
-        provider = self._dead.get(name, name.partition("/")[0])
-        if provider in self._off:
-            return UnknownModel(f"model {quoted(name)} is switched off: {self._off[provider]}", do=do)
+        why = self._dead.get(name) or self._off.get(name.partition("/")[0])
+        if why:
+            return UnknownModel(f"model {quoted(name)} is switched off: {why}", do=do)
         several = self._candidates.get(name, [])
         shown = [str(target) for target in several if visible(self._known[str(target)])]
         shown += [found.deployment for found in self._sellers(name) if visible(found)]
@@ -187,7 +195,8 @@ class AllowList:
         patterns: names and patterns where `*` stands for anything (`openai/*`); None or empty: every name under
             `models:` and no other.
 
-    A pattern matches the name asked for or the `provider/model` it leads to.
+    A pattern matches the name asked for or a `provider/model` it leads to. Who may ask for a name may use all that it
+    leads to; who may only ask for some of these may use those (`admits_target`).
     """
 
     __slots__ = ("_everything", "_exact", "_match")
@@ -205,8 +214,20 @@ class AllowList:
         if found.name in self._exact or found.deployment in self._exact:
             return True
         if self._match is not None:
-            return self._match(found.name) is not None or self._match(found.deployment) is not None
-        return not self._exact and bool(found.route)
+            if self._match(found.name) is not None or self._match(found.deployment) is not None:
+                return True
+        elif not self._exact:
+            return bool(found.route)
+        return any(map(self._fits, found.others))
+
+    def admits_target(self, name: str, target: str) -> bool:
+        """Whether a `provider/model` may be used for a call that asks for `name`, which `admits` has let pass."""
+        return (not self._exact and self._match is None) or self._fits(name) or self._fits(target)
+
+    def _fits(self, name: str) -> bool:
+        if self._everything or name in self._exact:
+            return True
+        return self._match is not None and self._match(name) is not None
 
 
 def _expression(pattern: str) -> str:
