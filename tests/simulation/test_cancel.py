@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.server.protocol import Exchange
+from penstock.stores.pace import Pace
 from penstock.testing import Cancel, Faults, Link, SimLoop, pipe, sweep_scenario
 from penstock.wire.h1 import HttpRequest, RequestParser
 from tests.stage import Stage, chat
@@ -70,6 +71,11 @@ class SlowReader(asyncio.Protocol):
         self.loop.call_later(0.01, self.transport.resume_reading)
 
 
+def paces(stage: Stage) -> list[Pace]:
+    """Of every deployment that was named or asked."""
+    return [state for state in stage.gateway.shared.state if isinstance(state, Pace)]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_await(case: str) -> None:
     async def scenario(loop: SimLoop, cancel: Cancel) -> None:
@@ -85,6 +91,7 @@ def test_every_await(case: str) -> None:
             assert stage.gateway.upstream_busy == 0, stage.gateway
             assert stage.gateway.metrics.in_flight.series[()] == 0
             assert stage.provider.journal.open == 0
+            assert not any(pace.in_flight for pace in paces(stage)), paces(stage)
             # A task that is cancelled before it runs has no request yet, and so no line.
             for line in stage.lines:
                 assert all(attempt["outcome"] != "open" for attempt in line.get("attempts", []))

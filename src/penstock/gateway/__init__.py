@@ -88,6 +88,7 @@ class Gateway:
         config, metrics, names: what it was built from, and what it counts.
         plans: where each name's requests may go.
         auth_open: whether calls need no key.
+        shared: what it has in common with other gateways.
         clock: all its time; `now`: the monotonic one.
         begin: makes the record of a request that has just arrived, by its operation's name; it must reach `call` or
             `refuse`.
@@ -108,7 +109,7 @@ class Gateway:
         self._clock = self.clock = clock
         self.now = clock.monotonic
         self.begin = Opening(Ids(clock, random), clock).record
-        shared = shared if shared is not None else Shared(Registry())
+        shared = self.shared = shared if shared is not None else Shared(Registry())
         self._pool = Pool(clock, shared.permits)
         self._recorder = Recorder(self.metrics, log, clock)
         self._rows = rows_of(config)

@@ -114,16 +114,15 @@ class Plans:
         route = self._config.models.get(found.route)
         policies: Policies = route if route is not None else self._config.defaults
         candidates = list(self._candidates(found, route, policies, declared=declared))
-        own = len(candidates)
         seen = {candidate.id for candidate in candidates}
         for other in self._behind(found, policies):
+            behind = candidates[-1].target + 1 if candidates else 0
             for candidate in self._candidates(other, self._config.models.get(other.route), policies, declared=True):
                 if candidate.id not in seen:
                     seen.add(candidate.id)
-                    candidate.target += own
+                    candidate.target += behind
                     candidate.foreign = True
                     candidates.append(candidate)
-                    own += 1
         if not candidates:
             raise UnknownPrice(
                 f"nobody knows what '{found.deployment}' costs, and unknown_price is refuse",

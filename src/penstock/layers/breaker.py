@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from penstock.call import Call, Reply
 from penstock.clock import Clock
 from penstock.messages import Request
+from penstock.records import Attempt
 from penstock.routing.judge import effect_of
 from penstock.standing import NO_EFFECT, Effect
+from penstock.usage import BYTES_A_TOKEN
 
 __all__ = ["Breaker"]
 
@@ -26,32 +30,55 @@ class Breaker:
         self._now = clock.monotonic
 
     async def __call__(self, request: Request) -> Reply:
-        health, kind, trial = request.candidate.health, request.kind, request.trial
-        started = self._now()
+        candidate, kind, trial = request.candidate, request.kind, request.trial
+        health, pace = candidate.health, candidate.pace
+        started, before = self._now(), request.attempt
+        pace.in_flight += 1
         health.sent(started, kind == "retry")
         try:
             reply = await self._call(request)
         except Exception as error:
+            pace.in_flight -= 1
             effect = effect_of(error)
             if effect is not NO_EFFECT:
-                health.failed(self._now(), effect, trial=trial)
+                now = self._now()
+                health.failed(now, effect, trial=trial)
+                if effect.kind == "slow" and request.attempt is not before:
+                    self._took(request, pace, now)  # at least so long
             elif trial:
                 health.release_trial()
             raise
         except BaseException:
+            pace.in_flight -= 1
             if trial:
                 health.release_trial()
             raise
         now = self._now()
+        # What was answered here, without the provider, was no attempt.
+        took = self._took(request, pace, now) if request.attempt is not before else now - started
         if kind != "retry":
-            health.passed(now, now - started, trial=trial)
+            health.passed(now, took, trial=trial)
         else:
-            health.passed(now, now - started, after_retry=request.paid, trial=trial)
+            health.passed(now, took, after_retry=request.paid, trial=trial)
         if reply.streaming:
+            reply.hooks.append((_closed, pace))
             reply.hooks.append((self._ended, request))
+        else:
+            pace.in_flight -= 1
         return reply
+
+    def _took(self, request: Request, pace: Any, now: float) -> float:
+        """How long the attempt took to its first output, without its time in a queue, which is not the provider's."""
+        attempt: Attempt = request.attempt
+        took = attempt.answered - attempt.started
+        pace.first_output(took, request.record.bytes_in / BYTES_A_TOKEN, now, stream=request.stream)
+        return took
 
     def _ended(self, request: Request) -> None:
         attempt = request.attempt
         if attempt.outcome in _CUT:
             request.candidate.health.failed(self._now(), Effect("failure", None, f"{attempt.outcome} in a stream"))
+
+
+def _closed(pace: Any) -> None:
+    pace.in_flight -= 1

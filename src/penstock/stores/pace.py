@@ -1,15 +1,112 @@
-"""How fast and how busy a deployment is."""
+"""How fast and how busy a deployment is, as this process sees it: what balancing and hedging go by.
+
+A first output is a stream's first text, reasoning, tool call or refusal, or the whole of a unary answer.
+"""
 
 from __future__ import annotations
 
-__all__ = ["Pace"]
+from collections import deque
+from math import exp
+
+__all__ = ["BANDS", "DECAY_SECONDS", "ENOUGH", "KEPT", "Pace"]
+
+# In the mean a sample so old counts 1/e of a new one (Finagle's and Linkerd's peak EWMA decay by the same time).
+DECAY_SECONDS = 10.0
+# So many first outputs a band must have seen before its p95 means something (semantics.md: Hedging), and of so many of
+# the last ones it is.
+ENOUGH = 200
+KEPT = 500
+# A p95 is computed anew after so many further samples.
+RENEWED = 25
+# Bands of prompts' sizes: below 1,024 tokens, then each four times as wide as the one before; the last has no end.
+BANDS = 6
+
+
+class _Band:
+    """The last first outputs of prompts about as large."""
+
+    __slots__ = ("known", "p95", "samples", "seen")
+
+    def __init__(self) -> None:
+        self.samples: deque[float] = deque(maxlen=KEPT)
+        self.seen = 0
+        self.known = -RENEWED
+        self.p95 = 0.0
+
+    def compute(self) -> float:
+        """The smallest sample that at least 95 of a hundred do not exceed (nearest rank)."""
+        samples = sorted(self.samples)
+        self.known = self.seen
+        self.p95 = samples[-(-len(samples) * 95 // 100) - 1]
+        return self.p95
 
 
 class Pace:
-    """Of one deployment, as this process sees it."""
+    """Of one deployment.
 
-    __slots__ = ("id", "in_flight")
+    Attributes:
+        in_flight: attempts at it that have begun and not ended; a stream ends when its reply is closed.
+    """
+
+    __slots__ = ("_at", "_bands", "_sum", "_weight", "id", "in_flight")
 
     def __init__(self, id: str) -> None:
         self.id = id
         self.in_flight = 0
+        self._sum = 0.0
+        self._weight = 0.0
+        self._at = 0.0
+        # Those of unary answers by negative numbers.
+        self._bands: dict[int, _Band] = {}
+
+    def __repr__(self) -> str:
+        mean = self.ewma
+        told = "no output yet" if mean is None else f"first output after {mean:.3f} s"
+        return f"<Pace {self.id}: {self.in_flight} in flight, {told}>"
+
+    @property
+    def ewma(self) -> float | None:
+        """The mean of first outputs in seconds, of streams and unary answers together; None before the first.
+
+        Each sample's weight is `exp(-age / DECAY_SECONDS)`, so many of one moment are all heard, and while none
+        comes the mean stays as it is.
+        """
+        return self._sum / self._weight if self._weight else None
+
+    def began(self) -> None:
+        """An attempt begins; exactly one `ended` must follow."""
+        self.in_flight += 1
+
+    def ended(self) -> None:
+        """An attempt is over: answered whole, failed, cancelled, or its stream closed."""
+        self.in_flight -= 1
+
+    def first_output(self, seconds: float, prompt_tokens: float, now: float, *, stream: bool) -> None:
+        """An attempt's first output came so late.
+
+        One that was given up while it was silent (a timeout, a hedge that lost) is told as well, with the time it had:
+        it would have taken at least that. Else the slow ones would be missing, and the p95 would sink with each hedge.
+        """
+        decay = exp((self._at - now) / DECAY_SECONDS)
+        self._at = now
+        self._sum = self._sum * decay + seconds
+        self._weight = self._weight * decay + 1.0
+        number = (int(prompt_tokens) >> 10).bit_length() + 1 >> 1
+        if number >= BANDS:
+            number = BANDS - 1
+        band = self._bands.get(number if stream else ~number)
+        if band is None:
+            band = self._bands[number if stream else ~number] = _Band()
+        band.seen += 1
+        band.samples.append(seconds)
+
+    def p95(self, prompt_tokens: float, *, stream: bool) -> float | None:
+        """What 95 of a hundred first outputs of prompts of about that size did not exceed, in seconds.
+
+        Of the last 500 in the band, streams and unary answers apart; None below 200. At most 25 samples behind.
+        """
+        number = min((int(prompt_tokens) >> 10).bit_length() + 1 >> 1, BANDS - 1)
+        band = self._bands.get(number if stream else ~number)
+        if band is None or band.seen < ENOUGH:
+            return None
+        return band.compute() if band.seen - band.known >= RENEWED else band.p95

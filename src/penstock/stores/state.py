@@ -6,7 +6,7 @@ and no permit is forgotten by a reload.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 __all__ = ["Registry"]
@@ -26,6 +26,11 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self._known)}, and {len(self._strangers)} that nobody declared>"
+
+    def __iter__(self) -> Iterator[Any]:
+        """Every state there is."""
+        yield from self._known.values()
+        yield from self._strangers.values()
 
     def of(self, kind: str, id: str, make: Callable[[str], T], *, declared: bool = True) -> T:
         """The state of that kind of the thing with that id, made at first.
