@@ -48,7 +48,7 @@ class Attempts:
             try:
                 reply = await self._call(request)
             except PenstockError as error:
-                reply = await self._go_on(request, plan.candidates, error)
+                reply = await self._go_on(request, tuple(order_candidates(plan, self._now(), self._chance)), error)
         else:
             reply = await self._begin(request, plan)
         attempt = request.attempt

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from math import log
 
 from penstock.routing.plan import Candidate, Plan
-from penstock.routing.weights import Weighted
 
 __all__ = ["EXPLORED", "order_candidates"]
 
@@ -42,8 +41,8 @@ def order_candidates(plan: Plan, now: float, chance: Chance) -> Sequence[Candida
             own.append(target)
     if len(own) > 1 and plan.strategy != "ordered":
         first = _STRATEGIES[plan.strategy](own, chance)
-        own.remove(first)
-        own.insert(0, first)
+        if first is not own[0]:
+            own = [first, *(target for target in own if target is not first)]
     return [candidate for target in own for candidate in target] + foreign
 
 
@@ -74,7 +73,12 @@ def _by_share(target: Target, chance: Chance) -> Target:
 
 
 def _by_weight(targets: list[Target], chance: Chance) -> Target:
-    return Weighted((target, target[0].weight) for target in targets).choose(chance())
+    left = chance() * sum([target[0].weight for target in targets])
+    for target in targets:
+        left -= target[0].weight
+        if left < 0:
+            return target
+    return targets[-1]  # every weight is 0
 
 
 def _by_cost(targets: list[Target], chance: Chance) -> Target:
@@ -90,16 +94,20 @@ def _by_latency(targets: list[Target], chance: Chance) -> Target:
     """
     if chance() < EXPLORED:
         return targets[int(chance() * len(targets))]
-    means = [target[0].pace.ewma for target in targets]
-    if all(mean is None for mean in means):
+    best: Target | None = None
+    least = NEVER
+    idle: Target | None = None
+    for target in targets:
+        pace = target[0].pace
+        mean = pace.ewma
+        if mean is None:
+            if idle is None and not pace.in_flight:
+                idle = target
+        elif mean < least:
+            best, least = target, mean
+    if best is None:
         return min(targets, key=_in_flight)
-    known: list[tuple[float, Target]] = []
-    for target, mean in zip(targets, means, strict=True):
-        if mean is not None:
-            known.append((mean, target))
-        elif not target[0].pace.in_flight:
-            return target
-    return min(known, key=lambda pair: pair[0])[1]
+    return best if idle is None else idle
 
 
 def _by_load(targets: list[Target], chance: Chance) -> Target:
