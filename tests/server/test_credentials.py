@@ -168,8 +168,11 @@ def test_a_pool_gives_each_credential_its_part() -> None:
 
 
 def test_the_same_seed_chooses_the_same() -> None:
-    path, body = ask("chat", model="up/undeclared")
-    first, second = (answers(POOL, [(path, body, {})] * 40)[1].lines for _ in range(2))
-    chosen = [line["attempts"][0]["deployment"] for line in first]
-    assert chosen == [line["attempts"][0]["deployment"] for line in second]
-    assert set(chosen) == {"up/undeclared#good", "up/undeclared#bad"}
+    name = "up/large:status=503"
+    path, body = ask("chat", model=name)
+    first, second = (answers(POOL, [(path, body, {})])[1].lines for _ in range(2))
+    assert first == second
+    assert {one["deployment"] for one in first[0]["attempts"]} == {
+        "up/large:status=503#good",
+        "up/large:status=503#bad",
+    }

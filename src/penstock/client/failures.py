@@ -40,9 +40,14 @@ def error_of_gateway(error: UpstreamError) -> PenstockError:
     answer = error.answer
     value = _json(answer.body) if answer is not None else None
     envelope = value.get("error") if isinstance(value, dict) else None
-    if answer is None or not isinstance(envelope, dict) or "request_id" not in envelope:
+    if answer is None or not isinstance(envelope, dict):
         return error
     said = read_error(value)
+    if not answer.headers and said.code in _CLASSES:
+        # Told in a stream that had begun before there was an answer; such an event names no id.
+        return _CLASSES[said.code](said.message, retry_after=error.retry_after)
+    if "request_id" not in envelope:
+        return error
     kind = _OF_GATEWAY.get(said.code, _CLASSES.get(said.code))
     if kind is None:
         return error

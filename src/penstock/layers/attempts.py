@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from penstock.call import Call, Reply, fixed_reply
 from penstock.clock import Clock, Random
-from penstock.errors import CircuitOpen, DeadlineExceeded, EveryDeploymentFailed, PenstockError, UpstreamRateLimited
+from penstock.errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    EveryDeploymentFailed,
+    PenstockError,
+    UpstreamCredential,
+    UpstreamNotFound,
+    UpstreamQuota,
+    UpstreamRateLimited,
+)
 from penstock.messages import Request
 from penstock.records import Decision
 from penstock.routing.balance import order_candidates
 from penstock.routing.degrade import is_theirs
-from penstock.routing.judge import Option, Tried, failure_of, options
+from penstock.routing.judge import LONGEST_SECONDS, Option, Tried, failure_of, options
 from penstock.routing.plan import Candidate, Plan
 from penstock.routing.timeouts import Timeouts
 from penstock.standing import Standing
@@ -24,6 +33,16 @@ TRIAL_GRACE = 5.0
 # Until a pause that ends so soon is over, a request waits that could go nowhere else.
 PATIENCE_SECONDS = 3.0
 NEVER = float("inf")
+
+# By how its deployments stand, what a request is told that none may be asked for: the first that applies.
+_REASONS: dict[str, type[PenstockError]] = {
+    "paused": UpstreamRateLimited,
+    "open": CircuitOpen,
+    "trial": CircuitOpen,
+    "suspended": UpstreamCredential,
+    "exhausted": UpstreamQuota,
+    "misconfigured": UpstreamNotFound,
+}
 DEGRADED = [(b"x-penstock-degraded", b"true")]
 
 
@@ -140,8 +159,6 @@ class Attempts:
             if option is None:
                 request.record.give_up()
                 return self._degrade(request, self._given_up(request, error, len(tried)), error)
-            if option.wait > 0:
-                await self._wait(request, option.candidate, option.wait)
             self._decide(request, "chosen", option.candidate, option.kind)
             request.untried = max(1, sum(one.id not in tried for one in order))
             request.pause = option.wait
@@ -151,28 +168,46 @@ class Attempts:
                 error = failed
 
     async def _next(self, request: Request, order: tuple[Candidate, ...], tried: dict[str, Tried]) -> Option | None:
-        """The best thing that may follow and is paid for."""
-        plan: Plan = request.plan
-        if len(request.record.attempts) >= plan.retry.max_total:
+        """What follows, once its time has come: the best that is allowed, paid for and admitted."""
+        if len(request.record.attempts) >= request.plan.retry.max_total:
             self._decide(request, "gave_up", None, "max_total")
             return None
-        now = self._now()
-        for option in options(plan, order, tried, request.candidate, now, self._chance):
-            if now + option.wait >= request.deadline:
-                self._decide(request, "passed_over", option.candidate, "deadline", option.wait)
-                continue
-            health = option.candidate.health
-            if option.cost and not await health.try_retry(option.cost):
-                self._decide(request, "passed_over", option.candidate, "retry quota")
-                continue
-            request.paid = option.cost
-            standing = health.standing(now)
-            if standing.state == "paused" and option.wait >= standing.until - now:
-                request.trial = False
-                return option
+        refused: set[str] = set()
+        while True:
+            option = await self._allowed(request, order, tried, refused)
+            if option is None:
+                return None
+            if option.wait > 0:
+                await self._wait(request, option.candidate, option.wait)
+            standing = option.candidate.health.standing(self._now())
             if await self._admit(request, option.candidate, standing):
                 return option
+            refused.add(option.candidate.id)
             self._decide(request, "passed_over", option.candidate, f"{standing.state}: {standing.why}")
+
+    async def _allowed(
+        self, request: Request, order: tuple[Candidate, ...], tried: dict[str, Tried], refused: set[str]
+    ) -> Option | None:
+        """The best thing that may follow and is paid for; it may have to be waited for."""
+        now = self._now()
+        for option in options(request.plan, order, tried, request.candidate, now, self._chance):
+            candidate = option.candidate
+            if candidate.id in refused:
+                continue
+            standing = candidate.health.standing(now)
+            if standing.state == "paused":
+                option = option._replace(wait=max(option.wait, standing.until - now))
+            elif standing.state not in ("ready", "trial"):
+                self._decide(request, "passed_over", candidate, f"{standing.state}: {standing.why}")
+                continue
+            if now + option.wait >= request.deadline or option.wait > LONGEST_SECONDS:
+                self._decide(request, "passed_over", candidate, "it would take too long", option.wait)
+                continue
+            if option.cost and not await candidate.health.try_retry(option.cost):
+                self._decide(request, "passed_over", candidate, "retry quota")
+                continue
+            request.paid = option.cost
+            return option
         return None
 
     async def _ask(self, request: Request, candidate: Candidate, kind: str) -> Reply:
@@ -219,18 +254,22 @@ class Attempts:
         )
 
     def _nobody(self, request: Request, order: tuple[Candidate, ...]) -> PenstockError:
+        """Why none may be asked: what is over soonest by itself says it."""
         now = self._now()
-        standings = {candidate.id: candidate.health.standing(now) for candidate in order}
-        until = min((standing.until for standing in standings.values()), default=NEVER)
-        told = "; ".join(f"{id} is {standing.state} ({standing.why})" for id, standing in standings.items())
-        wait = max(until - now, 1.0) if until != NEVER else None
-        kind = UpstreamRateLimited if any(one.state == "paused" for one in standings.values()) else CircuitOpen
-        request.record.candidates = request.plan.ids
-        return kind(
-            f"no deployment of '{request.plan.name}' may be asked now: {told}",
-            do="Wait as long as retry-after says." if wait is not None else "Ask for another model.",
-            retry_after=wait,
+        standings = [candidate.health.standing(now) for candidate in order]
+        said = "; ".join(
+            f"{one.id} is {standing.state} ({standing.why})" for one, standing in zip(order, standings, strict=True)
         )
+        states = {standing.state for standing in standings}
+        kind = next((kind for state, kind in _REASONS.items() if state in states), CircuitOpen)
+        until = min(standing.until for standing in standings)
+        wait = None if until == NEVER or not kind.retryable else max(until - now, 1.0)
+        do = (
+            "Wait as long as retry-after says."
+            if wait is not None
+            else "The operator's to settle, or ask for another model."
+        )
+        return kind(f"no deployment of '{request.plan.name}' may be asked now: {said}", do=do, retry_after=wait)
 
 
 def _adopt(request: Request) -> None:

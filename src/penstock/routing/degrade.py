@@ -18,6 +18,6 @@ def is_theirs(error: e.PenstockError) -> bool:
     return isinstance(error, _THEIRS) and not isinstance(error, _CALLERS) and not _about_callers_own(error)
 
 
-def _about_callers_own(error: e.PenstockError) -> bool:
+def _about_callers_own(error: e.PenstockError | None) -> bool:
     """Whether it is the caller's own credential or account at the provider that is refused."""
     return isinstance(error, e.UpstreamCredential | e.UpstreamQuota) and error.callers_own

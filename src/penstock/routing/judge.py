@@ -15,7 +15,18 @@ from penstock import errors as e
 from penstock.routing.plan import Candidate, Plan, Retry
 from penstock.standing import NO_EFFECT, Effect
 
-__all__ = ["OVERLOADED", "THROTTLED", "TRANSIENT", "Failure", "Option", "Tried", "effect_of", "failure_of", "options"]
+__all__ = [
+    "LONGEST_SECONDS",
+    "OVERLOADED",
+    "THROTTLED",
+    "TRANSIENT",
+    "Failure",
+    "Option",
+    "Tried",
+    "effect_of",
+    "failure_of",
+    "options",
+]
 
 # What a retry costs of its deployment's quota (AWS SDK, retry behaviour "standard").
 TRANSIENT = 14
