@@ -19,7 +19,7 @@ from typing import NamedTuple
 from penstock.errors import ConfigError, Unauthenticated
 from penstock.redact import Secret
 
-__all__ = ["FILE", "VARIABLE", "AdminKey", "Credential", "load_admin_key"]
+__all__ = ["FILE", "VARIABLE", "AdminKey", "Credential", "load_admin_key", "read_admin_key"]
 
 VARIABLE = "PENSTOCK_ADMIN_KEY"
 FILE = "penstock.admin-key"
@@ -82,18 +82,30 @@ def load_admin_key(env: Mapping[str, str], folder: Path) -> AdminKey:
     Raises:
         ConfigError: the variable is set but empty or short, or the file cannot be read, made or trusted.
     """
+    known = read_admin_key(env, folder)
+    if known is not None:
+        return known
+    path = folder.absolute() / FILE
+    try:
+        made = _make(path)
+        return _read(path)._replace(made=made)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def read_admin_key(env: Mapping[str, str], folder: Path) -> AdminKey | None:
+    """The same, but none is made: None where there is none.
+
+    Raises:
+        ConfigError: as `load_admin_key`.
+    """
     if VARIABLE in env:
         return AdminKey(Secret(_checked(env[VARIABLE], VARIABLE), f"env:{VARIABLE}"))
     path = folder.absolute() / FILE
     try:
         return _read(path)
     except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise _unusable(path, error) from None
-    try:
-        made = _make(path)
-        return _read(path)._replace(made=made)
+        return None
     except OSError as error:
         raise _unusable(path, error) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -12,7 +12,7 @@ from penstock.config.load import built_in, load_config
 from penstock.config.schema import Config
 from penstock.config.tree import Tree
 
-__all__ = ["find_config", "find_tree", "say_doubt"]
+__all__ = ["find_config", "find_folder", "find_tree", "say_doubt"]
 
 DEFAULT_FILE = "penstock.yaml"
 
@@ -55,5 +55,11 @@ def find_tree(path: str | None) -> Tree:
     return open_tree(chosen)
 
 
-def _chosen(path: str | None) -> str | None:
-    return path or os.environ.get("PENSTOCK_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
+def find_folder(path: str | None, env: Mapping[str, str]) -> Path:
+    """The folder its state lies in, without reading it."""
+    chosen = _chosen(path, env)
+    return Path.cwd() if chosen is None else Path(os.path.abspath(chosen)).parent
+
+
+def _chosen(path: str | None, env: Mapping[str, str] = os.environ) -> str | None:
+    return path or env.get("PENSTOCK_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)

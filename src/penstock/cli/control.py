@@ -1,0 +1,170 @@
+"""The control plane of a running gateway, as commands reach it: by `--admin URL`, PENSTOCK_ADMIN, or the state's lock.
+
+The admin key comes from PENSTOCK_ADMIN_KEY, else from the file beside the state. It is sent to nobody else, and never
+in clear over a network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from penstock.admin.credential import FILE as KEY_FILE
+from penstock.admin.credential import VARIABLE, read_admin_key
+from penstock.cli.settings import find_folder
+from penstock.clock import Clock, SystemClock
+from penstock.config.guards import is_loopback
+from penstock.errors import ConfigError, PenstockError, ProtocolError, Unavailable, UpstreamTimeout
+from penstock.redact import Secret
+from penstock.stores.lock import FILE as LOCK_FILE
+from penstock.stores.lock import read_owner
+from penstock.transport.http import Origin, Pool
+from penstock.transport.tls import client_context
+
+__all__ = ["ADMIN", "Control", "control_options", "find_control"]
+
+ADMIN = "PENSTOCK_ADMIN"
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+
+
+class Control(NamedTuple):
+    """A control plane and what opens it.
+
+    Attributes:
+        url: without a path.
+        folder: of a gateway that was found by its lock; "" where it was named.
+    """
+
+    url: str
+    key: Secret
+    folder: str = ""
+
+    def ask(self, method: str, path: str, body: Any = None, clock: Clock | None = None) -> Any:
+        """One request's answer as decoded JSON, None where it has no body.
+
+        Args:
+            path: below `/api/v1`, with its query.
+            body: goes along as JSON; None sends none.
+
+        Raises:
+            PenstockError: what the control plane refuses, in its own words with its own code and status; or why it
+                cannot be reached.
+        """
+        return asyncio.run(self.answer(method, path, body, clock or SystemClock()))
+
+    async def answer(self, method: str, path: str, body: Any, clock: Clock) -> Any:
+        """The same on a running loop."""
+        parts = urlsplit(self.url)
+        tls = client_context() if parts.scheme == "https" else None
+        pool = Pool(clock)
+        try:
+            connection = await pool.connect(
+                Origin(parts.hostname or "", parts.port or (443 if tls else 80), tls), CONNECT_SECONDS
+            )
+            await connection.exchange(self._payload(method, path, body), stream=False, timeout=ANSWER_SECONDS)
+            status, told = connection.parser.status, connection.parser.take()
+        except (Unavailable, UpstreamTimeout, ProtocolError) as error:
+            raise self._unreached(error) from error
+        finally:
+            await pool.aclose()
+        return _read(status, told)
+
+    def _payload(self, method: str, path: str, body: Any) -> bytes:
+        content = b"" if body is None else msgspec.json.encode(body)
+        lines = [f"{method} /api/v1{path} HTTP/1.1", f"host: {urlsplit(self.url).netloc}", "accept: application/json"]
+        lines += [f"authorization: Bearer {self.key.reveal()}", f"content-length: {len(content)}"]
+        if body is not None:
+            lines.append("content-type: application/json")
+        return "\r\n".join([*lines, "", ""]).encode() + content
+
+    def _unreached(self, error: PenstockError) -> PenstockError:
+        said = error.message.replace("the provider", "the control plane")
+        do = "Check the address, and that the gateway is up."
+        if self.folder:
+            do = f"Is the gateway up? {Path(self.folder) / LOCK_FILE} names that address."
+        return PenstockError(f"the control plane at {self.url} cannot be reached: {said}", do=do)
+
+
+def control_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options `--admin` and `--config`, which `find_control` takes as `admin` and `path`."""
+    command = click.option("--config", "path", metavar="FILE", help="Of the gateway whose state lies beside it.")(
+        command
+    )
+    return click.option(
+        "--admin", metavar="URL", help=f"The control plane; else ${ADMIN}, else the state's lock says."
+    )(command)
+
+
+def find_control(admin: str | None, path: str | None = None, env: Mapping[str, str] | None = None) -> Control:
+    """The control plane to ask.
+
+    Args:
+        admin: what `--admin` says. path: what `--config` says.
+
+    Raises:
+        ConfigError: no gateway runs here, the URL cannot be used, or there is no key for it.
+    """
+    env = os.environ if env is None else env
+    folder = find_folder(path, env)
+    named = admin or env.get(ADMIN)
+    url = _checked(named) if named else _of_lock(folder)
+    key = read_admin_key(env, folder)
+    if key is None:
+        raise ConfigError(
+            f"there is no admin key: {VARIABLE} is not set, and {folder / KEY_FILE} is not there",
+            do=f"Set {VARIABLE}, or say with --config whose state it is.",
+        )
+    return Control(url, key.secret, "" if named else str(folder))
+
+
+def _of_lock(folder: Path) -> str:
+    owner = read_owner(folder)
+    if owner is None:
+        raise ConfigError(
+            f"no gateway runs whose state lies in {folder}",
+            do=f"Name another one's penstock.yaml with --config, or its control plane with --admin or {ADMIN}.",
+        )
+    if not owner.admin:
+        raise PenstockError(f"process {owner.pid} has no control plane yet", do="Try again in a moment.")
+    return owner.admin
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment or not url.isascii():
+        raise ConfigError("the control plane's address is not a URL", do="Write it as http://127.0.0.1:8485.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"{parts.netloc} is another machine: the admin key would go there in clear",
+            do="Reach it through a tunnel (ssh -L 8485:127.0.0.1:8485), or by https.",
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _read(status: int, body: bytes) -> Any:
+    try:
+        told = msgspec.json.decode(body) if body else None
+    except msgspec.DecodeError:
+        told = None
+        if 200 <= status < 300:
+            raise PenstockError("what answers there is no control plane", do="Check the address.") from None
+    if 200 <= status < 300:
+        return told
+    problem = told if isinstance(told, dict) else {}
+    error = PenstockError(
+        str(problem.get("detail", f"the control plane answers {status}")), do=str(problem.get("do", "")), status=status
+    )
+    error.code = str(problem.get("code", error.code))
+    raise error
