@@ -113,6 +113,11 @@ class Worker:
         self._timer: Timer | None = None
         self._lost = asyncio.Event()
 
+    @property
+    def gateways(self) -> list[Gateway]:
+        """The one in use last; before it those that still answer what began before a reload."""
+        return [life.gateway for life in self._lives]
+
     async def run(self) -> None:
         """Serve until the centre has had it drained, or is gone."""
         self._channel.open(self._inbox.put_nowait, self._on_lost)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from penstock.providers.simulated import SimulatedProvider
 from penstock.testing.clock import FakeClock, SeededRandom, SimClock
+from penstock.testing.fleet import Fleet
 from penstock.testing.provider import EOF, RESET, ScriptedUpstream, SimulatedServer
 from penstock.testing.simloop import SimLoop, run
 from penstock.testing.sweep import Cancel, Failing, sweep_cancellations, sweep_failures, sweep_scenario
@@ -23,6 +24,7 @@ __all__ = [
     "Failing",
     "FakeClock",
     "Faults",
+    "Fleet",
     "Link",
     "Network",
     "ScriptedUpstream",

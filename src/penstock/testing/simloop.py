@@ -19,7 +19,7 @@ from penstock.testing.clock import SimClock
 from penstock.testing.virtual_time import VirtualTimeLoop, describe_task
 from penstock.transport.link import Faults
 from penstock.transport.memory import Lane, open_transports
-from penstock.transport.network import Listener, Network
+from penstock.transport.network import Listener, ListeningSocket, Network
 
 __all__ = ["SimLoop", "run"]
 
@@ -68,10 +68,20 @@ class SimLoop(VirtualTimeLoop):
     async def create_server(  # type: ignore[override]  # as above
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: Any = None, port: Any = None, **options: Any
     ) -> Listener:
-        """Listen on the network; raises OSError where the address is in use, and as create_connection."""
+        """Listen on the network, or on one of its sockets (`sock`).
+
+        Raises:
+            OSError: the address is in use.
+            NotImplementedError: as create_connection.
+        """
         start_serving = options.pop("start_serving", True)
-        _refuse(options)
-        server = self.network.listen(protocol_factory, host, int(port or 0))
+        if isinstance(options.get("sock"), ListeningSocket):
+            address = options.pop("sock").getsockname()
+            _refuse(options)
+            server = self.network.listen(protocol_factory, *address, shared=True)
+        else:
+            _refuse(options)
+            server = self.network.listen(protocol_factory, host, int(port or 0))
         if start_serving:
             await server.start_serving()
         return server

@@ -21,21 +21,27 @@ from typing import Any
 from penstock.transport.link import Connection, Failure, Faults, Medium, Post
 from penstock.transport.memory import Address, MemoryTransport, start
 
-__all__ = ["Listener", "Network"]
+__all__ = ["Listener", "ListeningSocket", "Network"]
 
 _ANY = ("0.0.0.0", "::")  # addresses a listener may bind for all hosts
 _MACHINE = "10.255.0.1"  # where connections to hosts other than this one come from
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 
-class _ListenerSocket:
-    """What `Server.sockets` holds: enough of a socket to ask which port it got."""
+class ListeningSocket:
+    """What `Server.sockets` holds, and what a server may be given to accept on, as `create_server(sock=...)`.
+
+    Several servers may be given one, as with a socket that was duplicated: who listens last accepts.
+    """
 
     def __init__(self, address: Address) -> None:
         self._address = address
 
     def getsockname(self) -> Address:
         return self._address
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class Listener(asyncio.AbstractServer):
@@ -49,9 +55,9 @@ class Listener(asyncio.AbstractServer):
         self.context = copy_context()
 
     @property
-    def sockets(self) -> tuple[_ListenerSocket, ...]:
+    def sockets(self) -> tuple[ListeningSocket, ...]:
         """One socket while it listens, none afterwards."""
-        return (_ListenerSocket(self.address),) if self.is_serving() else ()
+        return (ListeningSocket(self.address),) if self.is_serving() else ()
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._network.loop
@@ -155,15 +161,18 @@ class Network:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return list(found)
 
-    def listen(self, factory: ProtocolFactory, host: str | None, port: int) -> Listener:
+    def listen(self, factory: ProtocolFactory, host: str | None, port: int, *, shared: bool = False) -> Listener:
         """Make a listener (it accepts after `start_serving`). Port 0 takes a free one; no host means all.
+
+        Args:
+            shared: take the address over from whoever listens there.
 
         Raises:
             OSError: the address is in use (EADDRINUSE).
         """
         address = (self.resolve(host) if host else _ANY[0], port or self._next_port)
         self._next_port += not port
-        if address in self.listeners:
+        if address in self.listeners and not shared:
             raise OSError(errno.EADDRINUSE, f"address {address[0]}:{address[1]} is in use")
         return Listener(self, factory, address)
 

@@ -1,0 +1,364 @@
+"""What must hold of every story, whatever went wrong in it (semantics.md: the table, and the invariants by number)."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+
+from tests.simulation.answers import Read, read_answer
+from tests.simulation.callers import KEY, Got
+from tests.simulation.playing import LATENCY, LogLine, Story
+from tests.simulation.vendors import Arrival
+from tests.simulation.weather import LINKS, Spell
+
+__all__ = ["INVARIANTS", "Violation", "judge"]
+
+Violation = str
+
+# One way, and what the two ends take.
+_SOON = 2 * LATENCY + 0.002
+_CLOSING_SECONDS = 0.25
+_UNWRITTEN_SECONDS = 0.5
+# For so long a deployment may feel a spell that is over: a breaker's longest stay and its jitter; a probe's turn.
+_AFTER = 22.0 + 1.0
+_AFTER_CREDENTIAL = 62.0 + 5.0
+_NEVER = float("inf")
+_LASTING = {"credential": _AFTER_CREDENTIAL, "missing": _AFTER_CREDENTIAL, "quota": _NEVER}
+# What ends a request wherever it happens.
+_FINAL = ("refused", "filtered")
+# What can happen to an answer that has begun.
+_HALFWAY = ("cut", "lossy", "half open", "broken", "harmless", "far", "slow")
+# After these the same deployment is not asked again.
+_ONCE = ("silent", "credential", "missing", "quota", "too long", *_FINAL)
+_SLOW = ("silent", "slow", "far", "half open", "refusing", "lossy", "storm", "crumbs")
+
+
+class _Case:
+    """A caller's request and all that is known of it."""
+
+    def __init__(self, story: Story, got: Got, arrivals: list[Arrival], lines: list[LogLine]) -> None:
+        self.story = story
+        self.got = got
+        self.ask = got.ask
+        self.arrivals = arrivals
+        self.lines = lines
+        killed = story.kills.get(got.worker, _NEVER)
+        # Log lines are written in batches.
+        self.unwritten = killed <= got.ended + _UNWRITTEN_SECONDS
+        self.killed = killed <= got.ended + _SOON
+        # It was sent once, to a worker that lived on: everything about it can be told exactly.
+        self.plain = got.tries == 1 and not self.killed and got.worker >= 0
+
+    def __str__(self) -> str:
+        return (
+            f"ask {self.ask.number} ({self.ask.dialect}, {'stream' if self.ask.stream else 'unary'}, {self.ask.model})"
+        )
+
+    @property
+    def life(self) -> tuple[float, float]:
+        """In the history's time."""
+        return self.got.sent - self.story.began, self.got.ended - self.story.began
+
+    def met(self, kinds: tuple[str, ...]) -> bool:
+        """Whether such a spell was on at one of its targets, or its after-effects."""
+        targets = self.story.history.models.get(self.ask.model, ())
+        return any(
+            spell.vendor in targets and spell.kind in kinds and _feels(spell, self.life, 0.0)
+            for spell in self.story.history.spells
+        )
+
+    def well(self, vendor: str) -> bool:
+        """Nothing was wrong with that provider, nor could be felt of what had been."""
+        return not any(
+            spell.vendor == vendor and _feels(spell, self.life, _LASTING.get(spell.kind, _AFTER))
+            for spell in self.story.history.spells
+        )
+
+
+def _feels(spell: Spell, life: tuple[float, float], after: float) -> bool:
+    return spell.start < life[1] + 1.0 and life[0] < spell.end + after
+
+
+def _cases(story: Story) -> list[_Case]:
+    arrivals: dict[int, list[Arrival]] = defaultdict(list)
+    for arrival in story.arrivals:
+        arrivals[arrival.ask].append(arrival)
+    lines: dict[int, list[LogLine]] = defaultdict(list)
+    for line in story.lines:
+        lines[line.ask].append(line)
+    return [_Case(story, got, arrivals[got.ask.number], lines[got.ask.number]) for got in story.got]
+
+
+# --- the log
+
+
+def one_line_each(story: Story) -> Iterator[Violation]:
+    """Every request has exactly one line, and it says what the caller got."""
+    ids = Counter(line.id for line in story.lines)
+    yield from (f"two lines have the id {id}" for id, count in ids.items() if count > 1)
+    by_id = {line.id: line for line in story.lines}
+    for case in _cases(story):
+        got = case.got
+        if not case.plain or case.unwritten:
+            continue
+        id = got.headers.get(b"x-request-id", b"").decode()
+        arrived = not got.left or got.ended - got.sent > _SOON
+        if arrived and not case.ask.wrong and len(case.lines) != 1:
+            yield f"{case} has {len(case.lines)} log lines"
+        elif got.whole and not id:
+            yield f"{case} was answered {got.status} without x-request-id"
+        elif got.whole and (id not in by_id or by_id[id].status != got.status):
+            yield f"{case} got {got.status}; its log line says {by_id[id].status if id in by_id else 'nothing'}"
+
+
+def no_mistakes_of_ours(story: Story) -> Iterator[Violation]:
+    for line in story.lines:
+        if line.error == "internal_error" or (line.status == 500 and not line.attempts):
+            yield f"ask {line.ask}: an internal error"
+        if any(attempt.outcome == "open" for attempt in line.attempts):
+            yield f"ask {line.ask}: an attempt has no end in the log"
+
+
+def every_attempt_is_logged(story: Story) -> Iterator[Violation]:
+    """3, 4 as far as they go without a ledger: attempts in the log = requests that providers counted."""
+    for case in _cases(story):
+        if not case.plain or len(case.lines) != 1:
+            continue
+        logged = Counter(attempt.deployment for attempt in case.lines[0].attempts)
+        answered = Counter(attempt.deployment for attempt in case.lines[0].attempts if attempt.status)
+        seen = Counter(arrival.deployment for arrival in case.arrivals)
+        if seen - logged or answered - seen:
+            yield f"{case}: the log has {dict(logged)}, providers saw {dict(seen)}"
+
+
+# --- streams and answers
+
+
+def truncation_is_no_success(story: Story) -> Iterator[Violation]:
+    """What ends cleanly is the whole answer of one provider; what does not is the beginning of one."""
+    for case in _cases(story):
+        try:
+            read = read_answer(case.got)
+        except (ValueError, KeyError, LookupError, TypeError) as error:
+            yield f"{case}: {error!r} in {case.got.body[-200:]!r}"
+            continue
+        if not read.text:
+            continue
+        texts = [arrival.full_text for arrival in case.arrivals]
+        if read.end == "clean" and read.text not in texts and not _mangled(case):
+            yield f"{case}: ended cleanly with {read.text!r}, providers say {texts}"
+        elif not any(text.startswith(read.text) for text in texts) and not _mangled(case):
+            yield f"{case}: {read.text!r} is no beginning of {texts}"
+
+
+def _mangled(case: _Case) -> bool:
+    """An event that is not valid is dropped, and so is the text in it."""
+    return any(part in arrival.script for arrival in case.arrivals for part in ("malformed", "bad_utf8"))
+
+
+def nothing_follows_the_commit_point(story: Story) -> Iterator[Violation]:
+    """10: once a caller has read some of an answer, nobody else is asked."""
+    for case in _cases(story):
+        got = case.got
+        if case.plain and got.status == 200 and got.first:
+            later = [arrival for arrival in case.arrivals if arrival.time > got.first]
+            if later:
+                yield f"{case}: after the first output at {got.first:.3f} came {later}"
+
+
+# --- attempts
+
+
+def attempts_are_bounded(story: Story) -> Iterator[Violation]:
+    retry = story.history.retry
+    for case in _cases(story):
+        if not case.plain:
+            continue
+        if len(case.arrivals) > retry.max_total:
+            yield f"{case}: {len(case.arrivals)} attempts, at most {retry.max_total}"
+        for deployment, count in Counter(arrival.deployment for arrival in case.arrivals).items():
+            if count > retry.max_attempts:
+                yield f"{case}: {count} attempts at {deployment}, at most {retry.max_attempts}"
+
+
+def retry_after_is_kept(story: Story) -> Iterator[Violation]:
+    """11: no request comes back to a deployment before it said that it may."""
+    for case in _cases(story):
+        until: dict[str, float] = {}
+        for arrival in case.arrivals if case.plain else ():
+            if arrival.time < until.get(arrival.deployment, 0.0):
+                yield f"{case}: {arrival} came {until[arrival.deployment] - arrival.time:.3f} s too early"
+            told = arrival.script.partition("retry_after=")[2]
+            if told:
+                until[arrival.deployment] = (arrival.seen.ended or arrival.time) + float(told)
+
+
+def what_is_final_is_not_repeated(story: Story) -> Iterator[Violation]:
+    """11 and the table: some failures are never answered by asking the same again, some by asking nobody."""
+    for case in _cases(story):
+        over: dict[str, str] = {}
+        for arrival in case.arrivals if case.plain else ():
+            if arrival.deployment in over:
+                yield f"{case}: {arrival} after '{over[arrival.deployment]}' at the same deployment"
+            ended = [kind for kind in over.values() if kind in _FINAL]
+            if ended:
+                yield f"{case}: {arrival} after '{ended[0]}'"
+            if arrival.spell is not None and arrival.spell.kind in _ONCE and arrival.seen.outcome != "disconnected":
+                over[arrival.deployment] = arrival.spell.kind
+            elif arrival.spell is not None and arrival.spell.kind == "silent":
+                over[arrival.deployment] = "silent"
+
+
+def backoff_is_kept(story: Story) -> Iterator[Violation]:
+    """Nobody is asked many times within a moment: no tight loop."""
+    for case in _cases(story):
+        times = [arrival.time for arrival in case.arrivals]
+        targets = len({arrival.deployment for arrival in case.arrivals})
+        if case.plain and len(times) > 2 * targets and times[-1] - times[0] < 0.001:
+            yield f"{case}: {len(times)} attempts within {times[-1] - times[0]:.4f} s"
+
+
+def nothing_after_the_deadline(story: Story) -> Iterator[Violation]:
+    """9: no attempt begins after the deadline, and the caller hears of it in time."""
+    timeouts = story.history.timeouts
+    for case in _cases(story):
+        got, ask = case.got, case.ask
+        limit = timeouts.whole(stream=ask.stream) or _NEVER
+        limit = min(limit, ask.deadline or _NEVER)
+        if not case.plain or limit == _NEVER:
+            continue
+        late = [arrival for arrival in case.arrivals if arrival.time > got.sent + limit + _SOON + _far(case)]
+        if late:
+            yield f"{case}: {late} after the deadline of {limit:g} s, sent {got.sent:.3f}"
+        if got.ended > got.sent + limit + 1.0 + ask.stalls + _far(case):
+            yield f"{case}: ended {got.ended - got.sent:.3f} s after it was sent, its deadline was {limit:g} s"
+
+
+def _far(case: _Case) -> float:
+    return 2.0 if case.met(LINKS) else 0.0
+
+
+# --- callers that leave
+
+
+def who_leaves_is_followed(story: Story) -> Iterator[Violation]:
+    """13: caller gone -> upstream closed within 250 ms, and nothing is begun for it."""
+    for case in _cases(story):
+        got = case.got
+        if not got.left or case.killed or case.met(LINKS):
+            continue
+        limit = got.ended + _CLOSING_SECONDS + _SOON
+        for arrival in case.arrivals:
+            if arrival.time > limit:
+                yield f"{case} left at {got.ended:.3f}: {arrival} came after"
+            elif arrival.seen.ended is None or arrival.seen.ended > limit:
+                yield f"{case} left at {got.ended:.3f}: {arrival} ended at {arrival.seen.ended}"
+
+
+# --- success
+
+
+def whoever_can_be_served_is(story: Story) -> Iterator[Violation]:
+    """A request one of whose targets is well is answered whole, if nothing ended it or cut it at another.
+
+    15 stands in it: a reload, a renewal of the workers, a jump of the clock lose nobody's request.
+    """
+    for case in _cases(story):
+        ask, got = case.ask, case.got
+        if ask.wrong or got.left or case.killed or (got.tries > 1 and not got.status):
+            continue
+        targets = story.history.models[ask.model]
+        if not any(case.well(name) for name in targets) or case.met((*_FINAL, *_HALFWAY)):
+            continue
+        if (ask.deadline or story.history.timeouts.total) and not all(case.well(name) for name in targets):
+            continue
+        if story.history.retry.max_total < 6 and not all(case.well(name) for name in targets):
+            continue
+        if ask.deadline and ask.deadline < 5.0:
+            continue
+        read = _read(got)
+        if read.end != "clean":
+            yield f"{case} could have been served, and got {got.status} {read}: {case.arrivals}"
+
+
+def all_is_well_again(story: Story) -> Iterator[Violation]:
+    """12: when faults stop, success returns to 100 % within 22 s and one request."""
+    for case in _cases(story):
+        if case.ask.at < story.history.calm or case.ask.wrong or case.got.left:
+            continue
+        lasting = [spell for spell in story.history.spells if spell.kind in _LASTING]
+        targets = story.history.models[case.ask.model]
+        if all(any(spell.vendor == name for spell in lasting) for name in targets):
+            continue
+        read = _read(case.got)
+        if read.end != "clean":
+            yield f"{case} in the calm got {case.got.status} {read}: {case.arrivals}"
+
+
+def _read(got: Got) -> Read:
+    try:
+        return read_answer(got)
+    except (ValueError, LookupError, TypeError) as error:
+        return Read("nonsense", code=repr(error))
+
+
+# --- the rest
+
+
+def nothing_is_left(story: Story) -> Iterator[Violation]:
+    """8, 12, 13: at the end nothing is in flight, held or open."""
+    dark = any(spell.kind == "half open" for spell in story.history.spells)
+    for left in story.left:
+        # A provider whose peer vanished without a word does not know it.
+        if not (dark and "requests are being answered" in left):
+            yield left
+
+
+def secrets_stay(story: Story) -> Iterator[Violation]:
+    """16, 17: a provider's key goes to that provider alone; the log has no key, no prompt, no answer."""
+    for arrival in story.arrivals:
+        if not arrival.credential.startswith(f"sk-{arrival.vendor.name}-"):
+            yield f"{arrival} came with {arrival.credential!r}"
+    if b"sk-" in story.log or KEY.encode() in story.log or b"Tell ask" in story.log:
+        yield "a key or a prompt is in the log"
+    for got in story.got:
+        if b"sk-" in got.body:
+            yield f"ask {got.ask.number} was told a key"
+
+
+def nonsense_is_refused(story: Story) -> Iterator[Violation]:
+    """18: malformed input never gives a 5xx, and nobody is asked for it."""
+    for case in _cases(story):
+        wrong, got = case.ask.wrong, case.got
+        if not wrong or not case.plain or got.left:
+            continue
+        passed_on = wrong == "messages"  # in the provider's own dialect that is the provider's to say
+        if not 400 <= got.status < 500 and not (passed_on and case.arrivals):
+            yield f"{case} was wrong ({wrong}) and got {got.status}"
+        if case.arrivals and not passed_on:
+            yield f"{case} was wrong ({wrong}) and reached {case.arrivals}"
+
+
+INVARIANTS: tuple[Callable[[Story], Iterator[Violation]], ...] = (
+    one_line_each,
+    no_mistakes_of_ours,
+    every_attempt_is_logged,
+    truncation_is_no_success,
+    nothing_follows_the_commit_point,
+    attempts_are_bounded,
+    retry_after_is_kept,
+    what_is_final_is_not_repeated,
+    backoff_is_kept,
+    nothing_after_the_deadline,
+    who_leaves_is_followed,
+    whoever_can_be_served_is,
+    all_is_well_again,
+    nothing_is_left,
+    secrets_stay,
+    nonsense_is_refused,
+)
+
+
+def judge(story: Story) -> list[Violation]:
+    """Every violation, with the name of what is violated."""
+    return [f"{invariant.__name__}: {told}" for invariant in INVARIANTS for told in invariant(story)]

@@ -1,0 +1,263 @@
+"""Plays a history on a fleet, and keeps all that was seen of it: a `Story`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from penstock.config.load import load_config
+from penstock.config.schema import Config, Route
+from penstock.errors import PenstockError
+from penstock.routing.names import Target
+from penstock.testing import Faults, SimLoop, run
+from penstock.testing.clock import SimClock
+from penstock.testing.fleet import Fleet
+from penstock.transport.link import Link
+from tests.simulation.callers import KEY, Callers, Got
+from tests.simulation.histories import Event, History
+from tests.simulation.vendors import Arrival, Vendor
+from tests.simulation.weather import Spell, link_faults
+
+__all__ = ["LATENCY", "LogLine", "Story", "config_of", "play"]
+
+# Of every link in good weather, one way.
+LATENCY = 0.001
+# After the last request, for what goes on by itself: idle connections, old gateways, pauses of the pool.
+_REST_SECONDS = 45.0
+
+
+class LogAttempt(msgspec.Struct):
+    deployment: str
+    outcome: str
+    status: int
+    ms: float
+
+
+class LogLine(msgspec.Struct):
+    """What is read of a log line."""
+
+    id: str
+    status: int
+    ms: float
+    model: str
+    deployment: str
+    user: str = ""
+    error: str | None = None
+    stream_error: str | None = None
+    attempts: list[LogAttempt] = []
+
+    @property
+    def ask(self) -> int:
+        return int(self.user.removeprefix("ask") or 0)
+
+
+class Story:
+    """What was seen of a history.
+
+    Attributes:
+        got: what each caller got, in the order of asking.
+        arrivals: what reached the providers, in order.
+        lines: the request log.
+        kills: when workers died, by their number in the order of hiring; of those that were relieved, when.
+        left: what was not over at the end, in words.
+        began: the loop's time at the history's 0.
+        digest: equal for equal stories.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.began = 0.0
+        self.got: list[Got] = []
+        self.arrivals: list[Arrival] = []
+        self.lines: list[LogLine] = []
+        self.kills: dict[int, float] = {}
+        self.relieved: dict[int, float] = {}
+        self.log = b""
+        self.left: list[str] = []
+        self.digest = ""
+
+    @property
+    def requests(self) -> int:
+        """Sent by callers."""
+        return len(self.got)
+
+
+class _JumpingClock(SimClock):
+    """The loop's, with a wall clock that somebody sets."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.offset = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.offset
+
+
+def config_of(history: History, variant: int = 0) -> Config:
+    """The configuration of a history; after a reload its variants alternate."""
+    providers: dict[str, Any] = {}
+    env = {}
+    for maker in history.makers:
+        path = "/v1" if maker.kind == "openai" else ""
+        said = providers[maker.name] = {"kind": maker.kind, "base_url": f"http://{maker.name}:8000{path}"}
+        for name in maker.credentials or ("only",):
+            env[f"{maker.name}_{name}".upper()] = f"sk-{maker.name}-{name}"
+        if maker.credentials:
+            said["credentials"] = [
+                {"name": name, "api_key": f"env:{maker.name}_{name}".upper().replace("ENV:", "env:")}
+                for name in maker.credentials
+            ]
+        else:
+            said["api_key"] = f"env:{maker.name.upper()}_ONLY"
+    targets = {name: {"targets": [f"{names[0]}/small"]} for name, names in history.models.items()}
+    env["APP_KEY"] = KEY
+    keys = [{"name": "app", "key": "env:APP_KEY", "user": "trusted"}]
+    server = {"workers": history.workers}
+    config = load_config({"providers": providers, "models": targets, "keys": keys, "server": server}, env)
+    models = {name: _route(history, name, variant) for name in history.models}
+    return msgspec.structs.replace(config, models=models)
+
+
+def _route(history: History, name: str, variant: int) -> Route:
+    timeouts = history.timeouts
+    if variant % 2:
+        timeouts = msgspec.structs.replace(timeouts, connect=timeouts.connect + 1.0)
+    return Route(
+        name=name,
+        targets=tuple(Target(maker, "small") for maker in history.models[name]),
+        timeouts=timeouts,
+        retry=history.retry,
+        on_stream_cut="error",
+    )
+
+
+class _Playing:
+    def __init__(self, loop: SimLoop, history: History) -> None:
+        self.loop = loop
+        self.history = history
+        self.story = Story(history)
+        self.clock = _JumpingClock(loop)
+        self.vendors = {
+            maker.name: Vendor(self.clock, maker.name, maker.base, history.spells) for maker in history.makers
+        }
+        self.fleet = Fleet(loop, config_of(history), history.workers, seed=history.seed, clock=self.clock)
+        self.variant = 0
+        self.busy = asyncio.Lock()
+
+    async def play(self) -> Story:
+        loop, story, fleet = self.loop, self.story, self.fleet
+        servers = [await loop.create_server(vendor.connection, name, 8000) for name, vendor in self.vendors.items()]
+        async with fleet:
+            story.began = loop.time()
+            for vendor in self.vendors.values():
+                vendor.began = story.began
+            await self._unfold()
+            await self.clock.sleep(_REST_SECONDS)
+            self._look_for_leftovers()
+        for server in servers:
+            server.close()
+        for vendor in self.vendors.values():
+            vendor.close()
+        self._close()
+        return story
+
+    async def _unfold(self) -> None:
+        loop, history, story, fleet = self.loop, self.history, self.story, self.fleet
+        callers = Callers(loop, fleet.addresses, lambda post: fleet.hired.index(fleet.holder(post)))
+        asking: list[asyncio.Task[Any]] = []
+        for spell in history.spells:
+            if not spell.script:
+                asking.append(loop.create_task(self._lie(spell)))
+        for event in history.events:
+            asking.append(loop.create_task(self._happen(event)))
+        until = story.began + history.over + 60.0
+        for ask in history.asks:
+            wait = story.began + ask.at - loop.time()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            asking.append(loop.create_task(callers.ask(ask, until)))
+        if asking:
+            await asyncio.wait(asking)
+        for task in asking:
+            task.result()
+        story.got = callers.got
+        callers.close()
+
+    async def _lie(self, spell: Spell) -> None:
+        """A spell of the network."""
+        network, place = self.loop.network, (spell.vendor, 8000)
+        await asyncio.sleep(spell.start)
+        network.faults_at[place] = link_faults(spell.kind)
+        await asyncio.sleep(max(0.0, spell.end - spell.start))
+        network.faults_at.pop(place, None)
+        for connection in network.connections:
+            connection.up.link = connection.down.link = Link(latency=LATENCY)
+
+    async def _happen(self, event: Event) -> None:
+        await asyncio.sleep(event.at)
+        fleet, story = self.fleet, self.story
+        if event.kind == "jump":
+            self.clock.offset += event.amount
+        elif event.kind == "kill":
+            worker = fleet.holder(int(event.amount))
+            if not worker.dead:
+                story.kills[fleet.hired.index(worker)] = self.loop.time()
+                worker.kill()
+        else:
+            async with self.busy:
+                with suppress(PenstockError):  # a worker was killed meanwhile, say
+                    if event.kind == "reload":
+                        self.variant += 1
+                        await fleet.supervisor.adopt(config_of(self.history, self.variant))
+                    else:
+                        await fleet.supervisor.renew()
+
+    def _look_for_leftovers(self) -> None:
+        left = self.story.left
+        for number, worker in enumerate(self.fleet.hired):
+            for gateway in worker.gateways:
+                if gateway.upstream_busy:
+                    left.append(f"worker {number}: {gateway.upstream_busy} connections to providers are in use")
+                if count := gateway.metrics.in_flight.cells[()][0]:
+                    left.append(f"worker {number}: {count:g} requests are in flight")
+            plane = worker.worker.plane
+            if plane is not None and plane.listener.busy:
+                left.append(f"worker {number}: {plane.listener.busy} callers are being answered")
+        for vendor in self.vendors.values():
+            if open_ := sum(1 for one in vendor.arrivals if one.seen.outcome == "open"):
+                left.append(f"{vendor.name}: {open_} requests are being answered")
+        failure = self.fleet.supervisor._posts.failure
+        if failure is not None:
+            left.append(f"the workers were given up: {failure}")
+
+    def _close(self) -> None:
+        story = self.story
+        story.arrivals = sorted(
+            (arrival for vendor in self.vendors.values() for arrival in vendor.arrivals), key=lambda one: one.time
+        )
+        story.log = self.fleet.log
+        story.lines = msgspec.json.decode(b"[%b]" % b",".join(story.log.splitlines()), type=list[LogLine])
+        told = [repr(arrival) for arrival in story.arrivals]
+        told += [f"{got.ask.number} {got.status} {got.ended:.6f} {len(got.body)}" for got in story.got]
+        whole = "\n".join(told).encode() + story.log + self.loop.trace_digest().encode()
+        story.digest = hashlib.blake2b(whole, digest_size=12).hexdigest()
+
+
+def play(history: History) -> Story:
+    """Play it; the same history gives the same story.
+
+    Raises:
+        AssertionError: an error reached the loop's exception handler, or something leaked.
+        SimDeadlock, SimTimeout: it did not end.
+    """
+    link = Link(latency=LATENCY)
+    faults = Faults(up=link, down=link)
+
+    async def main(loop: SimLoop) -> Story:
+        return await _Playing(loop, history).play()
+
+    return run(main, history.seed, faults=faults, leak_free=True, max_seconds=100_000, max_steps=50_000_000)
