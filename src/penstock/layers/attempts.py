@@ -30,7 +30,7 @@ __all__ = ["Attempts"]
 
 # A permit to try a deployment that has failed lapses so long after its first output was due.
 TRIAL_GRACE = 5.0
-# Until a pause that ends so soon is over, a request waits that could go nowhere else.
+# So long in all a request waits for pauses to end that could go nowhere else; longer, and a queue would grow.
 PATIENCE_SECONDS = 3.0
 NEVER = float("inf")
 
@@ -98,6 +98,7 @@ class Attempts:
 
     async def _first(self, request: Request, plan: Plan, order: tuple[Candidate, ...]) -> Candidate | None:
         """Whom to ask first; waits a moment for one where all are paused."""
+        patience = min(self._now() + PATIENCE_SECONDS, request.deadline)
         while True:
             now = self._now()
             pauses = []
@@ -111,10 +112,10 @@ class Attempts:
             reserve = await self._reserve(request, order)
             if reserve is not None:
                 return reserve
-            wait = min(pauses, default=NEVER) - now
-            if wait > PATIENCE_SECONDS or now + wait >= request.deadline:
+            until = min(pauses, default=NEVER)
+            if until >= patience:
                 return None
-            await self._wait(request, None, max(wait, 0.0))
+            await self._wait(request, None, max(until - now, 0.0))
 
     async def _admit(self, request: Request, candidate: Candidate, standing: Standing) -> bool:
         request.trial = False
