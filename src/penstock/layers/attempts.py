@@ -12,9 +12,6 @@ from penstock.errors import (
     DeadlineExceeded,
     EveryDeploymentFailed,
     PenstockError,
-    UpstreamCredential,
-    UpstreamNotFound,
-    UpstreamQuota,
     UpstreamRateLimited,
 )
 from penstock.messages import Request
@@ -39,10 +36,8 @@ _REASONS: dict[str, type[PenstockError]] = {
     "paused": UpstreamRateLimited,
     "open": CircuitOpen,
     "trial": CircuitOpen,
-    "suspended": UpstreamCredential,
-    "exhausted": UpstreamQuota,
-    "misconfigured": UpstreamNotFound,
 }
+_HARMLESS = frozenset(("suspended", "exhausted", "misconfigured"))
 DEGRADED = [(b"x-penstock-degraded", b"true")]
 
 
@@ -114,7 +109,7 @@ class Attempts:
                 return reserve
             until = min(pauses, default=NEVER)
             if until >= patience:
-                return None
+                return self._last_resort(request, order)
             await self._wait(request, None, max(until - now, 0.0))
 
     async def _admit(self, request: Request, candidate: Candidate, standing: Standing) -> bool:
@@ -135,6 +130,19 @@ class Attempts:
         for candidate in sorted(closed, key=lambda one: one.health.since)[:1]:
             request.trial = await candidate.health.try_trial(self._trial_life(request, candidate), early=True)
             if request.trial:
+                return candidate
+        return None
+
+    def _last_resort(self, request: Request, order: tuple[Candidate, ...]) -> Candidate | None:
+        """Of those that can be asked without harm though they will most likely refuse, where there are no others.
+
+        Whoever has just mended the key, the quota or the model at the provider shall not have to wait: what is passed
+        over where others can answer is asked where none can.
+        """
+        now = self._now()
+        for candidate in order:
+            if candidate.health.standing(now).state in _HARMLESS:
+                request.trial = True
                 return candidate
         return None
 

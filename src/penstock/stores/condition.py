@@ -24,7 +24,7 @@ SKIP_SECONDS = 60.0
 EXHAUSTED_SECONDS = 3600.0
 # Too many requests without a word about when to come again: so long, doubled while that goes on.
 PAUSE_SECONDS = 1.0
-MAX_PAUSE_SECONDS = 20.0
+MAX_PAUSE_SECONDS = 3.0
 LONGEST_SECONDS = 86400.0
 FOREVER = float("inf")
 _STOPPED: dict[Order, Block] = {
