@@ -52,7 +52,7 @@ class House:
 
     def health(self, id: str = "a/m", credential: str = "", rules: BreakerRules | None = USUAL) -> Health:
         health = Health(id, self.desk)
-        health.bind(credential or id.partition("/")[0], rules)
+        health.adopt(credential or id.partition("/")[0], rules)
         return health
 
     def after(self, seconds: float, health: Health) -> Standing:
@@ -269,7 +269,7 @@ def test_what_is_asked_for_the_first_time_with_a_refused_credential_is_blocked_a
 def test_another_secret_begins_without_a_stain(house: House) -> None:
     health = house.health("a/m", "a@old")
     house.fail(health, REFUSED)
-    health.bind("a@new", BreakerRules())
+    health.adopt("a@new", BreakerRules())
     assert health.standing(house.now).state == "ready"
     house.fail(house.health("a/other", "a@new"), REFUSED)
     assert health.standing(house.now).state == "suspended"
@@ -388,9 +388,9 @@ def test_successes_of_long_ago_do_not_hide_a_failing_half(house: House) -> None:
 def test_rules_change_by_binding_and_nothing_is_forgotten(house: House) -> None:
     health = house.health()
     house.fail(health, times=5)
-    health.bind("a", BreakerRules(failures=50))
+    health.adopt("a", BreakerRules(failures=50))
     assert health.standing(house.now).state == "open"
-    health.bind("a", None)
+    health.adopt("a", None)
     assert not health.blocked, "off"
 
 
@@ -398,7 +398,7 @@ def test_deployments_that_callers_made_up_fill_no_memory(house: House) -> None:
     kept = house.health("a/declared")
     house.fail(kept, times=5)
     for number in range(MOST_STRANGERS + 10):
-        Health(f"a/{number}", house.desk).bind("a", BreakerRules(), declared=False)
+        Health(f"a/{number}", house.desk).adopt("a", BreakerRules(), declared=False)
     assert len(list(house.authority.subjects())) == MOST_STRANGERS + 2
     assert house.authority.standing("a/declared", house.now).state == "open"
 

@@ -193,7 +193,7 @@ class Plans:
         health = self._state.of("health", deployment.id, lambda id: Health(id, self._desk), declared=declared)
         rules = self._breakers.get(name, self._config.defaults.breaker)
         endpoint = deployment.endpoint
-        health.bind(self._credentials[endpoint.name, endpoint.credential], rules, declared=declared)
+        health.adopt(self._credentials[endpoint.name, endpoint.credential], rules, declared=declared)
         return health
 
     def _deployment(self, target: Target, policies: Policies) -> Deployment | None:

@@ -54,7 +54,7 @@ class Authority:
 
     # --- which there are
 
-    def bind(self, id: str, credential: str, rules: BreakerRules | None, now: float, *, declared: bool = True) -> None:
+    def adopt(self, id: str, credential: str, rules: BreakerRules | None, now: float, *, declared: bool = True) -> None:
         """That deployment exists, is asked with that credential and has those rules; nothing is forgotten by it.
 
         Args:

@@ -33,7 +33,7 @@ class Desk(Protocol):
 
     board: Board
 
-    def bind(self, health: Health, rules: BreakerRules | None, *, declared: bool) -> None:
+    def adopt(self, health: Health, rules: BreakerRules | None, *, declared: bool) -> None:
         """Its deployment exists, with that credential and those rules."""
 
     def touched(self, health: Health) -> None:
@@ -139,12 +139,12 @@ class Health:
         self._failed_last = False
         self.see(self._desk.board.follow(self), REST)
         if desk is None:
-            self.bind(id.partition("/")[0], BreakerRules())
+            self.adopt(id.partition("/")[0], BreakerRules())
 
     def __repr__(self) -> str:
         return f"<Health {self.id}{' blocked' if self.blocked else ''}>"
 
-    def bind(self, credential: str, rules: BreakerRules | None, *, declared: bool = True) -> None:
+    def adopt(self, credential: str, rules: BreakerRules | None, *, declared: bool = True) -> None:
         """From now on these rules hold; what is known of the deployment stays as it is.
 
         Args:
@@ -159,7 +159,7 @@ class Health:
         self.see(self.own, self._desk.board.borrow(self, credential, before))
         self._rules = rules
         self._slow = rules.slow if rules is not None and rules.slow is not None else NEVER
-        self._desk.bind(self, rules, declared=declared)
+        self._desk.adopt(self, rules, declared=declared)
 
     # --- how it stands
 
@@ -269,8 +269,8 @@ class OwnDesk:
         self._now: Callable[[], float] = clock.monotonic
         authority.publish = self.board.show
 
-    def bind(self, health: Health, rules: BreakerRules | None, *, declared: bool) -> None:
-        self.authority.bind(health.id, health.credential, rules, self._now(), declared=declared)
+    def adopt(self, health: Health, rules: BreakerRules | None, *, declared: bool) -> None:
+        self.authority.adopt(health.id, health.credential, rules, self._now(), declared=declared)
 
     def touched(self, health: Health) -> None:
         pass
