@@ -154,6 +154,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
         pause: seconds waited before it.
         trial: the attempt goes with a permit of its deployment's health.
         paid: what it took from its deployment's retry quota.
+        tried: the ids of those that have failed it, once any has.
         untried: how many deployments have not been asked, this one included.
         wait: seconds that the attempt may take to its first output, or to the whole of a unary answer.
         idle: seconds of silence that its stream may have.
@@ -177,6 +178,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     pause: float = 0.0
     trial: bool = False
     paid: int = 0
+    tried: Any = None
     untried: int = 1
     wait: float = 0.0
     idle: float = 0.0

@@ -107,7 +107,7 @@ def test_one_without_a_mean_is_asked_by_one_request_at_a_time() -> None:
     made = plan(fast, new, strategy="latency")
     drawn = firsts(made)
     assert drawn["b"] > 0.96 * DRAWS
-    new.pace.began()
+    new.pace.in_flight += 1
     assert_parts(firsts(made), {"a": 1 - EXPLORED / 2, "b": EXPLORED / 2})
     # And so is one that has answered at once, which no clock can tell from nothing.
     assert firsts(plan(fast, candidate("b", 1, mean=0.0), strategy="latency"))["b"] > 0.96 * DRAWS
@@ -116,7 +116,7 @@ def test_one_without_a_mean_is_asked_by_one_request_at_a_time() -> None:
 def test_where_none_has_a_mean_the_requests_are_spread() -> None:
     made, chance = plan(*(candidate(id, n) for n, id in enumerate("abc")), strategy="latency"), Random(2)
     for _ in range(300):
-        order_candidates(made, 1000.0, chance.random)[0].pace.began()
+        order_candidates(made, 1000.0, chance.random)[0].pace.in_flight += 1
     # But for the twentieth that goes anywhere.
     assert all(90 <= one.pace.in_flight <= 110 for one in made.candidates)
 
@@ -159,7 +159,7 @@ def test_two_choices_keep_the_busiest_near_the_mean() -> None:
     """Mitzenmacher: with two choices the fullest of n holds log log n more than the mean; with one it is far more."""
     made, chance = plan(*(candidate(str(n), n, mean=1.0) for n in range(50)), strategy="least_busy"), Random(4)
     for _ in range(5000):
-        order_candidates(made, 1000.0, chance.random)[0].pace.began()
+        order_candidates(made, 1000.0, chance.random)[0].pace.in_flight += 1
     assert max(one.pace.in_flight for one in made.candidates) <= 104
 
 

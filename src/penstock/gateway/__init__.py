@@ -9,8 +9,9 @@ The layers, outermost first; a request passes them in this order on its way in, 
 5. route: where it may go, and whether this key may ask for it
 6. attempts: the one loop over retries and fallbacks
 7. breaker: of each attempt, what came of it is told to the deployment's health
-8. timeout: how long the attempt may take
-9. upstream: the attempt itself
+8. concurrency: how many attempts run at a time at a deployment, and who waits
+9. timeout: how long the attempt may take
+10. upstream: the attempt itself
 
 `tests/house` asserts that this list and the stack agree.
 """
@@ -26,10 +27,11 @@ from penstock.clock import Clock, Ids, Random
 from penstock.config.kinds import rows_of
 from penstock.config.naming import names_of
 from penstock.config.schema import Config, Provider
-from penstock.gateway.plans import Plans
+from penstock.gateway.plans import Plans, Running
 from penstock.layers.attempts import Attempts
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.breaker import Breaker
+from penstock.layers.concurrency import Concurrency
 from penstock.layers.deadline import Deadline
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
@@ -46,9 +48,9 @@ from penstock.records import Record
 from penstock.routing.names import AllowList, Found
 from penstock.stores.authority import Authority
 from penstock.stores.health import Desk, OwnDesk
+from penstock.stores.permits import Permits
 from penstock.stores.state import Registry
 from penstock.transport.http import Origin, Pool
-from penstock.transport.places import Permits
 from penstock.transport.proxy import read_proxy
 from penstock.transport.tls import client_context
 from penstock.version import VERSION
@@ -58,7 +60,7 @@ __all__ = ["LAYERS", "Gateway", "Shared", "endpoint_of"]
 
 LAYERS = (
     *("trace", "record", "authenticate", "deadline", "route", "attempts"),
-    *("breaker", "timeout", "upstream"),
+    *("breaker", "concurrency", "timeout", "upstream"),
 )
 
 
@@ -67,7 +69,7 @@ class Shared(NamedTuple):
 
     Attributes:
         state: how deployments stand and how busy they are.
-        permits: what connections to providers need where other workers share their limits.
+        permits: what connections and calls to providers need where other workers share their limits.
         desk: who decides how deployments stand; None: this process.
     """
 
@@ -116,7 +118,8 @@ class Gateway:
         self._endpoints = self._make_endpoints()
         self.names = names_of(config)
         desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
-        self.plans = Plans(config, self.names, self._endpoints, shared.state, desk, keyless=self.auth_open)
+        running = Running(shared.state, desk, shared.permits)
+        self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)
         self._keyring = None if self.auth_open else _keyring(config)
         self._random = random
         self.call: Call = self._make_stack()
@@ -181,6 +184,7 @@ class Gateway:
                 lambda call: Route(call, self.names, self.plans.of),
                 lambda call: Attempts(call, self._clock, self._random),
                 lambda call: Breaker(call, self._clock),
+                lambda call: Concurrency(call, self._clock),
                 lambda call: Timeout(call, self._clock),
             ],
             Upstream(self._pool, DIALECTS, self._clock),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,14 +23,29 @@ from penstock.redact import Secret
 from penstock.routing.names import Found, Names, Target
 from penstock.routing.plan import Candidate, Plan
 from penstock.stores.breaker import BreakerRules
+from penstock.stores.gate import Gate, GateRules, Permits
 from penstock.stores.health import Desk, Health
 from penstock.stores.pace import Pace
 from penstock.stores.state import Registry
 from penstock.usage import Usage
 
-__all__ = ["Plans"]
+__all__ = ["Plans", "Running"]
 
 _THOUSAND = Usage(input_tokens=1000, output_tokens=1000)
+
+
+class Running(NamedTuple):
+    """What knows how deployments are.
+
+    Attributes:
+        state: where each one's is kept.
+        desk: who decides how they stand.
+        permits: for calls at a time, where other workers share the limits.
+    """
+
+    state: Registry
+    desk: Desk
+    permits: Permits | None
 
 
 class Plans:
@@ -37,9 +53,8 @@ class Plans:
 
     Args:
         endpoints: of each provider that is on.
+        running: the state of deployments that plans lead to.
         keyless: callers need no key of Penstock's.
-        state: where each deployment's running state is kept.
-        desk: who decides how deployments stand.
     """
 
     def __init__(
@@ -47,16 +62,14 @@ class Plans:
         config: Config,
         names: Names,
         endpoints: Mapping[str, Endpoint],
-        state: Registry,
-        desk: Desk,
+        running: Running,
         *,
         keyless: bool,
     ) -> None:
         self._config = config
         self._names = names
         self._endpoints = endpoints
-        self._state = state
-        self._desk = desk
+        self._state, self._desk, self._permits = running
         self._rows = rows_of(config)
         self._pricing = Pricing(config, self._rows)
         self._callers = {
@@ -74,9 +87,11 @@ class Plans:
         }
         self._credentials = _credentials(config)
         self._breakers: dict[str, BreakerRules | None] = {}
+        self._gates: dict[str, GateRules | None] = {}
         for route in config.models.values():
             for target in route.targets:
                 self._breakers.setdefault(str(target), route.breaker)
+                self._gates.setdefault(str(target), route.concurrency)
         self._known: dict[str, Plan] = {}
         for found in names.listed():
             try:
@@ -179,7 +194,7 @@ class Plans:
                     number,
                     one,
                     self._health(one, str(target), declared=declared),
-                    self._state.of("pace", one.id, Pace, declared=declared),
+                    self._pace(one, str(target), declared=declared),
                     weight=said.weight,
                     share=share,
                     max_attempts=said.max_attempts or policies.retry.max_attempts,
@@ -195,6 +210,19 @@ class Plans:
         endpoint = deployment.endpoint
         health.adopt(self._credentials[endpoint.name, endpoint.credential], rules, declared=declared)
         return health
+
+    def _pace(self, deployment: Deployment, name: str, *, declared: bool) -> Pace:
+        """With its gate, by the rules of the model that is listed first among those that have it as a target."""
+        pace = self._state.of("pace", deployment.id, Pace, declared=declared)
+        rules = self._gates.get(name, self._config.defaults.concurrency)
+        if rules is not None:
+            if pace.gate is None:
+                pace.gate = Gate(pace)
+            pace.gate.bind(rules, self._permits)
+        elif pace.gate is not None:
+            pace.gate.lift()
+            pace.gate = None
+        return pace
 
     def _deployment(self, target: Target, policies: Policies) -> Deployment | None:
         """None where nobody knows what it costs, and the configuration refuses that."""

@@ -157,6 +157,7 @@ class Attempts:
     async def _go_on(self, request: Request, order: tuple[Candidate, ...], error: PenstockError) -> Reply:
         """Whatever may follow a failure, until something answers."""
         tried: dict[str, Tried] = {}
+        request.tried = tried
         while True:
             candidate = request.candidate
             known = tried.setdefault(candidate.id, Tried())

@@ -38,18 +38,18 @@ class Breaker:
         try:
             reply = await self._call(request)
         except Exception as error:
-            pace.in_flight -= 1
             effect = effect_of(error)
             if effect is not NO_EFFECT:
                 now = self._now()
                 health.failed(now, effect, trial=trial)
-                if effect.kind == "slow" and request.attempt is not before:
-                    self._took(request, pace, now)  # at least so long
+                if request.attempt is not before:
+                    self._felt(request, pace, effect, now)
             elif trial:
                 health.release_trial()
+            pace.ended()
             raise
         except BaseException:
-            pace.in_flight -= 1
+            pace.ended()
             if trial:
                 health.release_trial()
             raise
@@ -64,7 +64,7 @@ class Breaker:
             reply.hooks.append((_closed, pace))
             reply.hooks.append((self._ended, request))
         else:
-            pace.in_flight -= 1
+            pace.ended()
         return reply
 
     def _took(self, request: Request, pace: Any, now: float) -> float:
@@ -74,6 +74,13 @@ class Breaker:
         pace.first_output(took, request.record.bytes_in / BYTES_A_TOKEN, now, stream=request.stream)
         return took
 
+    def _felt(self, request: Request, pace: Any, effect: Effect, now: float) -> None:
+        """What a failure says of how much the deployment can do."""
+        if effect.kind == "slow":
+            self._took(request, pace, now)  # at least so long
+        elif pace.gate is not None and effect.kind in ("throttled", "overloaded"):
+            pace.gate.throttled(request.attempt.sent, now)
+
     def _ended(self, request: Request) -> None:
         attempt = request.attempt
         if attempt.outcome in _CUT:
@@ -81,4 +88,4 @@ class Breaker:
 
 
 def _closed(pace: Any) -> None:
-    pace.in_flight -= 1
+    pace.ended()

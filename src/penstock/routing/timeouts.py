@@ -33,7 +33,7 @@ class Timeouts(msgspec.Struct, frozen=True):
     total: float | None = None
     attempt: float | None = None
 
-    def first_output(self, prompt_tokens: int, *, reasons: bool) -> float:
+    def first_output(self, prompt_tokens: float, *, reasons: bool) -> float:
         """How long a stream's first output may take."""
         if self.first_token is not None:
             return self.first_token

@@ -1,10 +1,29 @@
-"""How many calls run at a deployment at a time (semantics.md: Concurrency)."""
+"""How many calls run at a deployment at a time (semantics.md: Concurrency).
+
+A gate has no count of its own: what runs is what its deployment's pace counts, less those that wait here. So no way of
+ending a call can forget to tell it, and hedges and streams count like any other. Where other workers share `most`, each
+call that runs is covered by a permit of the centre's (`stores/permits.py`).
+"""
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left, insort
+from typing import Literal, NamedTuple, Protocol
+
 import msgspec
 
-__all__ = ["GateRules"]
+from penstock.stores.pace import Pace
+
+__all__ = ["Gate", "GateRules", "Permits", "Place", "Turn"]
+
+# What a refusal leaves of what was in flight (semantics.md: AIMD on 429/529).
+LEFT = 0.9
+# A limit that was learnt is forgotten when nobody refused anything for so long and nobody waits: as the breaker's calm.
+CALM_SECONDS = 300.0
+
+# How a wait ended: it may go; its time was over; a more urgent call has its place.
+Turn = Literal["go", "late", "shed"]
 
 
 class GateRules(msgspec.Struct, frozen=True):
@@ -17,3 +36,239 @@ class GateRules(msgspec.Struct, frozen=True):
 
     most: int | None = None
     queue: int = 1000
+
+
+class Permits(Protocol):
+    """Permits of which all workers together have so many for each guarded thing (`stores/permits.py`)."""
+
+    def try_acquire(self, guard: str) -> bool:
+        """Take one, if one is here."""
+        ...
+
+    def release(self, guard: str) -> None:
+        """Give one back."""
+
+    def owes(self, guard: str) -> bool:
+        """Whether the next one that is freed is somebody else's."""
+        ...
+
+    def ask(self, guard: str, total: int, user: Gate) -> None:
+        """Somebody waits for one, of `total` there are in all; `user.permits_came` is called when some come."""
+
+    def leave(self, user: Gate) -> None:
+        """Somebody uses permits no more."""
+
+
+class Place(NamedTuple):
+    """A call's place in the queue; they go in this order.
+
+    Attributes:
+        rank: of its priority.
+        deadline: monotonic; who has less time left goes first.
+        number: in which they came.
+        turn: done when the wait is over.
+    """
+
+    rank: int
+    deadline: float
+    number: int
+    turn: asyncio.Future[Turn]
+
+
+class Gate:
+    """Of one deployment, whose pace counts its calls and says when one has ended.
+
+    Attributes:
+        limit: how many calls may run in this process now; None: any number, and calls need not come here at all.
+    """
+
+    __slots__ = ("_cut", "_held", "_learnt", "_number", "_pace", "_permits", "_queue", "_rules", "_successes", "limit")
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._rules = GateRules()
+        self._permits: Permits | None = None
+        self._held = 0
+        self._queue: list[Place] = []
+        self._number = 0
+        self._learnt: int | None = None
+        self._successes = 0
+        self._cut = float("-inf")
+        self.limit: int | None = None
+
+    def __repr__(self) -> str:
+        limit = "any number" if self.limit is None else str(self.limit)
+        return f"<Gate {self._pace.id}: {self.running} of {limit}, {len(self._queue)} waiting>"
+
+    @property
+    def guard(self) -> str:
+        """The name under which `most` is kept at the centre."""
+        return f"calls:{self._pace.id}"
+
+    @property
+    def running(self) -> int:
+        """Calls that are under way at the deployment; each is an attempt that its pace counts."""
+        return self._pace.in_flight - len(self._queue)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further call would be let in, as far as is known here without asking the centre."""
+        return not self._queue and (self.limit is None or self._pace.in_flight < self.limit)
+
+    def bind(self, rules: GateRules, permits: Permits | None) -> None:
+        """Go by these rules from now on; what was learnt stays, and so does who runs and who waits.
+
+        Args:
+            permits: shared with other workers, None where there are none.
+        """
+        shared = permits if rules.most is not None else None
+        if rules == self._rules and shared is self._permits:
+            return
+        if self._permits is not None and self._permits is not shared:
+            self._give(down_to=0)
+            self._permits.leave(self)
+        self._rules, self._permits = rules, shared
+        self._set_limit()
+        self._let_in()
+
+    def lift(self) -> None:
+        """Hold nobody back any more."""
+        self._learnt = None
+        self.bind(GateRules(), None)
+        self._set_limit()
+        self._let_in()
+
+    # --- one call, which its pace counts already
+
+    def try_enter(self) -> bool:
+        """Let this call in at once, if nobody waits and there is room."""
+        running = self._pace.in_flight
+        return not self._queue and (self.limit is None or running <= self.limit) and self._cover(running)
+
+    def queue(self, rank: int, deadline: float) -> Place | None:
+        """A place in the queue; None where it is full and nobody in it is less urgent.
+
+        Who waits for the `turn` calls `leave` if it gives up before that is done. Of a full queue the last of those
+        that are less urgent has its place taken.
+        """
+        queue = self._queue
+        if len(queue) >= self._rules.queue:
+            if not queue or queue[-1].rank <= rank:
+                return None
+            _tell(queue.pop(), "shed")
+        self._number += 1
+        place = Place(rank, deadline, self._number, asyncio.get_running_loop().create_future())
+        insort(queue, place)
+        self._ask()
+        return place
+
+    def leave(self, place: Place) -> None:
+        """The call waits no more; safe when it no longer did. If it is over as well, its pace says so."""
+        at = bisect_left(self._queue, place)
+        if at < len(self._queue) and self._queue[at] is place:
+            del self._queue[at]
+
+    def late(self, place: Place) -> None:
+        """Its time is over."""
+        if not place.turn.done():
+            self.leave(place)
+            _tell(place, "late")
+
+    def ended(self) -> None:
+        """A call is over, and its pace counts it no more."""
+        if self._queue and (self._permits is None or not self._permits.owes(self.guard)):
+            self._let_in()
+        if self._permits is not None:
+            self._give(down_to=self.running)
+
+    def expected(self) -> float:
+        """A guess at how many seconds it takes until a call that comes now has its turn, at least one."""
+        mean = self._pace.ewma or 0.0
+        return max(1.0, mean * (len(self._queue) + 1) / (self.limit or 1))
+
+    # --- what the provider says
+
+    def throttled(self, sent: float, now: float) -> None:
+        """It refused a call that was sent then, for there are too many; the call is still counted.
+
+        Those that were under way when the limit was last cut say nothing new: of a burst that is refused as a whole
+        the first one counts (as TCP halves once a round trip).
+        """
+        if sent < self._cut:
+            return
+        self._cut = now
+        self._learnt = max(1, int(self.running * LEFT))
+        self._successes = 0
+        self._set_limit()
+
+    def passed(self, now: float) -> None:
+        """A call had its first output: one more at a time after as many of them as the limit is."""
+        learnt = self._learnt
+        if learnt is None:
+            return
+        self._successes += 1
+        if self._successes >= learnt:
+            self._successes = 0
+            most = self._rules.most
+            self._learnt = learnt + 1 if most is None or learnt < most else most
+        if now - self._cut >= CALM_SECONDS and not self._queue:
+            self._learnt = None
+        self._set_limit()
+        self._let_in()
+
+    # --- what the permits ask and tell
+
+    def waiting(self, guard: str) -> int:
+        """How many wait for nothing but a permit."""
+        return max(0, min(len(self._queue), (self.limit or 0) - self.running))
+
+    def permits_came(self, guard: str) -> None:
+        """Let those go on who wait, as many as there are permits."""
+        self._let_in()
+
+    def give_back(self, guard: str, count: int) -> None:
+        """None is held without need."""
+
+    # ---
+
+    def _set_limit(self) -> None:
+        most, learnt = self._rules.most, self._learnt
+        self.limit = most if learnt is None else learnt if most is None else min(learnt, most)
+
+    def _let_in(self) -> None:
+        """Those go whom there is room for, the most urgent first."""
+        while self._queue:
+            running = self.running + 1
+            if (self.limit is not None and running > self.limit) or not self._cover(running):
+                break
+            _tell(self._queue.pop(0), "go")
+        if self._queue:
+            self._ask()
+
+    def _cover(self, running: int) -> bool:
+        """Hold as many permits as calls run."""
+        permits = self._permits
+        if permits is None:
+            return True
+        while self._held < running:
+            if not permits.try_acquire(self.guard):
+                return False
+            self._held += 1
+        return True
+
+    def _ask(self) -> None:
+        most = self._rules.most
+        if self._permits is not None and most is not None and self.waiting(self.guard):
+            self._permits.ask(self.guard, most, self)
+
+    def _give(self, *, down_to: int) -> None:
+        permits = self._permits
+        while self._held > down_to and permits is not None:
+            self._held -= 1
+            permits.release(self.guard)
+
+
+def _tell(place: Place, how: Turn) -> None:
+    # Whoever has just been cancelled has not left yet. It has now, and counts as running until its pace says it ended.
+    if not place.turn.done():
+        place.turn.set_result(how)

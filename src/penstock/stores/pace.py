@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import exp
+from typing import Any
 
 __all__ = ["BANDS", "DECAY_SECONDS", "ENOUGH", "KEPT", "Pace"]
 
@@ -45,14 +46,18 @@ class Pace:
     """Of one deployment.
 
     Attributes:
-        in_flight: attempts at it that have begun and not ended; a stream ends when its reply is closed.
+        in_flight: attempts at it that have begun and not ended; a stream ends when its reply is closed. One begins by
+            adding 1; exactly one `ended` must follow.
+        gate: what holds calls back while there are too many (`stores/gate.py`), to be told when one has ended; None
+            where nothing does.
     """
 
-    __slots__ = ("_at", "_bands", "_sum", "_weight", "id", "in_flight")
+    __slots__ = ("_at", "_bands", "_sum", "_weight", "gate", "id", "in_flight")
 
     def __init__(self, id: str) -> None:
         self.id = id
         self.in_flight = 0
+        self.gate: Any = None
         self._sum = 0.0
         self._weight = 0.0
         self._at = 0.0
@@ -73,13 +78,12 @@ class Pace:
         """
         return self._sum / self._weight if self._weight else None
 
-    def began(self) -> None:
-        """An attempt begins; exactly one `ended` must follow."""
-        self.in_flight += 1
-
     def ended(self) -> None:
         """An attempt is over: answered whole, failed, cancelled, or its stream closed."""
         self.in_flight -= 1
+        gate = self.gate
+        if gate is not None and gate.limit is not None:
+            gate.ended()
 
     def first_output(self, seconds: float, prompt_tokens: float, now: float, *, stream: bool) -> None:
         """An attempt's first output came so late.

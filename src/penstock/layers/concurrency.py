@@ -1,0 +1,114 @@
+"""Layer concurrency: so many calls at a time at a deployment; the others wait their turn, the most urgent first.
+
+Where nothing is limited, which is so until a provider refuses or the configuration says so, it costs a look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from penstock.call import Call, Reply
+from penstock.clock import Clock
+from penstock.errors import Overloaded
+from penstock.messages import Request
+from penstock.records import Decision
+from penstock.routing.plan import Candidate
+from penstock.routing.timeouts import Timeouts
+from penstock.usage import BYTES_A_TOKEN
+
+__all__ = ["Concurrency"]
+
+# What a caller's priority comes to: the lower, the sooner.
+RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
+NORMAL = RANKS["normal"]
+# No caller is told to wait for longer before it asks again.
+LONGEST_SECONDS = 60.0
+
+
+class Concurrency:
+    """Lets an attempt through once its deployment's gate (`stores/gate.py`) has room for it.
+
+    Another deployment that has room at once goes before a wait. The breaker, which is outside, counts the attempt and
+    tells the gate when it is over: a stream's when it is closed.
+    """
+
+    def __init__(self, call: Call, clock: Clock) -> None:
+        self._call = call
+        self._clock = clock
+        self._now = clock.monotonic
+
+    def __call__(self, request: Request) -> Awaitable[Reply]:
+        gate = request.candidate.pace.gate
+        if gate is None or gate.limit is None:
+            return self._call(request)
+        return self._through(request, gate)
+
+    async def _through(self, request: Request, gate: Any) -> Reply:
+        """Raises Overloaded: elsewhere is room; the queue is full; the call's turn did not come in time."""
+        if not gate.try_enter():
+            if _roomier(request):
+                raise _refused(request, gate, "busy, and another deployment is not")
+            await self._queue(request, gate)
+        reply = await self._call(request)
+        gate.passed(self._now())
+        return reply
+
+    async def _queue(self, request: Request, gate: Any) -> None:
+        now = self._now()
+        wishes = request.caller.wishes
+        rank = RANKS.get(wishes.priority, NORMAL) if wishes is not None else NORMAL
+        patience = _patience(request, request.deadline - now)
+        place = gate.queue(rank, now + patience)
+        if place is None:
+            raise _refused(request, gate, "busy, and so is its queue")
+        timer = self._clock.call_later(patience, lambda: gate.late(place))
+        try:
+            turn = await place.turn
+        except BaseException:
+            gate.leave(place)
+            raise
+        finally:
+            timer.cancel()
+        waited = self._now() - now
+        request.record.decisions.append(Decision("queued", request.candidate.id, turn, now, waited))
+        if turn == "late":
+            raise _refused(request, gate, f"busy; the call's turn did not come within {patience:g} s")
+        if turn == "shed":
+            raise _refused(request, gate, "busy, and its queue is full of calls of higher priority")
+
+
+def _roomier(request: Request) -> bool:
+    """Whether another deployment that was not tried would take it at once."""
+    mine, tried = request.candidate, request.tried
+    return any(
+        one is not mine and not one.health.blocked and (tried is None or one.id not in tried) and _has_room(one)
+        for one in request.plan.candidates
+    )
+
+
+def _has_room(candidate: Candidate) -> bool:
+    gate = candidate.pace.gate
+    return gate is None or gate.has_room
+
+
+def _patience(request: Request, left: float) -> float:
+    """How long the call may wait: as long as it would for an answer."""
+    timeouts: Timeouts = request.plan.timeouts
+    wishes = request.caller.wishes
+    wait: float
+    if wishes is not None and wishes.timeout is not None:
+        wait = wishes.timeout
+    elif request.stream:
+        wait = timeouts.first_output(request.record.bytes_in / BYTES_A_TOKEN, reasons=request.candidate.reasons)
+    else:
+        wait = timeouts.attempt if timeouts.attempt is not None else left / request.untried
+    return max(0.0, min(wait, left))
+
+
+def _refused(request: Request, gate: Any, why: str) -> Overloaded:
+    return Overloaded(
+        f"{request.candidate.name} is {why}",
+        do="Wait as long as retry-after says.",
+        retry_after=min(gate.expected(), LONGEST_SECONDS),
+    )

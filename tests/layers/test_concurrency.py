@@ -1,0 +1,313 @@
+"""So many calls at a time at a deployment, under the breaker's layer, which counts them."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from penstock.call import Call, Frame, Reply, stack
+from penstock.clock import Ids
+from penstock.errors import Overloaded, ProviderAnswer, Unavailable, UpstreamRateLimited
+from penstock.layers.breaker import Breaker
+from penstock.layers.concurrency import Concurrency
+from penstock.layers.trace import Opening
+from penstock.messages import Caller, Request
+from penstock.records import Attempt
+from penstock.routing.plan import Candidate, Plan
+from penstock.routing.timeouts import Timeouts
+from penstock.stores.gate import Gate, GateRules
+from penstock.stores.pace import Pace
+from penstock.testing import Cancel, SeededRandom, SimLoop, run, sweep_scenario
+
+
+class Steady:
+    """A health that takes everything."""
+
+    blocked = False
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **more: None
+
+
+class Stream:
+    """The least that a streamed reply needs."""
+
+    def close(self) -> None:
+        pass
+
+
+def candidate(id: str, rules: GateRules | None) -> Candidate:
+    pace = Pace(id)
+    if rules is not None:
+        pace.gate = Gate(pace)
+        pace.gate.bind(rules, None)
+    return Candidate(id, id, 0, None, Steady(), pace)
+
+
+class Scene:
+    """Deployments that answer after so many seconds, and requests to the first of them."""
+
+    def __init__(self, loop: SimLoop, rules: GateRules | None, *others: GateRules | None) -> None:
+        self.loop = loop
+        self.takes = 1.0
+        self.error: Exception | None = None
+        self.most = 0
+        self.asked: list[str] = []
+        candidates = [candidate(id, each) for id, each in zip("abcd", (rules, *others), strict=False)]
+        self.plan = Plan("m", tuple(candidates), tuple(one.id for one in candidates), timeouts=Timeouts())
+        self.gate = candidates[0].pace.gate
+        self.pace = candidates[0].pace
+        self.call: Call = stack(
+            [lambda call: Breaker(call, loop.clock), lambda call: Concurrency(call, loop.clock)], self.answer
+        )
+        self.opening = Opening(Ids(loop.clock, SeededRandom(1)), loop.clock)
+
+    async def answer(self, request: Request) -> Reply:
+        now = self.loop.clock.monotonic()
+        attempt = request.attempt = Attempt(request.candidate.id, now, now)
+        request.record.attempts.append(attempt)
+        self.asked.append(request.caller.query.decode())
+        self.most = max(self.most, sum(one.pace.in_flight for one in self.plan.candidates[:1]) - self.waiting)
+        await self.loop.clock.sleep(self.takes)
+        attempt.answered = self.loop.clock.monotonic()
+        if self.error is not None:
+            raise self.error
+        if request.stream:
+            return Reply(200, b"", Stream())
+        return Reply(200, b"", Frame(b"x", lambda data: []))
+
+    @property
+    def waiting(self) -> int:
+        return len(self.gate._queue) if self.gate is not None else 0
+
+    def request(self, name: str = "", priority: str | None = None, *, stream: bool = False, **more: Any) -> Request:
+        caller = Caller(query=name.encode())
+        if priority is not None or more:
+            caller.wishes = SimpleNamespace(priority=priority, timeout=more.pop("timeout", None))
+        made = Request("openai_chat", "m", stream, {}, caller, self.opening.record("chat"))
+        made.plan, made.candidate = self.plan, self.plan.candidates[0]
+        made.deadline = self.loop.clock.monotonic() + 600
+        return made
+
+    def start(self, request: Request) -> asyncio.Task[Reply]:
+        async def ask() -> Reply:
+            return await self.call(request)
+
+        return self.loop.create_task(ask())
+
+
+def test_at_most_so_many_at_a_time_and_all_in_the_end() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(3))
+        start = loop.time()
+        await asyncio.gather(*(scene.start(scene.request()) for _ in range(10)))
+        assert scene.most == 3
+        assert loop.time() - start == pytest.approx(4.0)
+        assert (scene.pace.in_flight, scene.waiting) == (0, 0)
+
+    run(main, leak_free=True)
+
+
+def test_a_stream_holds_its_place_until_it_is_closed() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1))
+        reply = await scene.call(scene.request(stream=True))
+        other = scene.start(scene.request(stream=True))
+        await loop.clock.sleep(5)
+        assert not other.done()
+        reply.close()
+        (await other).close()
+        assert scene.pace.in_flight == 0
+
+    run(main, leak_free=True)
+
+
+def test_what_waits_is_told_of() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1))
+        first, second = scene.request(), scene.request()
+        tasks = [scene.start(first), scene.start(second)]
+        await asyncio.gather(*tasks)
+        assert first.record.decisions == []
+        [decision] = second.record.decisions
+        assert (decision.what, decision.deployment, decision.why) == ("queued", "a", "go")
+        assert decision.wait == pytest.approx(1.0)
+
+    run(main, leak_free=True)
+
+
+def test_the_urgent_go_first() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1))
+        named = ["normal", "sheddable", "critical", "low", "high", None, "made-up"]
+        tasks = [scene.start(scene.request("first"))]
+        await loop.clock.sleep(0.1)
+        for priority in named:
+            tasks.append(scene.start(scene.request(str(priority), priority)))
+            await loop.clock.sleep(0.01)
+        await asyncio.gather(*tasks)
+        assert scene.asked == ["first", "critical", "high", "normal", "None", "made-up", "low", "sheddable"]
+
+    run(main, leak_free=True)
+
+
+def test_who_has_less_time_goes_first() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1))
+        tasks = [scene.start(scene.request("first"))]
+        for name, seconds in (("long", 60.0), ("short", 10.0)):
+            made = scene.request(name)
+            made.deadline = loop.time() + seconds
+            tasks.append(scene.start(made))
+            await loop.clock.sleep(0.01)
+        await asyncio.gather(*tasks)
+        assert scene.asked == ["first", "short", "long"]
+
+    run(main, leak_free=True)
+
+
+@pytest.mark.parametrize(
+    ("stream", "more", "seconds"),
+    [(False, {}, 30.0), (True, {}, 10.0), (False, {"timeout": 2.5}, 2.5), (True, {"timeout": 2.5}, 2.5)],
+)
+def test_it_waits_as_long_as_for_an_answer_and_no_longer(stream: bool, more: Any, seconds: float) -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1))
+        scene.takes = 100.0
+        running = scene.start(scene.request())
+        await loop.settle()
+        late = scene.request(stream=stream, **more)
+        late.deadline = loop.time() + 30
+        start = loop.time()
+        with pytest.raises(Overloaded, match="did not come within") as caught:
+            await scene.start(late)
+        assert loop.time() - start == pytest.approx(seconds)
+        assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
+        assert [decision.why for decision in late.record.decisions] == ["late"]
+        assert (scene.pace.in_flight, scene.waiting) == (1, 0)
+        running.cancel()
+
+    run(main, leak_free=True)
+
+
+def test_a_full_queue_refuses_and_makes_place_for_the_urgent() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1, 1))
+        running, low = scene.start(scene.request("a")), scene.start(scene.request("b", "low"))
+        await loop.settle()
+        with pytest.raises(Overloaded, match="busy, and so is its queue"):
+            await scene.start(scene.request("c", "low"))
+        high = scene.start(scene.request("d", "high"))
+        with pytest.raises(Overloaded, match="calls of higher priority"):
+            await low
+        await asyncio.gather(running, high)
+        assert scene.asked == ["a", "d"]
+        assert scene.pace.in_flight == 0
+
+    run(main, leak_free=True)
+
+
+def test_another_deployment_that_has_room_goes_before_a_wait() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1), GateRules(1))
+        scene.start(scene.request())
+        await loop.settle()
+        with pytest.raises(Overloaded, match="another deployment is not"):
+            await scene.start(scene.request())
+        # But not one that has failed this request, is blocked or is busy too.
+        other = scene.plan.candidates[1]
+        tried = scene.request()
+        tried.tried = {"b": None}
+        assert await scene.start(tried)
+        scene.start(scene.request())
+        await loop.settle()
+        other.pace.in_flight = 1
+        assert await scene.start(scene.request())
+        other.pace.in_flight = 0
+        other.health.blocked = True
+        scene.start(scene.request())
+        await loop.settle()
+        assert await scene.start(scene.request())
+
+    run(main, leak_free=True)
+
+
+def test_refusals_for_too_many_make_it_fewer() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules())
+        scene.error = UpstreamRateLimited("slow down")
+        failed = await asyncio.gather(*(scene.start(scene.request()) for _ in range(20)), return_exceptions=True)
+        assert {type(error) for error in failed} == {UpstreamRateLimited}
+        assert scene.gate.limit == 18
+        scene.error = None
+        scene.most = 0
+        await asyncio.gather(*(scene.start(scene.request()) for _ in range(60)))
+        # 18 successes make it 19, and 19 more 20.
+        assert scene.most == 20
+        assert scene.gate.limit == 21
+        assert scene.pace.in_flight == 0
+
+    run(main, leak_free=True)
+
+
+@pytest.mark.parametrize(("status", "limit"), [(529, 9), (503, None), (500, None)])
+def test_an_overload_makes_it_fewer_and_other_failures_do_not(status: int, limit: int | None) -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules())
+        scene.error = Unavailable("no")
+        scene.error.answer = ProviderAnswer(status, {}, b"")
+        await asyncio.gather(*(scene.start(scene.request()) for _ in range(10)), return_exceptions=True)
+        assert scene.gate.limit == limit
+
+    run(main, leak_free=True)
+
+
+def test_where_it_is_off_nothing_is_learnt() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, None)
+        scene.error = UpstreamRateLimited("slow down")
+        await asyncio.gather(*(scene.start(scene.request()) for _ in range(10)), return_exceptions=True)
+        assert scene.pace.gate is None
+        assert scene.pace.in_flight == 0
+
+    run(main, leak_free=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_cancelled_anywhere_no_place_is_lost(stream: bool) -> None:
+    async def scenario(loop: SimLoop, cancel: Cancel) -> None:
+        scene = Scene(loop, GateRules(1))
+        before, after = scene.start(scene.request()), None
+
+        async def asked() -> None:
+            reply = await scene.call(scene.request(stream=stream))
+            try:
+                await loop.clock.sleep(1)
+            finally:
+                reply.close()
+
+        await loop.settle()
+        task = loop.create_task(cancel(asked()))  # type: ignore[arg-type]
+        await loop.settle()
+        after = scene.start(scene.request())
+        await asyncio.gather(before, task, after)
+        assert (scene.pace.in_flight, scene.waiting) == (0, 0)
+
+    assert sweep_scenario(scenario) == 3
+
+
+def test_no_gate_of_limits_costs_a_wait() -> None:
+    """The call goes straight through: not even a coroutine of the layer's own."""
+
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules())
+        inner = scene.answer
+        made = scene.request()
+        work = Concurrency(inner, loop.clock)(made)
+        assert getattr(work, "cr_code", None) is inner.__code__
+        await work
+
+    run(main, leak_free=True)
