@@ -476,3 +476,37 @@ def test_a_key_that_is_asked_for() -> None:
     assert {each.error["type"] for each in (none, wrong, bearer)} == {"authentication_error"}
     assert b"0123456789" not in wrong.body
     assert (right.status, other.status) == (200, 200)
+
+
+# --- an answer that has begun
+
+
+def test_it_goes_on_with_what_it_would_have_said() -> None:
+    asked = says("Where is the weir?")
+    text = whole(message_body(messages=asked, max_tokens=200))["content"][0]["text"]
+    for at in (1, len(text) // 3, len(text) - 5):
+        begun = text[:at].rstrip()
+        turns = [*asked, {"role": "assistant", "content": begun}]
+        rest = whole(message_body(messages=turns, max_tokens=120))["content"][0]["text"]
+        assert begun + rest == text
+
+
+def test_what_it_would_not_have_said_it_goes_on_with_all_the_same() -> None:
+    turns = [*says("Where is the weir?"), {"role": "assistant", "content": "Somewhere else: it"}]
+    rest = whole(message_body(messages=turns, max_tokens=200))["content"][0]["text"]
+    assert rest
+    assert not rest.startswith("Somewhere")
+
+
+@pytest.mark.parametrize(
+    ("model", "begun", "told"),
+    [
+        ("small:no_prefill", "The", "This model does not support assistant message prefill."),
+        ("small", "The ", "cannot end with trailing whitespace"),
+    ],
+)
+def test_a_beginning_may_be_refused(model: str, begun: str, told: str) -> None:
+    turns = [*says("Where?"), {"role": "assistant", "content": begun}]
+    answer = message(message_body(model=model, messages=turns, max_tokens=200))
+    assert answer.status == 400
+    assert told in answer.json["error"]["message"]

@@ -144,10 +144,22 @@ class _Writer:
         if self._request.schema is not None:
             return tokenize(self._structured(dice))
         wanted = self._script.tokens
+        if self._request.begun:
+            return self._rest(dice)
         quoted = tokenize(self._quoted + " ") if self._quoted else []
         length = wanted or dice.between(*self._model.length)
         tokens = quoted + prose(dice, self._prompt, max(1, length - len(quoted)), exact=wanted > 0)
         return tokens[:wanted] if wanted else tokens
+
+    def _rest(self, dice: Dice) -> list[str]:
+        """What of the answer is left behind its beginning; where it would have begun otherwise, as much as is left."""
+        begun, wanted = self._request.begun, self._script.tokens
+        length = wanted or dice.between(*self._model.length)
+        tokens = prose(dice, self._prompt, length, exact=wanted > 0)
+        whole = "".join(tokens)
+        if whole.startswith(begun):
+            return tokenize(whole[len(begun) :])
+        return tokens[len(tokenize(begun)) :]
 
     def _structured(self, dice: Dice) -> str:
         places = places_in(self._prompt)

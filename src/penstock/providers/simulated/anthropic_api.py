@@ -89,6 +89,7 @@ def _messages(asked: Asked) -> Iterable[Step]:
     model = _known(asked.model)
     request = read_messages(asked.fields, model.name)
     script, stage = asked.script, asked.stage
+    _check_begun(request.begun, script)
     answer = compose(request, model, script, asked.seed)
     name = f"msg_{Dice(asked.seed).name(24)}"
     if not request.stream:
@@ -96,6 +97,17 @@ def _messages(asked: Asked) -> Iterable[Step]:
     events = message_events(answer, name, model.name, finish=not script.no_finish)
     failure = worded(scripted_failure(_OVERLOADED, script.code, "", model.name), _request_id(asked.seed))
     return stage.stream(events, failure, MESSAGES)
+
+
+def _check_begun(begun: str, script: Script) -> None:
+    if begun and script.no_prefill:
+        # As recorded: https://github.com/anthropics/claude-code/issues/52433
+        raise invalid(
+            "This model does not support assistant message prefill. The conversation must end with a user message."
+        )
+    # https://platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill-claudes-response
+    if begun != begun.rstrip():
+        raise invalid("messages: final assistant content cannot end with trailing whitespace")
 
 
 def _count(asked: Asked) -> Iterable[Step]:

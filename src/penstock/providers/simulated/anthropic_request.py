@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.providers.simulated.anthropic_failures import MessagesError, invalid
 from penstock.providers.simulated.anthropic_turns import read_system, read_turns
-from penstock.providers.simulated.request import ChatRequest, ToolSpec
+from penstock.providers.simulated.request import ChatRequest, ToolSpec, begun_in
 
 __all__ = ["read_counted", "read_messages"]
 
@@ -63,6 +63,7 @@ def read_counted(fields: Mapping[str, Any], model: str) -> ChatRequest:
     if not messages:
         raise invalid("messages: at least one message is required")
     request = ChatRequest(model=model, messages=read_system(fields.get("system")) + read_turns(messages))
+    request.begun = begun_in(messages, plain=True)
     _read_tools(request, fields)
     request.schema = _schema(fields)
     return request

@@ -23,6 +23,7 @@ from penstock.providers.simulated.fields import read_object
 from penstock.providers.simulated.journal import Journal, Seen
 from penstock.providers.simulated.openai_api import OpenAIApi
 from penstock.providers.simulated.play import Step
+from penstock.providers.simulated.request import begun_in
 from penstock.providers.simulated.script import HEADER, Script, ScriptError, parse_script, split_model
 from penstock.providers.simulated.server import Connection
 from penstock.providers.simulated.staging import Stage
@@ -31,6 +32,7 @@ from penstock.wire.h1 import HttpRequest
 __all__ = ["SimulatedProvider"]
 
 _SCRIPTS = 1_000  # scripts whose uses are counted
+_HOW = ("stream", "stream_options", "max_tokens", "max_completion_tokens")
 _NO_SCRIPT = Script()
 
 # What Claude says since Opus 4.6: https://github.com/router-for-me/CLIProxyAPI/issues/5319
@@ -134,8 +136,12 @@ class SimulatedProvider:
     # What a request comes with
 
     def _seed_for(self, request: HttpRequest, fields: Mapping[str, Any], model: str) -> int:
-        """From what is asked, not from how: streamed or not, with faults or not, the answer has the same words."""
-        asked = {key: value for key, value in fields.items() if key not in ("stream", "stream_options")}
+        """From what is asked, not from how: streamed or not, with faults or not, whole or gone on with, and however
+        much of it, the answer has the same words."""
+        asked = {key: value for key, value in fields.items() if key not in _HOW}
+        messages = asked.get("messages")
+        if isinstance(messages, list) and begun_in(messages, plain=speaks_anthropic(request)):
+            asked["messages"] = messages[:-1]
         if asked:
             asked["model"] = model
         return seed_of(self.seed, request.path.rpartition(b"/")[2], msgspec.json.encode(asked, order="sorted"))

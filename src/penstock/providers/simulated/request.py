@@ -13,7 +13,7 @@ import msgspec
 from penstock.providers.simulated.failures import ApiError
 from penstock.providers.simulated.fields import check_range, invalid, missing, typed, whole, wrong_type
 
-__all__ = ["ChatRequest", "ToolSpec", "read_chat", "text_of"]
+__all__ = ["ChatRequest", "ToolSpec", "begun_in", "read_chat", "text_of"]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
@@ -35,6 +35,7 @@ class ChatRequest(msgspec.Struct):
         top_logprobs: None without logprobs.
         effort: of reasoning; empty if not asked for.
         tier: what serves it, as the answer tells.
+        begun: what the answer has already said: it goes on behind that.
     """
 
     model: str
@@ -52,6 +53,7 @@ class ChatRequest(msgspec.Struct):
     top_logprobs: int | None = None
     effort: str = ""
     tier: str = "default"
+    begun: str = ""
 
 
 def text_of(content: Any) -> str:
@@ -64,6 +66,15 @@ def text_of(content: Any) -> str:
     return " ".join(text for text in texts if isinstance(text, str))
 
 
+def begun_in(messages: list[Any], *, plain: bool) -> str:
+    """The beginning of the answer, where the last message is one: Anthropic's older models go on with any such turn
+    (`plain`), others with one that is marked, as Mistral has it: `"prefix": true`."""
+    last = messages[-1] if messages else None
+    if not isinstance(last, dict) or last.get("role") != "assistant" or last.get("tool_calls"):
+        return ""
+    return text_of(last.get("content")) if plain or last.get("prefix") is True else ""
+
+
 def read_chat(fields: Mapping[str, Any], model: str) -> ChatRequest:
     """Check and read a chat request.
 
@@ -71,6 +82,7 @@ def read_chat(fields: Mapping[str, Any], model: str) -> ChatRequest:
         ApiError: 400, naming the parameter.
     """
     request = ChatRequest(model=model, messages=_messages(fields))
+    request.begun = begun_in(request.messages, plain=False)
     request.stream = bool(typed(fields, "stream", bool, False))
     options = typed(fields, "stream_options", dict, None)
     if options is not None:
