@@ -91,6 +91,11 @@ _THINKING = """\
 What a model thought in an earlier turn goes back to it where its vendor takes it. From a caller of another dialect it
 goes in this field; to all others of OpenAI's dialect it is dropped and named.
 """
+_CONTINUES = """\
+Where `on_stream_cut` is `resume`, these go on with a stream that breaks off: the conversation ends with what was said
+so far, as the assistant's turn. Of Anthropic's models those up to Claude 4.5 do it. What refuses it all the same is asked
+for the whole answer, which is passed on from where its text has matched.
+"""
 _BILLED = """\
 What a stream costs that its caller closes before its end: `until_close` what was said until then, `full` the whole
 answer all the same. `full` also stands where nobody says. After
@@ -160,6 +165,13 @@ def _thinking() -> Iterator[str]:
             yield f"| `{row.name}` | `{row.earlier_thinking}` |"
 
 
+def _continues() -> Iterator[str]:
+    yield from _table("kind", "field of the last message")
+    for row in _rows():
+        if row.continues:
+            yield f"| `{row.name}` | {f'`{row.continued_by}: true`' if row.continued_by else ''} |"
+
+
 def _billed() -> Iterator[str]:
     yield from _table("billed", "kinds")
     for rule in ("until_close", "full"):
@@ -174,6 +186,7 @@ def draw() -> dict[str, str]:
         ("Addresses of one's own", _FORMS, _forms()),
         ("What vendors refuse", _QUIRKS, _quirks()),
         ("Earlier thinking", _THINKING, _thinking()),
+        ("Answers that are gone on with", _CONTINUES, _continues()),
         ("Headers that pass", "Besides content-type; no others do.\n", _headers()),
         ("What a closed stream costs", _BILLED, _billed()),
     ]

@@ -9,9 +9,12 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+from penstock.config.load import load_config
+from penstock.gateway import Gateway
 from penstock.providers.catalogue import Headers, Quirk, Row, Versioned, check_row, load_catalogue
 from penstock.providers.facts import facts_of
 from penstock.providers.quirks import QUIRKS
+from penstock.testing import FakeClock, SeededRandom
 
 ROWS = list(load_catalogue().values())
 # Serve other ends too, so that they are there where nobody wants to pay for answers.
@@ -106,6 +109,7 @@ def test_a_good_row() -> None:
         ({"version_path": "/v2"}, "version_path", "url does not end with version_path"),
         ({"version_path": "v1"}, "version_path", "version_path is a path such as /v1"),
         ({"versioned": Versioned("/x/")}, "versioned", "versioned is a path such as /v1"),
+        ({"continued_by": "prefix"}, "continued_by", "continued_by says how an answer is gone on with"),
         ({"quirks": (Quirk("no_sense", "https://x"),)}, "quirks", '"no_sense" is no quirk: no_stream_options, '),
         ({"quirks": (Quirk("no_store", ""),)}, "quirks", '"no_store" has no source'),
         ({"headers": Headers(up=("X-A",))}, "headers", '"X-A" is no header in small letters'),
@@ -124,3 +128,21 @@ def test_what_is_wrong_with_a_row(changes: dict[str, object], key: str, message:
     row = msgspec.structs.replace(GOOD, **changes)
     found = list(check_row(row))
     assert any(place == key and text.startswith(message) for place, text in found), found
+
+
+@pytest.mark.parametrize(
+    ("target", "continues", "by"),
+    [
+        ("anthropic/claude-haiku-4-5", True, ""),
+        ("anthropic/claude-sonnet-4-6", False, ""),
+        ("anthropic/claude-opus-5-5", False, ""),
+        ("mistral/mistral-large-latest", True, "prefix"),
+        ("openai/gpt-5-mini", False, ""),
+    ],
+)
+def test_who_goes_on_with_an_answer(target: str, continues: bool, by: str) -> None:
+    named = {name: {"api_key": "none"} for name in ("anthropic", "mistral", "openai")}
+    config = load_config({"auth": "open", "providers": named, "models": {"m": {"targets": [target]}}}, {})
+    gateway = Gateway(config, FakeClock(), SeededRandom(0))
+    (deployment,) = gateway.deployments
+    assert (deployment.facts.continues, deployment.facts.continued_by) == (continues, by)

@@ -17,7 +17,7 @@ from penstock.errors import UnknownPrice
 from penstock.messages import Caller
 from penstock.providers.auth import auth_headers
 from penstock.providers.deployment import Deployment, Endpoint
-from penstock.providers.facts import facts_of
+from penstock.providers.facts import abilities_of, facts_of
 from penstock.providers.payment import CallersOwn
 from penstock.redact import Secret
 from penstock.routing.names import Found, Names, Target
@@ -235,6 +235,8 @@ class Plans:
         row = self._rows[self._config.providers[target.provider].kind]
         if row.earlier_thinking:
             facts = msgspec.structs.replace(facts, earlier_thinking=row.earlier_thinking)
+        if row.continues and abilities_of(self._rows[kind].name, model).get("prefill", True):
+            facts = msgspec.structs.replace(facts, continues=True, continued_by=row.continued_by)
         if policies.default_max_output is not None:
             facts = msgspec.structs.replace(facts, default_output_tokens=policies.default_max_output)
         return Deployment(

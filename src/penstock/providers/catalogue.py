@@ -90,6 +90,9 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         quirks: what it does not take of its dialects.
         earlier_thinking: what it calls the thinking of an earlier turn that it is told again; "" where it takes none.
             Only for what is translated: a caller of its own dialect says it or does not.
+        continues: it goes on with an answer whose beginning stands last in the conversation; of those of its models
+            that are known not to, the table of models says so. What refuses it is asked for the whole answer.
+        continued_by: the field of that message which says so, `true`; "" where none is needed.
         billed: what is paid for a stream that is closed before its end: the input, what was said until then, or the
             whole answer all the same, which also holds where nobody says.
         retired: since when there is no such service, and who says so.
@@ -110,6 +113,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     versioned: Versioned | None = None
     quirks: tuple[Quirk, ...] = ()
     earlier_thinking: Literal["", "reasoning", "reasoning_content"] = ""
+    continues: bool = False
+    continued_by: str = ""
     billed: Literal["input", "until_close", "full"] = "full"
     retired: str = ""
 
@@ -156,6 +161,8 @@ def check_row(row: Row) -> Iterator[tuple[str, str]]:
             yield "quirks", f'"{quirk.name}" is no quirk: {", ".join(QUIRKS)}'
         elif not quirk.source:
             yield "quirks", f'"{quirk.name}" has no source'
+    if row.continued_by and not row.continues:
+        yield "continued_by", "continued_by says how an answer is gone on with: write continues = true, too"
     yield from _check_urls(row)
     yield from _check_headers(row.headers)
 

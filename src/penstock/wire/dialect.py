@@ -197,6 +197,9 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         earlier_thinking: what the OpenAI dialect calls a turn's thinking towards this model; "" where it takes none
             back (Groq and Cerebras refuse a request that holds it, DeepSeek wants it within a chain of tool calls). A
             vendor's catalogue row says which.
+        continues: it goes on with an answer whose beginning stands last in the conversation, or nobody knows that it
+            does not; `continued_by`: the field by which the OpenAI dialect says so towards it, "" for none. Where a
+            vendor's row says that it does.
     """
 
     max_output_tokens: int | None = None
@@ -213,6 +216,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     output_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     efforts: tuple[str, ...] = ()
     earlier_thinking: Literal["", "reasoning", "reasoning_content"] = ""
+    continues: bool = False
+    continued_by: str = ""
 
 
 class Written:

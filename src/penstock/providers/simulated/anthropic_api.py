@@ -89,7 +89,7 @@ def _messages(asked: Asked) -> Iterable[Step]:
     model = _known(asked.model)
     request = read_messages(asked.fields, model.name)
     script, stage = asked.script, asked.stage
-    _check_begun(request.begun, script)
+    _check_begun(request.begun)
     answer = compose(request, model, script, asked.seed)
     name = f"msg_{Dice(asked.seed).name(24)}"
     if not request.stream:
@@ -99,12 +99,7 @@ def _messages(asked: Asked) -> Iterable[Step]:
     return stage.stream(events, failure, MESSAGES)
 
 
-def _check_begun(begun: str, script: Script) -> None:
-    if begun and script.no_prefill:
-        # As recorded: https://github.com/anthropics/claude-code/issues/52433
-        raise invalid(
-            "This model does not support assistant message prefill. The conversation must end with a user message."
-        )
+def _check_begun(begun: str) -> None:
     # https://platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill-claudes-response
     if begun != begun.rstrip():
         raise invalid("messages: final assistant content cannot end with trailing whitespace")

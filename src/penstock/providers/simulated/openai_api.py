@@ -93,8 +93,6 @@ class OpenAIApi:
             raise ApiError(404, message, param="model")
         request = read_chat(asked.fields, model.name)
         script, stage = asked.script, asked.stage
-        if request.begun and script.no_prefill:
-            raise ApiError(400, "Expected last role User or Tool for this model.", param="messages")
         answer = compose(request, model, script, asked.seed)
         name = f"chatcmpl-{Dice(asked.seed).name(29)}"
         stamp = Stamp(name, int(asked.time), model.name, self._fingerprint, request.tier)

@@ -51,7 +51,6 @@ class Script(msgspec.Struct, frozen=True, omit_defaults=True):
     html: bool = False
     error_in_200: bool = False
     content_type: str = ""
-    no_prefill: bool = False
     # The stream
     cut: int | None = None
     stall: int | None = None
@@ -161,7 +160,6 @@ KEYS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "html": (_flag, "a page of HTML instead of an answer"),
     "error_in_200": (_flag, "status 200 with an error in the body"),
     "content_type": (_matching(_MEDIA_TYPE, "a media type"), "of the response"),
-    "no_prefill": (_flag, "refuse to go on with an assistant's turn, as newer models do"),
     "cut": (_COUNT, "close the connection after so many events, or bytes of a unary body"),
     "stall": (_COUNT, "say nothing more after so many events, or bytes of a unary body"),
     "stall_for": (_duration, "go on after so long a `stall`; without it never"),
