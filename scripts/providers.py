@@ -93,8 +93,8 @@ goes in this field; to all others of OpenAI's dialect it is dropped and named.
 """
 _CONTINUES = """\
 Where `on_stream_cut` is `resume`, these go on with a stream that breaks off: the conversation ends with what was said
-so far, as the assistant's turn. Of Anthropic's models those up to Claude 4.5 do it. What refuses it all the same is asked
-for the whole answer, which is passed on from where its text has matched.
+so far, as the assistant's turn. Of Anthropic's models those up to Claude 4.5 do it. What refuses it all the same is
+asked for the whole answer, which is passed on from where its text has matched.
 """
 _BILLED = """\
 What a stream costs that its caller closes before its end: `until_close` what was said until then, `full` the whole
