@@ -1,0 +1,100 @@
+"""Runs a scenario: `simulate(scenario, seed)` gives its report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from penstock.records import Record
+from penstock.testing.simulate.drive import Drive
+from penstock.testing.simulate.events import event_of, happen
+from penstock.testing.simulate.expected import missed
+from penstock.testing.simulate.report import Report
+from penstock.testing.simulate.scenario import Scenario, Traffic
+from penstock.testing.simulate.tally import Tally
+from penstock.testing.simulate.watch import Watch
+from penstock.testing.simulate.world import ScenarioLoop, World
+from penstock.version import VERSION
+
+__all__ = ["Progress", "simulate"]
+
+Progress = Callable[[float, int], object]
+"""Told now and then how much of the scenario is over, in virtual seconds, and how many requests were."""
+
+_TELL_EVERY = 100
+
+
+def simulate(scenario: Scenario, seed: int | None = None, *, progress: Progress | None = None) -> Report:
+    """What comes of a scenario. The same seed gives the same report.
+
+    Args:
+        seed: None: the scenario's own.
+        progress: is told how far it is.
+    """
+    chosen = scenario.seed if seed is None else seed
+    loop = ScenarioLoop(chosen)
+    try:
+        report = loop.run_until_complete(_Running(scenario, loop, chosen, progress).run())
+        loop.assert_clean()
+        return report
+    finally:
+        loop.dispose()
+
+
+class _Running:
+    def __init__(self, scenario: Scenario, loop: ScenarioLoop, seed: int, progress: Progress | None) -> None:
+        self._scenario = scenario
+        self._seed = seed
+        self._progress = progress
+        self._world = World(scenario, loop, seed)
+        self._watch = Watch(self._world)
+        self._tally = Tally(self._world.zero, scenario.duration)
+        self._drive = Drive(scenario, self._world, seed, self._over)
+        for traffic in scenario.traffic:
+            self._tally.expect(traffic.name, list(traffic.models))
+
+    def _over(self, traffic: Traffic, record: Record) -> None:
+        self._tally.add(traffic.name, record)
+        self._watch.look()
+        if self._progress is not None and self._tally.total.requests % _TELL_EVERY == 0:
+            self._progress(self._world.now, self._tally.total.requests)
+
+    async def run(self) -> Report:
+        world = self._world
+        world.open()
+        beside = [asyncio.ensure_future(self._watch.run())]
+        beside += [asyncio.ensure_future(happen(fault, world, self._drive)) for fault in self._scenario.faults]
+        try:
+            await self._drive.run()
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+        self._watch.look()
+        report = self._report()
+        await world.aclose()
+        return report
+
+    def _report(self) -> Report:
+        scenario, tally, world = self._scenario, self._tally, self._world
+        seconds = world.now
+        ids = list(dict.fromkeys([*world.healths(), *tally.deployments]))
+        report = Report(
+            penstock=VERSION,
+            scenario=os.path.basename(scenario.source),
+            seed=self._seed,
+            seconds=round(seconds, 6),
+            workers=scenario.workers,
+            total=tally.total.row("all", scenario.duration),
+            traffic=[group.row(name, scenario.duration) for name, group in tally.traffic.items()],
+            models=[group.row(name, scenario.duration) for name, group in tally.models.items()],
+            deployments=[tally.deployment(id, *self._watch.seconds(id)) for id in ids],
+            errors=dict(sorted(tally.errors.items())),
+            changes=self._watch.changes,
+            events=[event_of(fault, scenario.duration) for fault in scenario.faults],
+            series=tally.series(ids),
+            expected=[],
+        )
+        report.expected = missed(scenario.expect, report.total)
+        return report
