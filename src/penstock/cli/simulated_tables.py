@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
-from penstock.testing.simulate.report import Deployment, Report, Row
+from penstock.testing.simulate.report import Change, Deployment, Report, Row
 
 __all__ = ["clock_text", "lines_of"]
 
@@ -12,7 +13,8 @@ MOST_CHANGES = 40
 WIDTH = 80
 _NAME_WIDTH = 24
 _UNPRICED = " and more: some prices are unknown"
-_OPEN = {"open": "opens", "trial": "tries again", "ready": "is well"}
+_DEEDS = {"open": "opens", "trial": "tries again", "ready": "is well again"}
+_ABLE = ("trial", "ready")
 
 
 def lines_of(report: Report) -> Iterator[str]:
@@ -111,17 +113,37 @@ def _story(report: Report) -> Iterator[str]:
     for event in report.events:
         until = f" until {clock_text(event.until)}" if event.until is not None else ""
         told.append((event.at, 0, "", f"{event.what}{until}"))
-    for change in report.changes:
-        what = _OPEN.get(change.state, f"is {change.state}")
-        told.append((change.at, 1, change.deployment, f"{what}{': ' * bool(change.why)}{change.why}"))
+    for id in dict.fromkeys(change.deployment for change in report.changes):
+        told += _deeds(id, [change for change in report.changes if change.deployment == id])
     told.sort(key=lambda item: item[:2])
     yield "what happened when"
+    width = min(_NAME_WIDTH, max((len(item[2]) for item in told), default=0))
     for at, _, deployment, what in told[:MOST_CHANGES]:
-        yield _cut(f"  {clock_text(at):>9}  {deployment or '!':<{_NAME_WIDTH}} {what}", WIDTH)
+        start = f"  {clock_text(at):>8}  {_cut(deployment, width):<{width}}  "
+        yield from textwrap.wrap(what, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
     if not told:
         yield "  nothing went wrong"
     if len(told) > MOST_CHANGES:
         yield f"  and {len(told) - MOST_CHANGES:,} more: --json and --plot have them all"
+
+
+def _deeds(id: str, changes: Sequence[Change]) -> Iterator[tuple[float, int, str, str]]:
+    """What a deployment did; trying again and again in vain is one line."""
+    at = 0
+    while at < len(changes):
+        vain = at
+        while vain + 1 < len(changes) and changes[vain].state == "trial" and changes[vain + 1].state == "open":
+            vain += 2
+        count = (vain - at) // 2
+        if count > 1:
+            last = clock_text(changes[vain - 1].at)
+            yield changes[at].at, 1, id, f"tries again {count} times until {last}, each time in vain"
+            at = vain
+            continue
+        change = changes[at]
+        why = f": {change.why}" if change.why and change.state not in _ABLE else ""
+        yield change.at, 1, id, _DEEDS.get(change.state, f"is {change.state}") + why
+        at += 1
 
 
 # --- forms

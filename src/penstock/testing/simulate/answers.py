@@ -18,9 +18,6 @@ from penstock.providers.simulated.words import NOUNS
 
 __all__ = ["Asked", "Saying", "prompt_text", "read_asked", "say"]
 
-# In how many pieces a stream is said: a vendor's hundreds would cost time and change nothing. In more where something
-# happens in its middle.
-PIECES, FINE_PIECES = 4, 20
 _WORDS = [f" {noun.rsplit(' ', 1)[-1]}" for noun in NOUNS]
 _MARK, _END = b"[sim ", b"]"
 _FILLER = "".join(_WORDS * 50)
@@ -40,6 +37,11 @@ class Asked(msgspec.Struct, frozen=True):
     prompt: int
     output: int
     said: int = 0
+
+    @property
+    def left(self) -> int:
+        """Tokens that are still to be said."""
+        return max(1, self.output - self.said)
 
 
 class _Body(msgspec.Struct):
@@ -89,7 +91,7 @@ def read_asked(body: bytes) -> tuple[str, bool, Asked]:
 
 def _answer(asked: Asked, most: int) -> tuple[Answer, int]:
     """The answer, and in how many pieces it is said."""
-    left = max(1, asked.output - asked.said)
+    left = asked.left
     first = (asked.number * 7 + asked.said) % len(_WORDS)
     words = (_WORDS * (1 + (first + left) // len(_WORDS)))[first : first + left]
     size = -(-left // most)
@@ -104,7 +106,6 @@ class Saying(msgspec.Struct):
     Attributes:
         now: Unix time.
         pieces: events of its stream that hold output.
-        tokens: in all of them.
     """
 
     answer: Answer
@@ -112,7 +113,6 @@ class Saying(msgspec.Struct):
     anthropic: bool
     now: float
     pieces: int
-    tokens: int
 
     @property
     def form(self) -> Form:
@@ -138,12 +138,11 @@ class Saying(msgspec.Struct):
         return f"{prefix}{self.answer.seed:024d}"
 
 
-def say(asked: Asked, model: str, now: float, *, anthropic: bool, fine: bool) -> Saying:
+def say(asked: Asked, model: str, now: float, *, anthropic: bool, pieces: int) -> Saying:
     """The answer to a request.
 
     Args:
-        fine: in many pieces.
+        pieces: in how many at most its stream is said.
     """
-    answer, pieces = _answer(asked, FINE_PIECES if fine else PIECES)
-    assert answer.spent is not None
-    return Saying(answer, model, anthropic, now, pieces, answer.spent.completion)
+    answer, count = _answer(asked, pieces)
+    return Saying(answer, model, anthropic, now, count)

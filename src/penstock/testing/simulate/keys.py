@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.config import forms, values
+from penstock.config.entry import Entry
 from penstock.config.forms import Form, choice, each, either, named, section, whole
-from penstock.config.keys import Entry
 from penstock.testing.simulate.scenario import FAULTS
 
 __all__ = ["KEYS", "REQUIRED", "json_schema"]

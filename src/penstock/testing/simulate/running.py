@@ -48,7 +48,7 @@ class _Running:
         self._seed = seed
         self._progress = progress
         self._world = World(scenario, loop, seed)
-        self._watch = Watch(self._world)
+        self._watch = Watch(self._world.desk, loop.clock, self._world.deployments)
         self._tally = Tally(self._world.zero, scenario.duration)
         self._drive = Drive(scenario, self._world, seed, self._over)
         for traffic in scenario.traffic:
@@ -56,22 +56,19 @@ class _Running:
 
     def _over(self, traffic: Traffic, record: Record) -> None:
         self._tally.add(traffic.name, record)
-        self._watch.look()
         if self._progress is not None and self._tally.total.requests % _TELL_EVERY == 0:
             self._progress(self._world.now, self._tally.total.requests)
 
     async def run(self) -> Report:
         world = self._world
         world.open()
-        beside = [asyncio.ensure_future(self._watch.run())]
-        beside += [asyncio.ensure_future(happen(fault, world, self._drive)) for fault in self._scenario.faults]
+        beside = [asyncio.ensure_future(happen(fault, world, self._drive)) for fault in self._scenario.faults]
         try:
             await self._drive.run()
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-        self._watch.look()
         report = self._report()
         await world.aclose()
         return report
@@ -79,7 +76,7 @@ class _Running:
     def _report(self) -> Report:
         scenario, tally, world = self._scenario, self._tally, self._world
         seconds = world.now
-        ids = list(dict.fromkeys([*world.healths(), *tally.deployments]))
+        ids = list(dict.fromkeys([*world.deployments(), *tally.deployments]))
         report = Report(
             penstock=VERSION,
             scenario=os.path.basename(scenario.source),

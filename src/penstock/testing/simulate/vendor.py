@@ -16,15 +16,15 @@ import msgspec
 
 from penstock.clock import Clock
 from penstock.providers.simulated.anthropic_api import AnthropicApi, speaks_anthropic
+from penstock.providers.simulated.api import Api
 from penstock.providers.simulated.chance import Dice
-from penstock.providers.simulated.failures import ApiError
 from penstock.providers.simulated.journal import Journal, Seen
 from penstock.providers.simulated.openai_api import OpenAIApi
 from penstock.providers.simulated.play import Step
 from penstock.providers.simulated.script import Script
 from penstock.providers.simulated.server import Connection
 from penstock.providers.simulated.staging import Stage
-from penstock.testing.simulate.answers import Asked, read_asked, say
+from penstock.testing.simulate.answers import Asked, Saying, read_asked, say
 from penstock.testing.simulate.scenario import Fault, Vendor
 from penstock.testing.simulate.trouble import Troubles, settings_of
 from penstock.wire.h1 import HttpRequest
@@ -33,6 +33,10 @@ __all__ = ["Door", "SimulatedVendor"]
 
 # What a refusal takes that no model was asked for.
 REFUSING_SECONDS = 0.02
+# In how many pieces a stream is said. A vendor's hundreds would cost time and change nothing: as many as it takes for
+# no timeout to take the silence between two for one, and more where something happens in the middle.
+LONGEST_GAP = 3.0
+FINE_PIECES = 20
 _IN_THE_MIDDLE = ("cut", "stall", "malformed", "script")
 
 
@@ -145,47 +149,47 @@ class SimulatedVendor:
         except msgspec.DecodeError:
             model, stream, asked = "", False, Asked(0, 0, 1)
         well = self.well(model)
-        settings: dict[str, Any] = {}
         faults = self._troubles.of(model, credential, self._clock.monotonic() - self._zero)
-        fine = any(fault.kind in _IN_THE_MIDDLE for fault in faults)
-        saying = say(asked, model, self._clock.wall(), anthropic=anthropic, fine=fine)
+        first, seconds = self._times(well, faults, asked)
+        pieces = (
+            FINE_PIECES if any(fault.kind in _IN_THE_MIDDLE for fault in faults) else 2 + int(seconds / LONGEST_GAP)
+        )
+        saying = say(asked, model, self._clock.wall(), anthropic=anthropic, pieces=pieces)
+        settings: dict[str, Any] = {"first_token": first if stream else first + seconds}
+        if saying.pieces > 1:
+            settings |= {"between": seconds / (saying.pieces - 1), "burst": 1}
         for fault in faults:
             settings.update(settings_of(fault, saying.pieces))
         if "status" not in settings:
             settings.update(self._limits(well, credential))
-        script = self._timed(settings, well, faults, stream, saying.tokens, saying.pieces)
-        stage = Stage(script, api.headers(asked.number), Dice(asked.number), close or script.close)
+        if settings.get("status") or settings.get("error_in_200"):
+            settings.setdefault("head", REFUSING_SECONDS + 2 * well.latency)
+        return self._staged(api, Script(**settings), saying, stream=stream, close=close)
+
+    def _staged(self, api: Api, script: Script, saying: Saying, *, stream: bool, close: bool) -> Iterable[Step]:
+        number, model = saying.answer.seed, saying.model
+        stage = Stage(script, api.headers(number), Dice(number), close or script.close)
         instead = stage.instead(stream, model)
         if instead is not None:
             return instead
         if script.status or script.error_in_200:
-            failure: ApiError = api.worded(api.failure(script.status or 500, script, model), asked.number)
+            failure = api.worded(api.failure(script.status or 500, script, model), number)
             return stage.error(failure, 200 if script.error_in_200 else 0)
         if not stream:
             return stage.answer(saying.body(), 1)
-        failure = api.worded(api.failure(529 if anthropic else 500, script, model), asked.number)
+        failure = api.worded(api.failure(529 if saying.anthropic else 500, script, model), number)
         return stage.stream(saying.events(finish=not script.no_finish), failure, saying.form)
 
-    def _timed(
-        self, settings: dict[str, Any], well: Vendor, faults: list[Fault], stream: bool, tokens: int, pieces: int
-    ) -> Script:
-        """The script with the times at which things are said."""
-        if settings.get("status") or settings.get("error_in_200"):
-            settings.setdefault("head", REFUSING_SECONDS + 2 * well.latency)
-            return Script(**settings)
+    def _times(self, well: Vendor, faults: list[Fault], asked: Asked) -> tuple[float, float]:
+        """Seconds until the first output, and from there to the end."""
         first, speed = well.first_token.draw(self._random), well.speed.draw(self._random)
         for fault in faults:
             if fault.first_token is not None:
                 first = fault.first_token
-            first, speed = first * fault.factor, speed / fault.factor
-        first += 2 * well.latency
-        if stream:
-            settings.setdefault("first_token", first)
-            settings.setdefault("between", tokens / pieces / speed)
-            settings.setdefault("burst", 1)
-        else:
-            settings.setdefault("first_token", first + tokens / speed)
-        return Script(**settings)
+            first *= fault.factor
+            if fault.kind == "slow":
+                speed /= fault.factor
+        return first + 2 * well.latency, asked.left / speed
 
     def _limits(self, well: Vendor, credential: str) -> dict[str, Any]:
         """What is said where too many ask at a time, or in a second."""

@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+from penstock.clock import Clock
+from penstock.standing import Standing
+from penstock.stores.health import OwnDesk
+from penstock.stores.outlook import Outlook
 from penstock.testing.simulate.report import Change
-from penstock.testing.simulate.world import World
 
 __all__ = ["Watch"]
 
-# How often it looks of itself; it also does so after every request.
-LOOK_SECONDS = 0.25
 _OPEN = ("open", "trial")
 
 
 class Watch:
     """Notes every change of every deployment's state.
 
+    Args:
+        desk: where it is decided.
+        ids: the deployments that the configuration names now.
+
     Attributes:
         changes: in the order in which they happened.
     """
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, desk: OwnDesk, clock: Clock, ids: Callable[[], Iterable[str]]) -> None:
+        self._authority = desk.authority
+        self._clock = clock
+        self._ids = ids
+        self._zero = clock.monotonic()
         self._now: dict[str, tuple[str, float]] = {}
         self._spent: dict[str, dict[str, float]] = {}
+        self._tell = desk.authority.publish
+        desk.authority.publish = self._published
         self.changes: list[Change] = []
 
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            self.look()
-            await self._world.loop.clock.sleep(LOOK_SECONDS)
+    def _published(self, subject: str, outlook: Outlook) -> None:
+        self._tell(subject, outlook)
+        self._look()
 
-    def look(self) -> None:
-        """Look now."""
-        world = self._world
-        time, now = world.loop.time(), world.now
-        for id, health in world.healths().items():
-            standing = health.standing(time)
-            was, since = self._now.get(id, ("ready", 0.0))
-            if standing.state == was:
-                continue
-            self._spend(id, was, now - since)
-            self._now[id] = (standing.state, now)
-            self.changes.append(Change(round(now, 3), id, standing.state, standing.why))
+    def _look(self) -> None:
+        """Of what ends by itself nobody is told: it is looked at again then."""
+        now = self._clock.monotonic()
+        for id in self._ids():
+            standing = self._authority.standing(id, now)
+            if standing.state != self._now.get(id, ("ready", 0.0))[0]:
+                self._change(id, standing, now)
+
+    def _change(self, id: str, standing: Standing, now: float) -> None:
+        at = now - self._zero
+        was, since = self._now.get(id, ("ready", 0.0))
+        self._spend(id, was, at - since)
+        self._now[id] = (standing.state, at)
+        self.changes.append(Change(round(at, 3), id, standing.state, standing.why))
+        if now < standing.until < float("inf"):
+            self._clock.call_later(standing.until - now, self._look)
 
     def seconds(self, id: str) -> tuple[float, float]:
         """How long it has been open or half-open until now, and left alone for another reason."""
         spent = dict(self._spent.get(id, {}))
         state, since = self._now.get(id, ("ready", 0.0))
-        spent[state] = spent.get(state, 0.0) + self._world.now - since
+        spent[state] = spent.get(state, 0.0) + self._clock.monotonic() - self._zero - since
         opened = sum(spent.get(state, 0.0) for state in _OPEN)
         return opened, sum(spent.values()) - opened - spent.get("ready", 0.0)
 

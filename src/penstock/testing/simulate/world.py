@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from penstock.config.schema import Config
 from penstock.gateway import Gateway, Shared
-from penstock.stores.health import Health
+from penstock.stores.authority import Authority
+from penstock.stores.health import OwnDesk
 from penstock.stores.state import Registry
 from penstock.testing.clock import SeededRandom, SimClock
 from penstock.testing.simloop import SimLoop
@@ -81,7 +82,7 @@ class World:
     Attributes:
         config: the one that serves now, disarmed.
         gateways: one for each worker; None while it is down.
-        shared: how deployments stand, as the centre of all workers keeps it.
+        shared, desk: how deployments stand, as the centre of all workers keeps it.
     """
 
     def __init__(self, scenario: Scenario, loop: ScenarioLoop, seed: int) -> None:
@@ -91,7 +92,11 @@ class World:
         self._seed = seed
         self._made = 0
         self.config = disarmed(scenario.config)
-        self.shared = Shared(Registry())
+        # One for all workers, as the centre is.
+        self.desk = OwnDesk(Authority(SeededRandom(seed).random), loop.clock)
+        self.shared = Shared(Registry(), desk=self.desk)
+        self._seen: Gateway | None = None
+        self._ids: list[str] = []
         self.gateways: list[Gateway | None] = [self._gateway() for _ in range(scenario.workers)]
         self._turn = 0
         self._old: list[Gateway] = []
@@ -178,8 +183,9 @@ class World:
 
     # --- what can be seen
 
-    def healths(self) -> dict[str, Health]:
-        """How each deployment that the configuration names stands."""
+    def deployments(self) -> list[str]:
+        """The ids of those that the configuration names."""
         gateway = next((one for one in self.gateways if one is not None), None)
-        ids = [deployment.id for deployment in gateway.deployments] if gateway is not None else []
-        return {id: self.shared.state.of("health", id, Health) for id in ids}
+        if gateway is not None and gateway is not self._seen:
+            self._seen, self._ids = gateway, [deployment.id for deployment in gateway.deployments]
+        return self._ids
