@@ -1,0 +1,131 @@
+"""Plays cases at a gateway, all at once, in real time or in virtual: the clock and the way to ask are given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.clock import Clock
+from tests.sixteen.cases import CASES, MODEL, REFERENCE, Case
+from tests.sixteen.story import Asked, Outcome, Story
+
+__all__ = ["PROMPT", "Part", "Scene", "configuration", "parts_of", "play_all"]
+
+PROMPT = "Why do rivers bend?"
+MAX_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class Part:
+    """A case in one of the forms in which it is played.
+
+    Attributes:
+        dialect: of the caller and of both providers: `openai` or `anthropic`.
+    """
+
+    case: Case
+    dialect: str
+    stream: bool
+
+    @property
+    def name(self) -> str:
+        """The model that is asked for."""
+        return f"{self.case.name}-{self.dialect}-{'stream' if self.stream else 'whole'}"
+
+    @property
+    def providers(self) -> dict[str, str]:
+        """The names of its two providers, and their scripts."""
+        return {
+            f"p-{self.name}": self.case.script("primary", self.dialect),
+            f"f-{self.name}": self.case.script("fallback", self.dialect),
+        }
+
+
+def parts_of(cases: Sequence[Case] = CASES, dialects: Sequence[str] = ("openai", "anthropic")) -> list[Part]:
+    """All forms of the cases, those of the provider in good health first."""
+    return [
+        Part(case, dialect, stream) for case in (REFERENCE, *cases) for dialect in dialects for stream in case.streams
+    ]
+
+
+def configuration(parts: Sequence[Part], base_url: Callable[[str], str]) -> dict[str, Any]:
+    """What `penstock.yaml` says of them.
+
+    Args:
+        base_url: of a provider by its name, without `/v1`.
+    """
+    kinds = {name: part.dialect for part in parts for name in part.providers}
+    end = {"openai": "/v1", "anthropic": ""}
+    return {
+        "auth": "open",
+        "providers": {
+            name: {"kind": kind, "base_url": base_url(name) + end[kind], "api_key": "none"}
+            for name, kind in kinds.items()
+        },
+        "defaults": {
+            "retry": {"max_attempts": 3},
+            "timeouts": {"first_token": "12s", "idle": "12s"},
+            "on_stream_cut": "resume",
+        },
+        "models": {
+            part.name: {
+                "targets": [f"p-{part.name}/{MODEL}", f"f-{part.name}/{part.case.fallback_model}"],
+                **part.case.policies,
+            }
+            for part in parts
+        },
+    }
+
+
+class Scene:
+    """A gateway, the providers of some parts, and a way to ask.
+
+    Attributes:
+        clock: of whoever asks; the providers' times are on it too.
+    """
+
+    clock: Clock
+
+    async def ask(self, part: Part) -> Outcome:
+        """Send the part's request and take its answer; `began` is monotonic."""
+        raise NotImplementedError
+
+    async def seen(self) -> Mapping[str, Sequence[Asked]]:
+        """What each provider has seen, by monotonic time."""
+        raise NotImplementedError
+
+
+async def play_all(scene: Scene, parts: Sequence[Part]) -> dict[Part, Story]:
+    """Every part at once; what came of each."""
+    began = scene.clock.monotonic()
+    played = await asyncio.gather(*(_play(scene, part) for part in parts))
+    seen = await scene.seen()
+    stories: dict[Part, Story] = {}
+    references: dict[str, str] = {}
+    for part, outcomes in zip(parts, played, strict=True):
+        if part.case is REFERENCE:
+            references.setdefault(part.dialect, outcomes[0].text)
+        for outcome in outcomes:
+            outcome.began -= began
+        primary, fallback = (tuple(_since(seen[name], began)) for name in part.providers)
+        stories[part] = Story(references[part.dialect], outcomes, list(primary), list(fallback))
+    return stories
+
+
+async def _play(scene: Scene, part: Part) -> list[Outcome]:
+    case = part.case
+    outcomes: list[Outcome] = []
+    clock = scene.clock
+    due = clock.monotonic()
+    while len(outcomes) < case.asks and not (outcomes and case.until(Story("", outcomes, [], []))):
+        outcomes.append(await scene.ask(part))
+        due += case.pace
+        await clock.sleep(max(0.0, due - clock.monotonic()))
+    return outcomes
+
+
+def _since(seen: Sequence[Asked], began: float) -> Iterator[Asked]:
+    for one in sorted(seen, key=lambda asked: asked.time):
+        yield Asked(one.time - began, one.outcome, one.stream)
