@@ -1,0 +1,29 @@
+"""The sixteen provider faults against a real gateway process, all at once: the table of docs/reliability.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.clock import SystemClock
+from tests.end_to_end.test_sixteen_faults import play
+from tests.sixteen.play import parts_of
+from tests.sixteen.report import failures, table
+from tests.soak.figures import tell
+
+pytestmark = pytest.mark.soak
+
+SECONDS = 100.0
+
+
+def test_all_at_once(tmp_path: Path) -> None:
+    now = SystemClock().monotonic
+    began = now()
+    stories = play(tmp_path, parts_of())
+    took = now() - began
+    for line in table(stories):
+        tell(line)
+    tell(f"{len(stories)} forms of the sixteen faults, all at once, in {took:.0f} s")
+    assert not failures(stories)
+    assert took <= SECONDS
