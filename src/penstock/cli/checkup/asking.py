@@ -7,33 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from penstock.cli.checkup.findings import Finding, fail, note, ok
 from penstock.clock import Clock
 from penstock.config.schema import Provider
-from penstock.errors import ProtocolError
 from penstock.gateway import endpoint_of
 from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Endpoint
+from penstock.providers.listing import Listing, get_models
 from penstock.transport.http import Pool
 
-__all__ = ["ANSWER_SECONDS", "CONNECT_SECONDS", "ask_for_models"]
+__all__ = ["ask_for_models"]
 
 BASE_URL, KEY, CLOCK = "base_url", "key", "clock"
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 15.0
 # How far a clock may be off before it is worth a word: signed requests and new certificates are refused at 5 minutes.
 SKEW_SECONDS = 120.0
-
-
-class _Answer(NamedTuple):
-    status: int
-    headers: Mapping[bytes, bytes]
-    body: bytes
 
 
 async def ask_for_models(provider: Provider, row: Row, pool: Pool, clock: Clock) -> tuple[list[Finding], list[str]]:
@@ -50,7 +42,7 @@ async def ask_for_models(provider: Provider, row: Row, pool: Pool, clock: Clock)
     found: list[Finding] = []
     models: list[str] = []
     for source, endpoint in _ways_to_pay(provider, row):
-        answer = await _get(endpoint, pool)
+        answer = await get_models(endpoint, pool)
         if answer is None:
             fix = "Correct base_url: it may have to begin with https:// or http://, or name another port."
             return [fail(BASE_URL, provider.name, f"GET {_url(provider)}: the answer is no HTTP", fix)], []
@@ -70,21 +62,7 @@ def _ways_to_pay(provider: Provider, row: Row) -> Iterator[tuple[str, Endpoint]]
         yield provider.api_key.source if provider.api_key is not None else "no key", endpoint
 
 
-async def _get(endpoint: Endpoint, pool: Pool) -> _Answer | None:
-    """None where the answer is no HTTP. Raises UpstreamError."""
-    head = endpoint.head(b"/models", b"", {}).replace(b"POST ", b"GET ", 1)
-    connection = pool.take(endpoint.origin) or await pool.connect(endpoint.origin, CONNECT_SECONDS)
-    try:
-        await connection.exchange(head + b"\r\n", stream=False, timeout=ANSWER_SECONDS)
-        parser = connection.parser
-        return _Answer(parser.status, dict(parser.headers), parser.take())
-    except ProtocolError:
-        return None
-    finally:
-        connection.release()
-
-
-def _judge(provider: Provider, source: str, answer: _Answer) -> Finding:
+def _judge(provider: Provider, source: str, answer: Listing) -> Finding:
     if answer.status in (401, 403):
         fix = f"Put a valid key there; the one that {source} leads to may be revoked, or another vendor's."
         return fail(KEY, provider.name, f"GET {_url(provider)}: {answer.status}, it refuses {source}", fix)
@@ -100,7 +78,7 @@ def _url(provider: Provider) -> str:
     return f"{provider.base_url}/models"
 
 
-def _models_in(answer: _Answer) -> list[str] | None:
+def _models_in(answer: Listing) -> list[str] | None:
     if answer.status != 200:
         return None
     try:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from penstock.cli.checkup.asking import CONNECT_SECONDS, ask_for_models
+from penstock.cli.checkup.asking import ask_for_models
 from penstock.cli.checkup.findings import Finding, fail, note, ok
 from penstock.cli.checkup.machine import CLOCK, say_time
 from penstock.clock import Clock
@@ -20,6 +20,7 @@ from penstock.config.schema import Config, Provider
 from penstock.errors import PenstockError, UpstreamTimeout
 from penstock.gateway import endpoint_of
 from penstock.providers.catalogue import Row
+from penstock.providers.listing import CONNECT_SECONDS
 from penstock.transport.dial import ProxyRefusal
 from penstock.transport.http import Connection, Origin, Pool
 
