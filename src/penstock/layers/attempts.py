@@ -12,6 +12,7 @@ from penstock.errors import (
     DeadlineExceeded,
     EveryDeploymentFailed,
     PenstockError,
+    UpstreamError,
     UpstreamRateLimited,
 )
 from penstock.messages import Request
@@ -158,7 +159,10 @@ class Attempts:
         """Whatever may follow a failure, until something answers."""
         tried: dict[str, Tried] = {}
         request.tried = tried
+        said = error
         while True:
+            if isinstance(error, UpstreamError) or not isinstance(said, UpstreamError):
+                said = error  # what a provider said goes before why another one could not be asked
             candidate = request.candidate
             known = tried.setdefault(candidate.id, Tried())
             known.count += 1
@@ -168,7 +172,7 @@ class Attempts:
             option = await self._next(request, order, tried)
             if option is None:
                 request.record.give_up()
-                return self._degrade(request, self._given_up(request, error, len(tried)), error)
+                return self._degrade(request, self._given_up(request, said, len(tried)), said)
             self._decide(request, "chosen", option.candidate, option.kind)
             request.untried = max(1, sum(one.id not in tried for one in order))
             request.pause = option.wait
@@ -253,7 +257,7 @@ class Attempts:
                 f"the request's time was over after {len(attempts)} attempts; the last ended with {error.code}",
                 do="Give it more time, or ask for less output.",
             )
-        if tried == 1 or failure_of(error).onward == "none":
+        if tried == 1 or not isinstance(error, UpstreamError) or failure_of(error).onward == "none":
             return error
         said = "; ".join(f"{attempt.deployment}: {attempt.outcome}" for attempt in request.record.attempts)
         return EveryDeploymentFailed(
