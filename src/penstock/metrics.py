@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from penstock.records import Record
@@ -184,6 +184,15 @@ class Metrics:
         )
         self.leased = Gauge("penstock_leases_held", "Of what is counted over all workers, what they hold.", ("guard",))
         self.restarts = Counter("penstock_worker_restarts_total", "Workers replaced because they died.")
+        self.states = Gauge(
+            "penstock_deployment_state", "1 for the state in which a deployment is.", ("deployment", "state")
+        )
+        self.breaker_moves = Counter(
+            "penstock_breaker_transitions_total", "Where breakers went: open, half_open, closed.", ("deployment", "to")
+        )
+        self.retries_refused = Counter(
+            "penstock_retries_refused_total", "Retries that a deployment's quota did not allow.", ("deployment",)
+        )
         self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
 
         self._noted: list[Record] = []
@@ -220,6 +229,20 @@ class Metrics:
         for metric in self:
             if isinstance(metric, Gauge) and metric.name in gauges:
                 metric.set(gauges[metric.name])
+
+    def moved(self, deployment: str, to: str) -> None:
+        """A breaker opened, is half open, or closed."""
+        self.breaker_moves.inc((deployment, to))
+
+    def retry_refused(self, deployment: str) -> None:
+        """A retry was not allowed."""
+        self.retries_refused.inc((deployment,))
+
+    def show_states(self, states: Iterable[tuple[str, str]]) -> None:
+        """In which state each deployment is."""
+        self.states.cells.clear()
+        for labels in states:
+            self.states.set(1, labels)
 
     def add(self, counts: Counts) -> None:
         """Add what another registry's `Deltas` took."""

@@ -192,7 +192,8 @@ class Gateway:
 
     def _own_desk(self, state: Registry, random: Random) -> Desk:
         """The authority in this process; the one that a gateway before this one left, if it did."""
-        return state.of("desk", "", lambda _: OwnDesk(Authority(random.random), self._clock))
+        authority = Authority(random.random, self.metrics.moved, self.metrics.retry_refused)
+        return state.of("desk", "", lambda _: OwnDesk(authority, self._clock))
 
     def _make_endpoints(self) -> dict[str, Endpoint]:
         on = (provider for provider in self.config.providers.values() if not provider.off)

@@ -19,7 +19,6 @@ from penstock.providers.auth import auth_headers
 from penstock.providers.deployment import Deployment, Endpoint
 from penstock.providers.facts import abilities_of, facts_of
 from penstock.providers.payment import CallersOwn
-from penstock.redact import Secret
 from penstock.routing.names import Found, Names, Target
 from penstock.routing.plan import Candidate, Plan
 from penstock.stores.breaker import BreakerRules
@@ -208,7 +207,9 @@ class Plans:
         health = self._state.of("health", deployment.id, lambda id: Health(id, self._desk), declared=declared)
         rules = self._breakers.get(name, self._config.defaults.breaker)
         endpoint = deployment.endpoint
-        health.adopt(self._credentials[endpoint.name, endpoint.credential], rules, declared=declared)
+        # What is asked without a credential of ours has none that others could be asked with.
+        lent = self._credentials.get((endpoint.name, endpoint.credential)) or f"{deployment.id}@"
+        health.adopt(lent, rules, declared=declared)
         return health
 
     def _pace(self, deployment: Deployment, name: str, *, declared: bool) -> Pace:
@@ -254,16 +255,12 @@ def _credentials(config: Config) -> dict[tuple[str, str], str]:
 
     A few letters of its digest are part of it: a new secret is not suspended for what the old one was.
     """
-    found: dict[tuple[str, str], str] = {}
-    for provider in config.providers.values():
-        found[provider.name, ""] = provider.name + _digest(provider.api_key)
-        for one in provider.credentials:
-            found[provider.name, one.name] = f"{provider.name}#{one.name}{_digest(one.api_key)}"
-    return found
-
-
-def _digest(secret: Secret | None) -> str:
-    return f"@{sha256(secret.reveal().encode()).hexdigest()[:8]}" if secret is not None else ""
+    return {
+        (provider.name, name): f"{provider.name}#{name}@{sha256(secret.reveal().encode()).hexdigest()[:8]}"
+        for provider in config.providers.values()
+        for name, secret in (("", provider.api_key), *((one.name, one.api_key) for one in provider.credentials))
+        if secret is not None
+    }
 
 
 def _price(deployment: Deployment) -> int | None:

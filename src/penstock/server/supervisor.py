@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from penstock.admin.overview import Standing
-from penstock.clock import Clock
+from penstock.clock import Clock, Random, SystemRandom
 from penstock.config.parcel import encode_config
 from penstock.config.schema import Config
 from penstock.errors import ConfigError, PenstockError
 from penstock.metrics import Metrics
 from penstock.server.posts import Hire, Posts
 from penstock.server.worker import Worker
+from penstock.stores.authority import Authority
 from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
 
 __all__ = ["InProcess", "Supervisor"]
@@ -56,16 +57,27 @@ class Supervisor:
 
     Args:
         held: each worker's listening sockets, closed with this; `hire` duplicates what it gives away.
+        random: by how much breakers' times differ.
 
     Attributes:
         overview: what the control plane shows.
         centre: what the workers are connected to.
+        health: decides for all of them how deployments stand.
     """
 
-    def __init__(self, config: Config, held: Sequence[Sequence[socket.socket]], clock: Clock, hire: Hire) -> None:
+    def __init__(
+        self,
+        config: Config,
+        held: Sequence[Sequence[socket.socket]],
+        clock: Clock,
+        hire: Hire,
+        random: Random | None = None,
+    ) -> None:
         metrics = Metrics()
         self.overview = Standing(config, metrics)
-        self.centre = Centre(metrics.add, clock)
+        random = random if random is not None else SystemRandom()
+        self.health = Authority(random.random, metrics.moved, metrics.retry_refused)
+        self.centre = Centre(metrics.add, clock, self.health)
         self._clock = clock
         self._posts = Posts(
             held, self.centre, clock, hire, lambda: self.overview.config.server.drain, metrics.restarts.inc
@@ -105,6 +117,7 @@ class Supervisor:
         metrics.show(self.centre.gauges())
         for member in self.centre.members:
             metrics.generation.set(member.generations.get(CONFIG, 0), (member.name,))
+        metrics.show_states(self.health.standings(self._clock.monotonic()))
         metrics.leased.cells.clear()
         for guard, held in self.centre.leases.sums().items():
             metrics.leased.set(held, (guard,))

@@ -45,6 +45,8 @@ from penstock.stores.centre import (
     Subscribe,
     Taken,
 )
+from penstock.stores.health_link import HealthLink
+from penstock.stores.health_messages import FromHealth
 from penstock.stores.log import LogWriter
 from penstock.stores.permits import Permits
 from penstock.stores.state import Registry
@@ -107,7 +109,8 @@ class Worker:
         self._log_deltas = Deltas(self._log_metrics)
         self._lives: list[_Life] = []
         self._permits = Permits(channel.send)
-        self._shared = Shared(Registry(), self._permits)
+        self._health = HealthLink(channel.send, clock)
+        self._shared = Shared(Registry(), self._permits, self._health)
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -120,7 +123,9 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until the centre has had it drained, or is gone."""
-        self._channel.open(self._inbox.put_nowait, self._on_lost)
+        self._channel.open(self._received, self._on_lost)
+        # Before the configuration: nothing is asked that must not be.
+        self._health.watch()
         self._channel.send(Subscribe(CONFIG))
         try:
             while (message := await self._inbox.get()) is not None:
@@ -138,6 +143,13 @@ class Worker:
                     await message.gateway.aclose()
         finally:
             await self._aclose()
+
+    def _received(self, message: Message) -> None:
+        # What requests wait for does not wait behind a reload.
+        if isinstance(message, FromHealth):
+            self._health.received(message)
+        else:
+            self._inbox.put_nowait(message)
 
     def leave(self) -> None:
         """Ask the centre for a replacement."""
@@ -219,6 +231,7 @@ class Worker:
 
     def _on_lost(self) -> None:
         self._lost.set()
+        self._health.lost()
         self._inbox.put_nowait(Drain(ORPHAN_SECONDS, accepting=False))
 
     async def _begin_drain(self, message: Drain) -> None:
@@ -250,6 +263,7 @@ class Worker:
             await life.gateway.aclose()
         self._close_log()
         self._permits.close()
+        self._health.close()
         self._report()
         self._channel.close()
         try:

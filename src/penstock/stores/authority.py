@@ -7,9 +7,9 @@ told that something stands otherwise now is told by `publish`. Pure but for what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 
-from penstock.standing import READY, Effect, Standing
+from penstock.standing import READY, Effect, Standing, State
 from penstock.stores.breaker import BreakerRules, Position
 from penstock.stores.condition import Condition, Credential, Order, Subject
 from penstock.stores.outlook import Outlook, worst
@@ -37,7 +37,7 @@ class Authority:
 
     def __init__(
         self,
-        chance: Callable[[], float],
+        chance: Callable[[], float] = lambda: 0.5,
         moved: Callable[[str, Position], object] = lambda id, position: None,
         refused: Callable[[str], object] = lambda id: None,
     ) -> None:
@@ -100,6 +100,13 @@ class Authority:
             return READY
         return worst(condition.outlook(now).standing(now), condition.credential.outlook(now).standing(now))
 
+    def standings(self, now: float) -> Iterator[tuple[str, State]]:
+        """In which state each deployment is; of those that no configuration names, only what is out of order."""
+        for id in self._conditions:
+            state = self.standing(id, now).state
+            if state != "ready" or id not in self._strangers:
+                yield id, state
+
     # --- what came of calls
 
     def counted(self, id: str, now: float, sent: int, passed: int, refund: int) -> None:
@@ -118,7 +125,7 @@ class Authority:
         if passed:
             condition.passed(now, passed, refund)
 
-    def failed(self, id: str, now: float, effect: Effect, holder: Hashable = None) -> None:
+    def failed(self, id: str, now: float, effect: Effect, holder: object = None) -> None:
         """A call ended badly; `holder` is who took the permit it went with, None without one."""
         condition = self._conditions.get(id)
         if condition is None:
@@ -130,7 +137,7 @@ class Authority:
             condition.credential.failed(now, effect)
         self._look(condition, now)
 
-    def tried(self, id: str, now: float, refund: int, holder: Hashable) -> None:
+    def tried(self, id: str, now: float, refund: int, holder: object) -> None:
         """A call with a permit succeeded: what it was asked with is well too."""
         condition = self._conditions.get(id)
         if condition is None:
@@ -141,7 +148,7 @@ class Authority:
         condition.credential.skipped.end()
         self._look(condition, now)
 
-    def release(self, id: str, holder: Hashable) -> None:
+    def release(self, id: str, holder: object) -> None:
         """A call with a permit ended without a word about the deployment."""
         condition = self._conditions.get(id)
         if condition is not None:
@@ -159,7 +166,7 @@ class Authority:
         self._refused(id)
         return False
 
-    def try_trial(self, id: str, now: float, life: float, holder: Hashable, *, early: bool = False) -> bool:
+    def try_trial(self, id: str, now: float, life: float, holder: object, *, early: bool = False) -> bool:
         """Whether one call may be sent to what is not simply ready; its permit lapses after `life` seconds."""
         condition = self._conditions.get(id)
         if condition is None:
@@ -207,7 +214,7 @@ class Authority:
             subject.told = outlook
             self.publish(subject.id, outlook)
 
-    def _give(self, condition: Condition, holder: Hashable) -> None:
+    def _give(self, condition: Condition, holder: object) -> None:
         if holder is not None:
             condition.permit.give((condition.id, holder))
             condition.credential.permit.give((condition.id, holder))

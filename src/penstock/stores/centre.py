@@ -2,9 +2,10 @@
 
 A worker subscribes to topics (the configuration is one), says which generation of each it works with, and reports
 what it counted; the centre publishes, asks for reports and orders the drain. Of things that are counted over all
-workers a worker leases some and settles what it no longer needs (`stores/leases.py`, `stores/permits.py`). Messages
-are typed records, sent as msgpack behind a length over a socket, or as they are within one process. Nothing here knows
-what a topic holds or what is guarded.
+workers a worker leases some and settles what it no longer needs (`stores/leases.py`, `stores/permits.py`); how
+deployments stand the centre decides for all (`stores/health_centre.py`). Messages are typed records, sent as msgpack
+behind a length over a socket, or as they are within one process. Nothing here knows what a topic holds or what is
+guarded.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from typing import Any, Protocol
 import msgspec
 
 from penstock.clock import Clock, Timer
+from penstock.stores.authority import Authority
+from penstock.stores.health_centre import HealthCentre
+from penstock.stores.health_messages import FromHealth, HealthMessage, ToHealth
 from penstock.stores.leases import Decision, Leases
+from penstock.stores.message import Message
 
 __all__ = [
     "CONFIG",
@@ -55,10 +60,6 @@ _PREFIX = 4
 
 # Per metric its series: the labels' values, and what to add to each cell.
 Counts = dict[str, list[tuple[tuple[str, ...], list[float]]]]
-
-
-class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What passes between a worker and the centre."""
 
 
 class Subscribe(Message, frozen=True, tag=True):
@@ -169,8 +170,8 @@ class Drain(Message, frozen=True, tag=True):
     accepting: bool = True
 
 
-ToCentre = Subscribe | Taken | Refused | Counted | Draining | Leaving | Lease | Settle
-FromCentre = Publish | Report | Drain | Leased | Recall
+ToCentre = Subscribe | Taken | Refused | Counted | Draining | Leaving | Lease | Settle | ToHealth
+FromCentre = Publish | Report | Drain | Leased | Recall | FromHealth
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -321,17 +322,20 @@ class Centre:
 
     Args:
         count: takes what a member counted.
+        authority: decides how deployments stand; None: one without chance, which tells nobody else.
 
     Attributes:
         members: those that are connected.
         leases: what they hold, and what those still hold that died a moment ago.
+        health: what they hear of deployments, and what they ask for.
     """
 
-    def __init__(self, count: Callable[[Counts], object], clock: Clock) -> None:
+    def __init__(self, count: Callable[[Counts], object], clock: Clock, authority: Authority | None = None) -> None:
         self._count = count
         self._clock = clock
         self._expiries: dict[Member, Timer] = {}
         self.leases: Leases[Member] = Leases()
+        self.health = HealthCentre(authority if authority is not None else Authority(), clock)
         self._published: dict[str, Publish] = {}
         self._reports = 0
         self._changed: asyncio.Future[None] | None = None
@@ -390,6 +394,9 @@ class Centre:
 
     def _received(self, member: Member, message: Message) -> None:
         member.silent = 0
+        if isinstance(message, HealthMessage):
+            self.health.received(member.channel, message)
+            return
         if isinstance(message, Counted):
             self._count(message.counts)
             member.gauges = message.gauges
@@ -419,6 +426,7 @@ class Centre:
     def _lost(self, member: Member) -> None:
         member.lost = True
         self.members.pop(member, None)
+        self.health.left(member.channel)
         self._decided(self.leases.withdraw(member))
         if self.leases.holds(member):
             # What it began may still go on at the other end.

@@ -6,7 +6,7 @@ share. What they say is an `Outlook`; what is told to them is how calls ended, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Literal
 
 from penstock.standing import Effect, State
@@ -39,18 +39,18 @@ class Permit:
     __slots__ = ("_holder", "_until")
 
     def __init__(self) -> None:
-        self._holder: Hashable = None
+        self._holder: object = None
         self._until = 0.0
 
     def free(self, now: float) -> bool:
         """Whether nobody has it."""
         return self._holder is None or now >= self._until
 
-    def take(self, now: float, life: float, holder: Hashable) -> None:
+    def take(self, now: float, life: float, holder: object) -> None:
         """It is somebody's, for so many seconds at most."""
         self._holder, self._until = holder, now + life
 
-    def give(self, holder: Hashable) -> None:
+    def give(self, holder: object) -> None:
         """Somebody needs it no more; does nothing if it had lapsed and is another's now."""
         if self._holder == holder:
             self._holder = None

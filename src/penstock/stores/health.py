@@ -128,7 +128,7 @@ class Health:
         self.id = id
         self.blocked = False
         self.since = 0.0
-        self._desk = desk if desk is not None else OwnDesk(Authority(_even), SystemClock())
+        self._desk = desk if desk is not None else OwnDesk(Authority(), SystemClock())
         self.credential = ""
         self.own = self.lent = REST
         self._rules: BreakerRules | None = None
@@ -292,7 +292,3 @@ class OwnDesk:
 
     def release(self, id: str) -> None:
         self.authority.release(id, self)
-
-
-def _even() -> float:
-    return 0.5

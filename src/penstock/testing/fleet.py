@@ -85,7 +85,7 @@ class Fleet:
         self._seed = seed
         self._clock = clock if clock is not None else loop.clock
         held: Any = [[ListeningSocket(address)] for address in self.addresses]
-        self.supervisor = Supervisor(config, held, self._clock, self._hire)
+        self.supervisor = Supervisor(config, held, self._clock, self._hire, SeededRandom(seed))
 
     async def _hire(self, number: int, sockets: Sequence[Any]) -> FleetWorker:
         here, there = memory_pair(self._loop.call_soon)
