@@ -43,7 +43,7 @@ def candidate(id: str, rules: GateRules | None) -> Candidate:
     pace = Pace(id)
     if rules is not None:
         pace.gate = Gate(pace)
-        pace.gate.bind(rules, None)
+        pace.gate.set_rules(rules, None)
     return Candidate(id, id, 0, None, Steady(), pace)
 
 
@@ -76,7 +76,8 @@ class Scene:
         if self.error is not None:
             raise self.error
         if request.stream:
-            return Reply(200, b"", Stream())
+            source: Any = Stream()
+            return Reply(200, b"", source)
         return Reply(200, b"", Frame(b"x", lambda data: []))
 
     @property
@@ -221,16 +222,16 @@ def test_another_deployment_that_has_room_goes_before_a_wait() -> None:
         other = scene.plan.candidates[1]
         tried = scene.request()
         tried.tried = {"b": None}
-        assert await scene.start(tried)
+        assert (await scene.start(tried)).status == 200
         scene.start(scene.request())
         await loop.settle()
         other.pace.in_flight = 1
-        assert await scene.start(scene.request())
+        assert (await scene.start(scene.request())).status == 200
         other.pace.in_flight = 0
         other.health.blocked = True
         scene.start(scene.request())
         await loop.settle()
-        assert await scene.start(scene.request())
+        assert (await scene.start(scene.request())).status == 200
 
     run(main, leak_free=True)
 
@@ -290,7 +291,7 @@ def test_cancelled_anywhere_no_place_is_lost(stream: bool) -> None:
                 reply.close()
 
         await loop.settle()
-        task = loop.create_task(cancel(asked()))  # type: ignore[arg-type]
+        task = loop.create_task(cancel(asked()))
         await loop.settle()
         after = scene.start(scene.request())
         await asyncio.gather(before, task, after)

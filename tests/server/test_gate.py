@@ -27,7 +27,7 @@ class Branch:
         firm.centre.join(name, there)
         self.pace = Pace("a/b")
         self.gate = self.pace.gate = Gate(self.pace)
-        self.gate.bind(GateRules(most), self.permits)
+        self.gate.set_rules(GateRules(most), self.permits)
         self.beating = firm.loop.create_task(self.beat())
 
     def hear(self, message: Message) -> None:
@@ -156,7 +156,7 @@ def test_calls_from_before_there_was_a_most_count() -> None:
         early = [one.start(10.0) for _ in range(3)]
         await firm.loop.settle()
         assert (one.gate.running, firm.out) == (3, 0)
-        one.gate.bind(GateRules(4), one.permits)
+        one.gate.set_rules(GateRules(4), one.permits)
         tasks = [one.start(1.0)]
         await firm.loop.settle()
         assert (one.gate.running, firm.out) == (4, 4)
@@ -175,7 +175,7 @@ def test_a_reload_that_lifts_the_limit_gives_every_permit_back() -> None:
         one, _ = firm.branches
         tasks = [one.start(1.0) for _ in range(6)]
         await firm.loop.settle()
-        one.gate.bind(GateRules(), one.permits)
+        one.gate.set_rules(GateRules(), one.permits)
         await firm.loop.settle()
         assert one.gate.running == 6
         await asyncio.gather(*tasks)

@@ -21,7 +21,7 @@ class Door:
     def __init__(self, most: int | None = None, queue: int = 1000) -> None:
         self.pace = Pace("a/b")
         self.gate = self.pace.gate = Gate(self.pace)
-        self.gate.bind(GateRules(most, queue), None)
+        self.gate.set_rules(GateRules(most, queue), None)
 
     def come(self, rank: int = 2, deadline: float = NEVER) -> Place | None:
         """None where it was let in at once; a refusal is an AssertionError."""
@@ -256,9 +256,9 @@ def test_a_full_queue_refuses() -> None:
     with pytest.raises(AssertionError, match="refused"):
         door.come()
     assert (door.gate.running, door.pace.in_flight) == (1, 3)
+    door = Door(most=1, queue=0)
+    door.enter(1)
     with pytest.raises(AssertionError, match="refused"):
-        door = Door(most=1, queue=0)
-        door.enter(1)
         door.come(rank=0)
 
 
@@ -312,9 +312,9 @@ def test_rules_that_change_keep_who_runs_and_who_waits() -> None:
     door = Door(most=2)
     door.enter(2)
     places = [door.come() for _ in range(3)]
-    door.gate.bind(GateRules(4), None)
+    door.gate.set_rules(GateRules(4), None)
     assert [place.turn.done() for place in places if place] == [True, True, False]
-    door.gate.bind(GateRules(1), None)
+    door.gate.set_rules(GateRules(1), None)
     door.end(3)
     assert (door.gate.running, places[2] is not None and places[2].turn.done()) == (1, False)
     door.end()
@@ -327,9 +327,9 @@ def test_what_was_learnt_outlives_a_change_of_rules() -> None:
     door = Door()
     door.enter(10)
     door.refuse(sent=5.0, now=6.0)
-    door.gate.bind(GateRules(50), None)
+    door.gate.set_rules(GateRules(50), None)
     assert door.gate.limit == 9
-    door.gate.bind(GateRules(4), None)
+    door.gate.set_rules(GateRules(4), None)
     assert door.gate.limit == 4
 
 
@@ -365,14 +365,14 @@ def test_whatever_happens_no_more_run_than_may_and_none_waits_without_need() -> 
                 draw = chance.random()
                 if draw < 0.5:
                     try:
-                        place = door.come(chance.randrange(5), chance.random())
+                        came = door.come(chance.randrange(5), chance.random())
                     except AssertionError:
                         assert len(waiting) == 6
                         continue
-                    if place is None:
+                    if came is None:
                         running += 1
                     else:
-                        waiting.append(place)
+                        waiting.append(came)
                 elif draw < 0.7 and running:
                     running -= 1
                     door.end()

@@ -219,7 +219,7 @@ class Plans:
         if rules is not None:
             if pace.gate is None:
                 pace.gate = Gate(pace)
-            pace.gate.bind(rules, self._permits)
+            pace.gate.set_rules(rules, self._permits)
         elif pace.gate is not None:
             pace.gate.lift()
             pace.gate = None

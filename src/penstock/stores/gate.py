@@ -75,20 +75,57 @@ class Place(NamedTuple):
     turn: asyncio.Future[Turn]
 
 
+class _Cover:
+    """The permits that cover what runs."""
+
+    __slots__ = ("_guard", "held", "permits")
+
+    def __init__(self, guard: str, permits: Permits | None) -> None:
+        self._guard = guard
+        self.permits = permits
+        self.held = 0
+
+    @property
+    def owed(self) -> bool:
+        """Whether the next one that is freed is somebody else's."""
+        return self.permits is not None and self.permits.owes(self._guard)
+
+    def reach(self, running: int) -> bool:
+        """Hold as many as calls run, if they are to be had."""
+        permits = self.permits
+        if permits is None:
+            return True
+        while self.held < running:
+            if not permits.try_acquire(self._guard):
+                return False
+            self.held += 1
+        return True
+
+    def shrink(self, running: int) -> None:
+        """Hold no more than calls run."""
+        while self.held > running and self.permits is not None:
+            self.held -= 1
+            self.permits.release(self._guard)
+
+
 class Gate:
     """Of one deployment, whose pace counts its calls and says when one has ended.
 
     Attributes:
+        guard: the name under which `most` is kept at the centre.
         limit: how many calls may run in this process now; None: any number, and calls need not come here at all.
     """
 
-    __slots__ = ("_cut", "_held", "_learnt", "_number", "_pace", "_permits", "_queue", "_rules", "_successes", "limit")
+    __slots__ = (
+        *("_cover", "_cut", "_learnt", "_number", "_pace", "_queue", "_rules", "_successes"),
+        *("guard", "limit"),
+    )
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._rules = GateRules()
-        self._permits: Permits | None = None
-        self._held = 0
+        self.guard = f"calls:{pace.id}"
+        self._cover = _Cover(self.guard, None)
         self._queue: list[Place] = []
         self._number = 0
         self._learnt: int | None = None
@@ -101,11 +138,6 @@ class Gate:
         return f"<Gate {self._pace.id}: {self.running} of {limit}, {len(self._queue)} waiting>"
 
     @property
-    def guard(self) -> str:
-        """The name under which `most` is kept at the centre."""
-        return f"calls:{self._pace.id}"
-
-    @property
     def running(self) -> int:
         """Calls that are under way at the deployment; each is an attempt that its pace counts."""
         return self._pace.in_flight - len(self._queue)
@@ -115,26 +147,29 @@ class Gate:
         """Whether a further call would be let in, as far as is known here without asking the centre."""
         return not self._queue and (self.limit is None or self._pace.in_flight < self.limit)
 
-    def bind(self, rules: GateRules, permits: Permits | None) -> None:
+    def set_rules(self, rules: GateRules, permits: Permits | None) -> None:
         """Go by these rules from now on; what was learnt stays, and so does who runs and who waits.
 
         Args:
             permits: shared with other workers, None where there are none.
         """
         shared = permits if rules.most is not None else None
-        if rules == self._rules and shared is self._permits:
+        cover = self._cover
+        if rules == self._rules and shared is cover.permits:
             return
-        if self._permits is not None and self._permits is not shared:
-            self._give(down_to=0)
-            self._permits.leave(self)
-        self._rules, self._permits = rules, shared
+        if cover.permits is not shared:
+            self._cover = _Cover(self.guard, shared)
+            cover.shrink(0)
+            if cover.permits is not None:
+                cover.permits.leave(self)
+        self._rules = rules
         self._set_limit()
         self._let_in()
 
     def lift(self) -> None:
         """Hold nobody back any more."""
         self._learnt = None
-        self.bind(GateRules(), None)
+        self.set_rules(GateRules(), None)
         self._set_limit()
         self._let_in()
 
@@ -143,7 +178,7 @@ class Gate:
     def try_enter(self) -> bool:
         """Let this call in at once, if nobody waits and there is room."""
         running = self._pace.in_flight
-        return not self._queue and (self.limit is None or running <= self.limit) and self._cover(running)
+        return not self._queue and (self.limit is None or running <= self.limit) and self._cover.reach(running)
 
     def queue(self, rank: int, deadline: float) -> Place | None:
         """A place in the queue; None where it is full and nobody in it is less urgent.
@@ -176,10 +211,9 @@ class Gate:
 
     def ended(self) -> None:
         """A call is over, and its pace counts it no more."""
-        if self._queue and (self._permits is None or not self._permits.owes(self.guard)):
+        if self._queue and not self._cover.owed:
             self._let_in()
-        if self._permits is not None:
-            self._give(down_to=self.running)
+        self._cover.shrink(self.running)
 
     def expected(self) -> float:
         """A guess at how many seconds it takes until a call that comes now has its turn, at least one."""
@@ -239,33 +273,16 @@ class Gate:
         """Those go whom there is room for, the most urgent first."""
         while self._queue:
             running = self.running + 1
-            if (self.limit is not None and running > self.limit) or not self._cover(running):
+            if (self.limit is not None and running > self.limit) or not self._cover.reach(running):
                 break
             _tell(self._queue.pop(0), "go")
         if self._queue:
             self._ask()
 
-    def _cover(self, running: int) -> bool:
-        """Hold as many permits as calls run."""
-        permits = self._permits
-        if permits is None:
-            return True
-        while self._held < running:
-            if not permits.try_acquire(self.guard):
-                return False
-            self._held += 1
-        return True
-
     def _ask(self) -> None:
-        most = self._rules.most
-        if self._permits is not None and most is not None and self.waiting(self.guard):
-            self._permits.ask(self.guard, most, self)
-
-    def _give(self, *, down_to: int) -> None:
-        permits = self._permits
-        while self._held > down_to and permits is not None:
-            self._held -= 1
-            permits.release(self.guard)
+        most, permits = self._rules.most, self._cover.permits
+        if permits is not None and most is not None and self.waiting(self.guard):
+            permits.ask(self.guard, most, self)
 
 
 def _tell(place: Place, how: Turn) -> None:
