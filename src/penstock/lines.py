@@ -71,7 +71,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     """The log line. Times in milliseconds; what says nothing is left out.
 
     `cost_usd` is null where something was used and its price is unknown. `candidates` are left out where there was
-    but one.
+    but one. `open`: it is still being answered, and this is how it stands.
     """
 
     time: str
@@ -106,6 +106,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     overhead_ms: float | None = None
     cost_usd: str | msgspec.UnsetType | None = msgspec.UNSET
     price_table: str | None = None
+    open: bool = False
 
 
 # The fields a line takes over as they are, in its order: one call for all of them.
@@ -115,15 +116,18 @@ _counts = attrgetter(
 )
 
 
-def encode_lines(records: Sequence[Record]) -> bytes:
+def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
     """The records' log lines, each with its newline; one loop for all, since a call for each costs as much again.
+
+    Args:
+        now: the monotonic time, for those that are not over.
 
     Text put together by format strings was measured to be slower than these records and msgspec.
     """
     lines = []
     second, text = -1, ""
     for record in records:
-        wall, started, ended, first = record.wall, record.started, record.ended, record.first_output
+        wall, started, ended, first = record.wall, record.started, record.ended or now, record.first_output
         if int(wall) != second:
             second = int(wall)
             text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -137,7 +141,7 @@ def encode_lines(records: Sequence[Record]) -> bytes:
             why = LISTED_FIRST if len(candidates) > 1 else THE_ONLY_ONE
             decided = [DecisionLine("chosen", attempt.deployment, why)]
         else:
-            tried, decided = _attempts(record), _decisions(record)
+            tried, decided = _attempts(record, ended), _decisions(record)
         usage = record.usage
         line = Line(
             f"{text}.{int((wall - second) * 1000):03d}Z",
@@ -154,13 +158,15 @@ def encode_lines(records: Sequence[Record]) -> bytes:
         if usage is not None:
             line.cost_usd = usd(record.cost) if record.cost is not None else None
             line.price_table = record.price_table
+        if not record.ended:
+            line.open = True
         lines.append(line)
     return _encode_lines(lines)
 
 
-def _attempts(record: Record) -> list[AttemptLine]:
+def _attempts(record: Record, ended: float) -> list[AttemptLine]:
     """Those of a request that was not simply answered at once."""
-    lines = [_attempt(record, attempt) for attempt in record.attempts]
+    lines = [_attempt(record, attempt, ended) for attempt in record.attempts]
     if len(lines) > 1:
         for line, attempt in zip(lines, record.attempts, strict=True):
             if attempt.usage is not None:
@@ -169,12 +175,12 @@ def _attempts(record: Record) -> list[AttemptLine]:
     return lines
 
 
-def _attempt(record: Record, attempt: Attempt) -> AttemptLine:
+def _attempt(record: Record, attempt: Attempt, ended: float) -> AttemptLine:
     return AttemptLine(
         attempt.deployment,
         attempt.outcome,
         attempt.status,
-        _ms((attempt.answered or record.ended) - attempt.started),
+        _ms((attempt.answered or ended) - attempt.started),
         attempt.kind,
         NOTHING if attempt is record.attempts[0] else _ms(attempt.started - record.started),
         _ms(attempt.wait),

@@ -14,7 +14,10 @@ from penstock.admin.overview import as_it_is
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.gateway import Gateway
+from penstock.lines import encode_lines
+from penstock.records import Attempt, Record
 from penstock.redact import Secret
+from penstock.stores.recent import Recent
 from penstock.testing import FakeClock, SeededRandom
 
 KEY = "psk_admin_of-the-tests"
@@ -36,6 +39,34 @@ SOURCE: dict[str, object] = {
 }
 
 Header = tuple[str, str]
+
+KNOWN = "018bcfe5-687b-7000-8000-000000000001"
+"""The id of a request that is known."""
+
+
+class Kept:
+    """What became of requests, kept where it is asked for; those in `live` are being answered."""
+
+    def __init__(self, *records: Record) -> None:
+        self.live: dict[str, bytes] = {}
+        self.ended = Recent()
+        for record in records:
+            self.ended.add([(record.id, encode_lines([record]).rstrip())], [])
+
+    async def find(self, id: str) -> bytes | None:
+        return self.ended.find(id) or self.live.get(id)
+
+    async def newest(self, before: str, most: int) -> list[tuple[str, bytes]]:
+        live = {id: line for id, line in self.live.items() if not before or id < before}
+        return sorted({**live, **dict(self.ended.before(before, most))}.items(), reverse=True)[:most]
+
+
+def known(number: int = 1) -> Record:
+    """An ended request with an id like KNOWN."""
+    record = Record(f"{KNOWN[:-2]}{number:02d}", "chat", 1.0, 1_700_000_000.0)
+    record.status, record.ended, record.deployment = 200, 2.0, "openai/gpt-5-mini"
+    record.attempts = [Attempt("openai/gpt-5-mini", 1.0, 1.0, 2.0, 200, "ok")]
+    return record
 
 
 class Answer(NamedTuple):
@@ -63,17 +94,20 @@ def exposed(loaded: Config) -> Config:
 
 
 def control_plane(
-    loaded: Config | None = None, clock: FakeClock | None = None, refresh: Callable[[], Awaitable[None]] = as_it_is
+    loaded: Config | None = None,
+    clock: FakeClock | None = None,
+    refresh: Callable[[], Awaitable[None]] = as_it_is,
+    requests: Kept | None = None,
 ) -> tuple[ControlPlane, Gateway]:
     """A control plane whose admin key is KEY, and its gateway."""
     clock = clock or FakeClock()
     gateway = Gateway(loaded or config(), clock, SeededRandom(1))
-    return ControlPlane(gateway, Credential(Secret(KEY)), clock, refresh), gateway
+    return ControlPlane(gateway, Credential(Secret(KEY)), clock, refresh, requests or Kept(known())), gateway
 
 
 def ask(plane: ControlPlane, url: str, *headers: Header, method: str = "GET", host: Header = LOCAL) -> Answer:
     """What the control plane answers; `host` is the first header."""
-    path, _, query = url.partition("?")
+    path, _, query = url.replace("{id}", KNOWN).partition("?")
     sent: list[dict[str, Any]] = []
     asyncio.run(_run(plane, _scope(method, path, query, [host, *headers]), sent))
     start, *rest = sent

@@ -12,7 +12,7 @@ from tests.admin.test_app import answered
 
 KINDS: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float),
-    "null": (type(None),),
+    "null": (type(None),), "boolean": (bool,),
 }  # fmt: skip
 
 

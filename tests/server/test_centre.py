@@ -22,14 +22,17 @@ from penstock.stores.centre import (
     Counted,
     Drain,
     Draining,
+    Finished,
     Frames,
     FromCentre,
     Leaving,
+    Look,
     Member,
     Message,
     Publish,
     Refused,
     Report,
+    Seen,
     Subscribe,
     Taken,
     ToCentre,
@@ -46,10 +49,18 @@ TO_CENTRE = [
     Taken(CONFIG, 7),
     Refused(CONFIG, 8, "ca.pem holds no certificate", "Mend it."),
     Counted({"penstock_requests_total": [(("chat", "sim/small", "200"), [3.0])]}, {"penstock_connections": 2.0}, 5),
+    Finished([("id", b"{}")], []),
+    Seen(3, [("id", b"{}")]),
     Draining(),
     Leaving(),
 ]
-FROM_CENTRE = [Publish(CONFIG, 1, b"\x00\xff"), Report(5), Drain(60.0), Drain(0.5, accepting=False)]
+FROM_CENTRE = [
+    Publish(CONFIG, 1, b"\x00\xff"),
+    Report(5),
+    Look(3, "", "id", 10),
+    Drain(60.0),
+    Drain(0.5, accepting=False),
+]
 ENV = {"UP_KEY": "sk-provider-0123456789", "APP_KEY": "psk_app_0123456789abcdef"}
 SIM: dict[str, Any] = {"auth": "open", "providers": {"sim": {}}, "models": {"fast": {"targets": ["sim/small"]}}}
 
@@ -426,3 +437,82 @@ def test_whoever_asks_for_a_report_does_not_wait_for_the_dead() -> None:
         ends[0][1].close()
 
     run(whole, leak_free=True)
+
+
+# --- requests
+
+
+def told_of(found: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for _, line in found]
+
+
+def test_requests_are_told_as_they_stand_and_once_they_are_over() -> None:
+    async def main(company: Company) -> None:
+        await company.serving()
+        centre, caller, slow = company.centre, await Caller.connect(), await Caller.connect()
+        await slow.send("POST", "/v1/chat/completions", *_body(chat(model="sim/small:first_token=5s")))
+        ended = (await caller.post(chat())).headers["x-request-id"]
+        (line,) = told_of(await centre.look(1.0, most=10))
+        assert (line["open"], line["model"], line["status"]) == (True, "sim/small:first_token=5s", 0)
+        assert (line["attempts"][0]["outcome"], line["decisions"][0]["what"]) == ("open", "chosen")
+        assert centre.recent.find(ended) is not None, "at once: whoever has the answer may ask"
+        await company.loop.clock.sleep(2.0)
+        (later,) = told_of(await centre.look(1.0, line["id"]))
+        assert later["ms"] - line["ms"] == pytest.approx(2000, abs=10)
+        assert await centre.look(1.0, "another") == []
+        assert await centre.look(1.0, before=line["id"]) == []
+        assert (await slow.receive()).status == 200
+        assert await centre.look(1.0, most=10) == []
+        whole = msgspec.json.decode(centre.recent.find(line["id"]) or b"")
+        assert (whole["status"], whole.get("open")) == (200, None)
+        logged = [msgspec.json.decode(line) for line in b"".join(company.log).splitlines()]
+        assert whole in logged
+        caller.close()
+        slow.close()
+
+    on_stage(main)
+
+
+def test_those_of_a_gateway_from_before_a_reload_are_among_them() -> None:
+    async def main(company: Company) -> None:
+        await company.serving()
+        slow = await Caller.connect()
+        await slow.send("POST", "/v1/chat/completions", *_body(chat(model="sim/small:first_token=5s")))
+        await company.loop.clock.sleep(0.1)
+        await company.serving(default_model="fast")
+        assert len(await company.centre.look(1.0, most=10)) == 1
+        slow.close()
+        await company.loop.clock.sleep(1.0)
+        assert await company.centre.look(1.0, most=10) == []
+        ((_, line),) = company.centre.recent.before("", 10)
+        assert msgspec.json.decode(line)["status"] == 499
+
+    on_stage(main)
+
+
+def test_the_last_are_told_at_the_end_also_where_there_is_no_log() -> None:
+    async def whole(loop: SimLoop) -> None:
+        company = Company(loop)
+        await company.serving(log={"to": "none"})
+        caller = await Caller.connect()
+        answer = await caller.post(chat())
+        await company.end()
+        assert company.centre.recent.find(answer.headers["x-request-id"]) is not None
+        caller.close()
+
+    run(whole, leak_free=True)
+
+
+def test_nothing_that_was_said_is_in_it() -> None:
+    async def main(company: Company) -> None:
+        await company.serving()
+        caller = await Caller.connect()
+        answer = await caller.post(chat("a word nobody else says"), authorization="Bearer psk_secret_0123456789")
+        await company.centre.look(1.0)
+        line = company.centre.recent.find(answer.headers["x-request-id"]) or b""
+        assert line
+        assert b"nobody" not in line
+        assert b"psk_secret" not in line
+        caller.close()
+
+    on_stage(main)

@@ -18,12 +18,15 @@ from penstock.stores.centre import (
     Counted,
     Drain,
     Draining,
+    Finished,
     Leaving,
+    Look,
     MemoryChannel,
     Message,
     Publish,
     Refused,
     Report,
+    Seen,
     Subscribe,
     Taken,
     memory_pair,
@@ -61,6 +64,9 @@ class Scripted:
             else:
                 wait = 1.0 if "slow" in self.faults else 0.0
                 self.loop.call_later(wait, self.end.send, Taken(CONFIG, message.generation))
+        elif isinstance(message, Look) and "mute" not in self.faults:
+            self.end.send(Finished([(f"1{self.number}", b"ended")], []))
+            self.end.send(Seen(message.look, [(id, b"live") for id in (f"1{self.number}", f"2{self.number}")]))
         elif isinstance(message, Report) and "mute" not in self.faults:
             self.end.send(Counted({"penstock_tokens_total": [(("a", "input"), [1.0])]}, {}, message.report))
         elif isinstance(message, Drain):
@@ -377,6 +383,34 @@ def test_a_report_does_not_wait_for_one_that_is_mute() -> None:
         await asyncio.gather(cast.supervisor.report(), cast.supervisor.report())
         assert cast.loop.time() - began < 1
         assert cast.supervisor.overview.metrics.tokens.series == {("a", "input"): 2.0}
+
+    play(main)
+
+
+def test_requests_are_found_at_every_worker_and_one_that_has_ended_is_told_so() -> None:
+    async def main(cast: Cast) -> None:
+        await cast.start()
+        supervisor = cast.supervisor
+        assert await supervisor.newest("", 3) == [("21", b"live"), ("20", b"live"), ("11", b"ended")]
+        assert await supervisor.newest("", 9) == [*await supervisor.newest("", 3), ("10", b"ended")]
+        assert [await supervisor.find(id) for id in ("10", "11")] == [b"ended", b"ended"]
+
+    play(main)
+
+
+def test_requests_of_one_that_is_mute_or_dies_are_not_waited_for() -> None:
+    async def main(cast: Cast) -> None:
+        await cast.start()
+        cast.hired[0].faults = ["mute"]
+        began = cast.loop.time()
+        found, again = await asyncio.gather(cast.supervisor.newest("", 9), cast.supervisor.newest("", 9))
+        assert found == again == [("21", b"live"), ("11", b"ended")]
+        assert cast.loop.time() - began < 1
+        asked = asyncio.ensure_future(cast.supervisor.newest("", 9))
+        cast.loop.call_later(0.1, cast.hired[0].die)
+        began = cast.loop.time()
+        assert await asked == found
+        assert cast.loop.time() - began < 0.2
 
     play(main)
 

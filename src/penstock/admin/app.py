@@ -27,6 +27,7 @@ from penstock.admin.openapi import JSON, Operation, Query, document
 from penstock.admin.overview import Overview, as_it_is
 from penstock.admin.pages import LARGEST, USUAL, page
 from penstock.admin.problems import problem, problem_of
+from penstock.admin.requests import Requests, explain, list_requests
 from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
@@ -48,6 +49,7 @@ class ControlPlane:
         credential: what opens all but the open operations.
         overview: whose configuration and metrics are shown.
         refresh: brings the metrics up to date before they are shown.
+        requests: knows what became of requests; None where nobody does, and it cannot be asked for.
 
     Attributes:
         operations: what can be asked for.
@@ -60,13 +62,16 @@ class ControlPlane:
         credential: Credential,
         clock: Clock,
         refresh: Callable[[], Awaitable[None]] = as_it_is,
+        requests: Requests | None = None,
     ) -> None:
         host = overview.config.server.admin.host
         self._overview = overview
         self._credential = credential
         self._clock = clock
         self._refresh = refresh
+        self._requests = requests
         self._started = clock.monotonic()
+        self._began = clock.wall()
         self.operations = self._table(metrics_open=is_loopback(host))
         self._document = msgspec.json.encode(document(self.operations))
         routed = self._make_app()
@@ -88,6 +93,19 @@ class ControlPlane:
                 self.deployments, False, "Deployments", query=_PAGING,
             ),
             Operation("/api/v1/health", "health", "What the process is doing.", self.health, False, "Health"),
+            *(self._of_requests() if self._requests is not None else ()),
+        )  # fmt: skip
+
+    def _of_requests(self) -> tuple[Operation, ...]:
+        return (
+            Operation(
+                "/api/v1/requests", "requests", "The requests being answered and the last ones, the newest first.",
+                self.requests, False, "Requests", query=_PAGING,
+            ),
+            Operation(
+                "/api/v1/requests/{id}/explain", "explain", "What was decided about a request, and what became of it.",
+                self.explain, False, "Request",
+            ),
         )  # fmt: skip
 
     def _make_app(self) -> Starlette:
@@ -172,6 +190,17 @@ class ControlPlane:
                 ],
             }
         )
+
+    async def requests(self, request: Request) -> Response:
+        """A page of requests."""
+        assert self._requests is not None
+        return _json(await list_requests(self._requests, request.query_params))
+
+    async def explain(self, request: Request) -> Response:
+        """One request."""
+        assert self._requests is not None
+        line = await explain(self._requests, request.path_params["id"], self._began, self._clock)
+        return Response(line, media_type=JSON)
 
 
 def _json(value: Any) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from penstock.version import VERSION
 __all__ = ["Operation", "Query", "document"]
 
 JSON = "application/json"
+_IN_PATH = re.compile(r"{(\w+)}")
 
 
 class Query(NamedTuple):
@@ -66,9 +68,13 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 def _operation(operation: Operation) -> dict[str, Any]:
     good: dict[str, Any] = {"description": operation.summary, "content": _content(operation.returns, *operation.media)}
     responses = {"200": good, "default": {"$ref": "#/components/responses/Problem"}}
-    parameters = [
+    parameters: list[dict[str, Any]] = [
         {"name": query.name, "in": "query", "description": query.about, "schema": query.schema}
         for query in operation.query
+    ]
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _IN_PATH.findall(operation.path)
     ]
     if operation.tagged:
         good["headers"] = {"etag": {"schema": {"type": "string"}}}
@@ -100,6 +106,8 @@ TEXT: dict[str, Any] = {"type": "string"}
 MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
 COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 COUNTS: dict[str, Any] = {"type": "object", "additionalProperties": COUNT}
+FLAG: dict[str, Any] = {"type": "boolean"}
+NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
 ANYTHING: dict[str, Any] = {"type": "object"}
 
 SCHEMAS: dict[str, Any] = {
@@ -157,6 +165,52 @@ SCHEMAS: dict[str, Any] = {
             "cost_usd": TEXT | {"description": "What its provider charged since the start, where the price is known."},
             "unknown_price": COUNT | {"description": "Requests answered since the start whose price is not known."},
         }
+    ),
+    "Requests": _record(
+        {
+            "data": _list({"$ref": "#/components/schemas/Request"}),
+            "next_cursor": MAYBE_TEXT | {"description": "Send it as `cursor` for those before; null at the end."},
+        }
+    ),
+    "Request": _record(
+        {
+            **dict.fromkeys(("time", "id", "operation", "model", "deployment"), TEXT),
+            **dict.fromkeys(("status", "bytes_in", "bytes_out"), COUNT),
+            "ms": NUMBER,
+            "stream": FLAG,
+        },
+        {
+            **dict.fromkeys(("key", "tenant", "project", "user", "task", "address", "price_table"), TEXT),
+            **dict.fromkeys(("response_model", "finish_reason", "error", "stream_error"), TEXT),
+            **dict.fromkeys(("dropped", "clamped", "candidates"), _list(TEXT)),
+            **dict.fromkeys(("first_output_ms", "overhead_ms"), NUMBER),
+            "dropped_events": COUNT,
+            "degraded": FLAG,
+            "decisions": _list({"$ref": "#/components/schemas/Decision"}),
+            "attempts": _list({"$ref": "#/components/schemas/Attempt"}),
+            "tokens": {"$ref": "#/components/schemas/Tokens"},
+            "cost_usd": MAYBE_TEXT | {"description": "null: a price is not known."},
+            "open": FLAG | {"description": "It is still being answered, and this is how it stands."},
+        },
+        "As the request log has it (docs/requests.md); what says nothing is left out.",
+    ),
+    "Decision": _record(
+        {"what": TEXT}, {"deployment": TEXT, "why": TEXT, "at_ms": NUMBER, "wait_ms": NUMBER}, "What was decided."
+    ),
+    "Attempt": _record(
+        {"deployment": TEXT, "outcome": TEXT, "status": COUNT, "ms": NUMBER},
+        {
+            "kind": TEXT,
+            "at_ms": NUMBER,
+            "wait_ms": NUMBER,
+            "ambiguous": FLAG,
+            "tokens": {"$ref": "#/components/schemas/Tokens"},
+            "cost_usd": MAYBE_TEXT,
+        },
+        "One time that a provider was asked.",
+    ),
+    "Tokens": _record(
+        {**dict.fromkeys(("input", "output", "cache_read", "cache_write", "reasoning"), COUNT), "estimated": FLAG}
     ),
     "SwitchedOff": _record(
         {"provider": TEXT, "kind": TEXT, "reason": TEXT, "routes": _list(TEXT)},

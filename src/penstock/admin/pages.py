@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.errors import InvalidRequest
 
-__all__ = ["LARGEST", "USUAL", "page"]
+__all__ = ["LARGEST", "USUAL", "cursor_of", "id_of", "limit_of", "page"]
 
 USUAL = 100
 LARGEST = 1000
@@ -23,26 +24,57 @@ def page(ids: Sequence[str], query: Mapping[str, Any]) -> tuple[Sequence[str], s
         InvalidRequest: `limit` or `cursor` is not one.
     """
     start = _after(ids, query["cursor"]) if "cursor" in query else 0
-    end = start + _limit(query["limit"] if "limit" in query else str(USUAL))
+    end = start + limit_of(query)
     shown = ids[start:end]
-    return shown, _cursor(shown[-1]) if shown and end < len(ids) else None
+    return shown, cursor_of(shown[-1]) if shown and end < len(ids) else None
 
 
-def _limit(text: str) -> int:
+def limit_of(query: Mapping[str, Any]) -> int:
+    """How many are asked for. Raises InvalidRequest."""
+    text = query["limit"] if "limit" in query else str(USUAL)
     # Not int() alone: it takes signs, underscores, other alphabets' digits, and any length.
     if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST)) and 1 <= int(text) <= LARGEST:
         return int(text)
     raise InvalidRequest(f"limit must be a number from 1 to {LARGEST}", do="Change or leave it out.", param="limit")
 
 
-def _cursor(id: str) -> str:
+def cursor_of(id: str) -> str:
+    """The cursor that names that id."""
     return urlsafe_b64encode(id.encode("utf-8", "surrogatepass")).decode()
+
+
+def id_of(query: Mapping[str, Any], form: re.Pattern[str]) -> str:
+    """The id that the cursor names, "" without one: for lists whose order is that of their ids.
+
+    Args:
+        form: what such an id looks like.
+
+    Raises:
+        InvalidRequest: it is no cursor.
+    """
+    if "cursor" not in query:
+        return ""
+    id = _named(query["cursor"])
+    if not form.fullmatch(id):
+        raise _out_of_date()
+    return id
 
 
 def _after(ids: Sequence[str], cursor: str) -> int:
     try:
-        return ids.index(urlsafe_b64decode(cursor.encode()).decode("utf-8", "surrogatepass")) + 1
-    except ValueError:  # not base64, not text, or no longer there
-        raise InvalidRequest(
-            "cursor is not one that this list gave, or is out of date", do="Begin again without it.", param="cursor"
-        ) from None
+        return ids.index(_named(cursor)) + 1
+    except ValueError:  # no longer there
+        raise _out_of_date() from None
+
+
+def _named(cursor: str) -> str:
+    try:
+        return urlsafe_b64decode(cursor.encode()).decode("utf-8", "surrogatepass")
+    except ValueError:  # not base64, or not text
+        raise _out_of_date() from None
+
+
+def _out_of_date() -> InvalidRequest:
+    return InvalidRequest(
+        "cursor is not one that this list gave, or is out of date", do="Begin again without it.", param="cursor"
+    )

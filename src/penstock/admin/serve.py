@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from penstock.admin.app import ControlPlane
 from penstock.admin.credential import Credential, load_admin_key
 from penstock.admin.overview import Overview, as_it_is
+from penstock.admin.requests import Requests
 from penstock.clock import Clock, SystemClock, Timer
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address
@@ -43,13 +44,14 @@ async def open_admin(
     folder: Path,
     *,
     refresh: Callable[[], Awaitable[None]] = as_it_is,
+    requests: Requests | None = None,
     clock: Clock = _CLOCK,
 ) -> AdminServer:
     """The control plane over an overview, listening at the configuration's admin address.
 
     Args:
         folder: where the state lies, and the file of the admin key with it.
-        refresh: as ControlPlane's.
+        refresh, requests: as ControlPlane's.
 
     Raises:
         ConfigError: the admin key or the address cannot be used.
@@ -57,7 +59,7 @@ async def open_admin(
     key = load_admin_key(env, folder)
     if key.warning:
         log.warning(key.warning)
-    plane = ControlPlane(overview, Credential(key.secret), clock, refresh)
+    plane = ControlPlane(overview, Credential(key.secret), clock, refresh, requests)
     server = AdminServer(plane.app, overview.config.server.admin, key.secret.source)
     await server.open()
     return server

@@ -6,27 +6,20 @@ in clear over a network.
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import click
-import msgspec
 
-from penstock.admin.credential import FILE as KEY_FILE
-from penstock.admin.credential import VARIABLE, read_admin_key
-from penstock.cli.settings import find_folder
-from penstock.clock import Clock, SystemClock
-from penstock.config.guards import is_loopback
 from penstock.errors import ConfigError, PenstockError, ProtocolError, Unavailable, UpstreamTimeout
-from penstock.redact import Secret
-from penstock.stores.lock import FILE as LOCK_FILE
-from penstock.stores.lock import read_owner
-from penstock.transport.http import Origin, Pool
-from penstock.transport.tls import client_context
+
+if TYPE_CHECKING:
+    from penstock.clock import Clock
+    from penstock.redact import Secret
 
 __all__ = ["ADMIN", "Control", "control_options", "find_control"]
 
@@ -58,10 +51,18 @@ class Control(NamedTuple):
             PenstockError: what the control plane refuses, in its own words with its own code and status; or why it
                 cannot be reached.
         """
+        # What `--help` need not wait for.
+        import asyncio
+
+        from penstock.clock import SystemClock
+
         return asyncio.run(self.answer(method, path, body, clock or SystemClock()))
 
     async def answer(self, method: str, path: str, body: Any, clock: Clock) -> Any:
         """The same on a running loop."""
+        from penstock.transport.http import Origin, Pool
+        from penstock.transport.tls import client_context
+
         parts = urlsplit(self.url)
         tls = client_context() if parts.scheme == "https" else None
         pool = Pool(clock)
@@ -78,7 +79,7 @@ class Control(NamedTuple):
         return _read(status, told)
 
     def _payload(self, method: str, path: str, body: Any) -> bytes:
-        content = b"" if body is None else msgspec.json.encode(body)
+        content = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} /api/v1{path} HTTP/1.1", f"host: {urlsplit(self.url).netloc}", "accept: application/json"]
         lines += [f"authorization: Bearer {self.key.reveal()}", f"content-length: {len(content)}"]
         if body is not None:
@@ -89,7 +90,7 @@ class Control(NamedTuple):
         said = error.message.replace("the provider", "the control plane")
         do = "Check the address, and that the gateway is up."
         if self.folder:
-            do = f"Is the gateway up? {Path(self.folder) / LOCK_FILE} names that address."
+            do = f"Is the gateway up? The lock file in {self.folder} names that address."
         return PenstockError(f"the control plane at {self.url} cannot be reached: {said}", do=do)
 
 
@@ -112,6 +113,9 @@ def find_control(admin: str | None, path: str | None = None, env: Mapping[str, s
     Raises:
         ConfigError: no gateway runs here, the URL cannot be used, or there is no key for it.
     """
+    from penstock.admin.credential import FILE, VARIABLE, read_admin_key
+    from penstock.cli.settings import find_folder
+
     env = os.environ if env is None else env
     folder = find_folder(path, env)
     named = admin or env.get(ADMIN)
@@ -119,13 +123,15 @@ def find_control(admin: str | None, path: str | None = None, env: Mapping[str, s
     key = read_admin_key(env, folder)
     if key is None:
         raise ConfigError(
-            f"there is no admin key: {VARIABLE} is not set, and {folder / KEY_FILE} is not there",
+            f"there is no admin key: {VARIABLE} is not set, and {folder / FILE} is not there",
             do=f"Set {VARIABLE}, or say with --config whose state it is.",
         )
     return Control(url, key.secret, "" if named else str(folder))
 
 
 def _of_lock(folder: Path) -> str:
+    from penstock.stores.lock import read_owner
+
     owner = read_owner(folder)
     if owner is None:
         raise ConfigError(
@@ -138,6 +144,8 @@ def _of_lock(folder: Path) -> str:
 
 
 def _checked(url: str) -> str:
+    from penstock.config.guards import is_loopback
+
     parts = urlsplit(url)
     try:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -155,8 +163,8 @@ def _checked(url: str) -> str:
 
 def _read(status: int, body: bytes) -> Any:
     try:
-        told = msgspec.json.decode(body) if body else None
-    except msgspec.DecodeError:
+        told = json.loads(body) if body else None
+    except ValueError:
         told = None
         if 200 <= status < 300:
             raise PenstockError("what answers there is no control plane", do="Check the address.") from None

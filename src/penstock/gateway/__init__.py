@@ -18,7 +18,7 @@ The layers, outermost first; a request passes them in this order on its way in, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -157,6 +157,11 @@ class Gateway:
         """Those the configuration names, each once."""
         found = {one.id: one.deployment for plan in self.plans for one in plan.candidates}
         return list(found.values())
+
+    @property
+    def live(self) -> Set[Record]:
+        """The records of requests that are being answered."""
+        return self._recorder.live
 
     @property
     def upstream_connections(self) -> int:

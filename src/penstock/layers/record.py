@@ -23,10 +23,12 @@ class Recorder:
 
     Attributes:
         in_flight: the cell that counts requests being answered.
+        live: those of them that layers see.
     """
 
     def __init__(self, metrics: Metrics, log: Callable[[Record], None] | None, clock: Clock) -> None:
         self.in_flight = metrics.in_flight.child()
+        self.live: set[Record] = set()
         self._note = metrics.note
         self._log = log
         self._now = clock.monotonic
@@ -39,6 +41,7 @@ class Recorder:
         """A request is over; the record must not change afterwards."""
         record.ended = self._now()
         self.in_flight[0] -= 1
+        self.live.discard(record)
         self._note(record)
         if self._log is not None:
             self._log(record)
@@ -67,6 +70,7 @@ class Recording:
     async def __call__(self, request: Request) -> Reply:
         recorder, record = self._recorder, request.record
         recorder.in_flight[0] += 1
+        recorder.live.add(record)
         try:
             reply = await self._call(request)
         except BaseException as error:

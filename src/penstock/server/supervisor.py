@@ -22,6 +22,7 @@ from penstock.server.posts import Hire, Posts
 from penstock.server.worker import Worker
 from penstock.stores.authority import Authority
 from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
+from penstock.stores.recent import Told
 
 __all__ = ["InProcess", "Supervisor"]
 
@@ -121,6 +122,18 @@ class Supervisor:
         metrics.leased.cells.clear()
         for guard, held in self.centre.leases.sums().items():
             metrics.leased.set(held, (guard,))
+
+    async def find(self, id: str) -> bytes | None:
+        """The line of a request that is being answered, or ended not long ago; None where it is not known."""
+        live = await self.centre.look(ANSWER_SECONDS, id)
+        ended = self.centre.recent.find(id)
+        return ended if ended is not None else next((line for _, line in live), None)
+
+    async def newest(self, before: str, most: int) -> list[Told]:
+        """The newest requests that began before that one, or of all (""), those that are being answered among them."""
+        found = dict(await self.centre.look(ANSWER_SECONDS, before=before, most=most))
+        found |= dict(self.centre.recent.before(before, most))
+        return sorted(found.items(), reverse=True)[:most]
 
     async def adopt(self, config: Config) -> int:
         """Have every worker work with another configuration; returns its generation.

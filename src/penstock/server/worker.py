@@ -21,12 +21,12 @@ from penstock.config.parcel import decode_config
 from penstock.config.schema import Config
 from penstock.errors import ConfigError
 from penstock.gateway import Gateway, Shared
-from penstock.lines import encode_lines
 from penstock.metrics import Counts, Deltas, Metrics
 from penstock.records import Record
 from penstock.server.channel import connect_channel
 from penstock.server.collector import settle_collector
 from penstock.server.data_plane import DataPlane
+from penstock.server.ended import Ended, as_they_stand
 from penstock.server.request_log import open_log
 from penstock.stores.centre import (
     CONFIG,
@@ -37,11 +37,13 @@ from penstock.stores.centre import (
     FromCentre,
     Leased,
     Leaving,
+    Look,
     Message,
     Publish,
     Recall,
     Refused,
     Report,
+    Seen,
     Subscribe,
     Taken,
 )
@@ -105,6 +107,8 @@ class Worker:
         self._open_log = open_log
         self._log: Callable[[Record], None] | None = None
         self._close_log: Callable[[], None] = lambda: None
+        self._flush_log: Callable[[], None] = lambda: None
+        self._ended = Ended()
         self._log_metrics = Metrics()
         self._log_deltas = Deltas(self._log_metrics)
         self._lives: list[_Life] = []
@@ -133,6 +137,8 @@ class Worker:
                     await self._adopt(message)
                 elif isinstance(message, Report):
                     self._report(message.report)
+                elif isinstance(message, Look):
+                    self._look(message)
                 elif isinstance(message, Drain):
                     await self._begin_drain(message)
                 elif isinstance(message, Leased):
@@ -177,16 +183,15 @@ class Worker:
         """The gateway of a configuration; with the first one, what it logs to and the data plane are opened."""
         if self.plane is not None:
             return self._build(config)
-        if config.log.to != "none":
-            sink, self._close_log = self._open_log(config.log.to)
-            writer = LogWriter(encode_lines, sink, self._clock, self._log_lost)
-            self._log, close = writer.add, self._close_log
+        sink, close = self._open_log(config.log.to)
+        writer = LogWriter(self._ended.encode, sink, self._clock, self._log_lost)
+        self._log, self._flush_log = writer.add, writer.flush
 
-            def flush_and_close() -> None:
-                writer.flush()
-                close()
+        def flush_and_close() -> None:
+            writer.flush()
+            close()
 
-            self._close_log = flush_and_close
+        self._close_log = flush_and_close
         gateway = self._build(config)
         plane = DataPlane(gateway, self._clock)
         await plane.open(self._sockets)
@@ -205,6 +210,7 @@ class Worker:
         self._timer = self._clock.call_later(REPORT_SECONDS, self._tick)
         if not self._channel.full:
             self._report()
+            self._tell_ended()
         self._permits.beat()
         for life in [life for life in self._lives[:-1] if life.is_over()]:
             self._lives.remove(life)
@@ -226,6 +232,21 @@ class Worker:
             for name, value in metrics.gauges().items():
                 gauges[name] = gauges.get(name, 0.0) + value
         self._channel.send(Counted(counts, gauges, number))
+
+    # --- requests
+
+    def _tell_ended(self) -> None:
+        ended = self._ended.take()
+        if ended is not None:
+            self._channel.send(ended)
+
+    def _look(self, message: Look) -> None:
+        """Tell what ended, then what is being answered, so that nothing is missed that ends in between."""
+        self._flush_log()
+        self._tell_ended()
+        live = (each for life in self._lives for each in life.gateway.live)
+        found = [each for each in live if message.id in ("", each.id) and not "" < message.before <= each.id]
+        self._channel.send(Seen(message.look, as_they_stand(found, message.most, self._clock.monotonic())))
 
     # --- the end
 
@@ -265,6 +286,7 @@ class Worker:
         self._permits.close()
         self._health.close()
         self._report()
+        self._tell_ended()
         self._channel.close()
         try:
             async with self._clock.timeout(FAREWELL_SECONDS):

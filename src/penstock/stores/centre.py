@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -22,6 +23,7 @@ from penstock.stores.health_centre import HealthCentre
 from penstock.stores.health_messages import FromHealth, HealthMessage, ToHealth
 from penstock.stores.leases import Decision, Leases
 from penstock.stores.message import Message
+from penstock.stores.recent import Recent, Told
 
 __all__ = [
     "CONFIG",
@@ -31,11 +33,13 @@ __all__ = [
     "Counts",
     "Drain",
     "Draining",
+    "Finished",
     "Frames",
     "FromCentre",
     "Lease",
     "Leased",
     "Leaving",
+    "Look",
     "Member",
     "MemoryChannel",
     "Message",
@@ -43,6 +47,7 @@ __all__ = [
     "Recall",
     "Refused",
     "Report",
+    "Seen",
     "Settle",
     "Subscribe",
     "Taken",
@@ -94,6 +99,25 @@ class Counted(Message, frozen=True, tag=True):
     counts: Counts
     gauges: dict[str, float]
     report: int = 0
+
+
+class Finished(Message, frozen=True, tag=True):
+    """Requests that have ended since a worker last told.
+
+    Attributes:
+        requests: ids and lines, in the order in which they ended; the newest where there were many.
+        wrong: those that went wrong or took long; they need not be among the others.
+    """
+
+    requests: list[Told]
+    wrong: list[Told]
+
+
+class Seen(Message, frozen=True, tag=True):
+    """What a `Look` found: requests that are being answered, as they stand. What ended before was told before."""
+
+    look: int
+    requests: list[Told]
 
 
 class Draining(Message, frozen=True, tag=True):
@@ -158,6 +182,21 @@ class Report(Message, frozen=True, tag=True):
     report: int
 
 
+class Look(Message, frozen=True, tag=True):
+    """The centre wants to know which requests are being answered now.
+
+    Attributes:
+        id: this one alone; "": any.
+        before: of those that began before this one; "": of all.
+        most: the newest so many, at most.
+    """
+
+    look: int
+    id: str
+    before: str
+    most: int
+
+
 class Drain(Message, frozen=True, tag=True):
     """End: open requests may go on for so many seconds, 0 cuts them.
 
@@ -170,8 +209,8 @@ class Drain(Message, frozen=True, tag=True):
     accepting: bool = True
 
 
-ToCentre = Subscribe | Taken | Refused | Counted | Draining | Leaving | Lease | Settle | ToHealth
-FromCentre = Publish | Report | Drain | Leased | Recall | FromHealth
+ToCentre = Subscribe | Taken | Refused | Counted | Finished | Seen | Draining | Leaving | Lease | Settle | ToHealth
+FromCentre = Publish | Report | Look | Drain | Leased | Recall | FromHealth
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -317,6 +356,14 @@ class Member:
         self.silent = 0
 
 
+class _Look:
+    """A question to all members and what each has answered."""
+
+    def __init__(self, asked: list[Member]) -> None:
+        self.asked = asked
+        self.told: dict[Member, list[Told]] = {}
+
+
 class Centre:
     """Keeps what was published, sums what is reported, leases what is counted, and knows its members.
 
@@ -328,6 +375,7 @@ class Centre:
         members: those that are connected.
         leases: what they hold, and what those still hold that died a moment ago.
         health: what they hear of deployments, and what they ask for.
+        recent: the requests that ended last.
     """
 
     def __init__(self, count: Callable[[Counts], object], clock: Clock, authority: Authority | None = None) -> None:
@@ -338,6 +386,9 @@ class Centre:
         self.health = HealthCentre(authority if authority is not None else Authority(), clock)
         self._published: dict[str, Publish] = {}
         self._reports = 0
+        self._looks: dict[int, _Look] = {}
+        self._look = 0
+        self.recent = Recent()
         self._changed: asyncio.Future[None] | None = None
         self.members: dict[Member, None] = {}
 
@@ -379,6 +430,24 @@ class Centre:
             member.channel.send(Report(number))
         await self.until(lambda: all(member.lost or member.reported >= number for member in asked))
 
+    async def look(self, seconds: float, id: str = "", before: str = "", most: int = 1) -> list[Told]:
+        """The requests that are being answered, as `Look` has it, of all members that say so within some seconds.
+
+        Those that ended before it was asked are in `recent` by then.
+        """
+        self._look += 1
+        number, look = self._look, _Look(list(self.members))
+        self._looks[number] = look
+        try:
+            for member in look.asked:
+                member.channel.send(Look(number, id, before, most))
+            with suppress(TimeoutError):
+                async with self._clock.timeout(seconds):
+                    await self.until(lambda: all(member.lost or member in look.told for member in look.asked))
+        finally:
+            del self._looks[number]
+        return [each for told in look.told.values() for each in told]
+
     async def until(self, reached: Callable[[], object]) -> None:
         """Wait until that holds; looked at whenever something is heard of a member, or `changed` is called."""
         while not reached():
@@ -401,6 +470,11 @@ class Centre:
             self._count(message.counts)
             member.gauges = message.gauges
             member.reported = max(member.reported, message.report)
+        elif isinstance(message, Finished):
+            self.recent.add(message.requests, message.wrong)
+        elif isinstance(message, Seen):
+            if message.look in self._looks:
+                self._looks[message.look].told[member] = message.requests
         elif isinstance(message, Subscribe):
             member.topics[message.topic] = None
             if message.topic in self._published:

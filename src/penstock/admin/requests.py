@@ -1,0 +1,79 @@
+"""`/api/v1/requests`: requests that are being answered and those of the last moments, and what became of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from penstock.admin.pages import cursor_of, id_of, limit_of
+from penstock.clock import Clock
+from penstock.errors import NotFound
+
+__all__ = ["Requests", "explain", "list_requests"]
+
+# https://www.rfc-editor.org/rfc/rfc9562#section-5.7, as Penstock writes it; its first 48 bits are Unix milliseconds.
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+class Requests(Protocol):
+    """Who knows what became of requests. A line is JSON, as the request log has it."""
+
+    async def find(self, id: str) -> bytes | None:
+        """The line of a request; None where it is not known."""
+        ...
+
+    async def newest(self, before: str, most: int) -> list[tuple[str, bytes]]:
+        """Ids and lines of the newest that began before that one, or of all (""); the newest first."""
+        ...
+
+
+async def list_requests(requests: Requests, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of requests, the newest first.
+
+    Raises:
+        InvalidRequest: `limit` or `cursor` is not one.
+    """
+    limit, before = limit_of(query), id_of(query, _ID)
+    found = await requests.newest(before, limit + 1)
+    shown = found[:limit]
+    following = cursor_of(shown[-1][0]) if len(found) > limit else None
+    return {"data": [msgspec.Raw(line) for _, line in shown], "next_cursor": following}
+
+
+async def explain(requests: Requests, id: str, began: float, clock: Clock) -> bytes:
+    """The line of a request.
+
+    Args:
+        began: Unix time at which this gateway began.
+
+    Raises:
+        NotFound: it is not known here; the error says why that may be.
+    """
+    id = id.lower()
+    line = await requests.find(id) if _ID.fullmatch(id) else None
+    if line is not None:
+        return line
+    if not _ID.fullmatch(id):
+        raise NotFound(
+            "that is not a request's id",
+            do="An answer has it in the header x-request-id: it looks like 0190b0a5-5c3e-7d2a-9f61-0c8e3b7a4d21.",
+        )
+    asked = int(id[:8] + id[9:13], 16) / 1000
+    if asked < began:
+        why = f"it is from before this gateway began ({_text(began)})"
+    elif asked > clock.wall() + 60:
+        why = "it is from another gateway, whose clock goes differently"
+    else:
+        why = "it is from another gateway, or too old: the last 10,000 are kept"
+    raise NotFound(
+        f"there is no request {id} here: it is dated {_text(asked)}, so {why}",
+        do="Its line is in the request log of the gateway that answered it.",
+    )
+
+
+def _text(wall: float) -> str:
+    return datetime.fromtimestamp(min(wall, 253402300799.0), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
