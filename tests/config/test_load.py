@@ -121,7 +121,7 @@ providers:
   theirs: {kind: openai, base_url: https://else.example, credentials: caller}
   sim: {region: here}
 models:
-  smart: {targets: [{target: ours/prod-1, is: openai/gpt-5}], regions: [eu, us]}
+  smart: {targets: [{target: ours/prod-1, is: openai/gpt-5}, {target: sim/x}], regions: [here, us]}
 """
 
 
@@ -136,7 +136,7 @@ def test_who_pays_and_where_it_is() -> None:
     assert (ours.region, sim.region, ours.api_key, ours.off) == ("us", "here", None, "")
     assert (gone.credentials, gone.off) == ((), "NOPE is not set, GONE is not set")
     assert (theirs.by_caller, theirs.credentials, theirs.api_key) == (True, (), None)
-    assert config.models["smart"].regions == ("eu", "us")
+    assert config.models["smart"].regions == ("here", "us")
     assert config.known_as == {"ours/prod-1": "openai/gpt-5"}
 
 
@@ -363,6 +363,11 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         '3:1: "limits" is not in this version',
         '4:1: unknown key "budgtes" (did you mean "budgets"? It is not in this version)',
         '5:1: unknown key "auht" (did you mean "auth"?)',
+    ]),
+    (OPEN + "hedge: off\nmodels: {a: {targets: [{target: sim/x, breaker: off}], probe: 3s}}", [
+        '3:1: unknown key "hedge" (it stands under models: {NAME: {hedge: ...}}, or defaults)',
+        '4:40: unknown key "breaker" (it stands under models: {NAME: {breaker: ...}}, or defaults)',
+        '4:56: unknown key "probe" (it stands under providers: {NAME: {probe: ...}})',
     ]),
     (OPEN + "auth: required", ['3:1: duplicate key "auth", first on line 2']),
 ]  # fmt: skip

@@ -17,9 +17,9 @@ from tests.config.test_policies import POLICIES
 
 MORE = """\
 server: {listen: "[::1]:0", hosts: ["*.example.com"], trusted_proxies: [10.0.0.0/8], cors: ["*"], max_connections: 9}
-providers: {"true": {kind: openai, region: "1"}, sim: {region: "null"}, openai: {api_key: "env:NOPE?"}}
+providers: {"true": {kind: openai, region: "0x1"}, sim: {region: "null"}, openai: {api_key: "env:NOPE?"}}
 models:
-  "12": {targets: [{target: sim/small, is: "openai/o3"}], regions: ["null", "0x1"], untranslatable: drop}
+  "12": {targets: [{target: sim/small, is: "openai/o3"}, "true/x"], regions: ["null", "0x1"], untranslatable: drop}
   "a:b": {targets: ["sim/llama3:8b"]}
   "#c": {targets: ["true/-x"]}
 keys: [{name: gone, key: "env:NOPE?", tenant: t}, {name: "b:c", key: env:APP_KEY, models: ["*"]}]

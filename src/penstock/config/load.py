@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from penstock.config.contradictions import check_routes
 from penstock.config.doubts import check_allowed, check_reach, leads_somewhere
 from penstock.config.edge import check_edge, read_auth, read_keys, read_layers, read_log, read_server
+from penstock.config.fallbacks import check_fallbacks
 from penstock.config.kinds import read_kinds
 from penstock.config.naming import names_of
 from penstock.config.policies import read_defaults
@@ -114,6 +116,8 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     )
     names = names_of(config)
     _check_default(reader.problems, fields.get("default_model"), config, names)
+    check_routes(reader.problems, tree.root, config)
+    check_fallbacks(reader.problems, tree.root, config, names)
     check_allowed(reader.problems, keys, config, names)
     check_reach(reader.problems, tree.root, keys, config)
     check_known(reader, config, fields.get("models"))

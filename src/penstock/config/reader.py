@@ -31,6 +31,14 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|API|AUTH", re.I
 _LARGEST_SECRET = 64 * 1024
 
 
+# Where a key may have been meant to stand.
+_ELSEWHERE = {
+    "server": "server: {}",
+    "model": "models: {{NAME: {}}}, or defaults",
+    "provider": "providers: {{NAME: {}}}",
+}
+
+
 class Unset(Exception):
     """A secret that may be unset (`env:NAME?`), and is; says why."""
 
@@ -41,8 +49,9 @@ def _hint(name: str, section: str) -> str:
         return near
     if near := did_you_mean(name, (*later, *TAKEN)):
         return f"{near[:-1]} It is {NOT_YET})"
-    if section != "server" and name in SECTIONS["server"].known:
-        return f" (it stands under server: {{{name}: ...}})"
+    for place, written in _ELSEWHERE.items():
+        if section != place and name in SECTIONS[place].known:
+            return f" (it stands under {written.format(f'{{{name}: ...}}')})"
     return f" ({section} has: {', '.join(known)})"
 
 

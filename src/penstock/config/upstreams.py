@@ -85,12 +85,15 @@ def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str
         ca_file=_ca_file(reader, fields.get("ca_file"), url),
         proxy=_proxy(reader, entry, url),
         off=paid.off,
-        probe=_probe(reader, fields),
+        probe=_probe(reader, fields, by_caller=paid.by_caller),
     )
 
 
-def _probe(reader: Reader, fields: dict[str, Node]) -> float | None:
-    return reader.value(fields.get("probe"), values.off_or_duration, None)
+def _probe(reader: Reader, fields: dict[str, Node], *, by_caller: bool = False) -> float | None:
+    seconds = reader.value(fields.get("probe"), values.off_or_duration, None)
+    if seconds is not None and by_caller:
+        reader.problems.add(fields["probe"].key, "probe asks with a credential of yours, and callers bring theirs")
+    return seconds
 
 
 def _api_version(reader: Reader, node: Node | None, row: Row) -> str:
