@@ -132,6 +132,13 @@ class Caller:
         self.sent: Any = None
         self.wishes: Any = None
 
+    def wishing(self, wishes: Any) -> Caller:
+        """The same caller, who asks for something else besides the answer."""
+        other = Caller(self.headers, self.query, self.credential, trusted=self.trusted)
+        other.provider_credential, other.digest = self.provider_credential, self.digest
+        other.wishes = wishes
+        return other
+
 
 class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     """What the caller asked, as it flows down the layers.

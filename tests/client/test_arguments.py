@@ -12,8 +12,9 @@ import pytest
 
 from penstock import ConfigError, InvalidRequest, Message, NotAvailable, Penstock, SyncPenstock
 from penstock.client.asking import ChatOptions, EmbedOptions, ask_chat, ask_embeddings
+from penstock.routing.wishes import Wishes
 
-LATER = ["tags", "budget", "deadline", "priority", "cache", "prompt_id", "variables", "idempotency_key"]
+LATER = ["tags", "budget", "cache", "prompt_id", "variables", "idempotency_key"]
 
 
 def refusals(llm: Penstock, **arguments: Any) -> list[Callable[[], Any]]:
@@ -96,7 +97,8 @@ def test_every_argument_arrives() -> None:
         "model": "fast", "system": "s", "user": "u", "temperature": 0, "max_tokens": 3, "tools": [{"type": "function"}],
         "tool_choice": "none", "output_schema": {"type": "object"}, "stop": ["x"], "extra": {"top_p": 0.5},
     }  # fmt: skip
-    ask = ask_chat("Hello", {**given, "task": "t", "messages": None}, stream=True)
+    wished = {"deadline": 2, "priority": "low", "timeout": "500ms", "retries": 0, "fallbacks": ["a", "sim/b"]}
+    ask = ask_chat("Hello", {**given, **wished, "task": "t", "messages": None}, stream=True)
     written = body(ask)
     assert (ask.model, ask.task, ask.stream) == ("fast", "t", True)
     assert written["messages"] == [{"role": "system", "content": "s"}, {"role": "user", "content": "Hello"}]
@@ -106,7 +108,32 @@ def test_every_argument_arrives() -> None:
     for name in ("model", "user", "temperature", "tools", "tool_choice", "stop"):
         assert written[name] == given[name]
     assert written["top_p"] == 0.5
-    assert set(given) | {"messages", "task"} == set(ChatOptions.__annotations__)
+    assert ask.wishes == Wishes(deadline=2.0, priority="low", timeout=0.5, retries=0, fallbacks=("a", "sim/b"))
+    assert ask.headers == {
+        b"x-penstock-task": b"t",
+        b"x-penstock-deadline": b"2.000s",
+        b"x-penstock-priority": b"low",
+        b"x-penstock-timeout": b"500ms",
+        b"x-penstock-retries": b"0",
+        b"x-penstock-fallbacks": b"a, sim/b",
+    }
+    assert set(given) | set(wished) | {"messages", "task"} == set(ChatOptions.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("deadline", True), ("deadline", "5"), ("deadline", 0), ("deadline", -1), ("deadline", float("nan")),
+        ("deadline", float("inf")), ("timeout", []), ("priority", 1), ("priority", "high\r\nx: y"), ("retries", "2"),
+        ("retries", 1.0), ("retries", True), ("retries", 6), ("fallbacks", "a"), ("fallbacks", [1]),
+        ("fallbacks", ["a,b"]), ("fallbacks", ["a\r\nx: y"]), ("fallbacks", [""]), ("fallbacks", ["ä"]),
+    ],
+)  # fmt: skip
+def test_wishes_that_cannot_be(name: str, value: Any) -> None:
+    for call in refusals(Penstock(), **{name: value}):
+        with pytest.raises(InvalidRequest, match=name) as caught:
+            call()
+        assert caught.value.param == name
 
 
 def test_none_is_the_same_as_nothing() -> None:

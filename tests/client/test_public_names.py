@@ -61,9 +61,9 @@ def sync_types(llm: SyncPenstock) -> None:
         assert_type(next(iter(stream)), Event)
         assert_type(list(stream.text()), list[str])
         assert_type(stream.reply, Response)
-    llm.generate("Hello", deadline="3s")  # type: ignore[call-arg]
+    llm.generate("Hello", cache="no-store")  # type: ignore[call-arg]
 
 
 def test_what_the_checker_refuses_is_refused() -> None:
-    with SyncPenstock() as llm, pytest.raises(NotAvailable, match="'deadline'"):
+    with SyncPenstock() as llm, pytest.raises(NotAvailable, match="'cache'"):
         sync_types(llm)

@@ -129,8 +129,6 @@ def test_null_says_nothing() -> None:
         ({"prompt_id": "a", "variables": {}}, "prompt_id"),
         ({"prompt": "Hi", "variables": {}}, "variables"),
         ({"prompt": "Hi", "tags": {"feature": "search"}}, "tags"),
-        ({"prompt": "Hi", "deadline": "20s"}, "deadline"),
-        ({"prompt": "Hi", "priority": "high"}, "priority"),
         ({"prompt": "Hi", "cache": "no-store"}, "cache"),
         ({"prompt": "Hi", "budget": {"max_cost_usd": "0.01"}}, "budget.max_cost_usd"),
     ],

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, TypeVar
 
 import msgspec
 
+from penstock.client.said import Said, read_said
 from penstock.errors import InvalidRequest, NotAvailable
 from penstock.messages import Caller, Message, Request
 from penstock.records import Record
@@ -36,6 +37,11 @@ class ChatOptions(TypedDict, total=False):
     tools, tool_choice: in OpenAI form.
     output_schema: a JSON schema that the answer shall follow.
     extra: further fields of an OpenAI request, as they are: `{"top_p": 0.9, "seed": 7}`.
+    deadline: within which the whole call must be over: seconds, or text such as "20s".
+    priority: how urgent it is among calls that wait: critical, high, normal, low or sheddable.
+    timeout: of one attempt, as `deadline`: to a stream's first output, or to the whole of another answer.
+    retries: further attempts at one deployment, 0 to 5.
+    fallbacks: models to ask when the model's own deployments have failed; an empty list is none.
     """
 
     messages: Sequence[Mapping[str, Any] | Message] | None
@@ -50,10 +56,15 @@ class ChatOptions(TypedDict, total=False):
     output_schema: Mapping[str, Any] | None
     stop: str | Sequence[str] | None
     extra: Mapping[str, Any] | None
+    deadline: float | str | None
+    priority: str | None
+    timeout: float | str | None
+    retries: int | None
+    fallbacks: Sequence[str] | None
 
 
 class EmbedOptions(TypedDict, total=False):
-    """What `embed` takes besides the texts; `model`, `user` and `task` as in ChatOptions.
+    """What `embed` takes besides the texts; all but `dimensions` as in ChatOptions.
 
     dimensions: the length of the vectors, for models that can choose it.
     """
@@ -62,11 +73,16 @@ class EmbedOptions(TypedDict, total=False):
     dimensions: int | None
     user: str | None
     task: str | None
+    deadline: float | str | None
+    priority: str | None
+    timeout: float | str | None
+    retries: int | None
+    fallbacks: Sequence[str] | None
 
 
 # Arguments of later versions, wherever they will stand.
 _LATER = frozenset((
-    "tags", "budget", "deadline", "priority", "cache", "prompt_id", "variables", "idempotency_key", "layers",
+    "tags", "budget", "cache", "prompt_id", "variables", "idempotency_key", "layers",
 ))  # fmt: skip
 
 # These decide what a call is, so they cannot come in by the back door.
@@ -79,9 +95,11 @@ class Ask:
     Attributes:
         dialect, operation: `openai_chat` and `chat`, or `openai_embeddings` and `embeddings`.
         fields: the body's top level.
+        headers: what it says to Penstock besides, as a caller by HTTP would.
+        wishes: the same, as far as it is about how it is tried; None for nothing.
     """
 
-    __slots__ = ("dialect", "fields", "model", "operation", "stream", "task")
+    __slots__ = ("dialect", "fields", "headers", "model", "operation", "stream", "task", "wishes")
 
     def __init__(
         self,
@@ -89,22 +107,22 @@ class Ask:
         operation: str,
         fields: dict[str, msgspec.Raw],
         model: str,
-        task: str | None,
+        said: Said,
         stream: bool = False,
     ) -> None:
         self.dialect = dialect
         self.operation = operation
         self.fields = fields
         self.model = model
-        self.task = task
+        self.task, self.headers, self.wishes = said
         self.stream = stream
 
     def request(self, record: Record) -> Request:
         """The request that flows down the layers, its record filled in as far as is known."""
         record.model, record.stream, record.task = self.model, self.stream, self.task
         record.bytes_in = sum(len(value) for value in self.fields.values())
-        headers = {} if self.task is None else {b"x-penstock-task": self.task.encode("ascii")}
-        caller = Caller(headers, trusted=True)
+        caller = Caller(self.headers, trusted=True)
+        caller.wishes = self.wishes
         request = Request(self.dialect, self.model, self.stream, self.fields, caller, record)
         request.usage_asked = self.stream
         return request
@@ -120,11 +138,11 @@ def ask_chat(prompt: str | None, options: Mapping[str, Any], *, stream: bool) ->
     """
     _check("stream" if stream else "generate", options, ChatOptions)
     given = {name: value for name, value in options.items() if value is not None}
-    model, task, messages = _model(given), _task(given), given.pop("messages", None)
+    model, said, messages = _model(given), read_said(given), given.pop("messages", None)
     arguments = ChatArguments(
         prompt=_said(prompt, messages), model=model, stream=stream, **{**given, "extra": _extra(given)}
     )
-    return Ask("openai_chat", "chat", compose_chat(arguments), model, task, stream)
+    return Ask("openai_chat", "chat", compose_chat(arguments), model, said, stream)
 
 
 def ask_embeddings(texts: str | Sequence[str], options: Mapping[str, Any]) -> Ask:
@@ -133,10 +151,10 @@ def ask_embeddings(texts: str | Sequence[str], options: Mapping[str, Any]) -> As
     given = {name: value for name, value in options.items() if value is not None}
     if not isinstance(texts, str | Sequence) or isinstance(texts, bytes | bytearray):
         raise InvalidRequest("The texts must be a string or a list of strings.", do="Pass a list.", param="texts")
-    model, task = _model(given), _task(given)
+    model, said = _model(given), read_said(given)
     extra = {"user": given["user"]} if "user" in given else {}
     fields = compose_embeddings(texts, model, given.get("dimensions"), extra)
-    return Ask("openai_embeddings", "embeddings", fields, model, task)
+    return Ask("openai_embeddings", "embeddings", fields, model, said)
 
 
 def refuse_later(function: str, names: Mapping[str, object]) -> None:
@@ -189,14 +207,6 @@ def _model(given: dict[str, Any]) -> str:
     if not isinstance(model, str):
         raise InvalidRequest("The model must be a string.", do="Pass its name.", param="model")
     return model
-
-
-def _task(given: dict[str, Any]) -> str | None:
-    task = given.pop("task", None)
-    # Goes into a header (RFC 9110, section 5.5), so it is held to what one can carry.
-    if task is not None and not (isinstance(task, str) and task.isascii() and task.isprintable()):
-        raise InvalidRequest("The task must be printable ASCII.", do="Name it with a plain word.", param="task")
-    return task
 
 
 def _extra(given: Mapping[str, Any]) -> Mapping[str, Any]:

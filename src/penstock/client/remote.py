@@ -28,6 +28,7 @@ from penstock.providers.catalogue import Headers, Row
 from penstock.providers.deployment import Deployment
 from penstock.providers.upstream import Upstream
 from penstock.redact import Secret
+from penstock.routing.wishes import HEADERS
 from penstock.transport.http import Pool
 from penstock.transport.proxy import proxy_for
 from penstock.wire.dialect import Dialect
@@ -49,7 +50,7 @@ _ROW = Row(
     dialects=("openai_chat", "openai_embeddings"),
     auth="bearer",
     env="",
-    headers=Headers(up=("x-penstock-task",), down=(_ID, _ATTEMPTS, _COST)),
+    headers=Headers(up=("x-penstock-task", *(name.decode() for name in HEADERS)), down=(_ID, _ATTEMPTS, _COST)),
 )
 # Goes into a header as it is: RFC 9110, section 5.5.
 _MONEY = re.compile(r"[0-9]{1,18}\.[0-9]{9}")

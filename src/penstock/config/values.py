@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from penstock.config.schema import Address
 from penstock.routing.nearest import quoted
+from penstock.routing.timeouts import DURATION, LONGEST_SECONDS, SECONDS
 
 __all__ = [
     "COUNT",
@@ -45,9 +46,7 @@ __all__ = [
     "yes_no",
 ]
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}
-DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
 SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
 COUNT = re.compile(r"([0-9]{1,12})(k|M|)")
 _THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000}
@@ -58,8 +57,6 @@ PERCENT = re.compile(r"((?:100(?:\.0{1,3})?|[0-9]{1,2}(?:\.[0-9]{1,3})?))%")
 LAYER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*")
 HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-# Loops count in milliseconds in 64 bits; ten years is for ever here.
-_LONGEST = 3650 * 86400.0
 
 
 def _shown(value: object) -> str:
@@ -135,8 +132,8 @@ def duration(value: object) -> float:
         raise ValueError(
             f"{_shown(value)} is not a duration: write 250ms, 5s, 2m, 1h or 7d{_meant(value, _LIKE_A_DURATION)}"
         )
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > _LONGEST:
+    seconds = float(match[1]) * SECONDS[match[2]]
+    if seconds > LONGEST_SECONDS:
         raise ValueError(f"{_shown(value)} is too long: at most 3650d")
     return seconds
 
@@ -258,8 +255,8 @@ def duration_text(seconds: float) -> str:
     """As a person would write it: `90s`, `250ms`, `1h`."""
     if seconds and seconds % 1 == 0:
         for unit in ("d", "h", "m"):
-            if seconds % _SECONDS[unit] == 0 and seconds > _SECONDS[unit]:
-                return f"{int(seconds / _SECONDS[unit])}{unit}"
+            if seconds % SECONDS[unit] == 0 and seconds > SECONDS[unit]:
+                return f"{int(seconds / SECONDS[unit])}{unit}"
     if seconds % 1:
         return f"{round(seconds * 1000)}ms"
     return f"{int(seconds)}s"

@@ -244,6 +244,9 @@ def _headers(host: str) -> dict[str, str]:
 
 def _keyring(config: Config) -> Keyring:
     return Keyring(
-        (key.key.reveal(), Key(key.name, key.tenant, key.project, AllowList(key.models).admits, key.trusted_user))
+        (
+            key.key.reveal(),
+            Key(key.name, key.tenant, key.project, AllowList(key.models).admits, key.trusted_user, key.overrides),
+        )
         for key in config.keys
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,8 @@ from penstock.config.naming import model_of
 from penstock.config.pricing import Pricing
 from penstock.config.schema import Config, Policies, Terms
 from penstock.config.schema import Route as Declared
-from penstock.errors import UnknownPrice
+from penstock.errors import Unauthenticated, UnknownModel, UnknownPrice
+from penstock.gateway.variants import admitted, check_regions, fallbacks_of, with_candidates
 from penstock.messages import Caller
 from penstock.providers.auth import auth_headers
 from penstock.providers.deployment import Deployment, Endpoint
@@ -92,6 +93,8 @@ class Plans:
                 self._breakers.setdefault(str(target), route.breaker)
                 self._gates.setdefault(str(target), route.concurrency)
         self._known: dict[str, Plan] = {}
+        # By what a key admits, and a name that is known: no more than keys times names.
+        self._narrowed: dict[tuple[object, str], Plan] = {}
         for found in names.listed():
             try:
                 self._known[found.name] = self._make(found, declared=True)
@@ -107,48 +110,78 @@ class Plans:
         Raises:
             Unauthenticated: it goes with the caller's own credential, and there is none.
             UnknownPrice: nobody knows what it costs, and the configuration refuses that.
+            InvalidRequest, Forbidden: the caller wishes for a fallback that there is not, or not for this caller.
         """
         plan = self._known.get(found.name)
         if plan is None:
             # A vendor's model nobody declared: made for this request, not kept: strangers' names fill no memory.
             plan = self._make(found, declared=False)
+        if caller.wishes is not None:
+            plan = self._wished(plan, found, caller)
+        if caller.admits is not None and len(plan.candidates) > 1:
+            plan = self._admitted(plan, found, caller.admits)
         return self._paid(plan, caller) if self._callers else plan
 
+    def _wished(self, plan: Plan, found: Found, caller: Caller) -> Plan:
+        """The same as this request wishes it: tried so often, and falling back to other names."""
+        retries, fallbacks = caller.wishes.retries, caller.wishes.fallbacks
+        candidates = plan.candidates
+        if fallbacks is not None:
+            own = [candidate for candidate in candidates if not candidate.foreign]
+            route = self._config.models.get(found.route)
+            policies: Policies = route if route is not None else self._config.defaults
+            others = fallbacks_of(fallbacks, self._names, caller.admits)
+            check_regions(others, route, self._config)
+            candidates = (*own, *self._foreign(own, others, policies, declared=False))
+        if retries is not None:
+            candidates = tuple(msgspec.structs.replace(candidate, max_attempts=retries + 1) for candidate in candidates)
+        return with_candidates(plan, candidates)
+
+    def _admitted(self, plan: Plan, found: Found, admits: Callable[[Any], bool]) -> Plan:
+        """The same without what this caller's key may not ask for."""
+        if plan is not self._known.get(found.name):
+            return admitted(plan, found, admits)
+        key = (admits, found.name)
+        known = self._narrowed.get(key)
+        if known is None:
+            known = self._narrowed[key] = admitted(plan, found, admits)
+        return known
+
     def _paid(self, plan: Plan, caller: Caller) -> Plan:
-        """The same with the caller's credential where that is what a provider is asked with."""
+        """The same with the caller's credential where that is what a provider is asked with.
+
+        Who has none is not sent there; raises Unauthenticated where that leaves nothing.
+        """
         found: list[Candidate] = []
+        missing: Unauthenticated | None = None
         for candidate in plan.candidates:
             own = self._callers.get(candidate.deployment.endpoint.name)
             if own is not None:
-                candidate = msgspec.structs.replace(candidate, deployment=own.paid(candidate.deployment, caller))
+                try:
+                    candidate = msgspec.structs.replace(candidate, deployment=own.paid(candidate.deployment, caller))
+                except Unauthenticated as error:
+                    missing = error
+                    continue
             found.append(candidate)
-        return msgspec.structs.replace(plan, candidates=tuple(found))
+        if missing is not None and not found:
+            raise missing
+        return with_candidates(plan, tuple(found))
 
     def _make(self, found: Found, *, declared: bool) -> Plan:
         route = self._config.models.get(found.route)
         policies: Policies = route if route is not None else self._config.defaults
         candidates = list(self._candidates(found, route, policies, declared=declared))
-        seen = {candidate.id for candidate in candidates}
-        for other in self._behind(found, policies):
-            behind = candidates[-1].target + 1 if candidates else 0
-            for candidate in self._candidates(other, self._config.models.get(other.route), policies, declared=True):
-                if candidate.id not in seen:
-                    seen.add(candidate.id)
-                    candidate.target += behind
-                    candidate.foreign = True
-                    candidates.append(candidate)
+        candidates += self._foreign(candidates, self._behind(found, policies), policies, declared=True)
         if not candidates:
             raise UnknownPrice(
                 f"nobody knows what '{found.deployment}' costs, and unknown_price is refuse",
                 do="Ask for another model, or have its price declared under prices.",
                 param="model",
             )
-        first = [candidate for candidate in candidates if not candidate.foreign]
-        return Plan(
+        plan = Plan(
             found.name,
-            tuple(candidates),
-            tuple(candidate.id for candidate in candidates),
-            settled=len(first) == 1 or (policies.strategy == "ordered" and first[0].target != first[1].target),
+            (),
+            (),
             strategy=policies.strategy,
             timeouts=policies.timeouts,
             retry=policies.retry,
@@ -157,9 +190,27 @@ class Plans:
             on_stream_cut=policies.on_stream_cut,
             on_failure=policies.on_failure,
         )
+        return with_candidates(plan, tuple(candidates))
+
+    def _foreign(
+        self, own: Iterable[Candidate], others: Iterable[Found], policies: Policies, *, declared: bool
+    ) -> list[Candidate]:
+        """The deployments of other names, to stand behind a name's own; each once."""
+        listed = list(own)
+        seen = {candidate.id for candidate in listed}
+        found: list[Candidate] = []
+        for other in others:
+            behind = max((candidate.target for candidate in (*listed, *found)), default=-1) + 1
+            for candidate in self._candidates(other, self._config.models.get(other.route), policies, declared=declared):
+                if candidate.id not in seen:
+                    seen.add(candidate.id)
+                    candidate.target += behind
+                    candidate.foreign, candidate.under = True, other
+                    found.append(candidate)
+        return found
 
     def _behind(self, found: Found, policies: Policies) -> Iterator[Found]:
-        """What is fallen back to, and what that falls back to: each once; a configuration has no loops."""
+        """What is fallen back to, and what that falls back to: each once. What is switched off is left out."""
         seen = {found.name}
         waiting = list(policies.fallback)
         while waiting:
@@ -167,7 +218,10 @@ class Plans:
             if name in seen:
                 continue
             seen.add(name)
-            other = self._names.find(name)
+            try:
+                other = self._names.find(name)
+            except UnknownModel:
+                continue
             yield other
             route = self._config.models.get(other.route)
             waiting = [*(route.fallback if route is not None else ()), *waiting]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from penstock.call import Call, Reply
-from penstock.errors import Unauthenticated
+from penstock.errors import Forbidden, Unauthenticated
 from penstock.messages import Caller, Request
 
 __all__ = ["Authenticate", "Key", "Keyring", "digest"]
@@ -21,6 +21,7 @@ class Key(msgspec.Struct, frozen=True):
     Attributes:
         admits: which models it may ask for.
         trusts_user: whether the user a request names counts.
+        overrides: whether its calls may say how they are tried.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Key(msgspec.Struct, frozen=True):
     project: str | None
     admits: Callable[[Any], bool]
     trusts_user: bool = False
+    overrides: bool = False
 
 
 def digest(secret: str) -> bytes:
@@ -74,7 +76,7 @@ class Authenticate:
         self._keyring = keyring
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        """Raises Unauthenticated."""
+        """Raises Unauthenticated; Forbidden where the call says more than its key may."""
         caller = request.caller
         if caller.trusted:
             _name_user(request)
@@ -83,6 +85,11 @@ class Authenticate:
             record = request.record
             record.key, record.tenant, record.project = key.name, key.tenant, key.project
             caller.admits = key.admits
+            if caller.wishes is not None and not key.overrides and caller.wishes.overrides:
+                raise Forbidden(
+                    f"this key may not say how its calls are tried ({caller.wishes.overrides})",
+                    do="Leave it out, or have `overrides: allowed` written on the key.",
+                )
             if key.trusts_user:
                 _name_user(request)
         return self._call(request)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from penstock.routing.names import Found
 from penstock.routing.timeouts import Timeouts
 
 __all__ = ["Candidate", "Hedge", "Plan", "Retry", "Strategy"]
@@ -58,6 +59,7 @@ class Candidate(msgspec.Struct, eq=False):
         price: what a thousand tokens in and a thousand out cost, in pico-dollars; None where unknown.
         reasons: its model thinks before it answers.
         foreign: it stands under another name, which is fallen back to.
+        under: that name, as found (`routing/names.py`); None for one that is not foreign.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Candidate(msgspec.Struct, eq=False):
     price: int | None = None
     reasons: bool = False
     foreign: bool = False
+    under: Found | None = None
 
 
 class Plan(msgspec.Struct, eq=False):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-__all__ = ["Timeouts"]
+__all__ = ["DURATION", "LONGEST_SECONDS", "SECONDS", "Timeouts", "read_seconds"]
+
+# How a duration is written, in configurations and by callers.
+DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Loops count in milliseconds in 64 bits; ten years is for ever here.
+LONGEST_SECONDS = 3650 * 86400.0
 
 UNARY_SECONDS = 600.0
 # `auto`: so long, and one second more for every so many tokens of the prompt; where the model reasons, at least that.
@@ -49,3 +57,12 @@ class Timeouts(msgspec.Struct, frozen=True):
     def whole(self, *, stream: bool) -> float | None:
         """How long the whole request may take; None: no end."""
         return self.total if self.total is not None or stream else UNARY_SECONDS
+
+
+def read_seconds(text: str) -> float | None:
+    """What a duration such as `250ms` or `2m` is in seconds; None for what is none, or longer than ten years."""
+    match = DURATION.fullmatch(text)
+    if match is None:
+        return None
+    seconds = float(match[1]) * SECONDS[match[2]]
+    return seconds if seconds <= LONGEST_SECONDS else None

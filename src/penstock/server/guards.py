@@ -10,13 +10,14 @@ from __future__ import annotations
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Server
 from penstock.errors import Forbidden, InvalidRequest, NotAvailable
+from penstock.routing.wishes import HEADERS
 from penstock.server.cors import Cors
 from penstock.wire.h1 import HttpRequest
 
 __all__ = ["Guards", "json_only"]
 
 # Those of the contract that this version has; the simulated provider reads its own.
-KNOWN_HEADERS = frozenset({b"x-penstock-user", b"x-penstock-task", b"x-penstock-key", b"x-penstock-sim"})
+KNOWN_HEADERS = frozenset(HEADERS) | {b"x-penstock-user", b"x-penstock-task", b"x-penstock-key", b"x-penstock-sim"}
 
 _LOCAL_NAMES = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 

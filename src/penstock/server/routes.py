@@ -32,6 +32,7 @@ from penstock.gateway import Gateway
 from penstock.layers.record import CALLER_LEFT
 from penstock.messages import Caller, Request
 from penstock.records import Record
+from penstock.routing.wishes import read_wishes, wishes_of
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.protocol import Exchange
@@ -193,6 +194,8 @@ class Routes:
         decoded = dialect.decode_request(body)
         if dialect.name == "generate":
             record.task = GENERATE.read_task(decoded.fields) or record.task
+            if said := GENERATE.read_wishes(decoded.fields):
+                caller = caller.wishing(read_wishes(said, caller.wishes))
         record.model = decoded.model
         record.stream = decoded.stream
         return Request(dialect.name, decoded.model, decoded.stream, decoded.fields, caller, record, decoded.usage_asked)
@@ -337,7 +340,7 @@ def _told(error: Exception, record: Record) -> PenstockError:
 
 
 def caller_of(http: HttpRequest) -> Caller:
-    """The edge's facts about a request; raises InvalidRequest where credentials contradict each other."""
+    """The edge's facts about a request; raises InvalidRequest where what it wishes for cannot be read."""
     headers = http.headers
     credential = None
     authorization = headers.get(b"authorization")
@@ -364,6 +367,7 @@ def caller_of(http: HttpRequest) -> Caller:
         # Then what stands in the usual place is the provider's: `credentials: caller`.
         caller.credential = headers[b"x-penstock-key"].decode("latin-1")
         caller.provider_credential = credential
+    caller.wishes = wishes_of(headers)
     return caller
 
 

@@ -20,14 +20,14 @@ from penstock.wire.openai_fields import read_flag
 from penstock.wire.openai_tools import read_choice, read_tools
 from penstock.wire.openai_turns import read_messages
 
-__all__ = ["KNOWN", "LATER", "check_fields", "decode_prompt", "read_task"]
+__all__ = ["KNOWN", "LATER", "check_fields", "decode_prompt", "read_task", "read_wishes"]
 
 KNOWN = (
     *("prompt", "messages", "system", "model", "user", "task", "temperature", "stop"),
-    *("tools", "tool_choice", "output_schema", "budget", "stream"),
+    *("tools", "tool_choice", "output_schema", "budget", "deadline", "priority", "stream"),
 )
 # In the contract, not in this version.
-LATER = ("prompt_id", "variables", "tags", "deadline", "priority", "cache")
+LATER = ("prompt_id", "variables", "tags", "cache")
 
 _BUDGET = ("max_output_tokens",)
 _BUDGET_LATER = ("max_cost_usd",)
@@ -76,6 +76,16 @@ def read_task(fields: Mapping[str, msgspec.Raw]) -> str | None:
     if not task.isascii() or not task.isprintable():  # it may stand in a header
         raise invalid("task", "it must be printable ASCII")
     return task
+
+
+def read_wishes(fields: Mapping[str, msgspec.Raw]) -> dict[str, str]:
+    """What it asks for besides the answer, in its words, as the headers of these names would. Raises InvalidRequest."""
+    found = {}
+    for name in ("deadline", "priority"):
+        value = _value(fields, name)
+        if value is not None:
+            found[name] = text(value, name)
+    return found
 
 
 def decode_prompt(fields: dict[str, msgspec.Raw]) -> Prompt:
