@@ -191,3 +191,51 @@ def test_nearest() -> None:
     assert did_you_mean("zzz", ["a", "b"]) == ""
     assert did_you_mean("list", ["lists", "listen"]) == ' (did you mean "lists" or "listen"?)'
     assert len(quoted("x" * 1000)) == 82
+
+
+# --- several targets
+
+SEVERAL = Names(
+    {
+        "mixed": [Target("gone", "x"), Target("openai", "a"), Target("lost", "y"), Target("local", "b")],
+        "dead": [Target("gone", "x"), Target("lost", "y"), Target("gone", "z")],
+    },
+    {"openai": (), "local": ()},
+    off={"gone": "GONE_KEY is not set", "lost": "LOST_KEY is not set"},
+)
+
+
+def test_a_name_leads_to_the_first_target_that_is_on() -> None:
+    found = SEVERAL.find("mixed")
+    assert (found.provider, found.model, found.deployment, found.others) == ("openai", "a", "openai/a", ("local/b",))
+
+
+def test_every_target_that_is_on_can_be_asked_for_by_itself() -> None:
+    assert [found.name for found in SEVERAL.listed()] == ["mixed", "openai/a", "local/b"]
+    assert SEVERAL.find("b").deployment == "local/b"
+    with pytest.raises(UnknownModel):
+        SEVERAL.find("gone/x")
+
+
+def test_a_name_whose_targets_are_all_off_is_switched_off() -> None:
+    with pytest.raises(UnknownModel) as caught:
+        SEVERAL.find("dead")
+    # Each reason once.
+    assert caught.value.message == 'model "dead" is switched off: GONE_KEY is not set; LOST_KEY is not set'
+
+
+@pytest.mark.parametrize(
+    ("patterns", "admitted"),
+    [
+        (["mixed"], True),
+        (["openai/*"], True),
+        (["local/b"], True),
+        (["local/*"], True),
+        (["gone/*"], False),
+        (["other"], False),
+        (None, True),
+        (["*"], True),
+    ],
+)
+def test_a_key_may_ask_for_a_name_of_which_it_may_use_a_part(patterns: list[str] | None, admitted: bool) -> None:
+    assert AllowList(patterns).admits(SEVERAL.find("mixed")) is admitted

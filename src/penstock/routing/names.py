@@ -196,7 +196,7 @@ class AllowList:
             `models:` and no other.
 
     A pattern matches the name asked for or a `provider/model` it leads to. Who may ask for a name may use all that it
-    leads to; who may only ask for some of these may use those (`admits_target`).
+    leads to; who may only ask for some of these may use those (`gateway/variants.py`).
     """
 
     __slots__ = ("_everything", "_exact", "_match")
@@ -219,10 +219,6 @@ class AllowList:
         elif not self._exact:
             return bool(found.route)
         return any(map(self._fits, found.others))
-
-    def admits_target(self, name: str, target: str) -> bool:
-        """Whether a `provider/model` may be used for a call that asks for `name`, which `admits` has let pass."""
-        return (not self._exact and self._match is None) or self._fits(name) or self._fits(target)
 
     def _fits(self, name: str) -> bool:
         if self._everything or name in self._exact:
