@@ -9,10 +9,14 @@ from typing import Any
 
 from penstock.clock import Clock, Random
 from penstock.config.load import load_config
-from penstock.gateway import Gateway
+from penstock.gateway import Gateway, Shared
 from penstock.lines import encode_lines
 from penstock.providers.simulated.play import FINISH, Step
 from penstock.server.data_plane import DataPlane
+from penstock.stores.authority import Authority
+from penstock.stores.condition import Condition
+from penstock.stores.health import OwnDesk
+from penstock.stores.state import Registry
 from penstock.testing import ScriptedUpstream
 from penstock.wire.h1 import HttpRequest
 from tests.end_to_end.asked import Asked
@@ -104,10 +108,17 @@ class Replay:
             "server": {"listen": "127.0.0.1:0"},
             "providers": providers(self.provider.base_url.removesuffix("/v1")),
             "default_model": f"{self._kind}/standard",
+            # Each recording stands for itself: no other one's failure may hold it up.
+            "defaults": {"retry": "off", "breaker": "off"},
         }
         loaded = load_config(config, {"UP_KEY": PROVIDER_SECRET})
+        self._authority = Authority()
         self.gateway = Gateway(
-            loaded, self._clock, self._random, lambda record: self._log.append(encode_lines([record]))
+            loaded,
+            self._clock,
+            self._random,
+            lambda record: self._log.append(encode_lines([record])),
+            shared=Shared(Registry(), desk=OwnDesk(self._authority, self._clock)),
         )
         self.plane = DataPlane(self.gateway, self._clock)
         await self.plane.open()
@@ -142,4 +153,7 @@ class Replay:
                 break
             await self._clock.sleep(0.001)
         assert len(self._log) == 1, f"{len(self._log)} log lines"
+        for subject in list(self._authority.subjects()):
+            if isinstance(subject, Condition):
+                self._authority.order(subject.id, "restore", self._clock.monotonic())
         return answer, json.loads(self._log[0])

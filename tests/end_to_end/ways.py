@@ -54,6 +54,7 @@ models:
     targets: ["up/small:silence"]
     timeouts: {first_token: 200ms, total: 300ms}
 default_model: fast
+defaults: {retry: off}   # what providers say shall be seen as they say it
 auth: required
 keys:
   - {name: app, key: "env:APP_KEY", tenant: acme, models: ["*"], user: trusted}
