@@ -193,6 +193,13 @@ class Metrics:
         self.retries_refused = Counter(
             "penstock_retries_refused_total", "Retries that a deployment's quota did not allow.", ("deployment",)
         )
+        self.probe_up = Gauge("penstock_probe_up", "0 where a provider's probes fail in a row.", ("provider",))
+        self.rehearsal_ok = Gauge(
+            "penstock_rehearsal_ok", "1 where the last rehearsal of a deployment was answered.", ("deployment",)
+        )
+        self.rehearsal_cost = Counter(
+            "penstock_rehearsal_cost_usd_total", "What rehearsals cost, in dollars.", ("deployment",)
+        )
         self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
 
         self._noted: list[Record] = []

@@ -6,7 +6,9 @@ from typing import Literal, NamedTuple
 
 __all__ = ["FINE", "NO_EFFECT", "READY", "Effect", "Standing", "State"]
 
-State = Literal["ready", "trial", "paused", "open", "misconfigured", "suspended", "exhausted", "drained", "isolated"]
+State = Literal[
+    "ready", "trial", "paused", "open", "misconfigured", "unreachable", "suspended", "exhausted", "drained", "isolated"
+]
 
 
 class Standing(NamedTuple):
@@ -15,8 +17,8 @@ class Standing(NamedTuple):
     Attributes:
         state: `ready`; `trial`: one call at a time, with a permit (half_open, or a credential's probe). Every other
             state means no call: `paused`: it asked for that; `open`: its breaker; `misconfigured`: it does not have
-            the model; `suspended`, `exhausted`: its credential was refused, or has no quota left; `drained`,
-            `isolated`: an operator's word.
+            the model; `unreachable`: probes of its provider fail; `suspended`, `exhausted`: its credential was
+            refused, or has no quota left; `drained`, `isolated`: an operator's word.
         until: monotonic time at which it changes by itself; infinite where only an operator, or nobody knows what,
             changes it.
         why: for a person, a few words: what happened.

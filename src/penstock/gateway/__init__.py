@@ -92,6 +92,7 @@ class Gateway:
         auth_open: whether calls need no key.
         shared: what it has in common with other gateways.
         clock: all its time; `now`: the monotonic one.
+        attempt: one attempt at a request's `target`, past every policy.
         begin: makes the record of a request that has just arrived, by its operation's name; it must reach `call` or
             `refuse`.
     """
@@ -122,6 +123,7 @@ class Gateway:
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)
         self._keyring = None if self.auth_open else _keyring(config)
         self._random = random
+        self.attempt: Call = Upstream(self._pool, DIALECTS, clock)
         self.call: Call = self._make_stack()
 
     def __repr__(self) -> str:
@@ -192,7 +194,7 @@ class Gateway:
                 lambda call: Concurrency(call, self._clock),
                 lambda call: Timeout(call, self._clock),
             ],
-            Upstream(self._pool, DIALECTS, self._clock),
+            self.attempt,
         )
 
     def _own_desk(self, state: Registry, random: Random) -> Desk:

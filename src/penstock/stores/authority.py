@@ -148,6 +148,14 @@ class Authority:
         condition.credential.skipped.end()
         self._look(condition, now)
 
+    def learnt(self, provider: str, now: float, tell: Callable[[Condition], object]) -> None:
+        """Something is known of a provider without a call: `tell` says it to each of its deployments."""
+        for id, condition in self._conditions.items():
+            if id.partition("/")[0] == provider:
+                self._look(condition, now)
+                tell(condition)
+                self._look(condition, now)
+
     def release(self, id: str, holder: object) -> None:
         """A call with a permit ended without a word about the deployment."""
         condition = self._conditions.get(id)

@@ -136,6 +136,11 @@ class Credential(Subject):
             # Calls that were under way when the first was refused say nothing new.
             self.skipped.begin("suspended", now + SKIP_SECONDS, effect.why)
 
+    def accepted(self) -> None:
+        """The provider took it, without a call: that says nothing about its quota."""
+        if self.skipped.state == "suspended":
+            self.skipped.end()
+
 
 class Condition(Subject):
     """One deployment.
@@ -158,11 +163,12 @@ class Condition(Subject):
         self._stopped: Block | None = None
         self._paused = Skipped()
         self._pauses = 0
+        self._unreached = Skipped()
 
     # --- how it stands
 
     def _blocks(self, now: float) -> tuple[Block, ...]:
-        found = [self._stopped, self.skipped.block(now), self._paused.block(now)]
+        found = [self._stopped, *(each.block(now) for each in (self.skipped, self._paused, self._unreached))]
         if self.breaker.position(now) == "open":
             found.append(Block("open", self.breaker.until, self.breaker.why))
         return tuple(block for block in found if block is not None)
@@ -171,7 +177,7 @@ class Condition(Subject):
         return self.skipped.why or (self.breaker.why if self.breaker.position(now) != "closed" else "")
 
     def _ends(self) -> tuple[float, ...]:
-        return self.skipped.until, self._paused.until, self.breaker.until
+        return self.skipped.until, self._paused.until, self._unreached.until, self.breaker.until
 
     # --- what came of calls
 
@@ -200,6 +206,13 @@ class Condition(Subject):
         self.breaker.tried(now)
         self._unpause(now)
 
+    def probed(self, until: float, why: str) -> None:
+        """Its provider was looked for: for that reason it is not to be asked until then; "": it is there."""
+        if why:
+            self._unreached.begin("unreachable", until, why)
+        else:
+            self._unreached.end()
+
     def _pause(self, now: float, effect: Effect) -> None:
         if effect.seconds is not None:
             self._paused.begin("paused", now + min(effect.seconds, LONGEST_SECONDS), effect.why)
@@ -223,4 +236,5 @@ class Condition(Subject):
             self.skipped.end()
             self.credential.skipped.end()
             self._paused.end()
+            self._unreached.end()
             self._pauses = 0
