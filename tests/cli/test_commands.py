@@ -95,9 +95,9 @@ def test_a_mistyped_command(tmp_path: Path) -> None:
 
 
 def test_a_command_of_a_later_version(tmp_path: Path) -> None:
-    ran = penstock(tmp_path, "rehearse", "--now")
+    ran = penstock(tmp_path, "usage", "--since", "7d")
     assert ran.code == 2
-    assert "'rehearse' is not in this version" in ran.err
+    assert "'usage' is not in this version" in ran.err
 
 
 @pytest.mark.parametrize(

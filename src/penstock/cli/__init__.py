@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": "Find what keeps a gateway from working, and say what to do.",
     "simulate": "Run a configuration against simulated traffic and faults.",
     "explain": "Tell what became of a request, and why.",
+    "rehearse": "One real token through each target and fallback.",
     "models": "Search models by what they can do and what they cost.",
     "import": "Another gateway's configuration as ours: LiteLLM's.",
     "version": "Show the versions of Penstock and what it runs on.",
@@ -29,7 +30,7 @@ COMMANDS = {
 
 # In the contract, not in this version: said so, so that nobody looks for a typo.
 LATER = frozenset((
-    "admin", "db", "deployments", "keys", "prompts", "rehearse", "tenants", "usage",
+    "admin", "db", "deployments", "keys", "prompts", "tenants", "usage",
 ))  # fmt: skip
 
 INTERRUPTED = 130

@@ -40,12 +40,20 @@ class Control(NamedTuple):
     key: Secret
     folder: str = ""
 
-    def ask(self, method: str, path: str, body: Any = None, clock: Clock | None = None) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        clock: Clock | None = None,
+        patience: float = ANSWER_SECONDS,
+    ) -> Any:
         """One request's answer as decoded JSON, None where it has no body.
 
         Args:
             path: below `/api/v1`, with its query.
             body: goes along as JSON; None sends none.
+            patience: how long the answer may take, in seconds.
 
         Raises:
             PenstockError: what the control plane refuses, in its own words with its own code and status; or why it
@@ -56,9 +64,9 @@ class Control(NamedTuple):
 
         from penstock.clock import SystemClock
 
-        return asyncio.run(self.answer(method, path, body, clock or SystemClock()))
+        return asyncio.run(self.answer(method, path, body, clock or SystemClock(), patience))
 
-    async def answer(self, method: str, path: str, body: Any, clock: Clock) -> Any:
+    async def answer(self, method: str, path: str, body: Any, clock: Clock, patience: float = ANSWER_SECONDS) -> Any:
         """The same on a running loop."""
         from penstock.transport.http import Origin, Pool
         from penstock.transport.tls import client_context
@@ -70,7 +78,7 @@ class Control(NamedTuple):
             connection = await pool.connect(
                 Origin(parts.hostname or "", parts.port or (443 if tls else 80), tls), CONNECT_SECONDS
             )
-            await connection.exchange(self._payload(method, path, body), stream=False, timeout=ANSWER_SECONDS)
+            await connection.exchange(self._payload(method, path, body), stream=False, timeout=patience)
             status, told = connection.parser.status, connection.parser.take()
         except (Unavailable, UpstreamTimeout, ProtocolError) as error:
             raise self._unreached(error) from error

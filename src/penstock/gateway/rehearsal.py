@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -20,14 +22,15 @@ from penstock.prompt import Prompt, Text, Turn
 from penstock.providers.deployment import Deployment
 from penstock.records import Attempt
 from penstock.routing.judge import effect_of
-from penstock.routing.timeouts import Timeouts
 from penstock.standing import NO_EFFECT, Effect
+from penstock.usage import usd
 from penstock.wire.dialects import CHAT
 
-__all__ = ["Rehearsal", "Rehearsed"]
+__all__ = ["Rehearsal", "Rehearsed", "describe_rehearsed"]
 
-AT_A_TIME = 4
-_TIMEOUTS = Timeouts()
+AT_A_TIME = 16
+# For one token, however much a model thinks before it: it may think for that one token only.
+PATIENCE_SECONDS = 15.0
 _VECTORS = "openai_embeddings"
 _TOLD = 300  # characters of what a provider says
 
@@ -57,6 +60,21 @@ class Rehearsed(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     wall: float = 0.0
     effect: Effect = NO_EFFECT
+
+
+def describe_rehearsed(found: Rehearsed) -> dict[str, Any]:
+    """The same, ready for JSON."""
+    return {
+        "deployment": found.deployment,
+        "models": list(found.models),
+        "ok": found.ok,
+        "code": found.code,
+        "told": found.told,
+        "do": found.do,
+        "cost_usd": usd(found.cost) if found.cost is not None else None,
+        "seconds": found.seconds,
+        "at": datetime.fromtimestamp(found.wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }
 
 
 class Rehearsal:
@@ -152,7 +170,7 @@ class Rehearsal:
 
     async def _attempt(self, request: Request, deployment: Deployment) -> PenstockError | None:
         request.target = deployment
-        request.wait = _TIMEOUTS.first_output(0, reasons=deployment.facts.reasons)
+        request.wait = PATIENCE_SECONDS
         try:
             reply = await self._gateway.attempt(request)
         except PenstockError as error:
