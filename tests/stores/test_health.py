@@ -204,7 +204,7 @@ def test_retry_after_is_never_undercut_by_a_later_one(house: House) -> None:
     assert house.fail(health, Effect("throttled", 9.0)).until == house.now + 9
 
 
-def test_without_retry_after_a_second_doubled_to_twenty_while_it_goes_on(house: House) -> None:
+def test_without_retry_after_a_second_doubled_to_three_while_it_goes_on(house: House) -> None:
     health = house.health()
     lengths = []
     for _ in range(7):
@@ -212,7 +212,7 @@ def test_without_retry_after_a_second_doubled_to_twenty_while_it_goes_on(house: 
         assert house.fail(health, Effect("throttled")).until == until, "those under way double nothing"
         lengths.append(until - house.now)
         house.clock.advance(until - house.now)
-    assert lengths == [1, 2, 4, 8, 16, 20, 20]
+    assert lengths == [1, 2, 3, 3, 3, 3, 3]
     house.succeed(health)
     assert house.fail(health, Effect("throttled")).until == house.now + 1
 
