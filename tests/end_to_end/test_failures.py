@@ -92,7 +92,7 @@ def test_retry_after(way: Way, client: openai.OpenAI) -> None:
 
 def test_the_sdk_tries_again(way: Way) -> None:
     # Of the ways to one provider each has a script of its own, as it counts them.
-    model = way.model("small", f"status=503,times=1,tokens={len(way.prefix)}")
+    model = way.model("small", f"status=503,times={way.tries},tokens={len(way.prefix)}")
     with way.client(max_retries=1) as client:
         raw = client.chat.completions.with_raw_response.create(model=model, messages=user("Hello"))
     assert raw.retries_taken == 1
@@ -193,7 +193,7 @@ def test_a_route_of_a_later_version(client: openai.OpenAI) -> None:
 def test_a_header_of_a_later_version(way: Way, client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(
-            model=way.model(), messages=user("Hi"), extra_headers={"x-penstock-deadline": "5s"}
+            model=way.model(), messages=user("Hi"), extra_headers={"x-penstock-cache-control": "no-store"}
         )
     assert error_of(raised.value)[0] == "not_available"
 

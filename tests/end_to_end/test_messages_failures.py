@@ -107,7 +107,7 @@ def test_retry_after(path: Way, claude: anthropic.Anthropic) -> None:
 
 def test_the_sdk_tries_again(path: Way) -> None:
     # Of the two ways to one provider each has a script of its own, as it counts them.
-    model = path.model("small", f"status=529,times=1,tokens={len(path.prefix)}")
+    model = path.model("small", f"status=529,times={path.tries},tokens={len(path.prefix)}")
     with path.claude(max_retries=1) as client:
         raw = client.messages.with_raw_response.create(model=model, max_tokens=500, messages=hello())
     assert raw.retries_taken == 1
@@ -199,7 +199,7 @@ def test_a_route_of_a_later_version(claude: anthropic.Anthropic) -> None:
 def test_a_header_of_a_later_version(path: Way, claude: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.BadRequestError) as raised:
         claude.messages.create(
-            model=path.model(), max_tokens=9, messages=hello(), extra_headers={"x-penstock-deadline": "5s"}
+            model=path.model(), max_tokens=9, messages=hello(), extra_headers={"x-penstock-cache-control": "no-store"}
         )
     assert code_of(raised.value) == "not_available"
 

@@ -78,6 +78,11 @@ class Way:
     key: str
     provider: Provider | None
 
+    @property
+    def tries(self) -> int:
+        """How often the gateway itself asks a provider that fails: without a configuration as often as it does."""
+        return 1 if self.key == APP_KEY else 3
+
     def model(self, name: str = "small", script: str = "") -> str:
         """A model's public name, with a fault script."""
         return f"{self.prefix}{name}:{script}" if script else f"{self.prefix}{name}"
