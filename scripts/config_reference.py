@@ -39,9 +39,11 @@ providers:
   theirs:    {kind: anthropic, credentials: caller}           # each caller pays with a key of their own
 models:
   fast:  {targets: [openai/gpt-5-mini], regions: [us]}
-  smart: {targets: [anthropic/claude-sonnet-4-5], timeouts: {first_token: 30s}, untranslatable: drop}
+  smart: {targets: [anthropic/claude-sonnet-4-5, pooled/gpt-5], timeouts: {first_token: 30s}, untranslatable: drop}
+  split: {strategy: weighted, targets: [{target: openai/gpt-5, weight: 9}, mine/gpt-5], fallback: [smart], breaker: off}
   prod:  {targets: [{target: mine/prod-1, is: openai/gpt-5}]}  # a deployment whose name says no model
 default_model: fast
+defaults: {retry: {max_attempts: 2}, on_stream_cut: resume}
 keys:
   - {name: app, key: env:APP_KEY, models: [fast, "openai/*"]}
 ```
@@ -53,9 +55,13 @@ keys:
 | a duration | `250ms` `5s` `2m` `1h` `7d` |
 | a size | `512B` `64KiB` `32MiB` `1GiB` |
 | a number | `8192` `64k` `1M` |
+| a part | `0.02` `2%` |
 | a reference to a secret | `env:NAME`, `env:NAME?` (may be unset), `file:PATH`, `none`. Never the secret itself. |
 | a path | counts from the file's folder |
 | a pattern | `*` stands for anything: `openai/*` |
+
+Whatever stands under `defaults:` holds for every model that does not say otherwise; of what has several parts, such as
+`breaker`, for every part that it does not say.
 
 A key that is not known is refused, with the nearest one that is; so is one that a later version will have.
 """

@@ -23,6 +23,8 @@ from penstock.config.tree import from_mapping
 from penstock.config.yaml_file import open_tree, read_yaml
 from penstock.config.yaml_text import flow, scalar
 from penstock.providers.catalogue import load_catalogue
+from penstock.stores.breaker import BreakerRules
+from penstock.stores.gate import GateRules
 
 FOLDER = Path(__file__).parent / "litellm"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -134,13 +136,14 @@ def test_what_is_not_taken_over_stays_as_a_comment(path: Path) -> None:
         if "not in this version" in note.message and "patterns of names" not in note.message:
             line = note.place.line
             here = rf"^ *# +(line )?{line}: |^#   \d+: model_list: .*{re.escape(note.key.strip(chr(34)))}"
-            assert re.search(here, made.text, re.MULTILINE) or "a model takes one" in note.message, note
+            assert re.search(here, made.text, re.MULTILINE), note
 
 
 def test_a_model_is_asked_as_before() -> None:
     config = loaded(converted(FOLDER / "azure.yaml"))
     route = config.models["gpt-4o"]
-    assert [str(target) for target in route.targets] == ["azure/gpt-4o-eu"]
+    assert [str(target) for target in route.targets] == ["azure/gpt-4o-eu", "azure-ca/gpt-4o-ca"]
+    assert (route.strategy, [route.terms[target].weight for target in route.targets]) == ("weighted", [600, 200])
     assert config.known_as == {"azure/gpt-4o-eu": "openai/gpt-4o"}
     assert config.providers["azure"].region == "eu"
     assert config.providers["azure"].base_url.startswith("https://acme-westeurope.openai.azure.com/openai/deployments/")
@@ -156,6 +159,67 @@ def test_keys_of_one_model_become_a_pool() -> None:
     ]
     assert config.models["cheap"].timeouts.total == 30
     assert config.models["cheap"].timeouts.first_token == 5
+
+
+def test_what_shall_happen_to_calls_is_the_same() -> None:
+    config = loaded(converted(FOLDER / "balanced.yaml"))
+    chat, mini, small, safe = config.models.values()
+    assert [terms.weight for terms in chat.terms.values()] == [9, 0]  # 9, 1 and what is asked when these fail
+    assert (chat.strategy, chat.fallback, chat.content_filter) == ("weighted", ("mini", "small", "safe"), True)
+    assert (chat.retry.max_attempts, chat.retry.max_total) == (9, 9)
+    assert (mini.retry.max_attempts, safe.retry.max_attempts) == (1, 6)
+    assert (chat.breaker, mini.breaker) == (
+        BreakerRules(failures=1, open=5.0),
+        BreakerRules(failures=1, open=90.0, max_open=90.0),
+    )
+    # What would loop is written out.
+    assert mini.fallback == tuple(map(str, chat.targets))
+    assert (small.fallback, safe.fallback) == (("groq/llama-3.3-70b-versatile",), ("mini",))
+    assert (config.defaults.concurrency, config.defaults.rehearse) == (GateRules(64), 1800.0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "ours"),
+    [
+        (None, "weighted"),
+        ("simple-shuffle", "weighted"),
+        ("least-busy", "least_busy"),
+        ("latency-based-routing", "latency"),
+        ("cost-based-routing", "cost"),
+        ("usage-based-routing-v2", "least_busy"),
+        ("of-its-own", "weighted"),
+    ],
+)
+def test_strategies(strategy: str | None, ours: str) -> None:
+    models = [
+        {"model_name": "a", "litellm_params": {"model": model, "api_key": "os.environ/A"}}
+        for model in ("openai/x", "groq/y", "mistral/z")
+    ]
+    made = convert(from_mapping({"model_list": models, "router_settings": {"routing_strategy": strategy}}), {})
+    route = loaded(made).models["a"]
+    assert (made.problems, route.strategy, len(route.targets), route.terms) == ([], ours, 3, {})
+
+
+@pytest.mark.parametrize(
+    "fallbacks",
+    [
+        {"fallbacks": [{"a": ["b"]}, {"b": ["a"]}]},
+        {"fallbacks": [{"a": ["b"]}, {"b": ["c"]}, {"c": ["a", "b"]}]},
+        {"fallbacks": [{"a": ["a"]}]},
+        {"default_fallbacks": ["a", "b"]},
+        {"default_fallbacks": ["a"], "fallbacks": [{"a": ["b"]}]},
+        {"default_fallbacks": ["a", "a"], "fallbacks": [{"a": ["b", "c"]}, {"*": ["c"]}]},
+        {"content_policy_fallbacks": [{"*": ["a"]}, {"a": ["b"]}], "context_window_fallbacks": [{"b": ["c"]}]},
+    ],
+)
+def test_fallbacks_that_loop_are_undone(fallbacks: dict[str, Any]) -> None:
+    models = [
+        {"model_name": name, "litellm_params": {"model": f"openai/{name * 3}", "api_key": "os.environ/A"}}
+        for name in "abc"
+    ]
+    made = convert(from_mapping({"model_list": models, "litellm_settings": fallbacks}), {})
+    assert made.problems == []
+    assert any(route.fallback for route in loaded(made).models.values()) or fallbacks == {"fallbacks": [{"a": ["a"]}]}
 
 
 def test_wildcards_are_asked_by_provider_and_model() -> None:
@@ -244,6 +308,12 @@ ODD: list[Any] = [
     {"general_settings": 3, "litellm_settings": ["a"], "router_settings": {"model_group_alias": ["a"]}},
     {"general_settings": {"master_key": 7, "completion_model": ["x"]}, "environment_variables": ["A"], "include": "x"},
     {"litellm_settings": {"request_timeout": -1, "drop_params": "yes", "callbacks": "otel"}},
+    {
+        "router_settings": {"num_retries": "many", "allowed_fails": -1, "cooldown_time": "x", "retry_policy": 3},
+        "litellm_settings": {"fallbacks": ["a", {"b": "c"}, {"d": [None]}], "default_fallbacks": {"a": 1}},
+        "general_settings": {"background_health_checks": True, "health_check_interval": "often"},
+    },
+    {"router_settings": {"num_retries": 99, "model_group_retry_policy": [1], "cooldown_time": 1e12}},
     {"credential_list": [{"credential_name": 1}], "unknown": {"a": {"api_key": "sk-CANARY123456"}}},
 ]
 

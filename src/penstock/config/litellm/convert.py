@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from penstock.config.litellm.deployments import Deployment, read_deployments
+from penstock.config.litellm.fallbacks import add_fallbacks
 from penstock.config.litellm.providers import Providers, Spec
-from penstock.config.litellm.reading import LATER, Import, Note, entries, shown
+from penstock.config.litellm.reading import LATER, Import, Note, entries
+from penstock.config.litellm.reliability import Reliability, read_reliability
 from penstock.config.litellm.settings import Settings, read_settings
+from penstock.config.litellm.targets import model_of
 from penstock.config.litellm.written import Model, Written, write
 from penstock.config.load import load_config
 from penstock.config.tree import Node, Tree
@@ -48,8 +51,12 @@ def convert(tree: Tree, env: Mapping[str, str]) -> Converted:
     root = entries(tree.root)
     deployments = read_deployments(found, root.get("model_list"), root.get("credential_list"))
     settings = read_settings(found, root)
+    said = read_reliability(found, root)
     providers = Providers()
-    models = _models(found, deployments, providers)
+    models, called = _models(found, deployments, said, providers)
+    called |= {name: called[target] for name, (target, _) in settings.aliases.items() if target in called}
+    behind = add_fallbacks(found, said, models, called, set(providers.written()))
+    settings.defaults |= {**said.defaults, **({"fallback": behind} if behind is not None else {})}
     _add_aliases(found, settings, models)
     if not settings.master:
         message = "without one callers need no key: auth: open, which is for loopback alone"
@@ -76,7 +83,10 @@ def convert(tree: Tree, env: Mapping[str, str]) -> Converted:
 # --- models
 
 
-def _models(found: Import, deployments: list[Deployment], providers: Providers) -> dict[str, Model]:
+def _models(
+    found: Import, deployments: list[Deployment], said: Reliability, providers: Providers
+) -> tuple[dict[str, Model], dict[str, str]]:
+    """By their names here; and these by their names there."""
     groups: dict[str, list[Deployment]] = {}
     for each in deployments:
         groups.setdefault(each.name, []).append(each)
@@ -84,13 +94,20 @@ def _models(found: Import, deployments: list[Deployment], providers: Providers) 
         if "*" in name:
             _take_wildcard(found, name, group, providers)
     models: dict[str, Model] = {}
+    called: dict[str, str] = {}
     for name, group in groups.items():
         if "*" not in name:
-            ours = _NOT_IN_NAMES.sub("-", name)
+            ours = called[name] = _NOT_IN_NAMES.sub("-", name)
             if ours != name:
                 found.note(group[0].entry, quoted(name), f"is called {quoted(ours)}: a name has no spaces")
-            models[ours] = _model(found, sorted(group, key=lambda each: each.order), providers)
-    return models
+            models[ours] = model_of(found, group, said.strategy, providers)
+    for name, (retry, node) in said.retries.items():
+        if name in called:
+            model = models[called[name]]
+            models[called[name]] = model._replace(policies={**model.policies, "retry": retry})
+        else:
+            found.note(node, f"model_group_retry_policy.{name}", f"left out: there is no model {quoted(name)}")
+    return models, called
 
 
 def _take_wildcard(found: Import, name: str, group: list[Deployment], providers: Providers) -> None:
@@ -106,32 +123,6 @@ def _take_wildcard(found: Import, name: str, group: list[Deployment], providers:
     for each in group:
         providers.name(Spec.of([each]))
         found.leave_out(each.entry, name, each.entry, f"patterns of names are {LATER}: callers ask for {ours}/MODEL")
-
-
-def _model(found: Import, group: list[Deployment], providers: Providers) -> Model:
-    first = group[0]
-    alike = [each for each in group if (each.where, each.model) == (first.where, first.model)]
-    if "none" in [each.key for each in alike]:
-        alike = [first]
-    name = providers.name(Spec.of(alike))
-    if len({each.key for each in alike}) > 1:
-        message = f"its {len(alike)} keys are the credentials of {name}, chosen by weight"
-        found.note(first.entry, quoted(first.name), message)
-    others = []
-    later = [comment for each in group for comment in each.later]
-    for each in group:
-        for key in ("weight", "order"):
-            node = entries(entries(each.entry).get("litellm_params")).get(key)
-            if node is not None and (key == "order" or len(alike) == 1):
-                found.note(node, f"litellm_params.{key}", f"choosing among several targets is {LATER}")
-                later.append((node.key.line, shown(key, node)))
-        if each in alike:
-            continue
-        target = f"{providers.name(Spec.of([each]))}/{each.model}"
-        message = f"a model takes one target until fallback exists: {target} stays a comment, and can be asked for so"
-        found.note(each.entry, quoted(each.name), message)
-        others.append((each.entry.place.line, target))
-    return Model(f"{name}/{first.model}", first.known_as, dict(first.policies), others, later)
 
 
 def _prices(found: Import, deployments: list[Deployment], providers: Providers) -> dict[str, dict[str, str]]:
@@ -153,7 +144,7 @@ def _add_aliases(found: Import, settings: Settings, models: dict[str, Model]) ->
             near = did_you_mean(target, models)
             found.note(node, f"model_group_alias.{name}", f"left out: there is no model {quoted(target)}{near}")
         elif name not in models and not _NOT_IN_NAMES.search(name):
-            models[name] = models[target]._replace(others=[], later=[])
+            models[name] = models[target]._replace(later=[])
 
 
 def _default(found: Import, settings: Settings, models: dict[str, Model], root: dict[str, Node]) -> str:

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from penstock.config import values
+from penstock.config.limits import MOST_CALLS
 from penstock.config.litellm.costs import COSTS, per_million, read_costs
 from penstock.config.litellm.reading import LATER, Import, entries, items, shown, text_of
+from penstock.config.litellm.retries import retry_of
 from penstock.config.litellm.vendors import ABSENT, VENDORS, Vendor, vendor_of
 from penstock.config.tree import Node
 from penstock.providers.catalogue import Row, load_catalogue
@@ -62,12 +64,13 @@ _DEPLOYMENTS_PATH = re.compile(r"/openai(/deployments/[^/]+.*)?/?\Z")
 # Of `litellm_params`, what is read below; then why something stays a comment, and what.
 _READ = frozenset((
     "model", "api_key", "api_base", "base_url", "api_version", "custom_llm_provider", "litellm_credential_name",
-    "weight", "order", "region_name", "timeout", "stream_timeout", "max_tokens", "drop_params",
+    "weight", "order", "region_name", "timeout", "stream_timeout", "max_tokens", "drop_params", "num_retries",
+    "max_retries", "cooldown_time", "max_parallel_requests",
 ))  # fmt: skip
 _PRICES = f"such a price, like those by the second, the image or the character, is {LATER}"
 _WHY: dict[str, str] = {
-    f"limits are {LATER}": "rpm tpm max_parallel_requests",
-    f"retries are {LATER}": "max_retries num_retries cooldown_time retry_policy",
+    f"limits are {LATER}": "rpm tpm",
+    "stands under router_settings: model_group_retry_policy": "retry_policy",
     f"budgets are {LATER}": "max_budget budget_duration",
     f"choosing by tags is {LATER}": "tags",
     _PRICES: " ".join(COSTS)
@@ -255,9 +258,33 @@ def _policies(found: Import, params: dict[str, Node]) -> dict[str, Any]:
         policies["default_max_output"] = most
         message = "is default_max_output: asked for only where the provider demands a number and the caller gave none"
         found.note(params["max_tokens"], "max_tokens", message)
+    policies |= _tries(found, params)
     if params.get("drop_params") is not None and params["drop_params"].value is True:
         policies["untranslatable"] = "drop"
     return policies
+
+
+def _tries(found: Import, params: dict[str, Node]) -> dict[str, Any]:
+    """How often it is tried, left alone, and asked at once."""
+    tries: dict[str, Any] = {}
+    for name in ("max_retries", "num_retries"):
+        node = params.get(name)
+        if node is not None and isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 0:
+            tries["retry"] = retry_of(node.value)
+    if "max_retries" in params and "num_retries" in params:
+        found.note(
+            params["max_retries"], "max_retries", f"{text_of(params['max_retries'])}: num_retries goes before it"
+        )
+    rest = _seconds(params.get("cooldown_time"))
+    if rest:
+        tries["breaker"] = {"open": rest, "max_open": rest}
+    most = _whole(params.get("max_parallel_requests"))
+    if most:
+        tries["concurrency"] = min(most, MOST_CALLS)
+    for name in ("num_retries", "max_retries", "cooldown_time", "max_parallel_requests"):
+        if name in params and not tries:
+            found.note(params[name], f"litellm_params.{name}", f"{shown(name, params[name])} cannot be taken over")
+    return tries
 
 
 def _left(found: Import, params: dict[str, Node], info: dict[str, Node]) -> list[tuple[int, str]]:

@@ -10,13 +10,15 @@ from typing import Any
 
 from penstock.config import values
 from penstock.config.litellm.reading import LATER, Import, entries, items, plain, shown, text_of
+from penstock.config.litellm.reliability import IN_GENERAL, IN_LITELLM, IN_ROUTER
 from penstock.config.tree import Node
 
 __all__ = ["Settings", "read_settings"]
 
 _OURS = "has no counterpart"
-_FALLBACK = f"fallbacks are {LATER}"
-_RETRY = f"retries and cooldowns are {LATER}"
+_RETRY = f"how many failures of which sort are allowed is {LATER}: see breaker"
+_WAIT = "waits between attempts grow by themselves, and keep to what a provider asks for: see retry"
+_LONGER = "everything that is listed is asked, within retry: {max_total: ...}"
 _CACHE = f"caches are {LATER}"
 _BUDGET = f"budgets are {LATER}"
 _LIMIT = f"limits are {LATER}"
@@ -37,7 +39,7 @@ _GENERAL = _why({
     f"alerts are {LATER}": "alerting alerting_threshold alert_types alert_to_webhook_url alerting_args",
     f"other credentials than keys are {LATER}": "custom_auth enable_jwt_auth litellm_jwtauth enable_oauth2_auth",
     f"raw pass-through is {LATER}": "pass_through_endpoints",
-    f"probes of providers are {LATER}": "background_health_checks health_check_interval health_check_details",
+    "what a rehearsal finds is told by penstock rehearse": "health_check_details",
     "the control plane has a credential of its own": "ui_username ui_password ui_access_mode",
     f"demanding a user is {LATER}": "enforce_user_param",
     "secrets are references: env:NAME or file:PATH": "key_management_system key_management_settings",
@@ -45,11 +47,7 @@ _GENERAL = _why({
     "prompts are never logged": "store_prompts_in_spend_logs",
     "no request is written to a database": "disable_spend_logs disable_spend_updates proxy_batch_write_at",
 })  # fmt: skip
-_FALLBACKS = "fallbacks context_window_fallbacks content_policy_fallbacks default_fallbacks max_fallbacks"
-_RETRIES = (
-    "num_retries allowed_fails cooldown_time retry_policy retry_after disable_cooldowns allowed_fails_policy"
-    " model_group_retry_policy"
-)
+_RETRIES = "allowed_fails_policy"
 _CALLBACKS = (
     "success_callback failure_callback callbacks service_callbacks s3_callback_params langfuse_default_tags"
     " audit_log_callbacks datadog_params otel"
@@ -59,8 +57,9 @@ _BUDGETS = (
     " max_end_user_budget default_internal_user_params default_team_params"
 )
 _LITELLM = _why({
-    _FALLBACK: _FALLBACKS,
     _RETRY: _RETRIES,
+    _WAIT: "retry_after",
+    _LONGER: "max_fallbacks",
     _CACHE: "cache cache_params enable_caching_on_provider_specific_optional_params",
     _BUDGET: _BUDGETS,
     _SINK: _CALLBACKS,
@@ -76,23 +75,23 @@ _LITELLM = _why({
     "addresses of both families are tried, one after the other": "force_ipv4",
 })  # fmt: skip
 _ROUTER = _why({
-    _FALLBACK: _FALLBACKS,
     _RETRY: _RETRIES,
-    f"choosing among several targets is {LATER}": "routing_strategy routing_strategy_args",
+    _WAIT: "retry_after",
+    _LONGER: "max_fallbacks",
+    f"settings of a strategy are {LATER}": "routing_strategy_args",
     _SHARED: "redis_host redis_port redis_password redis_url cache_responses cache_kwargs",
     f"choosing by tags is {LATER}": "enable_tag_filtering tag_filtering_match_any",
     _BUDGET: "provider_budget_config",
     f"checks before a call are {LATER}": "enable_pre_call_checks optional_pre_call_checks",
-    _LIMIT: "default_max_parallel_requests",
     f"assistants are {LATER}": "assistants_config",
 })  # fmt: skip
 _SECTIONS: dict[str, dict[str, str]] = {
     "general_settings": _GENERAL, "litellm_settings": _LITELLM, "router_settings": _ROUTER,
 }  # fmt: skip
 _READ: dict[str, frozenset[str]] = {
-    "general_settings": frozenset(("master_key", "completion_model")),
-    "litellm_settings": frozenset(("drop_params", "request_timeout")),
-    "router_settings": frozenset(("timeout", "stream_timeout", "model_group_alias")),
+    "general_settings": frozenset(("master_key", "completion_model")) | IN_GENERAL,
+    "litellm_settings": frozenset(("drop_params", "request_timeout")) | IN_LITELLM,
+    "router_settings": frozenset(("timeout", "stream_timeout", "model_group_alias")) | IN_ROUTER,
 }
 _WHOLE: dict[str, str] = {
     "guardrails": f"guardrails are {LATER}",

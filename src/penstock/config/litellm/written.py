@@ -14,17 +14,13 @@ class Model(NamedTuple):
     """One entry of `models:`.
 
     Attributes:
-        target: `provider/model`.
-        known_as: what `is:` says; "" for nothing.
+        targets: as they are written.
         policies: its other keys.
-        others: further targets, and the lines that name them.
         later: what stays a comment: the line, and what stood there.
     """
 
-    target: str
-    known_as: str
+    targets: list[Any]
     policies: dict[str, Any]
-    others: list[tuple[int, str]]
     later: list[tuple[int, str]]
 
 
@@ -82,11 +78,8 @@ def _body(written: Written) -> Iterator[str]:
 
 
 def _model(name: str, model: Model) -> Iterator[str]:
-    target: Any = {"target": model.target, "is": model.known_as} if model.known_as else model.target
-    entry: Mapping[str, Any] = {"targets": [target], **model.policies}
+    entry: Mapping[str, Any] = {"targets": model.targets, **model.policies}
     yield f"  {scalar(name)}: {flow(entry)}"
-    for line, other in model.others:
-        yield f"    # line {line}: also {other}, once a model takes several targets"
     for line, text in sorted(model.later):
         yield f"    # line {line}: {text}"
 
