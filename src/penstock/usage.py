@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["BYTES_A_TOKEN", "Usage", "usd"]
+__all__ = ["BYTES_A_TOKEN", "Usage", "added", "usd"]
 
 # Where nobody has counted: of English text and JSON about so many bytes are a token.
 BYTES_A_TOKEN = 4
@@ -32,6 +32,14 @@ class Usage(msgspec.Struct, frozen=True):
     output_audio_tokens: int = 0
     web_searches: int = 0
     tier: str = ""
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """What two attempts at one answer used together; the tier is the later one's."""
+    before, after = msgspec.structs.asdict(one), msgspec.structs.asdict(other)
+    tier = after.pop("tier")
+    total = {name: before[name] + count for name, count in after.items()}
+    return Usage(**{**total, "estimated": one.estimated or other.estimated}, tier=tier)
 
 
 def usd(nanos: int) -> str:

@@ -87,6 +87,13 @@ class AnthropicWriter:
         self._ended = False
         self._told: _Ending | None = None  # what the last `message_delta` told
 
+    def go_on_at(self, block: int, *, closed: bool) -> None:
+        """Take it that the stream was said up to and into the text that is this block, which may have been closed."""
+        self._begun = True
+        self._state.blocks.go_on_at(block)
+        if closed:
+            self._state.blocks.close()
+
     def write(self, events: list[Event]) -> bytes:
         """The SSE events these become. Never raises; gives nothing after the end or an error."""
         said: list[bytes] = []

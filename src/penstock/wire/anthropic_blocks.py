@@ -75,6 +75,11 @@ class Blocks:
         more = event.text and block.key == (event.kind, event.index)
         return self._told if more and not (event.signature or event.redacted or block.signature) else None
 
+    def go_on_at(self, number: int) -> None:
+        """Take it that a text with this number has been begun by somebody else."""
+        self._told = number
+        self._begin(("text", number), _opening("text")).begun = True
+
     def close(self) -> list[Step]:
         """Close all blocks: what waited is told."""
         return self._tell(closing=True)

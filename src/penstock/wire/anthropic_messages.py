@@ -17,6 +17,7 @@ from penstock.wire.anthropic_events import decode_events, decode_message
 from penstock.wire.anthropic_parts import Message, finish_of, message_of, read_message, size_of
 from penstock.wire.anthropic_prompt import decode_prompt
 from penstock.wire.anthropic_request import encode_prompt
+from penstock.wire.anthropic_rest import begin_answer, may_join, open_rest
 from penstock.wire.anthropic_stream import MessageStream
 from penstock.wire.anthropic_usage import read_usage
 from penstock.wire.dialect import Decoded, Facts
@@ -44,6 +45,13 @@ class AnthropicMessages:
     encode_prompt = staticmethod(encode_prompt)
     encode_answer = staticmethod(encode_answer)
     open_writer = staticmethod(open_writer)
+    may_join = staticmethod(may_join)
+    begin_answer = staticmethod(begin_answer)
+    open_rest = staticmethod(open_rest)
+
+    def mark_begun(self, body: bytes, field: str) -> bytes:
+        """The body as it is: a turn that stands last is gone on with."""
+        return body
 
     def decode_request(self, body: bytes) -> Decoded:
         """Read the fields that decide; what only the provider can judge is left to it. Raises InvalidRequest."""

@@ -18,6 +18,7 @@ from penstock.prompt import Prompt
 
 __all__ = [
     "AnswerWriter",
+    "Begun",
     "ChatDialect",
     "Decoded",
     "Dialect",
@@ -70,8 +71,11 @@ class StreamReader(Protocol):
             A `ProtocolError` here means that the rest is ignored: the upstream may be closed at once.
         dropped: events left out because they are not valid in the dialect.
         ended: the provider has said its last word, so that nothing that matters follows.
+        strict: set it before the first byte, for an answer that may be gone on with where it breaks off. Then an event
+            that is not valid is an error, nothing passes from the first error on, and none is told but by `error`.
     """
 
+    strict: bool
     ended: bool
     output: bool
     model: str | None
@@ -112,6 +116,26 @@ class StreamReader(Protocol):
         Returns what is still to be sent: a last event, an error event, or b"".
         """
         ...
+
+    def last_words(self) -> bytes:
+        """What tells a caller of the error that a strict reader kept back: the provider's words, or ours."""
+        ...
+
+
+class Begun(msgspec.Struct):
+    """An answer of which a caller has the beginning, and which is one text so far.
+
+    Attributes:
+        id, model: what it calls itself.
+        block: the number of the content block that the text is in, where the dialect numbers them.
+        first, last: of its bytes, whole events: those that came first and those that came last.
+    """
+
+    id: str = ""
+    model: str = ""
+    block: int = 0
+    first: bytes = b""
+    last: bytes = b""
 
 
 class Inbound(Protocol):
@@ -274,6 +298,18 @@ class InboundChat(Inbound, Protocol):
         """The whole request in no vendor's words. Raises InvalidRequest: `param` names what is wrong or unknown."""
         ...
 
+    def may_join(self, fields: dict[str, msgspec.Raw]) -> bool:
+        """Whether an answer to this request may be put together from two tellings: not where it is JSON by a schema,
+        one of several, or comes with the probabilities of its tokens (semantics.md: Streams)."""
+        ...
+
+    def begin_answer(self, fields: dict[str, msgspec.Raw], said: str, tokens: int) -> dict[str, msgspec.Raw] | None:
+        """The same request for the rest of an answer of which so much was said, in so many tokens.
+
+        The conversation ends with it as the assistant's turn. None where that cannot be asked.
+        """
+        ...
+
     def encode_answer(self, events: list[Event], request_id: str, created: int) -> bytes:
         """A whole answer's body. `request_id` serves as the id where the provider gave none; `created`: Unix time."""
         ...
@@ -288,6 +324,14 @@ class ChatDialect(Dialect, InboundChat, Protocol):
 
     `decode_events` reads a stream's events and a whole answer's body alike.
     """
+
+    def open_rest(self, begun: Begun, *, keep_usage: bool) -> AnswerWriter:
+        """A writer for the rest of a stream that has begun; its text has the number `begun.block`."""
+        ...
+
+    def mark_begun(self, body: bytes, field: str) -> bytes:
+        """A request's body whose last message says by `field` that it is to be gone on with."""
+        ...
 
     def encode_prompt(self, prompt: Prompt, model: str, facts: ModelFacts, *, lenient: bool) -> Written:
         """Say it in this dialect; a stream asks for usage.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from penstock.errors import PenstockError
 from penstock.events import Event
 from penstock.wire.dialect import Decoded
@@ -42,6 +44,13 @@ class Generate:
         fields = decode_object(body)
         check_fields(fields)
         return Decoded(fields, read_model(fields), read_flag(fields, "stream"), False)
+
+    def may_join(self, fields: dict[str, msgspec.Raw]) -> bool:
+        """Not where it is bound to a schema."""
+        return bytes(fields.get("output_schema", b"null")) == b"null"
+
+    def begin_answer(self, fields: dict[str, msgspec.Raw], said: str, tokens: int) -> None:
+        """Never: it is asked for again, and passed on from where its text has matched."""
 
     def encode_answer(self, events: list[Event], request_id: str, created: int) -> bytes:
         """A whole answer's body."""

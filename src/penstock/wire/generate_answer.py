@@ -35,6 +35,7 @@ class Told(msgspec.Struct, kw_only=True):
         usage: the count as the record has it; None to take that of the events.
         cost: what a usage costs, in nano-dollars, or None where that is not known.
         dropped, clamped: what the translation of the request left out or made smaller, in the caller's words.
+        resumed: how often the answer broke off and was gone on with.
         output_schema: the request's field of that name as it came, None where there was none.
     """
 
@@ -48,6 +49,7 @@ class Told(msgspec.Struct, kw_only=True):
     cost: Callable[[Usage], int | None] | None = None
     dropped: list[str] = []
     clamped: list[str] = []
+    resumed: int = 0
     output_schema: msgspec.Raw | None = None
 
 
@@ -231,6 +233,7 @@ def _warnings(told: Told, *, unpriced: bool) -> list[_Warning]:
     return [
         *(_Warning("dropped", dropped.format(repaired(name))) for name in told.dropped),
         *(_Warning("clamped", clamped.format(repaired(name))) for name in told.clamped),
+        *[_Warning("resumed", "The answer broke off and was gone on with by another attempt.")] * told.resumed,
         *([_Warning("unknown_price", _UNPRICED)] if unpriced else ()),
         *([_Warning("degraded", _DEGRADED)] if told.degraded else ()),
     ]

@@ -19,6 +19,7 @@ from penstock.wire.openai_events import decode_events, decode_message
 from penstock.wire.openai_fields import asks_usage, read_flag, read_model
 from penstock.wire.openai_prompt import decode_prompt
 from penstock.wire.openai_request import encode_prompt
+from penstock.wire.openai_rest import begin_answer, mark_begun, may_join, open_rest
 from penstock.wire.openai_stream import ChatStream
 from penstock.wire.openai_usage import STANDARD, PlainUsage, estimate, read_usage, served_by
 from penstock.wire.splice import decode_object, encode_object, raw_text, replaced
@@ -58,6 +59,10 @@ class OpenAIChat:
     encode_prompt = staticmethod(encode_prompt)
     encode_answer = staticmethod(encode_answer)
     open_writer = staticmethod(open_writer)
+    may_join = staticmethod(may_join)
+    begin_answer = staticmethod(begin_answer)
+    open_rest = staticmethod(open_rest)
+    mark_begun = staticmethod(mark_begun)
 
     def decode_request(self, body: bytes) -> Decoded:
         """Read the fields that decide; what only the provider can judge is left to it. Raises InvalidRequest."""

@@ -145,7 +145,7 @@ class ChatStream(Watcher):
         else:
             data += last
             blocks = split(data)
-            kept = [block for block in blocks if self._take_block(block)]
+            kept = self._passing(blocks)
             if len(kept) < len(blocks):
                 data = b"".join(kept)
         if self._framer is not None and self._framer.error is not None:

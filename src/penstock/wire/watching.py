@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from penstock.errors import PenstockError, StreamInterrupted, UpstreamError
+from penstock.errors import PenstockError, ProtocolError, StreamInterrupted, UpstreamError
 from penstock.events import Alike
 from penstock.wire.sse import MAX_EVENT, Framer, parse
 
@@ -17,7 +17,7 @@ ENDS = (b"\n\n", b"\r\n\r\n")
 class Watcher(ABC):
     """One stream's `StreamReader`, without what a dialect has to say of its events."""
 
-    __slots__ = ("_framer", "_untold", "dropped", "ended", "error", "model", "output")
+    __slots__ = ("_framer", "_untold", "_withheld", "dropped", "ended", "error", "model", "output", "strict")
 
     _framer: Framer | None  # only while an event is not whole, or has outgrown its limit
 
@@ -27,7 +27,9 @@ class Watcher(ABC):
         self.error: UpstreamError | None = None
         self.dropped = 0
         self.ended = False
+        self.strict = False
         self._framer = None
+        self._withheld = b""
         self._untold = False  # an error came in a form that clients don't read
 
     @property
@@ -70,12 +72,37 @@ class Watcher(ABC):
                 self.output = True
                 return out
             self._fail(cause or _interrupted(self._begun))
+        if self.strict:
+            return out + b"\n\n" if out.strip(b"\r\n") else out
         if self.error is None or not self._untold or self.ended:
             return out
         self._untold = False
         if out.strip(b"\r\n"):
             out += b"\n\n"
         return out + self._encode_error(self.error)
+
+    def last_words(self) -> bytes:
+        """See `StreamReader`."""
+        told = b"" if self.error is None or not self._untold else self._encode_error(self.error)
+        return self._withheld + told
+
+    def _passing(self, blocks: list[bytes]) -> list[bytes]:
+        """Those that go on; where it is strict nothing does from the first error on, and an event that is not valid is
+        one: the answer would have a hole."""
+        if not self.strict:
+            return [block for block in blocks if self._take_block(block)]
+        kept = []
+        for block in blocks:
+            dropped = self.dropped
+            passes = self._take_block(block)
+            if self.dropped > dropped and not self.done:
+                self._fail(ProtocolError("An event of the provider's stream was not valid.", do="Send it again."))
+            if self.error is not None and not self.done:
+                self._withheld = block if passes else b""
+                break
+            if passes:
+                kept.append(block)
+        return kept
 
     def _cut(self, data: bytes) -> bytes:
         """The whole events in what came and what was held back before it; the very object where it is just that."""
@@ -95,6 +122,9 @@ class Watcher(ABC):
         blank = tail[: len(tail) - len(event)]
         fields = parse(event)
         if (fields.data is None and fields.error is None) or not self._take_block(event):
+            return blank
+        if self.strict and self.error is not None and not self.done:
+            self._withheld = event + b"\n\n"
             return blank
         return tail
 
