@@ -165,6 +165,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
         untried: how many deployments have not been asked, this one included.
         wait: seconds that the attempt may take to its first output, or to the whole of a unary answer.
         idle: seconds of silence that its stream may have.
+        begun: its last message is the beginning of the answer, to be gone on with.
         place: tells its place in the queue in which it waits, the next one's being 1; None while it is in none.
     """
 
@@ -189,6 +190,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     untried: int = 1
     wait: float = 0.0
     idle: float = 0.0
+    begun: bool = False
     place: Callable[[], int] | None = None
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.usage import Usage
+from penstock.usage import Usage, added
 
 __all__ = ["AFTERWARDS", "Attempt", "Decision", "Record"]
 
@@ -136,6 +136,20 @@ class Record(msgspec.Struct, gc=False, eq=False):
         self.cost = attempt.cost
         if len(self.attempts) > 1:
             self._sum()
+            resumes = [one for one in self.attempts if one.kind == "resume"]
+            if resumes:
+                self._join(attempt, resumes)
+
+    def _join(self, first: Attempt, resumes: list[Attempt]) -> None:
+        """The first one's answer broke off and was gone on with: what all of them used belongs to it, and how it ended
+        is told by the last, unless that came to nothing."""
+        for one in resumes:
+            self.dropped_events += one.dropped_events
+            if one.usage is not None:
+                self.usage = added(self.usage, one.usage) if self.usage is not None else one.usage
+        last = resumes[-1]
+        if last.outcome in ("ok", "cancelled"):
+            self.finish_reason, self.stream_error = last.finish_reason, None
 
     def _sum(self) -> None:
         used = [attempt for attempt in self.attempts if attempt.usage is not None]

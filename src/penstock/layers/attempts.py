@@ -5,6 +5,12 @@ It returns at the commit point, so nothing that it repeats was ever seen by the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
 from penstock.call import Call, Reply, fixed_reply
 from penstock.clock import Clock, Random
 from penstock.errors import (
@@ -16,7 +22,7 @@ from penstock.errors import (
     UpstreamRateLimited,
 )
 from penstock.messages import Request
-from penstock.records import Decision
+from penstock.records import Attempt, Decision
 from penstock.routing.balance import order_candidates
 from penstock.routing.degrade import is_theirs
 from penstock.routing.judge import LONGEST_SECONDS, Option, Tried, failure_of, options
@@ -39,14 +45,18 @@ _REASONS: dict[str, type[PenstockError]] = {
     "trial": CircuitOpen,
 }
 _HARMLESS = frozenset(("suspended", "exhausted", "misconfigured"))
+# Makes of a stream that may break off one that is gone on with (`providers/joined.join`).
+Join = Callable[[Reply, Request, Any, Call, Callable[[], float]], Reply]
+
 DEGRADED = [(b"x-penstock-degraded", b"true")]
 
 
 class Attempts:
     """Asks one deployment after another until one answers, or nothing may follow any more."""
 
-    def __init__(self, call: Call, clock: Clock, random: Random) -> None:
+    def __init__(self, call: Call, clock: Clock, random: Random, join: Join | None = None) -> None:
         self._call = call
+        self._join = join
         self._clock = clock
         self._now = clock.monotonic
         self._chance = random.random
@@ -72,7 +82,12 @@ class Attempts:
             record.waited = attempt.answered - record.attempts[0].sent
             record.adopt(attempt)
             if reply.streaming:
-                reply.hooks.append((_adopt, request))
+                if plan.on_stream_cut == "resume" and self._join is not None:
+                    onward = partial(self._onward, tried={})
+                    reply = self._join(reply, request, onward, self._call, self._now)
+                    reply.hooks.append((_adopt_first, (request, attempt)))
+                else:
+                    reply.hooks.append((_adopt, request))
         return reply
 
     # --- the first attempt
@@ -181,14 +196,50 @@ class Attempts:
             except PenstockError as failed:
                 error = failed
 
-    async def _next(self, request: Request, order: tuple[Candidate, ...], tried: dict[str, Tried]) -> Option | None:
+    async def _onward(
+        self,
+        request: Request,
+        error: PenstockError,
+        prefer: Callable[[Candidate], int],
+        *,
+        tried: dict[str, Tried],
+        hopeless: bool,
+    ) -> Request | None:
+        """What is asked after a stream has broken off behind its first output, by somebody who can go on with it."""
+        candidate, record = request.candidate, request.record
+        asked = [attempt.deployment for attempt in record.attempts]
+        for id in asked:
+            tried.setdefault(id, Tried()).count = asked.count(id)
+        failure = failure_of(error)
+        known = tried.setdefault(candidate.id, Tried())
+        # What is wrong with the request is wrong with this way of asking for it: the first one took it.
+        onward = "any" if failure.onward == "none" else failure.onward
+        known.failure = failure._replace(again=failure.again and not hopeless, onward=onward)
+        known.ready_at = self._now()
+        self._decide(request, "failed", candidate, "no_match" if hopeless else error.code)
+        made = msgspec.structs.replace(request, kind="resume", trial=False)
+        option = await self._next(made, request.plan.candidates, tried, prefer)
+        if option is None:
+            return None
+        made.candidate, made.target, made.pause = option.candidate, option.candidate.deployment, option.wait
+        self._decide(made, "chosen", made.candidate, made.kind)
+        return made
+
+    async def _next(
+        self,
+        request: Request,
+        order: tuple[Candidate, ...],
+        tried: dict[str, Tried],
+        prefer: Callable[[Candidate], int] = lambda _: 0,
+    ) -> Option | None:
         """What follows, once its time has come: the best that is allowed, paid for and admitted."""
         if len(request.record.attempts) >= request.plan.retry.max_total:
             self._decide(request, "gave_up", None, "max_total")
             return None
         refused: set[str] = set()
         while True:
-            option = await self._allowed(request, order, tried, refused)
+            found = options(request.plan, order, tried, request.candidate, self._now(), self._chance)
+            option = await self._allowed(request, sorted(found, key=lambda one: prefer(one.candidate)), refused)
             if option is None:
                 return None
             if option.wait > 0:
@@ -199,12 +250,10 @@ class Attempts:
             refused.add(option.candidate.id)
             self._decide(request, "passed_over", option.candidate, f"{standing.state}: {standing.why}")
 
-    async def _allowed(
-        self, request: Request, order: tuple[Candidate, ...], tried: dict[str, Tried], refused: set[str]
-    ) -> Option | None:
+    async def _allowed(self, request: Request, found: Sequence[Option], refused: set[str]) -> Option | None:
         """The best thing that may follow and is paid for; it may have to be waited for."""
         now = self._now()
-        for option in options(request.plan, order, tried, request.candidate, now, self._chance):
+        for option in found:
             candidate = option.candidate
             if candidate.id in refused:
                 continue
@@ -288,3 +337,8 @@ class Attempts:
 
 def _adopt(request: Request) -> None:
     request.record.adopt(request.attempt)
+
+
+def _adopt_first(request_and_attempt: tuple[Request, Attempt]) -> None:
+    request, attempt = request_and_attempt
+    request.record.adopt(attempt)

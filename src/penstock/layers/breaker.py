@@ -30,11 +30,11 @@ class Breaker:
         self._now = clock.monotonic
 
     async def __call__(self, request: Request) -> Reply:
-        candidate, kind, trial = request.candidate, request.kind, request.trial
+        candidate, paid, trial = request.candidate, request.paid, request.trial
         health, pace = candidate.health, candidate.pace
         started, before = self._now(), request.attempt
         pace.in_flight += 1
-        health.sent(started, kind == "retry")
+        health.sent(started, paid > 0)
         try:
             reply = await self._call(request)
         except Exception as error:
@@ -56,10 +56,10 @@ class Breaker:
         now = self._now()
         # What was answered here, without the provider, was no attempt.
         took = self._took(request, pace, now) if request.attempt is not before else now - started
-        if kind != "retry":
+        if not paid:
             health.passed(now, took, trial=trial)
         else:
-            health.passed(now, took, after_retry=request.paid, trial=trial)
+            health.passed(now, took, after_retry=paid, trial=trial)
         if reply.streaming:
             reply.hooks.append((_closed, pace))
             reply.hooks.append((self._ended, request))
