@@ -17,8 +17,6 @@ from tests.sixteen.real import Real
 from tests.sixteen.story import Story
 
 LONG = ("flapping",)
-# They need `on_stream_cut: resume`, which is not there yet.
-WAITING = ("cut", "stall", "prefill")
 PARTS = parts_of([case for case in CASES if case.name not in LONG])
 
 
@@ -41,16 +39,6 @@ def play(folder: Path, parts: list[Part]) -> dict[Part, Story]:
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        pytest.param(
-            part,
-            marks=pytest.mark.xfail(part.case.name in WAITING, reason="resume is to come", strict=False),
-            id=part.name,
-        )
-        for part in PARTS
-    ],
-)
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_a_fault(part: Part, stories: dict[Part, Story]) -> None:
     part.case.judge(stories[part])

@@ -13,8 +13,6 @@ from tests.sixteen.virtual import Virtual
 
 PARTS = parts_of()
 SECONDS = 100.0
-# They need `on_stream_cut: resume`, which is not there yet.
-WAITING = ("cut", "stall", "prefill")
 
 
 @cache
@@ -29,17 +27,7 @@ def played() -> tuple[dict[Part, Story], float]:
     return run(main, seed=6, leak_free=True)
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        pytest.param(
-            part,
-            marks=pytest.mark.xfail(part.case.name in WAITING, reason="resume is to come", strict=False),
-            id=part.name,
-        )
-        for part in PARTS
-    ],
-)
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_a_fault(part: Part) -> None:
     part.case.judge(played()[0][part])
 

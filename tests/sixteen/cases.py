@@ -238,7 +238,11 @@ CASES: tuple[Case, ...] = (
         9, "stall-error", "30 s of silence after 20 tokens: error", _stall_is_told,
         "stall={after20},stall_for=30s,times=1", asks=2, policies={"on_stream_cut": "error"},
     ),
-    Case(10, "malformed", "malformed tenth event", _drops_one, "malformed=10"),
+    Case(10, "malformed", "malformed tenth event: resume", _joins, "malformed=10"),
+    Case(
+        10, "malformed-error", "malformed tenth event: error", _drops_one, "malformed=10",
+        policies={"on_stream_cut": "error"},
+    ),
     Case(11, "no-done", "no [DONE]", _ends_at_once, "no_done"),
     Case(
         12, "context", "the context is too long", _takes_the_larger, "status=400,code=context_length_exceeded",

@@ -42,6 +42,7 @@ from penstock.metrics import Metrics
 from penstock.providers.auth import auth_headers
 from penstock.providers.catalogue import Row
 from penstock.providers.deployment import Deployment, Endpoint
+from penstock.providers.joined import join
 from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
@@ -189,7 +190,7 @@ class Gateway:
                 lambda call: Authenticate(call, self._keyring),
                 Deadline,
                 lambda call: Route(call, self.names, self.plans.of),
-                lambda call: Attempts(call, self._clock, self._random),
+                lambda call: Attempts(call, self._clock, self._random, join),
                 lambda call: Breaker(call, self._clock),
                 lambda call: Concurrency(call, self._clock),
                 lambda call: Timeout(call, self._clock),

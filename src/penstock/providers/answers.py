@@ -106,6 +106,20 @@ class StreamedAnswer:
         """The provider's count so far; else an estimate of what has passed, marked as one."""
         return self._reader.usage
 
+    @property
+    def strict(self) -> bool:
+        """Whether it tells by `broken` alone that it broke off, and by no event."""
+        return self._reader.strict
+
+    @property
+    def broken(self) -> UpstreamError | None:
+        """Why it broke off before the answer was complete, None where it did not."""
+        return None if self._reader.done else self._reader.error
+
+    def last_words(self) -> bytes:
+        """What tells a caller of it."""
+        return self._reader.last_words()
+
     async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
         """Pass all of it on, each piece as the provider's socket gives it.
 
@@ -158,7 +172,7 @@ class StreamedAnswer:
 
     def _after_error(self) -> bytes:
         """What is still to be told: where the bytes are no stream, nobody need wait for their end."""
-        if isinstance(self._reader.error, ProtocolError):
+        if self._reader.strict or isinstance(self._reader.error, ProtocolError):
             self._over = True
             return self._reader.end()
         return b""

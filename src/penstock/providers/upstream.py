@@ -145,6 +145,8 @@ class Upstream:
         connection.deadline = request.deadline
         keep_usage = request.usage_asked or dialect.name != request.dialect
         reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
+        if request.plan is not None and request.plan.on_stream_cut == "resume":
+            reader.strict = CALLERS[request.dialect].may_join(request.fields)
         source = StreamedAnswer(connection, reader, dialect.decode_events, request, deployment)
         await source.hold()
         attempt.answered = self._now()
@@ -202,6 +204,8 @@ def _payload(
             dropped += _named(lost)
         passed = {name: caller.headers[name] for name in _NEUTRAL if name in caller.headers}
         head = endpoint.head(dialect.path, b"", passed)
+    if request.begun and deployment.facts.continued_by:
+        body = CHAT[dialect.name].mark_begun(body, deployment.facts.continued_by)
     return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body), dropped, clamped
 
 

@@ -11,9 +11,10 @@ from penstock.messages import Request
 from penstock.server.protocol import Exchange
 from penstock.usage import Usage, usd
 from penstock.wire.dialect import AnswerWriter
-from penstock.wire.dialects import CALLERS
+from penstock.wire.dialects import CALLERS, GENERATE
 from penstock.wire.generate import Generate, Told
 from penstock.wire.recast import Recast
+from penstock.wire.said import note_of, noted
 
 __all__ = ["Spoken"]
 
@@ -116,6 +117,7 @@ class Spoken:
             cost=lambda usage: _cost(request, usage),
             dropped=list(record.dropped),
             clamped=list(record.clamped),
+            resumed=sum(decision.what == "resumed" for decision in record.decisions),
             output_schema=request.fields.get("output_schema"),
         )
 
@@ -136,8 +138,11 @@ class _Counted:
         for at, event in enumerate(events):
             if event.kind == "usage":
                 self._counted = True
-            elif event.kind == "end" and not self._counted:
-                return self._writer.write([*events[:at], *self._estimate(), *events[at:]])
+            elif event.kind == "end":
+                counts = [] if self._counted else self._estimate()
+                said = self._writer.write([*events[:at], *counts, *events[at:]])
+                # The shape of Penstock's own contract is fixed, and has a place for it.
+                return said if self._request.dialect == GENERATE.name else noted(said, note_of(self._request.record))
         return self._writer.write(events)
 
     def end(self) -> bytes:
