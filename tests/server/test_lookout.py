@@ -12,7 +12,7 @@ from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.metrics import Metrics
 from penstock.providers.simulated import SimulatedProvider
-from penstock.server.lookout import FALL, FIRST_SECONDS, JITTER, Lookout
+from penstock.server.lookout import FALL, FIRST_SECONDS, FRESH_SECONDS, JITTER, Lookout
 from penstock.stores.authority import Authority
 from penstock.stores.breaker import BreakerRules
 from penstock.testing import SeededRandom, SimLoop, run
@@ -210,14 +210,15 @@ def test_what_is_dead_is_told_before_it_is_needed(
     async def main(loop: SimLoop) -> None:
         async with Stage(loop, REHEARSED, "up/small", "far/large") as stage:
             stage.up.script = script
-            await stage.clock.sleep(FIRST_SECONDS - 1)
-            (found,) = await stage.lookout.rehearse(["up/small"])
+            await stage.clock.sleep(FIRST_SECONDS + FRESH_SECONDS)
+            (found,) = await stage.lookout.rehearse("up/small")
             assert (found.ok, found.code) == (False, code)
             assert found.do
             assert stage.state("up/small") == state
             assert stage.metrics.rehearsal_ok.series == {("up/small",): 0, ("far/large",): 1}
             stage.up.script = ""
-            (found,) = await stage.lookout.rehearse(["up/small"])
+            await stage.clock.sleep(FRESH_SECONDS)
+            (found,) = await stage.lookout.rehearse("up/small")
             assert (found.ok, found.code) == (True, "")
             assert stage.state("up/small") == "ready"
             assert stage.metrics.rehearsal_ok.series[("up/small",)] == 1
@@ -234,7 +235,7 @@ def test_a_refusal_of_so_small_a_request_shows_that_it_answers() -> None:
     async def main(loop: SimLoop) -> None:
         async with Stage(loop, REHEARSED, "up/small") as stage:
             stage.up.script = "status=400"
-            (found,) = await stage.lookout.rehearse(["up/small"])
+            (found,) = await stage.lookout.rehearse("up/small")
             assert found.ok
             assert "so small a request" in found.told
 
@@ -259,12 +260,26 @@ def test_what_rehearsals_cost_is_counted() -> None:
 
     async def main(loop: SimLoop) -> None:
         async with Stage(loop, priced) as stage:
-            (found,) = await stage.lookout.rehearse(["up/small"])
+            (found,) = await stage.lookout.rehearse("up/small")
             assert found.cost is not None
             assert 10_000 <= found.cost <= 30_000, "a token out and a few in, in nano-dollars"
             assert stage.metrics.rehearsal_cost.series[("up/small",)] == found.cost / 1e9
 
     run(main, seed=5, leak_free=True)
+
+
+def test_who_asks_in_haste_spends_nothing() -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop, REHEARSED) as stage:
+            first = await stage.lookout.rehearse()
+            assert await stage.lookout.rehearse() == first
+            assert await stage.lookout.rehearse("up/small") == first[:1]
+            assert stage.up.journal.requests + stage.far.journal.requests == 3
+            await stage.clock.sleep(FRESH_SECONDS)
+            await stage.lookout.rehearse("up/small")
+            assert stage.up.journal.requests + stage.far.journal.requests == 4
+
+    run(main, seed=9, leak_free=True)
 
 
 def test_a_reload_begins_no_new_round() -> None:
@@ -279,8 +294,8 @@ def test_a_reload_begins_no_new_round() -> None:
             assert stage.up.journal.requests == 1
             await stage.clock.sleep(1800)
             assert stage.up.journal.requests == 2
-            stage.lookout.adopt(stage.read(PROBED))
-            assert stage.lookout.rehearsed == {"up/small": stage.lookout.rehearsed["up/small"]}
+            stage.lookout.adopt(stage.read({**PROBED, "defaults": {"rehearse": "2h"}}))
+            assert set(stage.lookout.rehearsed) == {"up/small"}
 
     run(main, seed=6, leak_free=True)
 
@@ -289,12 +304,12 @@ def test_a_reload_does_not_cut_a_rehearsal_that_was_asked_for() -> None:
     async def main(loop: SimLoop) -> None:
         async with Stage(loop, REHEARSED) as stage:
             stage.up.script = "head=2s"
-            asked = loop.create_task(stage.lookout.rehearse(["up/small"]))
+            asked = loop.create_task(stage.lookout.rehearse("up/small"))
             await stage.clock.sleep(1)
             stage.lookout.adopt(stage.read(REHEARSED))
             assert [one.ok for one in await asked] == [True]
             with pytest.raises(KeyError):
-                await stage.lookout.rehearse(["up/nothing"])
+                await stage.lookout.rehearse("up/nothing")
 
     run(main, seed=7, leak_free=True)
 

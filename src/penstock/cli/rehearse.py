@@ -51,7 +51,7 @@ def _ask(now: bool, path: str | None, admin: str | None) -> list[dict[str, Any]]
     if admin or os.environ.get(ADMIN) or read_owner(find_folder(path, os.environ)) is not None:
         control = find_control(admin, path)
         if now:
-            told = control.ask("POST", "/rehearse", {}, patience=PATIENCE_SECONDS)
+            told = control.ask("POST", "/rehearse", patience=PATIENCE_SECONDS)
         else:
             told = control.ask("GET", "/rehearsals")
         found: list[dict[str, Any]] = told["data"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -34,6 +34,8 @@ FALL = 3
 HOLDS = 3.0
 # The first rehearsal comes within so long, so that a key that never worked is told at once.
 FIRST_SECONDS = 60.0
+# What was found so lately is told again instead of being asked again.
+FRESH_SECONDS = 5.0
 # By how much times differ from the interval, as a part of it.
 JITTER = 0.1
 # What is a deployment's own fault, or its account's: nothing else is known better by one token than by traffic.
@@ -73,6 +75,7 @@ class Lookout:
         self._health = health
         self._metrics = metrics
         self._pool = Pool(clock)
+        self._config = Config(source="", providers={})
         self._rehearsal: Rehearsal | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing: asyncio.Task[None] | None = None
@@ -82,7 +85,7 @@ class Lookout:
     def adopt(self, config: Config) -> None:
         """Look out for these from now on; what was found of those that stay is kept."""
         self._cancel()
-        old, self._rehearsal = self._rehearsal, Rehearsal(config, self._clock, self._random)
+        old, self._rehearsal, self._config = self._rehearsal, None, config
         if old is not None:
             self._closing = asyncio.get_running_loop().create_task(old.retire())
         probes = Probe.all_of(config, self._pool)
@@ -90,7 +93,9 @@ class Lookout:
         for name, (probe, interval) in probes.items():
             look = partial(self._probe, name, probe, interval)
             self._begin(name, interval, interval, self.providers[name].wall, look)
-        intervals = self._rehearsal.intervals
+        if not any(each.rehearse for each in (config.defaults, *config.models.values())):
+            return
+        intervals = self._cast().intervals
         self.rehearsed = {id: found for id, found in self.rehearsed.items() if id in intervals}
         for id, every in intervals.items():
             if every is not None:
@@ -98,17 +103,29 @@ class Lookout:
                 last = known.wall if known is not None else 0.0
                 self._begin(id, every, min(every, FIRST_SECONDS), last, partial(self._rehearse, id))
 
-    async def rehearse(self, ids: Sequence[str] | None = None) -> list[Rehearsed]:
-        """Rehearse those deployments now, or all that a model leads to.
+    async def rehearse(self, id: str = "") -> list[Rehearsed]:
+        """Rehearse a deployment now, or all that names under `models:` lead to ("").
+
+        What was asked a moment ago is not asked again: a caller in haste spends nothing.
 
         Raises:
             KeyError: no deployment has that id.
         """
-        assert self._rehearsal is not None
-        found = await self._rehearsal.ask_all(ids)
-        for one in found:
+        rehearsal, wall = self._cast(), self._clock.wall()
+        ids = [id] if id else list(rehearsal.intervals)
+        known = {one: self.rehearsed[one] for one in ids if one in self.rehearsed}
+        fresh = {one: told for one, told in known.items() if 0 <= wall - told.wall < FRESH_SECONDS}
+        asked = await rehearsal.ask_all([one for one in ids if one not in fresh])
+        for one in asked:
             self._tell_rehearsed(one)
-        return found
+        found = fresh | {one.deployment: one for one in asked}
+        return [found[one] for one in ids]
+
+    def _cast(self) -> Rehearsal:
+        """Who can be asked; made when it is needed first."""
+        if self._rehearsal is None:
+            self._rehearsal = Rehearsal(self._config, self._clock, self._random)
+        return self._rehearsal
 
     async def aclose(self) -> None:
         """Look out no more."""
@@ -188,8 +205,7 @@ class Lookout:
     # --- rehearsals
 
     async def _rehearse(self, id: str) -> None:
-        assert self._rehearsal is not None
-        self._tell_rehearsed(await self._rehearsal.ask(id))
+        self._tell_rehearsed(await self._cast().ask(id))
 
     def _tell_rehearsed(self, found: Rehearsed) -> None:
         id, now = found.deployment, self._clock.monotonic()

@@ -18,6 +18,7 @@ from penstock.config.parcel import encode_config
 from penstock.config.schema import Config
 from penstock.errors import ConfigError, PenstockError
 from penstock.metrics import Metrics
+from penstock.server.lookout import Lookout
 from penstock.server.posts import Hire, Posts
 from penstock.server.worker import Worker
 from penstock.stores.authority import Authority
@@ -64,6 +65,7 @@ class Supervisor:
         overview: what the control plane shows.
         centre: what the workers are connected to.
         health: decides for all of them how deployments stand.
+        lookout: looks for providers, and rehearses.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Supervisor:
         random = random if random is not None else SystemRandom()
         self.health = Authority(random.random, metrics.moved, metrics.retry_refused)
         self.centre = Centre(metrics.add, clock, self.health)
+        self.lookout = Lookout(clock, random, self.health, metrics)
         self._clock = clock
         self._posts = Posts(
             held, self.centre, clock, hire, lambda: self.overview.config.server.drain, metrics.restarts.inc
@@ -102,6 +105,7 @@ class Supervisor:
         """
         await self._posts.ready()
         self._posts.look_after()
+        self.lookout.adopt(self.overview.config)
 
     async def failed(self) -> PenstockError:
         """Wait until the workers have been given up; why."""
@@ -153,6 +157,7 @@ class Supervisor:
             self.centre.publish(CONFIG, encode_config(before))
             self.overview.adopt(before)
             raise
+        self.lookout.adopt(config)
         return generation
 
     async def renew(self) -> None:
@@ -175,6 +180,7 @@ class Supervisor:
 
     async def aclose(self) -> None:
         """Cut what is left, wait for every worker's end, and close the listeners."""
+        await self.lookout.aclose()
         self._posts.replace_no_more()
         for member in self.centre.members:
             member.channel.send(Drain(0.0))
