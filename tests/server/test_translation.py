@@ -216,5 +216,5 @@ def test_generate_says_what_failed() -> None:
     answer = once(path, body)
     assert (answer.status, answer.headers["retry-after"]) == (429, "7")
     assert (answer.json()["status"], answer.error["code"]) == ("failed", "upstream_rate_limited")
-    path, body = ask("generate", deadline="20s")
+    path, body = ask("generate", cache="no-store")
     assert once(path, body).error["code"] == "not_available"
