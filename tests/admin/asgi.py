@@ -107,7 +107,7 @@ def control_plane(
 
 def ask(plane: ControlPlane, url: str, *headers: Header, method: str = "GET", host: Header = LOCAL) -> Answer:
     """What the control plane answers; `host` is the first header."""
-    path, _, query = url.replace("{id}", KNOWN).partition("?")
+    path, _, query = url.replace("{id:path}", "sim/small").replace("{id}", KNOWN).partition("?")
     sent: list[dict[str, Any]] = []
     asyncio.run(_run(plane, _scope(method, path, query, [host, *headers]), sent))
     start, *rest = sent

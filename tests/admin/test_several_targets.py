@@ -6,6 +6,8 @@ from penstock.admin.deployments import deployment_ids, describe_deployments, swi
 from penstock.admin.overview import Standing
 from penstock.config.load import load_config
 from penstock.metrics import Metrics
+from penstock.stores.authority import Authority
+from penstock.testing import FakeClock
 
 CONFIG = {
     "auth": "open",
@@ -18,8 +20,11 @@ CONFIG = {
 
 
 def test_each_target_is_told_with_the_names_that_lead_to_it() -> None:
-    overview = Standing(load_config(CONFIG, {}), Metrics())
-    told = {each["id"]: each["routes"] for each in describe_deployments(overview, deployment_ids(overview))}
+    overview = Standing(load_config(CONFIG, {}), Metrics(), Authority())
+    told = {
+        each["id"]: each["routes"]
+        for each in describe_deployments(overview, deployment_ids(overview, 0.0), FakeClock())
+    }
     assert {id: routes for id, routes in told.items() if routes} == {
         "sim/small": ["fast"],
         "other/large": ["fast", "smart"],

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from penstock.admin import exposition
 from penstock.admin.credential import Credential
-from penstock.admin.deployments import deployment_ids, describe_deployments, switched_off
+from penstock.admin.deployments import deployment_ids, describe_deployments, order_deployments, switched_off
 from penstock.admin.guards import Guarded
 from penstock.admin.openapi import JSON, Operation, Query, document
 from penstock.admin.overview import Overview, as_it_is
@@ -32,10 +32,16 @@ from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
 from penstock.errors import InvalidRequest, NotFound, PenstockError
+from penstock.stores.condition import Order
 from penstock.version import VERSION
 
 __all__ = ["ControlPlane"]
 
+ORDERS: dict[Order, str] = {
+    "drain": "Send a deployment nothing more, for maintenance, until it is restored; probes go on.",
+    "isolate": "Send a deployment nothing more, probes neither, until it is restored.",
+    "restore": "Use a deployment again: ends a drain, an isolation and every pause, and closes its breaker.",
+}
 _PAGING = (
     Query("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": LARGEST, "default": USUAL}),
     Query("cursor", "`next_cursor` of the page before.", {"type": "string"}),
@@ -92,8 +98,18 @@ class ControlPlane:
                 "/api/v1/deployments", "deployments", "Every deployment and what became of it so far.",
                 self.deployments, False, "Deployments", query=_PAGING,
             ),
+            *self._orders(),
             Operation("/api/v1/health", "health", "What the process is doing.", self.health, False, "Health"),
             *(self._of_requests() if self._requests is not None else ()),
+        )  # fmt: skip
+
+    def _orders(self) -> tuple[Operation, ...]:
+        return tuple(
+            Operation(
+                f"/api/v1/deployments/{{id}}/{order}", f"{order}_deployment", summary, self._order(order), False,
+                "Ordered", method="POST",
+            )
+            for order, summary in ORDERS.items()
         )  # fmt: skip
 
     def _of_requests(self) -> tuple[Operation, ...]:
@@ -109,7 +125,9 @@ class ControlPlane:
         )  # fmt: skip
 
     def _make_app(self) -> Starlette:
-        routes = [Route(each.path, self._endpoint(each), methods=["GET"], name=each.name) for each in self.operations]
+        routes = [
+            Route(each.route, self._endpoint(each), methods=[each.method], name=each.name) for each in self.operations
+        ]
         app = Starlette(
             routes=routes,
             exception_handlers={
@@ -141,7 +159,9 @@ class ControlPlane:
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text."""
         await self._refresh()
-        taken = exposition.Snapshot(self._overview.metrics)
+        overview = self._overview
+        overview.metrics.show_states(overview.health.standings(self._clock.monotonic()))
+        taken = exposition.Snapshot(overview.metrics)
         body, media = await asyncio.to_thread(exposition.encode, taken, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media})
 
@@ -161,14 +181,23 @@ class ControlPlane:
         """A page of the deployments."""
         await self._refresh()
         overview = self._overview
-        ids, following = page(deployment_ids(overview), request.query_params)
+        known = deployment_ids(overview, self._clock.monotonic())
+        ids, following = page(known, request.query_params)
         return _json(
             {
-                "data": describe_deployments(overview, ids),
+                "data": describe_deployments(overview, ids, self._clock),
                 "next_cursor": following,
                 "switched_off": switched_off(overview.config),
             }
         )
+
+    def _order(self, order: Order) -> Callable[[Request], Awaitable[Response]]:
+        """An operator's word about a deployment, or about all of its name."""
+
+        async def answer(request: Request) -> Response:
+            return _json({"data": order_deployments(self._overview, request.path_params["id"], order, self._clock)})
+
+        return answer
 
     async def health(self, request: Request) -> Response:
         """What the process is doing."""
@@ -236,7 +265,9 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     """What the router refuses: an unknown path or method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return problem(405, NotFound.code, "this route is read by GET", "Send GET.", {"allow": "GET, HEAD"})
+        allow = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
+        method = allow.partition(",")[0]
+        return problem(405, NotFound.code, f"this route is asked by {method}", f"Send {method}.", {"allow": allow})
     return problem(error.status_code, NotFound.code, "there is no such route here", "GET / says what is here.")
 
 

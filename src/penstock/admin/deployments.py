@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from math import isinf
 from typing import Any
 
 from penstock.admin.overview import Overview
+from penstock.clock import Clock
 from penstock.config.schema import Config
+from penstock.errors import NotFound
 from penstock.metrics import Counter
+from penstock.stores.authority import Account
+from penstock.stores.condition import Order
 
-__all__ = ["deployment_ids", "describe_deployments", "switched_off"]
+__all__ = ["deployment_ids", "describe_deployments", "order_deployments", "switched_off"]
 
 Sums = dict[str, dict[str, int]]
 
 
-def deployment_ids(overview: Overview) -> list[str]:
-    """Those the configuration names, in its order, then others that callers asked for by `provider/model`."""
+def deployment_ids(overview: Overview, now: float) -> list[str]:
+    """Those the configuration names, in its order, then others that were asked for, or are out of order."""
     # Two names may lead to one deployment.
     named = list(dict.fromkeys(found.deployment for found in overview.names.listed()))
     counted = (labels[0] for labels in overview.metrics.attempts.series)
-    asked = {id for id in counted if _provider(id) in overview.config.providers}
+    unwell = (id for id, state in overview.health.standings(now) if state != "ready")
+    asked = {id for id in (*counted, *unwell) if _provider(id) in overview.config.providers}
     return named + sorted(asked.difference(named))
 
 
-def describe_deployments(overview: Overview, ids: Iterable[str]) -> list[dict[str, Any]]:
+def describe_deployments(overview: Overview, ids: Iterable[str], clock: Clock) -> list[dict[str, Any]]:
     """Those deployments, ready for JSON."""
     metrics = overview.metrics
     requests = _sums(metrics.requests, 1, 2)
@@ -39,6 +46,7 @@ def describe_deployments(overview: Overview, ids: Iterable[str]) -> list[dict[st
         {
             **_identity(overview.config, id),
             "routes": routes.get(id, []),
+            **_state(overview.health.account(id, clock.monotonic()), clock),
             "requests": requests.get(id, {}),
             "attempts": attempts.get(id, {}),
             "tokens": {"input": 0, "output": 0} | tokens.get(id, {}),
@@ -47,6 +55,39 @@ def describe_deployments(overview: Overview, ids: Iterable[str]) -> list[dict[st
         }
         for id in ids
     ]
+
+
+def order_deployments(overview: Overview, id: str, order: Order, clock: Clock) -> list[dict[str, Any]]:
+    """Have an operator's word obeyed; the deployments that are concerned.
+
+    Raises:
+        NotFound: there is no such deployment.
+    """
+    found = overview.health.order(id, order, clock.monotonic())
+    if not found:
+        raise NotFound(f"there is no deployment '{id}'", do="GET /api/v1/deployments lists them by their ids.")
+    return describe_deployments(overview, found, clock)
+
+
+def _state(account: Account, clock: Clock) -> dict[str, Any]:
+    now, wall = clock.monotonic(), clock.wall()
+
+    def written(moment: float) -> str | None:
+        if moment == 0.0 or isinf(moment):
+            return None
+        return (
+            datetime.fromtimestamp(wall + moment - now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        )
+
+    standing = account.standing
+    return {
+        "state": standing.state,
+        "reason": standing.why or None,
+        "since": written(account.since),
+        "until": written(standing.until),
+        "retry_quota": account.tokens,
+        "retries_left": account.retries,
+    }
 
 
 def _identity(config: Config, id: str) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.admin.problems import MEDIA_TYPE
+from penstock.standing import State
 from penstock.version import VERSION
 
 __all__ = ["Operation", "Query", "document"]
@@ -27,9 +28,10 @@ class Query(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One GET route.
+    """One route.
 
     Attributes:
+        path: a deployment's id in it is encoded as one segment (RFC 3986: `#` is `%23`); its slashes may stay.
         answer: what runs; it may raise any PenstockError.
         open: whether it needs no credential.
         returns: which of the document's schemas the answer has.
@@ -46,6 +48,12 @@ class Operation(NamedTuple):
     media: tuple[str, ...] = (JSON,)
     query: tuple[Query, ...] = ()
     tagged: bool = False
+    method: str = "GET"
+
+    @property
+    def route(self) -> str:
+        """The path as the router has it: ids of deployments have slashes in them."""
+        return self.path.replace("/deployments/{id}", "/deployments/{id:path}")
 
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Penstock control plane", "version": VERSION, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": "/"}],
-        "paths": {operation.path: {"get": _operation(operation)} for operation in operations},
+        "paths": {operation.path: {operation.method.lower(): _operation(operation)} for operation in operations},
         "components": {
             "schemas": SCHEMAS,
             "responses": {"Problem": {"description": "What went wrong.", "content": _content("Problem", MEDIA_TYPE)}},
@@ -74,6 +82,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     ]
     parameters += [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        | ({"description": _OF_DEPLOYMENT} if "/deployments/" in operation.path else {})
         for name in _IN_PATH.findall(operation.path)
     ]
     if operation.tagged:
@@ -109,6 +118,16 @@ COUNTS: dict[str, Any] = {"type": "object", "additionalProperties": COUNT}
 FLAG: dict[str, Any] = {"type": "boolean"}
 NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
 ANYTHING: dict[str, Any] = {"type": "object"}
+
+_OF_DEPLOYMENT = (
+    "A deployment's `id`, percent-encoded as one segment (`#` is `%23`); slashes may stay. Without `#credential` it"
+    " stands for all of that name."
+)
+_STATES = (
+    "`ready`; `trial`: one call at a time, to see whether it is well again; `paused`: it asked for that (429); `open`:"
+    " its breaker is; `misconfigured`: it does not have the model; `suspended`: its credential was refused;"
+    " `exhausted`: its credential has no quota left; `drained`, `isolated`: an operator's word."
+)
 
 SCHEMAS: dict[str, Any] = {
     "Problem": _record(
@@ -159,6 +178,12 @@ SCHEMAS: dict[str, Any] = {
             "kind": TEXT,
             "base_url": MAYBE_TEXT | {"description": "null: it runs inside Penstock."},
             "routes": _list(TEXT) | {"description": "Names under `models:` that lead to it."},
+            "state": {"enum": list(get_args(State)), "description": _STATES},
+            "reason": MAYBE_TEXT | {"description": "What put it into that state; null where all is well."},
+            "since": MAYBE_TEXT | {"description": "When, RFC 3339; null: since the start."},
+            "until": MAYBE_TEXT | {"description": "When that ends by itself; null: it does not, or has no end known."},
+            "retry_quota": COUNT | {"description": "What is left of 500: a retry takes 14, or 5 after a 429."},
+            "retries_left": COUNT | {"description": "Retries that the last minute's requests would still carry."},
             "requests": COUNTS | {"description": "Requests answered since the start, by HTTP status."},
             "attempts": COUNTS | {"description": "Wire attempts since the start, by outcome."},
             "tokens": COUNTS | {"description": "Tokens used since the start."},
@@ -212,6 +237,7 @@ SCHEMAS: dict[str, Any] = {
     "Tokens": _record(
         {**dict.fromkeys(("input", "output", "cache_read", "cache_write", "reasoning"), COUNT), "estimated": FLAG}
     ),
+    "Ordered": _record({"data": _list({"$ref": "#/components/schemas/Deployment"})}, about="Those that are concerned."),
     "SwitchedOff": _record(
         {"provider": TEXT, "kind": TEXT, "reason": TEXT, "routes": _list(TEXT)},
         about="A provider that is switched off, and the names under `models:` that cannot be asked for so.",

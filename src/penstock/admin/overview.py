@@ -11,6 +11,7 @@ from penstock.config.naming import names_of
 from penstock.config.schema import Config
 from penstock.metrics import Metrics
 from penstock.routing.names import Names
+from penstock.stores.authority import Authority
 
 __all__ = ["Overview", "Standing", "as_it_is"]
 
@@ -33,12 +34,18 @@ class Overview(Protocol):
         """What was counted since the start."""
         ...
 
+    @property
+    def health(self) -> Authority:
+        """Who decides how deployments stand."""
+        ...
+
 
 class Standing:
     """An overview without a gateway."""
 
-    def __init__(self, config: Config, metrics: Metrics) -> None:
+    def __init__(self, config: Config, metrics: Metrics, health: Authority) -> None:
         self.metrics = metrics
+        self.health = health
         self.adopt(config)
 
     def adopt(self, config: Config) -> None:

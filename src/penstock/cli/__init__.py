@@ -23,6 +23,7 @@ COMMANDS = {
     "simulate": "Run a configuration against simulated traffic and faults.",
     "explain": "Tell what became of a request, and why.",
     "rehearse": "One real token through each target and fallback.",
+    "deployments": "See how deployments stand; drain, isolate and restore them.",
     "models": "Search models by what they can do and what they cost.",
     "import": "Another gateway's configuration as ours: LiteLLM's.",
     "version": "Show the versions of Penstock and what it runs on.",
@@ -30,7 +31,7 @@ COMMANDS = {
 
 # In the contract, not in this version: said so, so that nobody looks for a typo.
 LATER = frozenset((
-    "admin", "db", "deployments", "keys", "prompts", "tenants", "usage",
+    "admin", "db", "keys", "prompts", "tenants", "usage",
 ))  # fmt: skip
 
 INTERRUPTED = 130

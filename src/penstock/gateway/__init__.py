@@ -119,8 +119,8 @@ class Gateway:
         self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()
         self.names = names_of(config)
-        desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
-        running = Running(shared.state, desk, shared.permits)
+        self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
+        running = Running(shared.state, self._desk, shared.permits)
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)
         self._keyring = None if self.auth_open else _keyring(config)
         self._random = random
@@ -165,6 +165,17 @@ class Gateway:
     def live(self) -> Set[Record]:
         """The records of requests that are being answered."""
         return self._recorder.live
+
+    @property
+    def health(self) -> Authority:
+        """Who decides how deployments stand.
+
+        Raises:
+            RuntimeError: it is not in this process: this is a worker's gateway.
+        """
+        if isinstance(self._desk, OwnDesk):
+            return self._desk.authority
+        raise RuntimeError("the centre decides how deployments stand")
 
     @property
     def upstream_connections(self) -> int:

@@ -77,9 +77,9 @@ class Supervisor:
         random: Random | None = None,
     ) -> None:
         metrics = Metrics()
-        self.overview = Standing(config, metrics)
         random = random if random is not None else SystemRandom()
         self.health = Authority(random.random, metrics.moved, metrics.retry_refused)
+        self.overview = Standing(config, metrics, self.health)
         self.centre = Centre(metrics.add, clock, self.health)
         self.lookout = Lookout(clock, random, self.health, metrics)
         self._clock = clock
@@ -122,7 +122,6 @@ class Supervisor:
         metrics.show(self.centre.gauges())
         for member in self.centre.members:
             metrics.generation.set(member.generations.get(CONFIG, 0), (member.name,))
-        metrics.show_states(self.health.standings(self._clock.monotonic()))
         metrics.leased.cells.clear()
         for guard, held in self.centre.leases.sums().items():
             metrics.leased.set(held, (guard,))

@@ -8,19 +8,43 @@ told that something stands otherwise now is told by `publish`. Pure but for what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from penstock.standing import READY, Effect, Standing, State
 from penstock.stores.breaker import BreakerRules, Position
 from penstock.stores.condition import Condition, Credential, Order, Subject
 from penstock.stores.outlook import Outlook, worst
+from penstock.stores.quota import CAPACITY, SAVED
 
-__all__ = ["Authority"]
+__all__ = ["Account", "Authority"]
 
 # Of deployments that no configuration names only so many are remembered, those heard of last: more than all workers
 # of a machine remember (`stores/state.py`).
 MOST_STRANGERS = 10_000
 
 _OF_CREDENTIAL = ("credential", "exhausted")
+
+
+class Account(NamedTuple):
+    """What is told of a deployment.
+
+    Attributes:
+        since: when it came to stand so, monotonic; 0.0: it always has.
+        tokens: what is left of its retry quota's bucket.
+        retries: how many retries its requests of the last minute would still carry.
+    """
+
+    standing: Standing
+    since: float
+    tokens: int
+    retries: int
+
+
+def _badness(account: Account) -> tuple[int, float]:
+    return _BEST.get(account.standing.state, len(_BEST)), account.standing.until
+
+
+_BEST = {"ready": 0, "trial": 1}
 
 
 class Authority:
@@ -106,6 +130,23 @@ class Authority:
             state = self.standing(id, now).state
             if state != "ready" or id not in self._strangers:
                 yield id, state
+
+    def account(self, name: str, now: float) -> Account:
+        """How a deployment stands; of several with that name, which differ by their credential, the one that is best.
+
+        What nobody has called yet stands well.
+        """
+        accounts = [self._account(condition, now) for condition in self.named(name)]
+        return min(accounts, key=_badness, default=Account(READY, 0.0, CAPACITY, int(SAVED)))
+
+    def _account(self, condition: Condition, now: float) -> Account:
+        outlooks = condition.outlook(now), condition.credential.outlook(now)
+        standings = [outlook.standing(now) for outlook in outlooks]
+        told = worst(*standings)
+        since = max(
+            outlook.since for outlook, each in zip(outlooks, standings, strict=True) if each.state == told.state
+        )
+        return Account(told, since, condition.quota.tokens, condition.quota.left(now))
 
     # --- what came of calls
 
