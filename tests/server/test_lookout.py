@@ -331,3 +331,18 @@ def test_of_several_keys_each_is_told_apart() -> None:
             assert [stage.state(f"up/small#{name}") for name in "ab"] == ["suspended", "ready"]
 
     run(main, seed=8, leak_free=True)
+
+
+def test_what_an_operator_isolated_is_not_rehearsed_and_what_is_drained_is() -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop, REHEARSED, "up/small", "far/large") as stage:
+            stage.health.order("up/small", "isolate", stage.clock.monotonic())
+            stage.health.order("far/large", "drain", stage.clock.monotonic())
+            await stage.clock.sleep(3 * 3600)
+            assert stage.up.journal.requests == 0
+            assert stage.far.journal.requests >= 2
+            stage.health.order("up/small", "restore", stage.clock.monotonic())
+            await stage.clock.sleep(2 * 3600)
+            assert stage.up.journal.requests >= 1
+
+    run(main, seed=7, leak_free=True)

@@ -38,8 +38,8 @@ from penstock.version import VERSION
 __all__ = ["ControlPlane"]
 
 ORDERS: dict[Order, str] = {
-    "drain": "Send a deployment nothing more, for maintenance, until it is restored; probes go on.",
-    "isolate": "Send a deployment nothing more, probes neither, until it is restored.",
+    "drain": "Send a deployment no more calls, for maintenance, until it is restored.",
+    "isolate": "As drain, and it is not rehearsed either: for one that must not be asked.",
     "restore": "Use a deployment again: ends a drain, an isolation and every pause, and closes its breaker.",
 }
 _PAGING = (

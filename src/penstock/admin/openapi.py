@@ -125,8 +125,9 @@ _OF_DEPLOYMENT = (
 )
 _STATES = (
     "`ready`; `trial`: one call at a time, to see whether it is well again; `paused`: it asked for that (429); `open`:"
-    " its breaker is; `misconfigured`: it does not have the model; `suspended`: its credential was refused;"
-    " `exhausted`: its credential has no quota left; `drained`, `isolated`: an operator's word."
+    " its breaker is; `misconfigured`: it does not have the model; `unreachable`: probes of its provider fail;"
+    " `suspended`: its credential was refused; `exhausted`: its credential has no quota left; `drained`, `isolated`: an"
+    " operator's word."
 )
 
 SCHEMAS: dict[str, Any] = {

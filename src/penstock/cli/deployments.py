@@ -31,7 +31,8 @@ def show(admin: str | None, path: str | None, *, as_json: bool) -> None:
     """List the deployments: their state, since when, until when and why, and the retries that each may still be sent.
 
     `ready`; `trial`: one call at a time; `paused`: it asked for that; `open`: its breaker; `misconfigured`: it does not
-    have the model; `suspended`, `exhausted`: its credential was refused, or has no quota left; `drained`, `isolated`.
+    have the model; `unreachable`: probes of its provider fail; `suspended`, `exhausted`: its credential was refused, or
+    has no quota left; `drained`, `isolated`: an operator's word.
     """
     from penstock.cli.control import find_control
 
@@ -59,15 +60,15 @@ def _ordering(order: str, what: str, more: str) -> None:
 _ordering(
     "drain",
     "Send it nothing more, for maintenance.",
-    "Calls that run go on to their end, others go elsewhere. Probes and rehearsals go on, so that it is seen to come"
-    " back. It stays drained until it is restored, or the gateway starts anew. Without `#credential` the id stands for"
-    " all of that name.",
+    "Calls that run go on to their end, others go elsewhere. Rehearsals go on, so that it is seen to come back."
+    " It stays drained until it is restored, or the gateway starts anew. Without `#credential` the id stands for all of"
+    " that name.",
 )
 _ordering(
     "isolate",
     "Send it nothing at all.",
-    "As drain, and neither probes nor rehearsals reach it: for a deployment that must not be asked, such as one whose"
-    " answers or bills cannot be trusted.",
+    "As drain, and it is not rehearsed either: for a deployment that must not be asked, such as one whose answers or"
+    " bills cannot be trusted. A provider's own probes, which ask for no answer, go on.",
 )
 _ordering(
     "restore",

@@ -205,6 +205,8 @@ class Lookout:
     # --- rehearsals
 
     async def _rehearse(self, id: str) -> None:
+        if self._health.standing(id, self._clock.monotonic()).state == "isolated":
+            return  # what an operator wants to be sent nothing is sent nothing by itself
         self._tell_rehearsed(await self._cast().ask(id))
 
     def _tell_rehearsed(self, found: Rehearsed) -> None:
