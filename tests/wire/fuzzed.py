@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import InvalidRequest, NotAvailable, TooLarge
+from penstock.routing.wishes import HEADERS, Wishes, wishes_of
 from penstock.wire.dialect import ModelFacts
 from penstock.wire.dialects import CALLERS, CHAT
 from penstock.wire.h1 import MAX_PIPELINED, Malformed, Refused, RequestParser, ResponseParser
@@ -170,8 +171,24 @@ def streams(data: bytes) -> None:
             assert isinstance(writer.write(said) + writer.end(), bytes), name
 
 
+def wishes(data: bytes) -> None:
+    """What a caller wishes for can be read or is refused by name."""
+    for header, name in HEADERS.items():
+        try:
+            found = wishes_of({header: data})
+        except InvalidRequest as error:
+            found, refused = Wishes(), error
+        else:
+            refused = InvalidRequest("", param=header.decode())
+        assert refused.param == header.decode()
+        assert len(refused.message) < 400
+        assert found is not None
+        assert found.deadline is None or 0 < found.deadline < 1e9
+        assert name != "fallbacks" or all(found.fallbacks or ("off",))
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    check.__name__: check for check in (requests, response, events, fields, translation, streams)
+    check.__name__: check for check in (requests, response, events, fields, translation, streams, wishes)
 }
 
 
@@ -207,4 +224,5 @@ CORPUS: dict[str, list[bytes]] = {
     "fields": _bodies(),
     "translation": [bytes([first]) + body for body in _bodies() for first in (0, 65, 130, 195)],
     "streams": _sse(),
+    "wishes": [b"20s", b"1.5h", b"high", b"3", b"fast, sim/small,openai/gpt-5", b"off", b"\xb2\xb3", b"m" * 3000],
 }

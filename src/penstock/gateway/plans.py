@@ -139,13 +139,13 @@ class Plans:
 
     def _admitted(self, plan: Plan, found: Found, admits: Callable[[Any], bool]) -> Plan:
         """The same without what this caller's key may not ask for."""
-        if plan is not self._known.get(found.name):
-            return admitted(plan, found, admits)
         key = (admits, found.name)
-        known = self._narrowed.get(key)
-        if known is None:
-            known = self._narrowed[key] = admitted(plan, found, admits)
-        return known
+        narrowed = self._narrowed.get(key)
+        if narrowed is None or plan is not self._known.get(found.name):
+            narrowed = admitted(plan, found, admits)
+            if plan is self._known.get(found.name):
+                self._narrowed[key] = narrowed
+        return narrowed
 
     def _paid(self, plan: Plan, caller: Caller) -> Plan:
         """The same with the caller's credential where that is what a provider is asked with.
