@@ -33,13 +33,25 @@ CASES = {
     "translated cut": chat(model="ant/small:cut=4,between=5ms", stream=True),
     "translated error": chat(model="ant/small:status=529"),
     "untranslatable": chat(model="ant/small", n=2),
+    "resumed": chat(model="matched", stream=True),
+    "resumed by prefill": chat(model="continued", stream=True),
+    "resumed in vain": chat(model="lost", stream=True),
 }
+LONG = "tokens=40,between=5ms"
 CONFIG: dict[str, Any] = {
     "providers": {
         "up": {"kind": "openai", "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"},
         "ant": {"kind": "anthropic", "base_url": "http://provider:8000", "api_key": "env:UP_KEY"},
         "nobody": {"kind": "openai", "base_url": "http://nobody:1/v1", "api_key": "none"},
         "sim": {},
+    },
+    "models": {
+        "matched": {"targets": [f"up/small:{LONG},cut=20", f"up/small:{LONG}"], "on_stream_cut": "resume"},
+        "continued": {"targets": [f"up/small:{LONG},cut=20", f"ant/small:{LONG}"], "on_stream_cut": "resume"},
+        "lost": {
+            "targets": [f"up/small:{LONG},cut=20", f"ant/large:{LONG},no_prefill", "up/small:status=503"],
+            "on_stream_cut": "resume",
+        },
     },
     "defaults": {"timeouts": {"idle": "2s"}},
 }

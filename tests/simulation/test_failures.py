@@ -21,6 +21,12 @@ CONFIG: dict[str, Any] = {
         "ant": {"kind": "anthropic", "base_url": "http://provider:8000", "api_key": "env:UP_KEY"},
         "far": {"kind": "openai", "base_url": "http://far:8000/v1", "api_key": "env:UP_KEY"},
     },
+    "models": {
+        "joined": {
+            "targets": ["up/small:tokens=12,between=5ms,cut=4", "up/small:tokens=12,cut=8", "up/small:tokens=12"],
+            "on_stream_cut": "resume",
+        },
+    },
     "defaults": {"timeouts": {"connect": "2s", "first_token": "3s", "idle": "3s", "total": "8s"}},
 }
 
@@ -101,12 +107,35 @@ async def a_drain(stage: Stage) -> None:
     await asyncio.gather(*running)
 
 
+async def a_stream_that_is_gone_on_with(stage: Stage) -> None:
+    """Whoever goes on with it: the caller has a prefix of one answer, and an end or an error."""
+    whole, joined = await text_of("up/small:tokens=12"), await text_of("joined")
+    if whole.endswith("[DONE]"):
+        assert joined == whole or whole.startswith(joined.removesuffix("[ERROR]")), joined
+
+
+async def text_of(model: str) -> str:
+    """What a stream says, and how it ended; "" where nothing came of it."""
+    with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+        async with asyncio.timeout(PATIENCE):
+            caller = await Caller.connect()
+            try:
+                answer = await caller.post(chat(model=model, stream=True))
+                if answer.whole and answer.status == 200:
+                    last = answer.events[-1]
+                    return answer.text + (last if last == "[DONE]" else "[ERROR]")
+            finally:
+                caller.close()
+    return ""
+
+
 PLAYS: dict[str, tuple[Play, int]] = {
     "conversation": (a_conversation, 30),
     "long stream": (a_long_stream, 20),
     "translation": (a_translation, 20),
     "together": (callers_together, 60),
     "names": (names_that_move, 30),
+    "resume": (a_stream_that_is_gone_on_with, 30),
     "reload": (a_reload, 80),
     "drain": (a_drain, 40),
 }
