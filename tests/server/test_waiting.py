@@ -205,6 +205,29 @@ def test_who_leaves_while_it_waits_is_told_no_more_and_closes_the_provider() -> 
     run(main, leak_free=True)
 
 
+def test_who_queues_is_told_its_place() -> None:
+    models = {"narrow": {"targets": ["up/small:head=20s,tokens=5"], "concurrency": 1}}
+    config = {"models": models, "defaults": {"timeouts": {"first_token": "90s", "idle": "60s"}}}
+
+    async def main(loop: SimLoop) -> list[Answer]:
+        async with Stage(loop, config):
+            callers = [await Caller.connect() for _ in range(3)]
+            asked = []
+            for caller in callers:
+                asked.append(asyncio.ensure_future(caller.post(chat(model="narrow", stream=True))))
+                await loop.clock.sleep(0.1)
+            answers = await asyncio.gather(*asked)
+            for caller in callers:
+                caller.close()
+            return answers
+
+    first, second, third = run(main, leak_free=True)
+    assert first.body.startswith(WAITING + b"data: ")
+    assert second.body.startswith(b": place 1 in the queue\n" + WAITING)
+    assert third.body.startswith(b": place 2 in the queue\n" + WAITING + b": place 1 in the queue\n" + WAITING)
+    assert all(answer.events[-1] == "[DONE]" for answer in (first, second, third))
+
+
 # --- the sweep alone
 
 

@@ -217,7 +217,7 @@ class Attempts:
         known.failure = failure._replace(again=failure.again and not hopeless, onward=onward)
         known.ready_at = self._now()
         self._decide(request, "failed", candidate, "no_match" if hopeless else error.code)
-        made = msgspec.structs.replace(request, kind="resume", trial=False)
+        made = msgspec.structs.replace(request, kind="resume", trial=False, tried=tried)
         option = await self._next(made, request.plan.candidates, tried, prefer)
         if option is None:
             return None

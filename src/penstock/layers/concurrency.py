@@ -63,12 +63,14 @@ class Concurrency:
         if place is None:
             raise _refused(request, gate, "busy, and so is its queue")
         timer = self._clock.call_later(patience, lambda: gate.late(place))
+        request.place = lambda: gate.ahead(place) + 1
         try:
             turn = await place.turn
         except BaseException:
             gate.leave(place)
             raise
         finally:
+            request.place = None
             timer.cancel()
         waited = self._now() - now
         request.record.decisions.append(Decision("queued", request.candidate.id, turn, now, waited))

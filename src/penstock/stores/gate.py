@@ -203,6 +203,10 @@ class Gate:
         if at < len(self._queue) and self._queue[at] is place:
             del self._queue[at]
 
+    def ahead(self, place: Place) -> int:
+        """How many go before it."""
+        return bisect_left(self._queue, place)
+
     def late(self, place: Place) -> None:
         """Its time is over."""
         if not place.turn.done():
