@@ -44,6 +44,7 @@ docs: .venv/package  ## make the pages of docs/ that are made from code
 	$(BIN)/python -m scripts.providers
 	$(BIN)/python -m scripts.errors
 	$(BIN)/python -m scripts.config_reference
+	$(BIN)/python -m scripts.scenario_reference
 
 site: .venv/site  ## build the documentation's site into site/, every warning an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

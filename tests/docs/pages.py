@@ -5,6 +5,7 @@ Of a page's fences these are acted on, in their order:
 - ```yaml title="penstock.yaml"``` (or of any other language) is written to the file of that name;
 - ```console run``` holds commands behind `$ ` and what they say: `...` stands for anything, `[exit 2]` at the end for
   an exit code that is not 0. `export` lasts to the end of the page, and `penstock serve` goes on until the next one;
+- ```yaml scenario``` is one of `penstock simulate`, and no configuration;
 - ```python served``` is run while that gateway runs.
 
 `fresh` begins anew in an empty folder. 127.0.0.1:8484 and :8485 stand for whatever ports the gateway got.

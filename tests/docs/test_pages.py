@@ -25,6 +25,7 @@ from penstock.config.yaml_file import read_yaml
 from penstock.errors import ConfigError
 from penstock.providers.catalogue import load_catalogue
 from penstock.providers.simulated.script import KEYS
+from penstock.testing.simulate import load_scenario
 from tests.docs.pages import Fence, Reader, documents, fences, is_followed, mismatch, steps_in
 from tests.house.trees import ROOT
 
@@ -133,7 +134,10 @@ def _simulated(name: str) -> str:
 
 @pytest.mark.parametrize("fence", CONFIGS, ids=lambda fence: str(fence.place))
 def test_a_configuration_loads(fence: Fence, tmp_path: Path) -> None:
-    if "refused" in fence.words:
+    if "scenario" in fence.words:
+        (tmp_path / "scenario.yaml").write_text(fence.code)
+        load_scenario(tmp_path / "scenario.yaml")
+    elif "refused" in fence.words:
         with pytest.raises(ConfigError):
             load(fence.code, tmp_path)
     else:

@@ -59,7 +59,7 @@ def test_an_outage_fails_what_comes_in_it_and_nothing_else() -> None:
     assert states[-1] == "ready"
     assert 20.0 <= report.changes[0].at <= 22.0
     assert report.changes[1].at - report.changes[0].at == pytest.approx(5.0, abs=0.6)
-    # Open sends nothing, half-open one at a time: what is asked in the outage are five failures, what was under way, and the trials.
+    # Open sends nothing, half-open one at a time: what is asked are five failures, what was under way, and trials.
     asked = next(iter(report.deployments)).outcomes["unavailable"]
     assert asked <= 15 + states.count("trial")
 

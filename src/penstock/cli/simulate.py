@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from penstock.testing.simulate import Report
     from penstock.testing.simulate.running import Progress
 
 __all__ = ["command"]
@@ -23,8 +24,9 @@ _ON_TERMINAL, _AS_LINES = 0.2, 10.0
 @click.argument("scenario", metavar="SCENARIO.yaml", required=False)
 @click.option("--seed", type=click.IntRange(0, 2**31), metavar="N", help="Chance; the same gives the same report.")
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON on stdout, instead of tables.")
+@click.option("--plot", metavar="FILE", help="A picture of it: FILE.html, FILE.svg, or FILE.png.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of scenarios, for editors.")
-def command(scenario: str | None, seed: int | None, *, as_json: bool, schema: bool) -> None:
+def command(scenario: str | None, seed: int | None, plot: str | None, *, as_json: bool, schema: bool) -> None:
     """Run the configuration that SCENARIO.yaml names against its traffic and faults, hours of it in seconds.
 
     The gateway is the real one; the providers are simulated. Nothing leaves this process and no key is read. Ends with
@@ -41,6 +43,7 @@ def command(scenario: str | None, seed: int | None, *, as_json: bool, schema: bo
         return
     if scenario is None:
         raise click.UsageError("Name a scenario: penstock simulate SCENARIO.yaml")
+    write = _picture(plot) if plot is not None else None
     loaded = load_scenario(scenario)
     now = SystemClock.monotonic
     started = now()
@@ -56,10 +59,48 @@ def command(scenario: str | None, seed: int | None, *, as_json: bool, schema: bo
 
         for line in lines_of(report):
             click.echo(line)
+    if write is not None:
+        write(report)
     took = now() - started
     click.echo(f"{report.total.requests:,} requests in {took:.1f} s ({report.total.requests / took:,.0f}/s)", err=True)
     if report.expected:
         raise click.exceptions.Exit(1)
+
+
+def _picture(path: str) -> Callable[[Report], None]:
+    """What writes the picture; raises click.UsageError for a form that there is not, before an hour is simulated."""
+    from pathlib import Path
+
+    from penstock.testing.simulate.picture import draw, page
+
+    def png(report: Report) -> bytes:
+        return bytes(svg_to_bytes(svg_string=draw(report), zoom=2.0))
+
+    forms: dict[str, Callable[[Report], bytes]] = {
+        ".html": lambda report: page(report).encode(),
+        ".svg": lambda report: draw(report).encode(),
+        ".png": png,
+    }
+    file = Path(path)
+    if file.suffix not in forms:
+        raise click.UsageError("--plot draws FILE.html, FILE.svg or FILE.png.")
+    if not file.absolute().parent.is_dir():
+        raise click.UsageError(f"--plot: there is no folder {file.absolute().parent}.")
+    if file.suffix == ".png":
+        try:
+            from resvg_py import svg_to_bytes
+        except ImportError:
+            raise click.UsageError(
+                "--plot FILE.png needs an extra: pip install 'penstock[plot]'. FILE.html and FILE.svg need nothing."
+            ) from None
+
+    def write(report: Report) -> None:
+        try:
+            file.write_bytes(forms[file.suffix](report))
+        except OSError as error:
+            raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
+
+    return write
 
 
 class _Screen:

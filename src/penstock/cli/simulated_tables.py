@@ -11,6 +11,7 @@ __all__ = ["clock_text", "lines_of"]
 
 MOST_CHANGES = 40
 WIDTH = 80
+SOON_SECONDS = 60.0  # what follows so soon is told together
 _NAME_WIDTH = 24
 _UNPRICED = " and more: some prices are unknown"
 _DEEDS = {"open": "opens", "trial": "tries again", "ready": "is well again"}
@@ -128,22 +129,36 @@ def _story(report: Report) -> Iterator[str]:
 
 
 def _deeds(id: str, changes: Sequence[Change]) -> Iterator[tuple[float, int, str, str]]:
-    """What a deployment did; trying again and again in vain is one line."""
+    """What a deployment did; what it did again and again is one line."""
     at = 0
     while at < len(changes):
-        vain = at
-        while vain + 1 < len(changes) and changes[vain].state == "trial" and changes[vain + 1].state == "open":
-            vain += 2
-        count = (vain - at) // 2
-        if count > 1:
-            last = clock_text(changes[vain - 1].at)
-            yield changes[at].at, 1, id, f"tries again {count} times until {last}, each time in vain"
-            at = vain
-            continue
         change = changes[at]
-        why = f": {change.why}" if change.why and change.state not in _ABLE else ""
-        yield change.at, 1, id, _DEEDS.get(change.state, f"is {change.state}") + why
-        at += 1
+        tried, paused = _row_of(changes, at, ("trial", "open")), _row_of(changes, at, (change.state, "ready"))
+        if tried > 1:
+            last = changes[at + 2 * tried - 1]
+            yield change.at, 1, id, f"tries again {tried} times until {clock_text(last.at)}, each time in vain"
+            at += 2 * tried
+        elif paused > 1 and change.state not in _ABLE:
+            spells = [changes[one + 1].at - changes[one].at for one in range(at, at + 2 * paused, 2)]
+            last = changes[at + 2 * paused - 1]
+            in_all = f"until {clock_text(last.at)}, {clock_text(sum(spells))} in all"
+            yield change.at, 1, id, f"is {change.state} {paused} times {in_all}: {change.why}"
+            at += 2 * paused
+        else:
+            why = f": {change.why}" if change.why and change.state not in _ABLE else ""
+            yield change.at, 1, id, _DEEDS.get(change.state, f"is {change.state}") + why
+            at += 1
+
+
+def _row_of(changes: Sequence[Change], at: int, states: tuple[str, str]) -> int:
+    """How often these two states follow each other from there on, soon after each other."""
+    count = 0
+    while at + 1 < len(changes) and (changes[at].state, changes[at + 1].state) == states:
+        if count and changes[at].at - changes[at - 1].at > SOON_SECONDS:
+            break
+        count += 1
+        at += 2
+    return count
 
 
 # --- forms

@@ -47,7 +47,7 @@ def _is_refused(fault: Fault) -> bool:
 
 _TOLD: dict[str, Callable[[Fault], str]] = {
     "outage": lambda fault: f"outage of {fault.at} ({fault.code or fault.status or 'silent'})",
-    "brownout": lambda fault: f"{fault.share:.0%} {fault.status} at {fault.at}",
+    "brownout": lambda fault: f"{fault.share * 100:.3g}% {fault.status} at {fault.at}",
     "throttle": lambda fault: f"{fault.status} at {fault.at}",
     "slow": lambda fault: f"{fault.at} {fault.factor:g} times as slow",
     "late": lambda fault: f"late first tokens at {fault.at}",
@@ -70,7 +70,7 @@ def event_of(fault: Fault, duration: float) -> Event:
     window = fault.window
     what = _TOLD[fault.kind](fault)
     if fault.share < 1.0 and fault.kind != "brownout":
-        what += f", {fault.share:.3g} of the requests"
+        what += f", {fault.share * 100:.3g}% of the requests"
     if window.every is not None:
         what += f", every {window.every:g} s"
     return Event(window.start, None if fault.kind in _AT_ONCE else min(window.end, duration), what)

@@ -12,7 +12,7 @@ def missed(expect: Expected, row: Row) -> list[str]:
     """A sentence for each expectation that did not come out."""
     found = []
     if expect.success is not None and (row.success or 0.0) < expect.success:
-        found.append(f"success is {row.success or 0.0:.4%}, and at least {expect.success:.4%} was expected")
+        found.append(f"success is {_percent(row.success or 0.0)}, and at least {_percent(expect.success)} was expected")
     for name, most, is_, unit in (
         ("the p99 of first tokens", expect.first_token_p99, row.first_token_p99, " s"),
         ("the p99 of whole answers", expect.total_p99, row.total_p99, " s"),
@@ -23,3 +23,7 @@ def missed(expect: Expected, row: Row) -> list[str]:
             shown = "unknown" if is_ is None else f"{is_:.4g}{unit}"
             found.append(f"{name} is {shown}, and at most {most:.4g}{unit} was expected")
     return found
+
+
+def _percent(part: float) -> str:
+    return f"{part * 100:.4f}".rstrip("0").rstrip(".") + "%"

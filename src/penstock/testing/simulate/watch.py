@@ -12,7 +12,9 @@ from penstock.testing.simulate.report import Change
 
 __all__ = ["Watch"]
 
+NEVER = float("inf")
 _OPEN = ("open", "trial")
+_AFTER = 1e-6  # sums of times are not exact
 
 
 class Watch:
@@ -32,6 +34,7 @@ class Watch:
         self._ids = ids
         self._zero = clock.monotonic()
         self._now: dict[str, tuple[str, float]] = {}
+        self._ends: dict[str, float] = {}
         self._spent: dict[str, dict[str, float]] = {}
         self._tell = desk.authority.publish
         desk.authority.publish = self._published
@@ -48,6 +51,9 @@ class Watch:
             standing = self._authority.standing(id, now)
             if standing.state != self._now.get(id, ("ready", 0.0))[0]:
                 self._change(id, standing, now)
+            if now < standing.until < NEVER and standing.until != self._ends.get(id):
+                self._ends[id] = standing.until
+                self._clock.call_later(standing.until - now + _AFTER, self._look)
 
     def _change(self, id: str, standing: Standing, now: float) -> None:
         at = now - self._zero
@@ -55,8 +61,6 @@ class Watch:
         self._spend(id, was, at - since)
         self._now[id] = (standing.state, at)
         self.changes.append(Change(round(at, 3), id, standing.state, standing.why))
-        if now < standing.until < float("inf"):
-            self._clock.call_later(standing.until - now, self._look)
 
     def seconds(self, id: str) -> tuple[float, float]:
         """How long it has been open or half-open until now, and left alone for another reason."""
