@@ -59,6 +59,8 @@ def _summary(total: Row) -> Iterator[str]:
             _dollars(total.spend_per_hour) + _UNPRICED * bool(total.unpriced),
         ),
     ]
+    if total.queued:
+        told.insert(2, ("waited for a place", f"{total.queued:,}"))
     if total.degraded:
         told.insert(2, ("degraded", f"{total.degraded:,}"))
     for name, text in told:

@@ -8,10 +8,12 @@ from random import Random
 
 import msgspec
 
+from penstock.config.schema import Config
 from penstock.errors import PenstockError
 from penstock.gateway import Gateway
 from penstock.messages import Caller, Request
 from penstock.records import Record
+from penstock.routing.wishes import wishes_of
 from penstock.testing.simulate.answers import prompt_text
 from penstock.testing.simulate.curves import arrivals
 from penstock.testing.simulate.scenario import Scenario, Traffic
@@ -38,6 +40,8 @@ class Drive:
         self._seed = seed
         self._over = over
         self._number = 0
+        self._config: Config | None = None
+        self._callers: dict[str, Caller] = {}
         self._running: dict[asyncio.Task[None], Gateway] = {}
 
     async def run(self) -> None:
@@ -70,13 +74,28 @@ class Drive:
             group.create_task(self._call(traffic, model, stream, fields))
 
     def _caller(self, traffic: Traffic) -> Caller:
+        """As of one connection: its requests share what is known of their head."""
+        config = self._world.config
+        if self._config is not config:
+            self._config = config
+            self._callers.clear()
+        caller = self._callers.get(traffic.name)
+        if caller is None:
+            caller = self._callers[traffic.name] = self._new_caller(traffic)
+        return caller
+
+    def _new_caller(self, traffic: Traffic) -> Caller:
         headers = {name.lower().encode(): value.encode() for name, value in traffic.headers.items()}
         if traffic.dialect == "anthropic_messages":
             headers.setdefault(b"anthropic-version", b"2023-06-01")
-        if traffic.key is None:
-            return Caller(headers, trusted=True)
-        key = next(key for key in self._world.config.keys if key.name == traffic.key)
-        return Caller(headers, credential=key.key.reveal())
+        caller = Caller(headers, trusted=traffic.key is None)
+        if traffic.key is not None:
+            key = next((key for key in self._world.config.keys if key.name == traffic.key), None)
+            # A reload may have taken it away.
+            caller.credential = key.key.reveal() if key is not None else "simulated"
+        caller.provider_credential = "simulated"
+        caller.wishes = wishes_of(headers)
+        return caller
 
     async def _call(self, traffic: Traffic, model: str, stream: bool, fields: dict[str, msgspec.Raw]) -> None:
         clock = self._world.loop.clock

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from penstock.config import values
 from penstock.config.schema import Config
 from penstock.config.tree import Node
+from penstock.errors import InvalidRequest
 from penstock.routing.nearest import did_you_mean, quoted
+from penstock.routing.wishes import wishes_of
 from penstock.testing.simulate import quantities
 from penstock.testing.simulate.curves import Rate, Spike
 from penstock.testing.simulate.scenario import Traffic
@@ -44,6 +46,7 @@ def _one(reader: Sections, name: str, node: Node, config: Config | None) -> Traf
     if "deadline" in fields:
         reader.some(fields["deadline"], 1.0)
         headers["x-penstock-deadline"] = str(fields["deadline"].value)
+    _check_headers(reader, node, headers)
     streams = fields.get("stream")
     whole_or_none = streams is not None and isinstance(streams.value, bool)
     default = Traffic(name=name, models={}, rate=Rate())
@@ -60,6 +63,14 @@ def _one(reader: Sections, name: str, node: Node, config: Config | None) -> Traf
         headers=headers,
         patience=reader.some(fields.get("patience"), 0.0) or None,
     )
+
+
+def _check_headers(reader: Sections, node: Node, headers: Mapping[str, str]) -> None:
+    """Whether what is wished for can be read."""
+    try:
+        wishes_of({name.lower().encode(): value.encode() for name, value in headers.items()})
+    except InvalidRequest as error:
+        reader.problems.add(node.key, str(error))
 
 
 def _entries(reader: Sections, node: Node | None) -> dict[str, Node]:

@@ -16,6 +16,7 @@ class Row(msgspec.Struct, omit_defaults=False):
         cut: streams that broke off.
         success: `good` as a part of all.
         first_token, total: of good answers.
+        queued: waited for a place at a deployment (`concurrency`).
         attempts: wire attempts for each request; `retries`, `fallbacks`, `hedges`, `resumes`: of these.
         spend: dollars; `unpriced`: requests whose cost nobody knows.
     """
@@ -33,6 +34,7 @@ class Row(msgspec.Struct, omit_defaults=False):
     total_p50: float | None
     total_p99: float | None
     attempts: float | None
+    queued: int
     retries: int
     fallbacks: int
     hedges: int

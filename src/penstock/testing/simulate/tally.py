@@ -29,6 +29,7 @@ class Group:
 
     def __init__(self) -> None:
         self.requests = self.good = self.degraded = self.refused = self.failed = self.cut = 0
+        self.queued = 0
         self.attempts = self.input = self.output = self.cost = self.unpriced = 0
         self.kinds: Counter[str] = Counter()
         self.first, self.total = array("d"), array("d")
@@ -40,6 +41,8 @@ class Group:
         self.attempts += len(record.attempts)
         if len(record.attempts) > 1:
             self.kinds.update(attempt.kind for attempt in record.attempts)
+        if record.decisions and any(decision.what == "queued" for decision in record.decisions):
+            self.queued += 1
         if record.usage is not None:
             self.input += record.usage.input_tokens
             self.output += record.usage.output_tokens
@@ -67,6 +70,7 @@ class Group:
             total_p50=percentile(total, 0.5),
             total_p99=percentile(total, 0.99),
             attempts=_part(self.attempts, self.requests),
+            queued=self.queued,
             retries=self.kinds["retry"],
             fallbacks=self.kinds["fallback"],
             hedges=self.kinds["hedge"],
