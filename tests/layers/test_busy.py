@@ -15,6 +15,7 @@ from penstock.layers.trace import Opening
 from penstock.messages import Caller, Request
 from penstock.records import Attempt
 from penstock.routing.plan import Candidate
+from penstock.routing.wishes import Wishes
 from penstock.stores.health import Health
 from penstock.stores.pace import Pace
 from penstock.testing import FakeClock, SeededRandom
@@ -129,3 +130,43 @@ def test_what_is_answered_here_says_nothing_of_the_provider() -> None:
 
     run(counted, clock, made)
     assert (made.candidate.pace.in_flight, made.candidate.pace.ewma) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "blamed"),
+    [
+        (None, True),
+        (Wishes(priority="high"), True),
+        (Wishes(deadline=60.0), True),
+        (Wishes(deadline=2.0), False),
+        (Wishes(timeout=2.0), False),
+    ],
+)
+def test_a_caller_in_a_hurry_does_not_close_the_way_for_all(wishes: Wishes | None, blamed: bool) -> None:
+    clock = FakeClock()
+    health = Health("a")
+    for _ in range(5):
+        made = request(clock)
+        made.candidate.health = health
+        made.caller.wishes = wishes
+        if wishes is not None and wishes.deadline is not None:
+            made.deadline = clock.monotonic() + wishes.deadline
+        with pytest.raises(UpstreamTimeout):
+            run(answering(clock, 2.0, UpstreamTimeout("silent")), clock, made)
+    assert health.blocked is blamed
+
+
+@pytest.mark.parametrize("blamed", [True, False])
+def test_a_stream_that_the_callers_deadline_ended_is_no_failure(blamed: bool) -> None:
+    clock = FakeClock()
+    health = Health("a")
+    for _ in range(12):  # each is a success first, and then a failure besides
+        made = request(clock)
+        made.candidate.health = health
+        made.caller.wishes = Wishes(deadline=20.0 if blamed else 1.0)
+        made.deadline = clock.monotonic() + made.caller.wishes.deadline
+        reply = run(answering(clock, 0.4, Stream()), clock, made)
+        clock.advance(2.0)
+        made.attempt.outcome = "upstream_timeout"
+        reply.close()
+    assert (health.standing(clock.monotonic()).state == "open") is blamed

@@ -22,7 +22,7 @@ class Breaker:
     """Lets an attempt through that its deployment's health has admitted, and reports how it ended.
 
     A success is one from the first output on; a stream that breaks off later is a failure besides. A caller that left
-    says nothing about the provider, and neither does what is wrong with the request.
+    says nothing about the provider, and neither does what is wrong with the request, nor a caller's own deadline.
     """
 
     def __init__(self, call: Call, clock: Clock) -> None:
@@ -39,7 +39,7 @@ class Breaker:
             reply = await self._call(request)
         except Exception as error:
             effect = effect_of(error)
-            if effect is not NO_EFFECT:
+            if effect is not NO_EFFECT and not (effect.kind == "slow" and self._was_hurried(request)):
                 now = self._now()
                 health.failed(now, effect, trial=trial)
                 if request.attempt is not before:
@@ -74,6 +74,13 @@ class Breaker:
         pace.first_output(took, request.record.bytes_in / BYTES_A_TOKEN, now, stream=request.stream)
         return took
 
+    def _was_hurried(self, request: Request) -> bool:
+        """Whether it was over so soon by the caller's own wish: one in a hurry must not close the way for all."""
+        wishes = request.caller.wishes
+        if wishes is None:
+            return False
+        return wishes.timeout is not None or (wishes.deadline is not None and self._now() >= request.deadline)
+
     def _felt(self, request: Request, pace: Any, effect: Effect, now: float) -> None:
         """What a failure says of how much the deployment can do."""
         if effect.kind == "slow":
@@ -83,6 +90,8 @@ class Breaker:
 
     def _ended(self, request: Request) -> None:
         attempt = request.attempt
+        if attempt.outcome == "upstream_timeout" and self._was_hurried(request):
+            return
         if attempt.outcome in _CUT:
             request.candidate.health.failed(self._now(), Effect("failure", None, f"{attempt.outcome} in a stream"))
 
