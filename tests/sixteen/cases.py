@@ -36,6 +36,7 @@ class Case:
         streams: whether it is asked for a stream, or whole, or both.
         policies: of the model, beside those of all.
         fallback_model: what the fallback is asked for, with the length and speed of its answer.
+        fallback_kinds: of providers, where it is another than the caller's dialect is named after.
         asks: how many requests are sent at most; `pace`: seconds from one to the next, 0: when the one before is over.
         until: no more are sent once this is so.
     """
@@ -49,6 +50,7 @@ class Case:
     streams: tuple[bool, ...] = STREAM
     policies: Mapping[str, Any] = field(default_factory=dict, hash=False)
     fallback_model: str = MODEL
+    fallback_kinds: Mapping[str, str] = field(default_factory=dict, hash=False)
     asks: int = 1
     pace: float = 0.0
     until: Callable[[Story], bool] = lambda story: False
@@ -110,6 +112,12 @@ def _joins(story: Story) -> None:
     _complete(story)
     assert len(story.primary) == 1, story.told
     assert len(story.attempts) <= 3, story.told
+
+
+def _joins_afresh(story: Story) -> None:
+    """Asked to go on, the fallback refuses; asked the same again it answers, and that refusal is nobody's error."""
+    _complete(story)
+    _asked(story, 1, 2)
 
 
 def _joins_and_is_well(story: Story) -> None:
@@ -250,8 +258,8 @@ CASES: tuple[Case, ...] = (
     ),
     Case(13, "filter", "content filter", _keeps_the_reason, "status=400,code=content_filter", streams=BOTH),
     Case(
-        14, "prefill", "cut, and a fallback that rejects prefill", _joins, "cut={after40}",
-        "no_prefill",
+        14, "prefill", "cut, and a fallback that rejects prefill", _joins_afresh, "cut={after40}",
+        "no_prefill", fallback_kinds={"openai": "mistral"},  # OpenAI's own models are never asked to go on
     ),
     Case(
         15, "flapping", "down for 60 s, 20 requests 4 s apart", _serves_all_and_comes_back, _FLAPPING,

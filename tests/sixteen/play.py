@@ -35,6 +35,12 @@ class Part:
         return f"{self.case.name}-{self.dialect}-{'stream' if self.stream else 'whole'}"
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """The names of its two providers, and their kinds."""
+        fallback = self.case.fallback_kinds.get(self.dialect, self.dialect)
+        return {f"p-{self.name}": self.dialect, f"f-{self.name}": fallback}
+
+    @property
     def providers(self) -> dict[str, str]:
         """The names of its two providers, and their scripts."""
         return {
@@ -56,12 +62,12 @@ def configuration(parts: Sequence[Part], base_url: Callable[[str], str]) -> dict
     Args:
         base_url: of a provider by its name, without `/v1`.
     """
-    kinds = {name: part.dialect for part in parts for name in part.providers}
-    end = {"openai": "/v1", "anthropic": ""}
+    kinds = {name: kind for part in parts for name, kind in part.kinds.items()}
+    end = {"anthropic": ""}
     return {
         "auth": "open",
         "providers": {
-            name: {"kind": kind, "base_url": base_url(name) + end[kind], "api_key": "none"}
+            name: {"kind": kind, "base_url": base_url(name) + end.get(kind, "/v1"), "api_key": "none"}
             for name, kind in kinds.items()
         },
         "defaults": {
