@@ -12,6 +12,7 @@ TYPE_CHECKING = False  # type checkers take it as true; `typing` itself takes lo
 if TYPE_CHECKING:
     from typing import Any
 
+    from penstock.call import Call, Layer, Reply
     from penstock.client import Penstock, Stream, SyncPenstock, SyncStream
     from penstock.config.yaml_file import open_config as open_config
     from penstock.errors import (
@@ -48,10 +49,11 @@ if TYPE_CHECKING:
         UpstreamTimeout,
     )
     from penstock.events import Event, ToolCallDelta
-    from penstock.messages import Embeddings, Message, Response, ToolCall, Usage
+    from penstock.messages import Embeddings, Message, Request, Response, ToolCall, Usage
     from penstock.version import VERSION as __version__  # noqa: N811
 
 __all__ = [
+    "Call",
     "CallerError",
     "CircuitOpen",
     "ConfigError",
@@ -64,6 +66,7 @@ __all__ = [
     "EveryDeploymentFailed",
     "Forbidden",
     "InvalidRequest",
+    "Layer",
     "LimitError",
     "Message",
     "NotAvailable",
@@ -73,6 +76,8 @@ __all__ = [
     "PenstockError",
     "PolicyError",
     "ProtocolError",
+    "Reply",
+    "Request",
     "Response",
     "Stream",
     "StreamInterrupted",
@@ -98,11 +103,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "penstock.call": ("Call", "Layer", "Reply"),
     "penstock.client": ("Penstock", "Stream", "SyncPenstock", "SyncStream"),
     # Not public. The YAML parser loads as slowly as all the rest, and this is the one place for late imports.
     "penstock.config.yaml_file": ("open_config",),
     "penstock.events": ("Event", "ToolCallDelta"),
-    "penstock.messages": ("Embeddings", "Message", "Response", "ToolCall", "Usage"),
+    "penstock.messages": ("Embeddings", "Message", "Request", "Response", "ToolCall", "Usage"),
 }
 # Every other name is an error's.
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

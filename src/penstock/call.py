@@ -7,6 +7,7 @@ that frees the connection, closes the record and runs every layer's end hook, ex
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from types import FunctionType, MethodType
 from typing import Any, Protocol, TypeVar
@@ -17,8 +18,10 @@ from penstock.events import Alike, Event
 from penstock.messages import Request
 from penstock.usage import Usage
 
-__all__ = ["OURS", "Call", "Frame", "Layer", "Reply", "Source", "fixed_reply", "stack"]
+__all__ = ["OURS", "Call", "Frame", "Layer", "Reply", "Source", "bound", "fixed_reply", "stack"]
 
+
+log = logging.getLogger("penstock.layers")
 
 T = TypeVar("T")
 
@@ -173,7 +176,11 @@ class Reply(msgspec.Struct, eq=False):
 
     def _show(self, frame: Frame) -> None:
         for tap in self.taps or ():
-            tap(frame)
+            try:
+                tap(frame)
+            except Exception as error:
+                log.error("%s failed, and is shown no more of this reply", _name(tap), exc_info=error)
+                self.taps = [each for each in self.taps or () if each is not tap]
 
     def tap(self, watch: Callable[[Frame], None]) -> None:
         """Have `watch` called with each frame from now on."""
@@ -193,7 +200,10 @@ class Reply(msgspec.Struct, eq=False):
                 self.answer.close()  # type: ignore[union-attr]
         finally:
             for hook, what in self.hooks:
-                hook(what)
+                try:
+                    hook(what)
+                except Exception as error:
+                    log.error("%s failed at the end of a reply", _name(hook), exc_info=error)
 
     async def aclose(self) -> None:
         """`close`, for those who hold it in an async context."""
@@ -212,18 +222,23 @@ def fixed_reply(text: str, model: str, headers: Sequence[tuple[bytes, bytes]] = 
     return Reply(200, b"application/json", Frame(b"", lambda data: events), headers, OURS)
 
 
+def _name(hook: Callable[..., object]) -> str:
+    return f"{getattr(hook, '__module__', '?')}:{getattr(hook, '__qualname__', type(hook).__qualname__)}"
+
+
 Call = Callable[[Request], Awaitable[Reply]]
 Layer = Callable[[Call], Call]
 
 
 def stack(layers: Sequence[Layer], innermost: Call) -> Call:
     """Wrap `innermost` so that the first layer named sees a request first."""
-    call = _bound(innermost)
+    call = bound(innermost)
     for layer in reversed(layers):
-        call = _bound(layer(call))
+        call = bound(layer(call))
     return call
 
 
-def _bound(call: Call) -> Call:
+def bound(call: Call) -> Call:
+    """The same as a function or a method."""
     # Calling an object goes through its type's slot every time; a method does not.
     return call if isinstance(call, FunctionType | MethodType) else call.__call__  # type: ignore[operator]

@@ -51,8 +51,8 @@ def test_arguments_of_none() -> None:
 def test_later_arguments_of_the_library_itself() -> None:
     for face in (Penstock, SyncPenstock):
         made: Any = face
-        with pytest.raises(NotAvailable, match="'layers'"):
-            made(layers=[])
+        with pytest.raises(NotAvailable, match="'cache'"):
+            made(cache={})
         with pytest.raises(TypeError, match="'confg'"):
             made(confg={})
 

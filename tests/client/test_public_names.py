@@ -50,7 +50,7 @@ async def types(llm: Penstock) -> None:
     await llm.generate("Hello", modle="fast")  # type: ignore[call-arg]
     await llm.generate("Hello", tags={})  # type: ignore[call-arg]
     await llm.generate("Hello", max_tokens="3")  # type: ignore[arg-type]
-    Penstock(layers=[])  # type: ignore[arg-type]
+    Penstock(layers=["module:Name"])  # type: ignore[list-item]
 
 
 def sync_types(llm: SyncPenstock) -> None:

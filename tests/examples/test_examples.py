@@ -45,6 +45,11 @@ SAYS = {
         r"cost-usd: 0\.0",
         r"404 model_not_found",
     ],
+    "own_layer": [
+        r"untagged, sim/small: \d+ tokens, the first after \d+\.\d ms",
+        r"forecast, sim/small: \d+ pieces, \d+ tokens, the first after",
+        r"invalid_request: the prompt holds what looks like",
+    ],
     "streaming": [r"\d+ tokens, ended by stop", r"left after '\w+'", r"\d+ letters, then stream_interrupted"],
     "structured_output": [r"ok, validation: valid", r"\"danger\": \"(none|low|high)\"", r"\d+ tokens in \d+ ms"],
     "sync_threads": [r"6 answers, \d+ tokens, [01]\.\d s", r"\w+"],

@@ -9,6 +9,7 @@ from penstock.call import Call, Reply
 from penstock.clock import SystemClock, SystemRandom
 from penstock.config.load import load_config
 from penstock.messages import Request
+from penstock.stores.state import Registry
 
 NUMBERED = re.compile(r"^(\d+)\. (\w+):", re.MULTILINE)
 
@@ -44,7 +45,15 @@ class Wrapped:
 def test_the_docstring_the_table_and_the_stack_agree() -> None:
     stack = gateway.Gateway(load_config(None, {}), SystemClock(), SystemRandom())
     assert written(gateway.__doc__ or "") == list(gateway.LAYERS)
-    assert running(stack.call) == list(gateway.LAYERS)
+    assert running(stack.call) == [layer for layer in gateway.LAYERS if layer != "own"]
+
+
+def test_a_users_own_layers_stand_where_the_list_has_them() -> None:
+    shared = gateway.Shared(Registry(), layers=(Wrapped, Wrapped))
+    stack = gateway.Gateway(load_config(None, {}), SystemClock(), SystemRandom(), shared=shared)
+    names = running(stack.call)
+    assert names.count("own") == 2
+    assert list(dict.fromkeys(names)) == list(gateway.LAYERS)
 
 
 def test_layers_are_counted_from_the_outside_in() -> None:

@@ -36,6 +36,10 @@ def command(path: str | None, *, resolved: bool, schema: bool) -> None:
 
     tree = find_tree(path)
     config = load_config(tree, os.environ)
+    if config.layers:
+        from penstock.gateway.own_layers import load_layers
+
+        load_layers(config)
     for doubt in tree.problems.doubts:
         say_doubt(doubt)
     if resolved:
@@ -53,6 +57,8 @@ def _sum_up(config: Config) -> None:
     click.echo(f"  providers  {_listed([provider.name for provider in on])}")
     if off:
         click.echo(f"  off        {_listed(off)}")
+    if config.layers:
+        click.echo(f"  layers     {_listed(list(config.layers))}")
     click.echo(f"  models     {_listed(list(config.models))}")
     click.echo(f"  keys       {_listed([key.name for key in config.keys])}{', auth: open' * (config.auth == 'open')}")
 

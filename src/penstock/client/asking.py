@@ -82,7 +82,7 @@ class EmbedOptions(TypedDict, total=False):
 
 # Arguments of later versions, wherever they will stand.
 _LATER = frozenset((
-    "tags", "budget", "cache", "prompt_id", "variables", "idempotency_key", "layers",
+    "tags", "budget", "cache", "prompt_id", "variables", "idempotency_key",
 ))  # fmt: skip
 
 # These decide what a call is, so they cannot come in by the back door.

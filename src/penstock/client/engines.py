@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import penstock
-from penstock.call import Reply
+from penstock.call import Layer, Reply
 from penstock.clock import Clock, Random, SystemClock, SystemRandom
 from penstock.config.load import load_config
 from penstock.config.schema import Config
-from penstock.gateway import Gateway
+from penstock.gateway import Gateway, Shared
+from penstock.gateway.own_layers import load_layers, name_layers
 from penstock.messages import Request
 from penstock.records import Record
+from penstock.stores.state import Registry
 
 __all__ = ["Engine", "Engines", "InProcess", "Receipt", "chance", "load"]
 
@@ -144,11 +146,16 @@ class Engines:
         self._engine = self._loop = None
 
 
-def load(config: str | os.PathLike[str] | Mapping[str, object] | None) -> Callable[[], Engine]:
+def load(
+    config: str | os.PathLike[str] | Mapping[str, object] | None, layers: Sequence[Layer] = ()
+) -> Callable[[], Engine]:
     """Read a configuration now, and build gateways from it later.
 
+    Args:
+        layers: the program's own.
+
     Raises:
-        ConfigError: it is wrong.
+        ConfigError: it is wrong, or one of its layers cannot be had.
         TypeError: it is neither a path nor a mapping.
     """
     if config is None or isinstance(config, Mapping):
@@ -158,11 +165,13 @@ def load(config: str | os.PathLike[str] | Mapping[str, object] | None) -> Callab
         loaded = penstock.open_config(Path(config), os.environ, serving=False)
     else:
         raise TypeError(f"a config is a path, a mapping or None, not {type(config).__name__}")
-    return lambda: _gateway(loaded, SystemClock(), chance())
+    load_layers(loaded)  # what is wrong with one shall be known now
+    own = tuple(each.layer for each in name_layers(tuple(layers)))
+    return lambda: _gateway(loaded, SystemClock(), chance(), own)
 
 
-def _gateway(config: Config, clock: Clock, random: Random) -> Engine:
-    return InProcess(Gateway(config, clock, random))
+def _gateway(config: Config, clock: Clock, random: Random, layers: tuple[Layer, ...]) -> Engine:
+    return InProcess(Gateway(config, clock, random, shared=Shared(Registry(), layers=layers)))
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Never, Self, Unpack
 
+from penstock.call import Layer
 from penstock.client.asking import (
     ChatOptions,
     EmbedOptions,
@@ -35,14 +36,22 @@ class Penstock:
     Args:
         config: a path to a `penstock.yaml`, or the same as a mapping. None: every provider whose key is in the
             environment, and the simulated one.
+        layers: the program's own, outermost first: each takes a `Call` and gives one (docs/layers.md). They stand
+            inside those that the config names.
 
     Raises:
-        ConfigError: the config is wrong.
+        ConfigError: the config is wrong; of a layer that fails as it is made, the first call raises it.
     """
 
-    def __init__(self, config: str | os.PathLike[str] | Mapping[str, object] | None = None, **later: Never) -> None:
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, object] | None = None,
+        *,
+        layers: Sequence[Layer] = (),
+        **later: Never,
+    ) -> None:
         refuse_later("Penstock", later)
-        self._engines = Engines(load(config))
+        self._engines = Engines(load(config, layers))
 
     @classmethod
     def connect(

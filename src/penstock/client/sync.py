@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Never, Self, TypeVar, Unpack
 
+from penstock.call import Layer
 from penstock.client.asking import (
     Ask,
     ChatOptions,
@@ -66,9 +67,15 @@ class SyncPenstock:
         ConfigError: the config is wrong.
     """
 
-    def __init__(self, config: str | os.PathLike[str] | Mapping[str, object] | None = None, **later: Never) -> None:
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, object] | None = None,
+        *,
+        layers: Sequence[Layer] = (),
+        **later: Never,
+    ) -> None:
         refuse_later("SyncPenstock", later)
-        self._set(load(config))
+        self._set(load(config, layers))
 
     @classmethod
     def connect(cls, url: str, api_key: str | None = None, ca_file: str | None = None) -> Self:

@@ -6,12 +6,13 @@ The layers, outermost first; a request passes them in this order on its way in, 
 2. record: closes the record, counts it, writes the log line
 3. authenticate: whose key it is
 4. deadline: by when the caller wants it to be over
-5. route: where it may go, and whether this key may ask for it
-6. attempts: the one loop over retries and fallbacks
-7. breaker: of each attempt, what came of it is told to the deployment's health
-8. concurrency: how many attempts run at a time at a deployment, and who waits
-9. timeout: how long the attempt may take
-10. upstream: the attempt itself
+5. own: the user's own layers, each behind a fence; a configuration without any has none of this
+6. route: where it may go, and whether this key may ask for it
+7. attempts: the one loop over retries and fallbacks
+8. breaker: of each attempt, what came of it is told to the deployment's health
+9. concurrency: how many attempts run at a time at a deployment, and who waits
+10. timeout: how long the attempt may take
+11. upstream: the attempt itself
 
 `tests/house` asserts that this list and the stack agree.
 """
@@ -19,20 +20,23 @@ The layers, outermost first; a request passes them in this order on its way in, 
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from penstock.call import Call, stack
+from penstock.call import Call, Layer, stack
 from penstock.clock import Clock, Ids, Random
 from penstock.config.kinds import rows_of
 from penstock.config.naming import names_of
 from penstock.config.schema import Config, Provider
+from penstock.gateway.own_layers import load_layers, name_layers
 from penstock.gateway.plans import Plans, Running
 from penstock.layers.attempts import Attempts
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.breaker import Breaker
 from penstock.layers.concurrency import Concurrency
 from penstock.layers.deadline import Deadline
+from penstock.layers.own import Own
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
 from penstock.layers.timeout import Timeout
@@ -60,7 +64,7 @@ from penstock.wire.dialects import DIALECTS
 __all__ = ["LAYERS", "Gateway", "Shared", "endpoint_of"]
 
 LAYERS = (
-    *("trace", "record", "authenticate", "deadline", "route", "attempts"),
+    *("trace", "record", "authenticate", "deadline", "own", "route", "attempts"),
     *("breaker", "concurrency", "timeout", "upstream"),
 )
 
@@ -72,11 +76,13 @@ class Shared(NamedTuple):
         state: how deployments stand and how busy they are.
         permits: what connections and calls to providers need where other workers share their limits.
         desk: who decides how deployments stand; None: this process.
+        layers: a program's own, inside those that the configuration names.
     """
 
     state: Registry
     permits: Permits | None = None
     desk: Desk | None = None
+    layers: tuple[Layer, ...] = ()
 
 
 class Gateway:
@@ -125,10 +131,12 @@ class Gateway:
         self._keyring = None if self.auth_open else _keyring(config)
         self._random = random
         self.attempt: Call = Upstream(self._pool, DIALECTS, clock)
+        self._own = [*load_layers(config), *name_layers(shared.layers)]
         self.call: Call = self._make_stack()
 
     def __repr__(self) -> str:
-        return f"<Gateway {' > '.join(LAYERS)} | {self._pool!r} | auth {self.config.auth}>"
+        layers = [layer for layer in LAYERS if layer != "own" or self._own]
+        return f"<Gateway {' > '.join(layers)} | {self._pool!r} | auth {self.config.auth}>"
 
     # --- what shells use
 
@@ -200,6 +208,7 @@ class Gateway:
                 lambda call: Recording(call, self._recorder),
                 lambda call: Authenticate(call, self._keyring),
                 Deadline,
+                *(partial(Own, layer=own.layer, name=own.name) for own in self._own),
                 lambda call: Route(call, self.names, self.plans.of),
                 lambda call: Attempts(call, self._clock, self._random, join),
                 lambda call: Breaker(call, self._clock),
