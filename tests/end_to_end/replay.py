@@ -153,7 +153,7 @@ class Replay:
                 break
             await self._clock.sleep(0.001)
         assert len(self._log) == 1, f"{len(self._log)} log lines"
-        for subject in list(self._authority.subjects()):
+        for subject in list(self._authority.register.subjects()):
             if isinstance(subject, Condition):
                 self._authority.order(subject.id, "restore", self._clock.monotonic())
         return answer, json.loads(self._log[0])

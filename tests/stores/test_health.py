@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.standing import Effect, Standing
-from penstock.stores.authority import MOST_STRANGERS, Authority
+from penstock.stores.authority import Authority
 from penstock.stores.breaker import BreakerRules, Position
 from penstock.stores.condition import Order
 from penstock.stores.health import Health, OwnDesk
+from penstock.stores.register import MOST_STRANGERS
 from penstock.testing import FakeClock
 
 T = TypeVar("T")
@@ -361,7 +362,7 @@ def test_a_retry_is_no_request_and_its_success_returns_its_cost(house: House) ->
     house.clock.advance(0.5)
     while now_of(health.try_retry(14)):
         pass
-    quota = house.authority.named("a/m")[0].quota
+    quota = house.authority.register.named("a/m")[0].quota
     left = quota.tokens
     assert left == 500 - 35 * 14
     health.sent(house.now, retry=True)
@@ -399,7 +400,7 @@ def test_deployments_that_callers_made_up_fill_no_memory(house: House) -> None:
     house.fail(kept, times=5)
     for number in range(MOST_STRANGERS + 10):
         Health(f"a/{number}", house.desk).adopt("a", BreakerRules(), declared=False)
-    assert len(list(house.authority.subjects())) == MOST_STRANGERS + 2
+    assert len(list(house.authority.register.subjects())) == MOST_STRANGERS + 2
     assert house.authority.standing("a/declared", house.now).state == "open"
 
 

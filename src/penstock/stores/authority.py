@@ -1,8 +1,9 @@
 """The one place that decides how deployments stand, for all who call them.
 
-In the library it is in the process itself (`stores/health.py`), under `serve` at the centre (`stores/health_desk.py`).
-It keeps a `Condition` for each deployment, hears how calls ended, and gives out permits and retries; whoever has to be
-told that something stands otherwise now is told by `publish`. Pure but for what it keeps: time is an argument.
+In the library it is in the process itself (`stores/health.py`), under `serve` at the centre
+(`stores/health_centre.py`). It keeps a `Condition` for each deployment, hears how calls ended, and gives out permits
+and retries; whoever has to be told that something stands otherwise now is told by `publish`. Pure but for what it
+keeps: time is an argument.
 """
 
 from __future__ import annotations
@@ -12,15 +13,12 @@ from typing import NamedTuple
 
 from penstock.standing import READY, Effect, Standing, State
 from penstock.stores.breaker import BreakerRules, Position
-from penstock.stores.condition import Condition, Credential, Order, Subject
+from penstock.stores.condition import Condition, Order, Subject
 from penstock.stores.outlook import Outlook, worst
 from penstock.stores.quota import CAPACITY, SAVED
+from penstock.stores.register import Register
 
 __all__ = ["Account", "Authority"]
-
-# Of deployments that no configuration names only so many are remembered, those heard of last: more than all workers
-# of a machine remember (`stores/state.py`).
-MOST_STRANGERS = 10_000
 
 _OF_CREDENTIAL = ("credential", "exhausted")
 
@@ -57,6 +55,7 @@ class Authority:
 
     Attributes:
         publish: told of each outlook that is another one now, by the deployment's or credential's id.
+        register: which deployments there are.
     """
 
     def __init__(
@@ -66,15 +65,11 @@ class Authority:
         refused: Callable[[str], object] = lambda id: None,
     ) -> None:
         self.publish: Callable[[str, Outlook], object] = lambda subject, outlook: None
-        self._chance = chance
-        self._moved = moved
+        self.register = Register(chance, moved)
         self._refused = refused
-        self._conditions: dict[str, Condition] = {}
-        self._strangers: dict[str, None] = {}
-        self._credentials: dict[str, Credential] = {}
 
     def __repr__(self) -> str:
-        return f"<Authority over {len(self._conditions)} deployments>"
+        return f"<Authority over {len(self.register)} deployments>"
 
     # --- which there are
 
@@ -84,59 +79,30 @@ class Authority:
         Args:
             credential: the id of what it is asked with; another secret has another id, and begins without a stain.
         """
-        condition = self._conditions.get(id)
-        new = condition is None
-        lent = self._credentials.get(credential)
-        if lent is None:
-            lent = self._credentials[credential] = Credential(credential)
-        if condition is None:
-            condition = Condition(id, lent, self._chance, lambda position: self._moved(id, position))
-            self._conditions[id] = condition
-        condition.credential = lent
+        condition = self.register.enter(id, credential, declared=declared)
         condition.breaker.rules = rules
         self._look(condition, now)
-        if declared:
-            self._strangers.pop(id, None)
-        elif new or id in self._strangers:
-            self._remember(id)
-
-    def _remember(self, id: str) -> None:
-        """Of deployments that callers made up by their names, only the last so many."""
-        self._strangers.pop(id, None)
-        self._strangers[id] = None
-        if len(self._strangers) > MOST_STRANGERS:
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest], self._conditions[oldest]
-
-    def named(self, name: str) -> list[Condition]:
-        """The deployment with that id, or all that differ from it by their credential alone."""
-        return [each for id, each in self._conditions.items() if id == name or id.startswith(f"{name}#")]
-
-    def subjects(self) -> Iterator[Subject]:
-        """Everything that has an outlook."""
-        yield from self._credentials.values()
-        yield from self._conditions.values()
 
     def standing(self, id: str, now: float) -> Standing:
         """How a deployment stands, its credential included."""
-        condition = self._conditions.get(id)
+        condition = self.register.get(id)
         if condition is None:
             return READY
         return worst(condition.outlook(now).standing(now), condition.credential.outlook(now).standing(now))
 
     def standings(self, now: float) -> Iterator[tuple[str, State]]:
         """In which state each deployment is; of those that no configuration names, only what is out of order."""
-        for id in self._conditions:
-            state = self.standing(id, now).state
-            if state != "ready" or id not in self._strangers:
-                yield id, state
+        for condition in self.register:
+            state = self.standing(condition.id, now).state
+            if state != "ready" or not self.register.is_stranger(condition.id):
+                yield condition.id, state
 
     def account(self, name: str, now: float) -> Account:
         """How a deployment stands; of several with that name, which differ by their credential, the one that is best.
 
         What nobody has called yet stands well.
         """
-        accounts = [self._account(condition, now) for condition in self.named(name)]
+        accounts = [self._account(condition, now) for condition in self.register.named(name)]
         return min(accounts, key=_badness, default=Account(READY, 0.0, CAPACITY, int(SAVED)))
 
     def _account(self, condition: Condition, now: float) -> Account:
@@ -156,11 +122,9 @@ class Authority:
         Args:
             refund: what of the retry quota comes back by these successes.
         """
-        condition = self._conditions.get(id)
+        condition = self.register.get(id)
         if condition is None:
             return
-        if id in self._strangers:
-            self._remember(id)
         if sent:
             condition.quota.sent(now, sent)
         if passed:
@@ -168,7 +132,7 @@ class Authority:
 
     def failed(self, id: str, now: float, effect: Effect, holder: object = None) -> None:
         """A call ended badly; `holder` is who took the permit it went with, None without one."""
-        condition = self._conditions.get(id)
+        condition = self.register.get(id)
         if condition is None:
             return
         self._look(condition, now)
@@ -180,7 +144,7 @@ class Authority:
 
     def tried(self, id: str, now: float, refund: int, holder: object) -> None:
         """A call with a permit succeeded: what it was asked with is well too."""
-        condition = self._conditions.get(id)
+        condition = self.register.get(id)
         if condition is None:
             return
         self._look(condition, now)
@@ -191,15 +155,15 @@ class Authority:
 
     def learnt(self, provider: str, now: float, tell: Callable[[Condition], object]) -> None:
         """Something is known of a provider without a call: `tell` says it to each of its deployments."""
-        for id, condition in self._conditions.items():
-            if id.partition("/")[0] == provider:
+        for condition in self.register:
+            if condition.id.partition("/")[0] == provider:
                 self._look(condition, now)
                 tell(condition)
                 self._look(condition, now)
 
     def release(self, id: str, holder: object) -> None:
         """A call with a permit ended without a word about the deployment."""
-        condition = self._conditions.get(id)
+        condition = self.register.get(id)
         if condition is not None:
             self._give(condition, holder)
 
@@ -207,7 +171,7 @@ class Authority:
 
     def try_retry(self, id: str, now: float, cost: int) -> bool:
         """Whether a retry may be sent there."""
-        condition = self._conditions.get(id)
+        condition = self.register.get(id)
         if condition is None:
             return False
         if condition.quota.try_take(now, cost):
@@ -217,7 +181,7 @@ class Authority:
 
     def try_trial(self, id: str, now: float, life: float, holder: object, *, early: bool = False) -> bool:
         """Whether one call may be sent to what is not simply ready; its permit lapses after `life` seconds."""
-        condition = self._conditions.get(id)
+        condition = self.register.get(id)
         if condition is None:
             return False
         self._look(condition, now)
@@ -243,7 +207,7 @@ class Authority:
 
     def order(self, name: str, order: Order, now: float) -> list[str]:
         """What an operator wants of a deployment, or of all with that name whatever their credential; their ids."""
-        found = self.named(name)
+        found = self.register.named(name)
         for condition in found:
             self._look(condition, now)
             condition.order(order, now)

@@ -68,7 +68,7 @@ class HealthCentre:
             authority.adopt(message.id, message.credential, message.rules, now, declared=message.declared)
         elif isinstance(message, Watch):
             self._watchers[worker] = None
-            for subject in authority.subjects():
+            for subject in authority.register.subjects():
                 outlook = subject.outlook(now)
                 if outlook.blocks or outlook.trial:
                     worker.send(_shown(subject.id, outlook, now))
