@@ -167,6 +167,14 @@ class Authority:
         if condition is not None:
             self._give(condition, holder)
 
+    def left(self, holder: object, until: float) -> None:
+        """Somebody is gone who may have had permits: these lapse then at the latest.
+
+        Not at once: what it began may still go on at the other end.
+        """
+        for subject in self.register.subjects():
+            subject.permit.shorten(until, lambda held: isinstance(held, tuple) and held[1] is holder)
+
     # --- what is given out
 
     def try_retry(self, id: str, now: float, cost: int) -> bool:

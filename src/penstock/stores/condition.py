@@ -50,6 +50,11 @@ class Permit:
         """It is somebody's, for so many seconds at most."""
         self._holder, self._until = holder, now + life
 
+    def shorten(self, until: float, is_holder: Callable[[object], bool]) -> None:
+        """Its holder is gone: it lapses then at the latest."""
+        if self._holder is not None and is_holder(self._holder):
+            self._until = min(self._until, until)
+
     def give(self, holder: object) -> None:
         """Somebody needs it no more; does nothing if it had lapsed and is another's now."""
         if self._holder == holder:

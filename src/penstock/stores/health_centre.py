@@ -24,6 +24,9 @@ from penstock.stores.outlook import Outlook
 
 __all__ = ["HealthCentre"]
 
+# Permits expire two missed heartbeats of 5 s after their holder (semantics.md: Leases).
+EXPIRY_SECONDS = 10.0
+
 
 class Listener(Protocol):
     """The channel to a worker."""
@@ -34,8 +37,6 @@ class Listener(Protocol):
 
 class HealthCentre:
     """Carries workers' words to the authority, and its word to all of them.
-
-    A permit that a worker took who is gone lapses as any other: what it began may still go on at the other end.
 
     Attributes:
         authority: who decides.
@@ -76,6 +77,7 @@ class HealthCentre:
     def left(self, worker: Listener) -> None:
         """A worker is gone."""
         self._watchers.pop(worker, None)
+        self.authority.left(worker, self._now() + EXPIRY_SECONDS)
 
     def _publish(self, subject: str, outlook: Outlook) -> None:
         message = _shown(subject, outlook, self._now())
