@@ -69,6 +69,15 @@ def test_what_contradicts_itself_is_told_with_its_place(text: str, expected: lis
 
 
 DOUBTS: list[tuple[str, list[str]]] = [
+    ("defaults: {breaker: {open: 6s}}\nmodels:\n  a: {targets: [sim/x, sim/y], concurrency: 5}\n"
+     "  b: {targets: [sim/y, sim/z], breaker: off, concurrency: 6}\n  c: {targets: [sim/z], breaker: off}\n"
+     "  d: {targets: [sim/z]}", [
+        '6:32: of sim/y it is the breaker of model "a" that holds, which stands first',
+        '6:46: of sim/y it is the concurrency of model "a" that holds, which stands first',
+    ]),
+    ("providers: {theirs: {kind: openai, credentials: caller}}\nauth: open\n"
+     "models:\n  a: {targets: [theirs/x], rehearse: 1h}", [
+        '4:28: rehearse never holds for "theirs": callers bring its credentials']),
     ("models:\n  a: {targets: [{target: sim/x, weight: 3}, sim/y]}", [
         "4:33: weight never holds: the strategy is ordered; write strategy: weighted"]),
     ("models:\n  a: {targets: [sim/x], fallback: {content_filter: true}}", [

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from penstock.config.schema import Config, Provider, Route
 from penstock.config.tree import Node, Problems
+from penstock.routing.names import Target
 from penstock.routing.nearest import quoted
 
 __all__ = ["check_routes"]
@@ -17,6 +18,7 @@ def check_routes(problems: Problems, root: Node, config: Config) -> None:
     """Every model under `models:`."""
     fields = root.value if isinstance(root.value, dict) else {}
     models = _mapping(fields.get("models"))
+    _check_shared(problems, models, config)
     for name, route in config.models.items():
         written = _mapping(models.get(name))
         if route.targets[0].provider not in config.providers:
@@ -24,7 +26,23 @@ def check_routes(problems: Problems, root: Node, config: Config) -> None:
         _check_weights(problems, written, route)
         _check_regions(problems, written, route, config.providers)
         _check_attempts(problems, written, route)
+        _check_rehearsal(problems, written, route, config.providers)
         _check_seconds(problems, written, route, config.providers)
+
+
+def _check_shared(problems: Problems, models: Mapping[str, Node], config: Config) -> None:
+    """A deployment has one breaker and one limit of calls: those of the model that is listed first."""
+    for key in ("breaker", "concurrency"):
+        first: dict[Target, Route] = {}
+        for name, route in config.models.items():
+            node = _mapping(models.get(name)).get(key)
+            for target in route.targets:
+                other = first.setdefault(target, route)
+                if node is not None and getattr(other, key) != getattr(route, key):
+                    message = (
+                        f"of {target} it is the {key} of model {quoted(other.name)} that holds, which stands first"
+                    )
+                    problems.doubt(node.key, message)
 
 
 def _check_weights(problems: Problems, written: Mapping[str, Node], route: Route) -> None:
@@ -75,6 +93,15 @@ def _check_seconds(
     if fallback is not None and route.content_filter and not route.fallback:
         node = _mapping(fallback).get("content_filter", fallback)
         problems.doubt(node.key, "content_filter never holds: there is one target, and nothing to fall back to")
+
+
+def _check_rehearsal(
+    problems: Problems, written: Mapping[str, Node], route: Route, providers: Mapping[str, Provider]
+) -> None:
+    node = written.get("rehearse")
+    theirs = [target.provider for target in route.targets if providers[target.provider].by_caller]
+    if node is not None and route.rehearse is not None and theirs:
+        problems.doubt(node.key, f"rehearse never holds for {quoted(theirs[0])}: callers bring its credentials")
 
 
 def _mapping(node: Node | None) -> dict[str, Node]:
