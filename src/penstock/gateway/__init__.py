@@ -9,10 +9,11 @@ The layers, outermost first; a request passes them in this order on its way in, 
 5. own: the user's own layers, each behind a fence; a configuration without any has none of this
 6. route: where it may go, and whether this key may ask for it
 7. attempts: the one loop over retries and fallbacks
-8. breaker: of each attempt, what came of it is told to the deployment's health
-9. concurrency: how many attempts run at a time at a deployment, and who waits
-10. timeout: how long the attempt may take
-11. upstream: the attempt itself
+8. hedge: asks a second deployment beside one that is silent for long
+9. breaker: of each attempt, what came of it is told to the deployment's health
+10. concurrency: how many attempts run at a time at a deployment, and who waits
+11. timeout: how long the attempt may take
+12. upstream: the attempt itself
 
 `tests/house` asserts that this list and the stack agree.
 """
@@ -36,6 +37,7 @@ from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.breaker import Breaker
 from penstock.layers.concurrency import Concurrency
 from penstock.layers.deadline import Deadline
+from penstock.layers.hedge import Hedging
 from penstock.layers.own import Own
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
@@ -64,7 +66,7 @@ from penstock.wire.dialects import DIALECTS
 __all__ = ["LAYERS", "Gateway", "Shared", "endpoint_of"]
 
 LAYERS = (
-    *("trace", "record", "authenticate", "deadline", "own", "route", "attempts"),
+    *("trace", "record", "authenticate", "deadline", "own", "route", "attempts", "hedge"),
     *("breaker", "concurrency", "timeout", "upstream"),
 )
 
@@ -211,6 +213,7 @@ class Gateway:
                 *(partial(Own, layer=own.layer, name=own.name) for own in self._own),
                 lambda call: Route(call, self.names, self.plans.of),
                 lambda call: Attempts(call, self._clock, self._random, join),
+                lambda call: Hedging(call, self._clock),
                 lambda call: Breaker(call, self._clock),
                 lambda call: Concurrency(call, self._clock),
                 lambda call: Timeout(call, self._clock),

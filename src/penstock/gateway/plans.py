@@ -21,8 +21,9 @@ from penstock.providers.deployment import Deployment, Endpoint
 from penstock.providers.facts import abilities_of, facts_of
 from penstock.providers.payment import CallersOwn
 from penstock.routing.names import Found, Names, Target
-from penstock.routing.plan import Candidate, Plan
+from penstock.routing.plan import Candidate, Hedge, Plan
 from penstock.stores.breaker import BreakerRules
+from penstock.stores.extra import Extra
 from penstock.stores.gate import Gate, GateRules, Permits
 from penstock.stores.health import Desk, Health
 from penstock.stores.pace import Pace
@@ -189,6 +190,7 @@ class Plans:
             content_filter=policies.content_filter,
             on_stream_cut=policies.on_stream_cut,
             on_failure=policies.on_failure,
+            extra=self._extra(found.name, policies.hedge, declared=declared),
         )
         return with_candidates(plan, tuple(candidates))
 
@@ -265,6 +267,13 @@ class Plans:
         lent = self._credentials.get((endpoint.name, endpoint.credential)) or f"{deployment.id}@"
         health.adopt(lent, rules, declared=declared)
         return health
+
+    def _extra(self, name: str, hedge: Hedge | None, *, declared: bool) -> Extra | None:
+        if hedge is None:
+            return None
+        extra = self._state.of("extra", name, Extra, declared=declared)
+        extra.most = hedge.most
+        return extra
 
     def _pace(self, deployment: Deployment, name: str, *, declared: bool) -> Pace:
         """With its gate, by the rules of the model that is listed first among those that have it as a target."""

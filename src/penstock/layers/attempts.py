@@ -172,7 +172,7 @@ class Attempts:
 
     async def _go_on(self, request: Request, order: tuple[Candidate, ...], error: PenstockError) -> Reply:
         """Whatever may follow a failure, until something answers."""
-        tried: dict[str, Tried] = {}
+        tried: dict[str, Tried] = request.tried or {}  # a hedge may have failed as well
         request.tried = tried
         said = error
         while True:

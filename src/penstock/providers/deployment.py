@@ -39,6 +39,7 @@ class Endpoint:
 
     Attributes:
         bends: what has to be said otherwise to it, by dialect.
+        billed: what is paid for an answer that is closed before its end.
         credential: the name of the credential it is, where the provider has several.
         by_caller: it is asked with each caller's own credential.
     """
@@ -49,6 +50,7 @@ class Endpoint:
         "_prefix",
         "_query",
         "bends",
+        "billed",
         "by_caller",
         "credential",
         "dialects",
@@ -64,6 +66,7 @@ class Endpoint:
         self.credential = ""
         self.by_caller = False
         self.origin = origin
+        self.billed = row.billed
         self.dialects = row.dialects
         self.bends = bend_for([quirk.name for quirk in row.quirks])
         self.up = tuple(header.encode() for header in passing.up)
@@ -174,3 +177,14 @@ class Deployment:
         elif self.price is not None:
             attempt.cost = self.price.cost(usage, record.wall)
             attempt.price_table = self.price.source
+
+    def book_closed(self, record: Record, attempt: Attempt, prompt_tokens: int, other: Usage | None) -> None:
+        """Write down what is likely paid for an attempt that was closed before anything of its answer had come.
+
+        Args:
+            prompt_tokens: an estimate.
+            other: what another attempt at the same request used: where the whole answer is paid for all the same, it
+                is taken to be as long as that one.
+        """
+        output = other.output_tokens if other is not None and self.endpoint.billed == "full" else 0
+        self.book(record, attempt, Usage(input_tokens=prompt_tokens, output_tokens=output, estimated=True))

@@ -90,6 +90,7 @@ class Plan(msgspec.Struct, eq=False):
         content_filter: whether another deployment is asked after a content filter's refusal.
         on_stream_cut: what happens to a stream that breaks off after its first output.
         on_failure: the text to answer with when all fail; None: the error.
+        extra: how many requests may be sent twice (`stores/extra.py`), where there is a `hedge`.
     """
 
     name: str
@@ -103,3 +104,4 @@ class Plan(msgspec.Struct, eq=False):
     content_filter: bool = False
     on_stream_cut: Literal["error", "resume"] = "error"
     on_failure: str | None = None
+    extra: Any = None

@@ -16,9 +16,9 @@ DECAY_SECONDS = 10.0
 # So many first outputs a band must have seen before its p95 means something (semantics.md: Hedging), and of so many of
 # the last ones it is.
 ENOUGH = 200
-KEPT = 500
-# A p95 is computed anew after so many further samples.
-RENEWED = 25
+KEPT = 1000
+# It is computed anew after so many further samples.
+RENEWED = 50
 # Bands of prompts' sizes: below 1,024 tokens, then each four times as wide as the one before; the last has no end.
 BANDS = 6
 
@@ -26,20 +26,21 @@ BANDS = 6
 class _Band:
     """The last first outputs of prompts about as large."""
 
-    __slots__ = ("known", "p95", "samples", "seen")
+    __slots__ = ("known", "samples", "seen", "slowest")
 
     def __init__(self) -> None:
         self.samples: deque[float] = deque(maxlen=KEPT)
         self.seen = 0
         self.known = -RENEWED
-        self.p95 = 0.0
+        self.slowest: list[float] = []
 
-    def compute(self) -> float:
-        """The smallest sample that at least 95 of a hundred do not exceed (nearest rank)."""
-        samples = sorted(self.samples)
-        self.known = self.seen
-        self.p95 = samples[-(-len(samples) * 95 // 100) - 1]
-        return self.p95
+    def tail(self) -> list[float]:
+        """The largest twentieth, ascending from the smallest that at least 95 of a hundred do not exceed."""
+        if self.seen - self.known >= RENEWED:
+            samples = sorted(self.samples)
+            self.slowest = samples[-(-len(samples) * 95 // 100) - 1 :]
+            self.known = self.seen
+        return self.slowest
 
 
 class Pace:
@@ -104,13 +105,16 @@ class Pace:
         band.seen += 1
         band.samples.append(seconds)
 
-    def p95(self, prompt_tokens: float, *, stream: bool) -> float | None:
-        """What 95 of a hundred first outputs of prompts of about that size did not exceed, in seconds.
+    def tail(self, prompt_tokens: float, *, stream: bool) -> list[float] | None:
+        """The slowest twentieth of first outputs of prompts of about that size, in seconds, ascending from their p95.
 
-        Of the last 500 in the band, streams and unary answers apart; None below 200. At most 25 samples behind.
+        Of the last 1,000 in the band, streams and unary answers apart; None below 200. At most 50 samples behind.
         """
         number = min((int(prompt_tokens) >> 10).bit_length() + 1 >> 1, BANDS - 1)
         band = self._bands.get(number if stream else ~number)
-        if band is None or band.seen < ENOUGH:
-            return None
-        return band.compute() if band.seen - band.known >= RENEWED else band.p95
+        return band.tail() if band is not None and band.seen >= ENOUGH else None
+
+    def p95(self, prompt_tokens: float, *, stream: bool) -> float | None:
+        """What 95 of a hundred first outputs of prompts of about that size did not exceed; else as `tail`."""
+        tail = self.tail(prompt_tokens, stream=stream)
+        return tail[0] if tail is not None else None
