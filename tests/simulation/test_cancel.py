@@ -36,6 +36,9 @@ CASES = {
     "resumed": chat(model="matched", stream=True),
     "resumed by prefill": chat(model="continued", stream=True),
     "resumed in vain": chat(model="lost", stream=True),
+    "hedged": chat(model="hedged"),
+    "hedged stream": chat(model="hedged", stream=True),
+    "hedged and resumed": chat(model="both", stream=True),
 }
 LONG = "tokens=40,between=5ms"
 CONFIG: dict[str, Any] = {
@@ -46,6 +49,16 @@ CONFIG: dict[str, Any] = {
         "sim": {},
     },
     "models": {
+        "fast": {"targets": ["up/small"]},
+        "hedged": {
+            "targets": ["up/small:head=200ms", "ant/small:head=100ms"],
+            "hedge": {"after": "50ms", "most": "100%"},
+        },
+        "both": {
+            "targets": ["up/small:head=200ms", "up/small:tokens=8,cut=4", "up/small:tokens=8"],
+            "hedge": {"after": "50ms", "most": "100%"},
+            "on_stream_cut": "resume",
+        },
         "matched": {"targets": [f"up/small:{LONG},cut=20", f"up/small:{LONG}"], "on_stream_cut": "resume"},
         "continued": {"targets": [f"up/small:{LONG},cut=20", f"ant/small:{LONG}"], "on_stream_cut": "resume"},
         "lost": {
