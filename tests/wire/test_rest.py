@@ -182,14 +182,30 @@ TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, m
 def test_it_is_the_same_at_any_cutting(texts: list[str], cuts: list[int]) -> None:
     blocks = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": text}) for text in texts)]
     edges = sorted({0, len(blocks), *(min(cut, len(blocks)) for cut in cuts)})
-    said = Said()
+    said = Said(OPENAI.decode_events)
     for start, stop in pairwise(edges):
         data = b"".join(blocks[start:stop])
-        said.note(data, OPENAI.decode_events(data))
+        said.note(data)
     assert said.joinable
     assert said.text == "".join(texts)
     assert said.length == len(said.text)
     assert (said.begun.id, said.begun.model) == ("c1", "m-1")
+
+
+@given(TEXTS, st.integers(1, 9))
+def test_it_is_the_same_where_events_are_known_to_be_alike(texts: list[str], several: int) -> None:
+    reader = OPENAI.open_stream(keep_usage=True, prompt_bytes=10)
+    said, plain = Said(OPENAI.decode_events), Said(OPENAI.decode_events)
+    events = [chunk({"content": text}) for text in ["One ", "two ", *texts, *texts]]
+    for at in range(0, len(events), several):
+        data = reader.feed(b"".join(events[at : at + several]))
+        alike = reader.alike(data)
+        if alike is None or not said.note_alike(data, alike):
+            said.note(data)
+        plain.note(data)
+    assert said.text == plain.text == "One two " + 2 * "".join(texts)
+    assert said.length == plain.length
+    assert said.begun.last == plain.begun.last
 
 
 A = Event("text", "a")
@@ -214,8 +230,8 @@ A = Event("text", "a")
     ],
 )
 def test_what_can_be_gone_on_with(events: list[Event], joinable: bool) -> None:
-    said = Said()
-    said.note(b"x", events)
+    said = Said(lambda _: events)
+    said.note(b"x")
     assert said.joinable is joinable
 
 

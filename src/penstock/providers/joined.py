@@ -80,7 +80,7 @@ class Joined:
         self.decode, self.alike = reply.decode, reply.alike
         self._dialect = CHAT[reply.dialect]
         self._keep_usage = request.usage_asked or reply.dialect != request.dialect
-        self._said = Said()
+        self._said = Said(self.decode)
         self._began_at = 0  # how long the text was when the attempt began
         self._last_words = b""  # where nothing goes on
         self._cause = ""
@@ -99,7 +99,7 @@ class Joined:
         """What was held back until the first output came, once."""
         data = self._reply.begin() if self._writer is None else b""
         if data:
-            self._said.note(data, self.decode(data))
+            self._said.note(data)
         return data
 
     async def read(self) -> Frame | None:
@@ -113,8 +113,12 @@ class Joined:
     async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
         """Pass all of it on: the first attempt's pieces as its socket gives them."""
 
+        said, known = self._said, self.alike
+
         def noting(data: bytes) -> bool:
-            self._said.note(data, self.decode(data))
+            alike = known(data)
+            if alike is None or not said.note_alike(data, alike):
+                said.note(data)
             return push(data)
 
         if self._writer is None and not self._over:

@@ -16,7 +16,7 @@ import msgspec
 from penstock.events import Alike, Event
 from penstock.wire.dialect import AnswerWriter
 
-__all__ = ["Recast"]
+__all__ = ["Recast", "proven"]
 
 Decode = Callable[[bytes], list[Event]]
 
@@ -76,7 +76,7 @@ class Recast:
         """Events that are known to be alike, where that holds for what a translation looks for, too."""
         if alike is not self._proven:
             self._proven = alike
-            self._event = _proven(self._decode(alike.samples))
+            self._event = proven(self._decode(alike.samples))
         texts = alike.texts[1:-1]
         return None if self._event is None or b"" in texts else self._writer.go_on(self._event, texts, alike.length)
 
@@ -92,11 +92,11 @@ def _mould_of(data: bytes, decode: Decode) -> _Mould | None:
     if len(head) + len(tail) > _MAX_MOULD or b"\n" not in tail:
         return None
     # Where another text is read as another text, the place is a whole string, and it is the one that counts.
-    first = _proven(decode(b"%ba%b%bb%b" % (head, tail, head, tail)))
+    first = proven(decode(b"%ba%b%bb%b" % (head, tail, head, tail)))
     return None if first is None else _Mould(head, tail, first)
 
 
-def _proven(events: list[Event]) -> Event | None:
+def proven(events: list[Event]) -> Event | None:
     """The text event of a mould, where it is all that two events of it give, but for the answer's id."""
     told = [event for event in events if event.kind != "start"]
     return told[0] if [(event.kind, event.text) for event in told] == [("text", "a"), ("text", "b")] else None

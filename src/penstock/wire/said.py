@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import StringIO
 
 import msgspec
 
-from penstock.events import Event
+from penstock.events import Alike, Event
 from penstock.records import Record
 from penstock.wire.dialect import Begun
+from penstock.wire.recast import proven
+from penstock.wire.tolerant_json import repaired
 
 __all__ = ["MAX_TEXT", "Said", "note_of", "noted"]
 
 # A longer answer is not held to be gone on with, characters.
 MAX_TEXT = 256 * 1024
+
+_read_texts = msgspec.json.Decoder(list[str]).decode
 
 _SILENT = frozenset(("start", "usage", "end", "error"))
 
@@ -22,14 +27,21 @@ class Said:
     """One answer so far. It can be gone on with inside a text, which must be the only one, and all it says but thoughts
     before it (semantics.md: Streams).
 
+    Args:
+        decode: reads its events.
+
     Attributes:
         begun: what is needed to go on.
         length: of the text, in characters.
     """
 
-    __slots__ = ("_text", "_whole", "begun", "length")
+    __slots__ = ("_alike", "_block", "_decode", "_plain", "_text", "_whole", "begun", "length")
 
-    def __init__(self) -> None:
+    def __init__(self, decode: Callable[[bytes], list[Event]]) -> None:
+        self._decode = decode
+        self._alike: Alike | None = None  # the last that was looked at, and what came of it
+        self._plain = False
+        self._block = 0
         self.begun = Begun()
         self.length = 0
         self._text = StringIO()
@@ -45,13 +57,33 @@ class Said:
         """The text."""
         return self._text.getvalue()
 
-    def note(self, data: bytes, events: list[Event]) -> None:
-        """Whole events that were passed on."""
+    def note(self, data: bytes, events: list[Event] | None = None) -> None:
+        """Whole events that were passed on; `events`: the same decoded, where somebody has."""
+        if events is None:
+            events = self._decode(data)
         begun = self.begun
         begun.first = begun.first or data
         begun.last = data
         for event in events:
             self._take(event)
+
+    def note_alike(self, data: bytes, alike: Alike) -> bool:
+        """The same for events that are alike; False, and nothing is noted, where they are not plain text."""
+        if alike is not self._alike:
+            self._alike = alike
+            event = proven(self._decode(alike.samples))
+            self._plain = event is not None and not event.choice and not event.data
+            self._block = event.index if event is not None else 0
+        if not self._plain or not self.length or self._block != self.begun.block:
+            return False
+        try:
+            texts = _read_texts(b'["%b"]' % b'","'.join(alike.texts[1:-1]))
+        except ValueError:
+            return False
+        self.begun.last = data
+        if self._whole:
+            self.add(repaired("".join(texts)))
+        return True
 
     def add(self, text: str) -> None:
         """More of the text."""
