@@ -63,7 +63,7 @@ class Concurrency:
         if place is None:
             raise _refused(request, gate, "busy, and so is its queue")
         timer = self._clock.call_later(patience, lambda: gate.late(place))
-        request.place = lambda: gate.ahead(place) + 1
+        request.place = lambda: place.ahead + 1
         try:
             turn = await place.turn
         except BaseException:

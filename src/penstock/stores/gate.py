@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -67,12 +67,19 @@ class Place(NamedTuple):
         deadline: monotonic; who has less time left goes first.
         number: in which they came.
         turn: done when the wait is over.
+        queue: the whole of it.
     """
 
     rank: int
     deadline: float
     number: int
     turn: asyncio.Future[Turn]
+    queue: list[Any]
+
+    @property
+    def ahead(self) -> int:
+        """How many go before it."""
+        return bisect_left(self.queue, self)
 
 
 class _Cover:
@@ -192,7 +199,7 @@ class Gate:
                 return None
             _tell(queue.pop(), "shed")
         self._number += 1
-        place = Place(rank, deadline, self._number, asyncio.get_running_loop().create_future())
+        place = Place(rank, deadline, self._number, asyncio.get_running_loop().create_future(), queue)
         insort(queue, place)
         self._ask()
         return place
@@ -202,10 +209,6 @@ class Gate:
         at = bisect_left(self._queue, place)
         if at < len(self._queue) and self._queue[at] is place:
             del self._queue[at]
-
-    def ahead(self, place: Place) -> int:
-        """How many go before it."""
-        return bisect_left(self._queue, place)
 
     def late(self, place: Place) -> None:
         """Its time is over."""
