@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["BYTES_A_TOKEN", "Usage", "added", "usd"]
+__all__ = ["BYTES_A_TOKEN", "Usage", "added", "less", "usd"]
 
 # Where nobody has counted: of English text and JSON about so many bytes are a token.
 BYTES_A_TOKEN = 4
@@ -40,6 +40,13 @@ def added(one: Usage, other: Usage) -> Usage:
     tier = after.pop("tier")
     total = {name: before[name] + count for name, count in after.items()}
     return Usage(**{**total, "estimated": one.estimated or other.estimated}, tier=tier)
+
+
+def less(total: Usage, part: Usage) -> Usage:
+    """What of a total is left without one of its parts; the tier is the total's."""
+    whole, counts = msgspec.structs.asdict(total), msgspec.structs.asdict(part)
+    kept = {"estimated": whole.pop("estimated"), "tier": whole.pop("tier")}
+    return Usage(**{name: max(0, count - counts[name]) for name, count in whole.items()}, **kept)
 
 
 def usd(nanos: int) -> str:

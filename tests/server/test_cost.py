@@ -170,3 +170,31 @@ def test_a_call_without_a_price_is_refused_where_the_configuration_says_so() -> 
     assert "'up/small'" in chat.error["message"]
     assert [line.get("error") for line in stage.lines] == ["unknown_price", "unknown_price", None]
     assert stage.provider.journal.requests == 0
+
+
+LATE = "up/small:silence"
+CUT = "up/small:cut=8"
+SEVERAL: dict[str, Any] = {
+    "models": {
+        "late": {"targets": [LATE, "ant/small"], "timeouts": {"first_token": "1s", "attempt": "1s"}},
+        "cut": {"targets": [CUT, "ant/small"], "on_stream_cut": "resume"},
+    },
+    "prices": {
+        LATE: {"input": 1, "output": 4},
+        CUT: {"input": 1, "output": 4},
+        "ant/small": {"input": 3, "output": 15},
+    },
+}
+
+
+@pytest.mark.parametrize(("model", "stream"), [("late", False), ("late", True), ("cut", True)])
+def test_every_attempt_is_in_the_cost_wherever_it_is_told(model: str, stream: bool) -> None:
+    (answer,), stage = play(ask("generate", model=model, stream=stream), config=SEVERAL)
+    (line,) = stage.lines
+    told = answer.events[-1] if stream else answer.json()
+    costs = [attempt["cost_usd"] for attempt in line["attempts"]]
+    assert len(costs) == 2
+    assert all(float(cost) > 0 for cost in costs)
+    assert told["cost_usd"] == line["cost_usd"]
+    assert float(line["cost_usd"]) == pytest.approx(sum(map(float, costs)), abs=1e-12)
+    assert answer.headers.get("x-penstock-cost-usd") == (None if stream else line["cost_usd"])

@@ -9,7 +9,7 @@ from penstock.errors import ProtocolError
 from penstock.events import Event
 from penstock.messages import Request
 from penstock.server.protocol import Exchange
-from penstock.usage import Usage, usd
+from penstock.usage import Usage, less, usd
 from penstock.wire.dialect import AnswerWriter
 from penstock.wire.dialects import CALLERS, GENERATE
 from penstock.wire.generate import Generate, Told
@@ -159,9 +159,26 @@ def _cost_line(nanos: int | None) -> bytes:
 
 
 def _cost(request: Request, usage: Usage) -> int | None:
-    """What a call costs that is not over yet, in nano-dollars; None where that is not known."""
-    price = request.target.price if request.target is not None else None
-    return price.cost(usage, request.record.wall) if price is not None else None
+    """What a call costs, all its attempts together, in nano-dollars; None where that is not known.
+
+    Args:
+        usage: of an answer that may not be over yet, so that nobody has booked its last attempt.
+    """
+    record, answering = request.record, request.attempt
+    if record.usage is not None:
+        return record.cost
+    running = next((one for one in reversed(record.attempts) if one.kind == "resume"), answering)
+    cost = 0
+    for one in record.attempts:
+        if one is not running and one.usage is not None:
+            if one.cost is None:
+                return None
+            cost += one.cost
+            if one is answering or one.kind == "resume":  # a part of the answer
+                usage = less(usage, one.usage)
+    asked = next((one for one in request.plan.candidates if running is not None and one.id == running.deployment), None)
+    price = asked.deployment.price if asked is not None else None
+    return cost + price.cost(usage, record.wall) if price is not None else None
 
 
 def _count(reply: Reply, request: Request) -> list[Event]:
