@@ -158,6 +158,8 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
         if usage is not None:
             line.cost_usd = usd(record.cost) if record.cost is not None else None
             line.price_table = record.price_table
+        elif record.cost is not None:  # of attempts that failed
+            line.cost_usd = usd(record.cost)
         if not record.ended:
             line.open = True
         lines.append(line)

@@ -275,11 +275,13 @@ class Metrics:
         if usages:
             bound.tokens_in[0] += sum([usage.input_tokens for usage in usages])
             bound.tokens_out[0] += sum([usage.output_tokens for usage in usages])
-            costs = [record.cost for record in records if record.cost is not None]
-            bound.cost[0] += sum(costs) / 1e9
-            unknown = len(usages) - len(costs)
+            unknown = sum([record.usage is not None and record.cost is None for record in records])
             if unknown:
                 self.unknown_price.inc((key[1] or "none",), unknown)
+        bound.cost[0] += sum([each.cost for each in records if each.cost is not None and len(each.attempts) < 2]) / 1e9
+        for attempt in [one for each in records if len(each.attempts) > 1 for one in each.attempts]:
+            if attempt.cost is not None:  # each is charged by its own deployment, those that failed too
+                self.cost.inc((attempt.deployment.partition("#")[0],), attempt.cost / 1e9)
         for record in [each for each in records if each.dropped_events or each.stream_error or each.degraded]:
             if record.dropped_events:
                 self.dropped_events.inc((record.deployment,), record.dropped_events)

@@ -198,3 +198,25 @@ def test_every_attempt_is_in_the_cost_wherever_it_is_told(model: str, stream: bo
     assert told["cost_usd"] == line["cost_usd"]
     assert float(line["cost_usd"]) == pytest.approx(sum(map(float, costs)), abs=1e-12)
     assert answer.headers.get("x-penstock-cost-usd") == (None if stream else line["cost_usd"])
+
+
+def test_each_deployment_has_its_own_part_and_what_failed_has_one() -> None:
+    asked = [ask("generate", model=model) for model in ("late", "lost")]
+    config = {**SEVERAL, "models": {**SEVERAL["models"], "lost": {**SEVERAL["models"]["late"], "targets": [LATE]}}}
+    (_, lost), stage = play(*asked, config=config)
+    answered, failed = stage.lines
+    first, second = (float(attempt["cost_usd"]) for attempt in answered["attempts"])
+    assert (lost.status, failed["error"]) == (504, "upstream_timeout")
+    assert float(failed["cost_usd"]) == pytest.approx(first), "it may have been answered, and charged"
+    assert "tokens" not in failed
+    stage.gateway.metrics.settle()
+    assert stage.gateway.metrics.cost.series == pytest.approx({(LATE,): 2 * first, ("ant/small",): second})
+
+
+@pytest.mark.parametrize(("target", "charged"), [(LATE, True), ("up/small:status=503", False)])
+def test_a_fixed_answer_costs_what_the_failed_attempts_do(target: str, charged: bool) -> None:
+    late = {**SEVERAL["models"]["late"], "targets": [target], "on_failure": {"message": "Later."}}
+    (answer,), stage = play(ask("generate", model="late"), config={**SEVERAL, "models": {"late": late}})
+    cost = float(stage.lines[0].get("cost_usd", 0))
+    assert (cost > 0) is charged
+    assert (answer.json()["status"], float(answer.json()["cost_usd"])) == ("degraded", cost)

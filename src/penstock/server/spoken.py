@@ -167,6 +167,8 @@ def _cost(request: Request, usage: Usage) -> int | None:
     record, answering = request.record, request.attempt
     if record.usage is not None:
         return record.cost
+    if record.degraded:  # none answered, but one that failed may charge for it
+        return record.cost if any(one.usage is not None for one in record.attempts) else 0
     running = next((one for one in reversed(record.attempts) if one.kind == "resume"), answering)
     cost = 0
     for one in record.attempts:

@@ -191,7 +191,7 @@ def counts_of(usage: Usage) -> Counts:
 
 def _answer(events: list[Event], told: Told) -> _Answer:
     usage = usage_of(events, told)
-    priced = told.cost is not None and usage != _NOTHING
+    priced = told.cost is not None and (usage != _NOTHING or told.degraded)
     cost = told.cost(usage) if told.cost is not None and priced else None
     answer = _Answer(
         request_id=told.request_id,
