@@ -74,6 +74,21 @@ def test_the_only_one_that_was_waited_for_was_chosen_after_the_wait() -> None:
     assert told[1] == {"what": "waited", "wait_ms": 1500.0}
 
 
+def test_a_place_that_was_wanted_tells_the_first_choice() -> None:
+    noted = (
+        Decision("failed", "a/m", "overloaded", 100.0),
+        Decision("chosen", "b/n", "fallback", 100.0),
+        Decision("queued", "b/n", "its turn", 100.5, 0.5),
+    )
+    asked = Attempt("b/n", 100.5, 100.5, 101.0, 200, "ok", "fallback")
+    told = line_of(record(asked, decisions=noted))["decisions"]
+    assert [(each["what"], each["deployment"]) for each in told] == [
+        ("chosen", "a/m"), ("failed", "a/m"), ("chosen", "b/n"), ("queued", "b/n"),
+    ]  # fmt: skip
+    full = line_of(record(decisions=noted[:1]))["decisions"]
+    assert [(each["what"], each["deployment"]) for each in full] == [("chosen", "a/m"), ("failed", "a/m")]
+
+
 def test_what_nobody_could_be_asked_for_has_no_choice() -> None:
     noted = (Decision("passed_over", "a/m", "open: unavailable", 100.0),)
     told = line_of(record(decisions=noted, candidates="a/m"))["decisions"]
@@ -115,6 +130,14 @@ def test_every_field_is_described(kind: type[msgspec.Struct]) -> None:
         re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in DOCS.splitlines() if line[:1] == "|"))
     )
     assert not set(kind.__struct_fields__) - described
+
+
+def test_every_decision_that_is_made_is_described() -> None:
+    made = set()
+    for path in (ROOT / "src/penstock").rglob("*.py"):
+        made |= set(re.findall(r"(?:Decision|_decide)\((?:\w+, )?\"(\w+)\"", path.read_text()))
+    assert {"chosen", "passed_over", "failed", "queued", "degraded", "gave_up"} <= made
+    assert made <= set(re.findall(r"^\| `(\w+)` \|", DOCS, re.MULTILINE))
 
 
 def test_every_decision_is_described() -> None:

@@ -8,7 +8,8 @@ from penstock.records import Attempt, Decision, Record
 
 
 def decided(*what: str, at: float = 100.0) -> list[Decision]:
-    return [Decision(each.split()[0], each.split()[1], "", at) for each in what]
+    pairs = (each.partition(" ") for each in what)
+    return [Decision(kind, deployment, "", at) for kind, _, deployment in pairs]
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,9 @@ def decided(*what: str, at: float = 100.0) -> list[Decision]:
         ("a/m#one a/m#two", ("failed a/m#one", "chosen a/m#two"), False),
         ("a/m#one b/n", ("failed a/m#one", "chosen b/n"), True),
         ("a/m b/n", ("hedged b/n",), True),
+        ("b/n", ("failed a/m", "chosen b/n"), True),  # there was no place at the first
+        ("a/m", ("queued a/m",), False),
+        ("a/m", ("waited ", "queued a/m"), False),
     ],
 )
 def test_another_than_the_first_choice_answered(attempts: str, decisions: tuple[str, ...], used: bool) -> None:
@@ -30,6 +34,20 @@ def test_another_than_the_first_choice_answered(attempts: str, decisions: tuple[
     record.decisions = decided(*decisions)
     record.deployment = attempts.split()[-1].partition("#")[0]
     assert record.fallback_used is used
+
+
+@pytest.mark.parametrize(("answered", "used"), [("a/m", False), ("b/n", True)])
+def test_of_two_that_were_asked_together_the_first_is_the_choice(answered: str, used: bool) -> None:
+    record = Record("id", "chat", 100.0, 0.0, [Attempt("a/m", 100.0, 100.0), Attempt("b/n", 101.0, 101.0)])
+    record.decisions = [*decided("hedged b/n", at=101.0), *decided("failed b/n", at=102.0)]
+    record.deployment = answered
+    assert record.fallback_used is used
+
+
+def test_who_is_passed_over_while_the_first_is_asked_was_no_choice() -> None:
+    record = Record("id", "chat", 100.0, 0.0, [Attempt("a/m", 100.0, 100.0)])
+    record.deployment, record.decisions = "a/m", decided("passed_over b/n", at=101.0)
+    assert record.fallback_used is False
 
 
 def test_a_fixed_text_is_no_fallback() -> None:

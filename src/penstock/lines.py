@@ -196,23 +196,25 @@ def _decisions(record: Record) -> list[DecisionLine]:
         DecisionLine(each.what, each.deployment, each.why, _ms(each.at - record.started), _ms(each.wait))
         for each in record.decisions
     ]
-    if record.attempts:
-        place = _place(record)
-        if place is not None:
-            why = LISTED_FIRST if len(record.candidates) > 1 else THE_ONLY_ONE
-            lines.insert(place, DecisionLine("chosen", record.attempts[0].deployment, why))
+    plain = _plain_choice(record)
+    if plain is not None:
+        place, deployment = plain
+        why = LISTED_FIRST if len(record.candidates) > 1 else THE_ONLY_ONE
+        lines.insert(place, DecisionLine("chosen", deployment, why))
     return lines
 
 
-def _place(record: Record) -> int | None:
-    """Where the first choice belongs among the decisions; None where it is one of them."""
-    begun = record.attempts[0].started
+def _plain_choice(record: Record) -> tuple[int, str] | None:
+    """Where the first choice belongs among the decisions, and whom it fell on; None where it is one of them."""
+    asked = record.attempts[0] if record.attempts else None
     for number, each in enumerate(record.decisions):
         if each.what == "chosen":
             return None
-        if each.what in AFTERWARDS or each.at > begun:
-            return number
-    return len(record.decisions)
+        if each.what in ("failed", "queued"):
+            return number, each.deployment  # a place was all that it wanted: nobody may have been asked yet
+        if asked is not None and (each.what in AFTERWARDS or each.at > asked.started):
+            return number, asked.deployment
+    return (len(record.decisions), asked.deployment) if asked is not None else None
 
 
 def _tokens(usage: Usage) -> Tokens:

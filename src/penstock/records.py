@@ -14,6 +14,9 @@ __all__ = ["AFTERWARDS", "Attempt", "Decision", "Record"]
 # What can only be decided once something has been asked.
 AFTERWARDS = frozenset(("failed", "hedged", "resumed", "gave_up", "degraded"))
 
+# Of what names a deployment, what may be the first to be said of the first choice.
+_OF_THE_FIRST = frozenset(("chosen", "passed_over", "queued", "failed"))
+
 
 class Attempt(msgspec.Struct, gc=False, eq=False):
     """One wire attempt, and what came of it.
@@ -160,14 +163,15 @@ class Record(msgspec.Struct, gc=False, eq=False):
     def fallback_used(self) -> bool:
         """Whether another deployment answered than the first choice; another credential of the same is none."""
         attempts = self.attempts
-        if self.degraded or not attempts or (len(attempts) == 1 and not self.decisions):
+        if self.degraded or not attempts or not self.decisions:
             return False
         choice = attempts[0].deployment
         for each in self.decisions:
-            if each.what in AFTERWARDS:
-                break
-            if each.what in ("chosen", "passed_over"):
+            late = each.what == "passed_over" and each.at > attempts[0].started
+            if each.what in _OF_THE_FIRST and not late:
                 choice = each.deployment
+                break
+            if each.what in AFTERWARDS:
                 break
         return choice != self.deployment and not choice.startswith(f"{self.deployment}#")
 
