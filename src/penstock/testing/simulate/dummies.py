@@ -59,16 +59,16 @@ def _without_files(node: Node) -> Node:
 
 def disarmed(config: Config) -> Config:
     """The same, each of its providers with a credential that is nobody's and tells which provider it is."""
-    providers = {name: _disarmed(provider, number) for number, (name, provider) in enumerate(config.providers.items())}
+    providers = {name: _disarmed(provider) for name, provider in config.providers.items()}
     return msgspec.structs.replace(config, providers=providers)
 
 
-def _disarmed(provider: Provider, number: int) -> Provider:
-    secret = Secret(f"{_MADE_UP}{number}") if provider.api_key is not None else None
+def _disarmed(provider: Provider) -> Provider:
+    made_up = _MADE_UP + provider.name.encode().hex()  # fit for a header, whatever its name is
     pool = tuple(
-        msgspec.structs.replace(each, api_key=Secret(f"{_MADE_UP}{number}-{at}"))
-        for at, each in enumerate(provider.credentials)
+        msgspec.structs.replace(each, api_key=Secret(f"{made_up}-{each.name}")) for each in provider.credentials
     )
+    secret = Secret(made_up) if provider.api_key is not None else None
     return msgspec.structs.replace(provider, api_key=secret, credentials=pool, ca_file=None, proxy=None)
 
 

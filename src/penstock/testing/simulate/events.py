@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from penstock.testing.simulate.drive import Drive
 from penstock.testing.simulate.report import Event
-from penstock.testing.simulate.scenario import NEVER, Fault
+from penstock.testing.simulate.scenario import NEVER, Fault, Traffic
 from penstock.testing.simulate.trouble import NETWORK, place_of
 from penstock.testing.simulate.world import World
 
-__all__ = ["event_of", "happen"]
+__all__ = ["event_of", "happen", "spikes_of"]
 
 _AT_ONCE = ("clock", "kill", "reload")
 
@@ -74,3 +74,9 @@ def event_of(fault: Fault, duration: float) -> Event:
     if window.every is not None:
         what += f", every {window.every:g} s"
     return Event(window.start, None if fault.kind in _AT_ONCE else min(window.end, duration), what)
+
+
+def spikes_of(traffic: Traffic) -> Iterator[Event]:
+    """The spikes of some callers, which are no fault, and told like one."""
+    for spike in traffic.rate.spikes:
+        yield Event(spike.start, spike.end, f"{spike.times:g} times as many {traffic.name}")

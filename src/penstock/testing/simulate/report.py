@@ -77,7 +77,7 @@ class Change(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """A fault, from when until when; `until` is None for what is done at once."""
+    """A fault or a spike, from when until when; `until` is None for what is done at once."""
 
     at: float
     until: float | None

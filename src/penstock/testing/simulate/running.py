@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from penstock.records import Record
 from penstock.testing.simulate.drive import Drive
-from penstock.testing.simulate.events import event_of, happen
+from penstock.testing.simulate.events import event_of, happen, spikes_of
 from penstock.testing.simulate.expected import missed
-from penstock.testing.simulate.report import Report
+from penstock.testing.simulate.report import Event, Report
 from penstock.testing.simulate.scenario import Scenario, Traffic
 from penstock.testing.simulate.tally import Tally
 from penstock.testing.simulate.watch import Watch
@@ -89,9 +89,15 @@ class _Running:
             deployments=[tally.deployment(id, *self._watch.seconds(id)) for id in ids],
             errors=dict(sorted(tally.errors.items())),
             changes=self._watch.changes,
-            events=[event_of(fault, scenario.duration) for fault in scenario.faults],
+            events=self._events(),
             series=tally.series(ids),
             expected=[],
         )
         report.expected = missed(scenario.expect, report.total)
         return report
+
+    def _events(self) -> list[Event]:
+        scenario = self._scenario
+        found = [event_of(fault, scenario.duration) for fault in scenario.faults]
+        found += [event for traffic in scenario.traffic for event in spikes_of(traffic)]
+        return sorted(found, key=lambda event: event.at)

@@ -99,6 +99,7 @@ class World:
         self._ids: list[str] = []
         self.gateways: list[Gateway | None] = [self._gateway() for _ in range(scenario.workers)]
         self._turn = 0
+        self._vendors: set[str] = set()
         self._old: list[Gateway] = []
 
     @property
@@ -107,12 +108,13 @@ class World:
         return self.loop.time() - self.zero
 
     def open(self) -> None:
-        """Let the vendors listen."""
+        """Let the vendors of the configuration listen that do not yet."""
         for name, provider in self.config.providers.items():
-            if provider.base_url and not provider.off:
+            if provider.base_url and not provider.off and name not in self._vendors:
                 faults = [fault for fault in self._scenario.faults if place_of(fault.at).provider == name]
                 random = Random(f"vendor {self._seed} {name}")
                 vendor = SimulatedVendor(name, self._scenario.vendors, faults, self.loop.clock, random)
+                self._vendors.add(name)
                 address = self._address(name)
                 door = self.loop.doors.setdefault(address, Door(self.loop.clock))
                 door.add(vendor, credentials_of(provider))
@@ -170,6 +172,7 @@ class World:
     def reload(self, config: Config) -> None:
         """Have every worker serve another configuration; calls that run go on under the old one."""
         self.config = disarmed(config)
+        self.open()
         self._old += [gateway for gateway in self.gateways if gateway is not None]
         self.gateways = [self._gateway() if gateway is not None else None for gateway in self.gateways]
 
