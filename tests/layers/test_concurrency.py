@@ -10,7 +10,7 @@ import pytest
 
 from penstock.call import Call, Frame, Reply, stack
 from penstock.clock import Ids
-from penstock.errors import Overloaded, ProviderAnswer, Unavailable, UpstreamRateLimited
+from penstock.errors import CircuitOpen, Overloaded, ProviderAnswer, Unavailable, UpstreamRateLimited
 from penstock.layers.breaker import Breaker
 from penstock.layers.concurrency import Concurrency
 from penstock.layers.trace import Opening
@@ -18,6 +18,7 @@ from penstock.messages import Caller, Request
 from penstock.records import Attempt
 from penstock.routing.plan import Candidate, Plan
 from penstock.routing.timeouts import Timeouts
+from penstock.standing import READY, Standing
 from penstock.stores.gate import Gate, GateRules
 from penstock.stores.pace import Pace
 from penstock.testing import Cancel, SeededRandom, SimLoop, run, sweep_scenario
@@ -310,5 +311,31 @@ def test_no_gate_of_limits_costs_a_wait() -> None:
         work = Concurrency(inner, loop.clock)(made)
         assert getattr(work, "cr_code", None) is inner.__code__
         await work
+
+    run(main, leak_free=True)
+
+
+@pytest.mark.parametrize(("state", "raised"), [("paused", UpstreamRateLimited), ("open", CircuitOpen)])
+def test_a_call_whose_turn_comes_when_its_deployment_is_to_be_left_alone(state: Any, raised: type[Exception]) -> None:
+    """Found by simulation: calls that had waited came 26 ms after a refusal that asked for two seconds."""
+
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1))
+        health = scene.plan.candidates[0].health
+        first, late, trial = scene.start(scene.request("a")), scene.start(scene.request("b")), scene.request("c")
+        trial.trial = True
+        tried = scene.start(trial)
+        await loop.clock.sleep(0.5)
+        health.blocked = True
+        health.standing = lambda now: Standing(state, loop.time() + 1.5, "429")
+        await first
+        with pytest.raises(raised) as told:
+            await late
+        assert getattr(told.value, "retry_after", None) == pytest.approx(1.5)
+        await tried
+        health.standing = lambda now: READY  # what is over by itself is looked at, whatever `blocked` says
+        await scene.start(scene.request("d"))
+        assert scene.asked == ["a", "c", "d"]
+        assert (scene.pace.in_flight, scene.waiting) == (0, 0)
 
     run(main, leak_free=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
-from penstock.errors import Overloaded
+from penstock.errors import CircuitOpen, Overloaded, UpstreamRateLimited
 from penstock.messages import Request
 from penstock.records import Decision
 from penstock.routing.plan import Candidate
@@ -24,6 +24,7 @@ RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
 NORMAL = RANKS["normal"]
 # No caller is told to wait for longer before it asks again.
 LONGEST_SECONDS = 60.0
+NEVER = float("inf")
 
 
 class Concurrency:
@@ -45,7 +46,10 @@ class Concurrency:
         return self._through(request, gate)
 
     async def _through(self, request: Request, gate: Any) -> Reply:
-        """Raises Overloaded: elsewhere is room; the queue is full; the call's turn did not come in time."""
+        """Raises Overloaded: elsewhere is room; the queue is full; the call's turn did not come in time.
+
+        UpstreamRateLimited, CircuitOpen: when its turn came its deployment was to be asked no more.
+        """
         if not gate.try_enter():
             if _roomier(request):
                 raise _refused(request, gate, "busy, and another deployment is not")
@@ -78,6 +82,22 @@ class Concurrency:
             raise _refused(request, gate, f"busy; the call's turn did not come within {patience:g} s")
         if turn == "shed":
             raise _refused(request, gate, "busy, and its queue is full of calls of higher priority")
+        if request.candidate.health.blocked and not request.trial:
+            _look_again(request, self._now())
+
+
+def _look_again(request: Request, now: float) -> None:
+    """While it waited its deployment may have been paused, or failed so often that it is not asked any more."""
+    candidate = request.candidate
+    standing = candidate.health.standing(now)
+    if standing.state == "ready":
+        return
+    kind = UpstreamRateLimited if standing.state == "paused" else CircuitOpen
+    raise kind(
+        f"{candidate.name} is {standing.state} ({standing.why}) since this call waited for its turn",
+        do="Wait as long as retry-after says.",
+        retry_after=max(0.0, standing.until - now) if standing.until < NEVER else None,
+    )
 
 
 def _roomier(request: Request) -> bool:
