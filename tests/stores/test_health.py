@@ -453,3 +453,21 @@ def test_blocked_is_never_false_where_it_may_not_be_asked_and_trials_are_one_at_
             if house.authority.standing(each.id, house.now).state != "ready":
                 assert each.blocked
             assert each.standing(house.now)[:2] == house.authority.standing(each.id, house.now)[:2]
+
+
+def test_what_refuses_and_is_to_be_left_alone_besides_is_left_alone() -> None:
+    """Found by simulation: a credential that was suspended was asked in vain, though a pause was running as well."""
+    house = House()
+    health = house.health()
+    assert not health.refuses(house.now)
+    health.failed(house.now, REFUSED)
+    assert health.refuses(house.now)
+    health.failed(house.now, Effect("throttled", 5.0, "429"))
+    assert house.after(0.0, health).state == "suspended"
+    assert not health.refuses(house.now)
+    house.clock.advance(5.0)
+    assert health.refuses(house.now)
+    house.authority.order("a/m", "drain", house.now)
+    assert not health.refuses(house.now)
+    house.authority.order("a/m", "restore", house.now)
+    assert not health.refuses(house.now)

@@ -44,7 +44,6 @@ _REASONS: dict[str, type[PenstockError]] = {
     "open": CircuitOpen,
     "trial": CircuitOpen,
 }
-_HARMLESS = frozenset(("suspended", "exhausted", "misconfigured"))
 # Makes of a stream that may break off one that is gone on with (`providers/joined.join`).
 Join = Callable[[Reply, Request, Any, Call, Callable[[], float]], Reply]
 
@@ -157,7 +156,7 @@ class Attempts:
         """
         now = self._now()
         for candidate in order:
-            if candidate.health.standing(now).state in _HARMLESS:
+            if candidate.health.refuses(now):
                 request.trial = True
                 return candidate
         return None

@@ -20,6 +20,8 @@ from penstock.stores.outlook import REST, Outlook, worst
 __all__ = ["Board", "Desk", "Health", "OwnDesk"]
 
 NEVER = float("inf")
+# Of what keeps calls off, what the provider says to each of them anew.
+REFUSING = frozenset(("suspended", "exhausted", "misconfigured"))
 # Successes are passed on together, those of a second at a time.
 TURN_SECONDS = 1.0
 
@@ -171,6 +173,14 @@ class Health:
         if standing is READY:
             self.blocked = False
         return standing
+
+    def refuses(self, now: float) -> bool:
+        """Whether nothing keeps calls off but that they would be refused: a call too many does no harm then.
+
+        Where it has to be left alone besides (a pause, an open breaker) it is to be left alone.
+        """
+        left = [block for block in (*self.own.blocks, *self.lent.blocks) if block.until > now]
+        return bool(left) and all(block.state in REFUSING for block in left)
 
     def see(self, own: Outlook, lent: Outlook) -> None:
         """How this deployment, and its credential, stand from now on."""
