@@ -14,6 +14,7 @@ from penstock.admin.overview import as_it_is
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.gateway import Gateway
+from penstock.gateway.rehearsal import Rehearsed
 from penstock.lines import encode_lines
 from penstock.records import Attempt, Record
 from penstock.redact import Secret
@@ -61,6 +62,22 @@ class Kept:
         return sorted({**live, **dict(self.ended.before(before, most))}.items(), reverse=True)[:most]
 
 
+class Played:
+    """Rehearsals that have been: one deployment is well, the other has lost its key."""
+
+    def __init__(self) -> None:
+        well = Rehearsed(deployment="sim/large", models=("fast", "small"), ok=True, cost=12_000, seconds=0.25)
+        dead = Rehearsed(
+            deployment="sim/embed", models=(), ok=False, code="upstream_credential", told="Refused.", do="Mend it."
+        )
+        self.rehearsed = {one.deployment: one for one in (well, dead)}
+        self.asked: list[str] = []
+
+    async def rehearse(self, id: str = "") -> list[Rehearsed]:
+        self.asked.append(id)
+        return [self.rehearsed[id]] if id else list(self.rehearsed.values())
+
+
 def known(number: int = 1) -> Record:
     """An ended request with an id like KNOWN."""
     record = Record(f"{KNOWN[:-2]}{number:02d}", "chat", 1.0, 1_700_000_000.0)
@@ -98,11 +115,15 @@ def control_plane(
     clock: FakeClock | None = None,
     refresh: Callable[[], Awaitable[None]] = as_it_is,
     requests: Kept | None = None,
+    rehearsals: Played | None = None,
 ) -> tuple[ControlPlane, Gateway]:
     """A control plane whose admin key is KEY, and its gateway."""
     clock = clock or FakeClock()
     gateway = Gateway(loaded or config(), clock, SeededRandom(1))
-    return ControlPlane(gateway, Credential(Secret(KEY)), clock, refresh, requests or Kept(known())), gateway
+    plane = ControlPlane(
+        gateway, Credential(Secret(KEY)), clock, refresh, requests or Kept(known()), rehearsals or Played()
+    )
+    return plane, gateway
 
 
 def ask(plane: ControlPlane, url: str, *headers: Header, method: str = "GET", host: Header = LOCAL) -> Answer:

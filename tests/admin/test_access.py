@@ -44,6 +44,8 @@ WITHOUT = {
     "/api/v1/health": (401, 401),
     "/api/v1/requests": (401, 401),
     "/api/v1/requests/{id}/explain": (401, 401),
+    "/api/v1/rehearsals": (401, 401),
+    "/api/v1/rehearse": (401, 401),
 }
 
 
@@ -52,7 +54,7 @@ def paths(plane: ControlPlane) -> list[str]:
 
 
 def allowed(path: str) -> list[str]:
-    return ["POST"] if "{id:path}" in path else ["GET", "HEAD"]
+    return ["POST"] if "{id:path}" in path or path.endswith("/rehearse") else ["GET", "HEAD"]
 
 
 def test_every_route_has_its_row() -> None:

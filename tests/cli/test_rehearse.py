@@ -92,5 +92,13 @@ def test_a_gateway_looks_out_by_itself(folder: Path, workers: str) -> None:
         assert 'penstock_probe_up{provider="gone"} 0' in metrics
         assert 'penstock_rehearsal_ok{deployment="sim/large"} 1' in metrics
         assert 'penstock_rehearsal_ok{deployment="sim/small:status=401"} 0' in metrics
+        # The command asks the gateway that runs here; without --now, for what it found last.
+        last = penstock(folder, "rehearse", "--json")
+        assert last.code == 1
+        assert {one["deployment"] for one in json.loads(last.out)["data"]} == {"sim/large", "sim/small:status=401"}
+        now = penstock(folder, "rehearse", "--now")
+        assert now.code == 1
+        assert "FAIL  gone/small  (fast)" in now.out
+        assert now.out.splitlines()[-1].startswith("2 of 4 would answer.")
         assert served.stop() == 0
         assert "Traceback" not in served.told.text

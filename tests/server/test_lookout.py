@@ -15,6 +15,7 @@ from penstock.providers.simulated import SimulatedProvider
 from penstock.server.lookout import FALL, FIRST_SECONDS, FRESH_SECONDS, JITTER, Lookout
 from penstock.stores.authority import Authority
 from penstock.stores.breaker import BreakerRules
+from penstock.stores.condition import Order
 from penstock.testing import SeededRandom, SimLoop, run
 
 ENV = {"UP_KEY": "sk-up-0123456789", "OTHER_KEY": "sk-other-0123456789"}
@@ -266,6 +267,17 @@ def test_what_rehearsals_cost_is_counted() -> None:
             assert stage.metrics.rehearsal_cost.series[("up/small",)] == found.cost / 1e9
 
     run(main, seed=5, leak_free=True)
+
+
+@pytest.mark.parametrize(("order", "asked"), [("drain", True), ("isolate", False)])
+def test_what_is_isolated_is_left_alone(order: Order, asked: bool) -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop, REHEARSED, "up/small") as stage:
+            stage.health.order("up/small", order, loop.time())
+            await stage.clock.sleep(FIRST_SECONDS + 1)
+            assert (stage.up.journal.requests > 0) is asked
+
+    run(main, seed=10, leak_free=True)
 
 
 def test_who_asks_in_haste_spends_nothing() -> None:

@@ -27,6 +27,7 @@ from penstock.admin.openapi import JSON, Operation, Query, document
 from penstock.admin.overview import Overview, as_it_is
 from penstock.admin.pages import LARGEST, USUAL, page
 from penstock.admin.problems import problem, problem_of
+from penstock.admin.rehearsals import Rehearsals, last_rehearsals, rehearse
 from penstock.admin.requests import Requests, explain, list_requests
 from penstock.clock import Clock
 from penstock.config.guards import is_loopback
@@ -56,6 +57,7 @@ class ControlPlane:
         overview: whose configuration and metrics are shown.
         refresh: brings the metrics up to date before they are shown.
         requests: knows what became of requests; None where nobody does, and it cannot be asked for.
+        rehearsals: who rehearses, likewise.
 
     Attributes:
         operations: what can be asked for.
@@ -69,6 +71,7 @@ class ControlPlane:
         clock: Clock,
         refresh: Callable[[], Awaitable[None]] = as_it_is,
         requests: Requests | None = None,
+        rehearsals: Rehearsals | None = None,
     ) -> None:
         host = overview.config.server.admin.host
         self._overview = overview
@@ -76,6 +79,7 @@ class ControlPlane:
         self._clock = clock
         self._refresh = refresh
         self._requests = requests
+        self._rehearsals = rehearsals
         self._started = clock.monotonic()
         self._began = clock.wall()
         self.operations = self._table(metrics_open=is_loopback(host))
@@ -101,6 +105,7 @@ class ControlPlane:
             *self._orders(),
             Operation("/api/v1/health", "health", "What the process is doing.", self.health, False, "Health"),
             *(self._of_requests() if self._requests is not None else ()),
+            *(self._of_rehearsals() if self._rehearsals is not None else ()),
         )  # fmt: skip
 
     def _orders(self) -> tuple[Operation, ...]:
@@ -121,6 +126,19 @@ class ControlPlane:
             Operation(
                 "/api/v1/requests/{id}/explain", "explain", "What was decided about a request, and what became of it.",
                 self.explain, False, "Request",
+            ),
+        )  # fmt: skip
+
+    def _of_rehearsals(self) -> tuple[Operation, ...]:
+        one = Query("deployment", "This one alone.", {"type": "string"})
+        return (
+            Operation(
+                "/api/v1/rehearsals", "rehearsals", "What came of each deployment's last rehearsal.",
+                self.rehearsals, False, "Rehearsals",
+            ),
+            Operation(
+                "/api/v1/rehearse", "rehearse", "Ask each deployment for one token now; that costs as much.",
+                self.rehearse, False, "Rehearsals", query=(one,), method="POST",
             ),
         )  # fmt: skip
 
@@ -183,9 +201,10 @@ class ControlPlane:
         overview = self._overview
         known = deployment_ids(overview, self._clock.monotonic())
         ids, following = page(known, request.query_params)
+        rehearsed = self._rehearsals.rehearsed if self._rehearsals is not None else {}
         return _json(
             {
-                "data": describe_deployments(overview, ids, self._clock),
+                "data": describe_deployments(overview, ids, self._clock, rehearsed),
                 "next_cursor": following,
                 "switched_off": switched_off(overview.config),
             }
@@ -230,6 +249,16 @@ class ControlPlane:
         assert self._requests is not None
         line = await explain(self._requests, request.path_params["id"], self._began, self._clock)
         return Response(line, media_type=JSON)
+
+    async def rehearsals(self, request: Request) -> Response:
+        """What rehearsals have found."""
+        assert self._rehearsals is not None
+        return _json(last_rehearsals(self._rehearsals))
+
+    async def rehearse(self, request: Request) -> Response:
+        """A rehearsal now."""
+        assert self._rehearsals is not None
+        return _json(await rehearse(self._rehearsals, request.query_params.get("deployment", "")))
 
 
 def _json(value: Any) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from math import isinf
 from typing import Any
@@ -12,6 +12,7 @@ from penstock.admin.overview import Overview
 from penstock.clock import Clock
 from penstock.config.schema import Config
 from penstock.errors import NotFound
+from penstock.gateway.rehearsal import Rehearsed, describe_rehearsed
 from penstock.metrics import Counter
 from penstock.stores.authority import Account
 from penstock.stores.condition import Order
@@ -31,8 +32,14 @@ def deployment_ids(overview: Overview, now: float) -> list[str]:
     return named + sorted(asked.difference(named))
 
 
-def describe_deployments(overview: Overview, ids: Iterable[str], clock: Clock) -> list[dict[str, Any]]:
-    """Those deployments, ready for JSON."""
+def describe_deployments(
+    overview: Overview, ids: Iterable[str], clock: Clock, rehearsed: Mapping[str, Rehearsed] | None = None
+) -> list[dict[str, Any]]:
+    """Those deployments, ready for JSON.
+
+    Args:
+        rehearsed: what came of the last rehearsals.
+    """
     metrics = overview.metrics
     requests = _sums(metrics.requests, 1, 2)
     attempts = _sums(metrics.attempts, 0, 1)
@@ -52,6 +59,7 @@ def describe_deployments(overview: Overview, ids: Iterable[str], clock: Clock) -
             "tokens": {"input": 0, "output": 0} | tokens.get(id, {}),
             "cost_usd": f"{costs.get((id,), 0.0):.9f}",
             "unknown_price": int(unpriced.get((id,), 0)),
+            **({"rehearsal": describe_rehearsed(rehearsed[id])} if rehearsed and id in rehearsed else {}),
         }
         for id in ids
     ]

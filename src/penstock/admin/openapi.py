@@ -37,6 +37,7 @@ class Operation(NamedTuple):
         returns: which of the document's schemas the answer has.
         media: the content types it may have.
         tagged: whether the answer has an ETag and honours If-None-Match.
+        method: GET, or POST for what does something.
     """
 
     path: str
@@ -190,7 +191,8 @@ SCHEMAS: dict[str, Any] = {
             "tokens": COUNTS | {"description": "Tokens used since the start."},
             "cost_usd": TEXT | {"description": "What its provider charged since the start, where the price is known."},
             "unknown_price": COUNT | {"description": "Requests answered since the start whose price is not known."},
-        }
+        },
+        {"rehearsal": {"$ref": "#/components/schemas/Rehearsal"}},
     ),
     "Requests": _record(
         {
@@ -239,6 +241,17 @@ SCHEMAS: dict[str, Any] = {
         {**dict.fromkeys(("input", "output", "cache_read", "cache_write", "reasoning"), COUNT), "estimated": FLAG}
     ),
     "Ordered": _record({"data": _list({"$ref": "#/components/schemas/Deployment"})}, about="Those that are concerned."),
+    "Rehearsals": _record({"data": _list({"$ref": "#/components/schemas/Rehearsal"})}),
+    "Rehearsal": _record(
+        {
+            **dict.fromkeys(("deployment", "code", "told", "do", "at"), TEXT),
+            "models": _list(TEXT),
+            "ok": FLAG,
+            "cost_usd": MAYBE_TEXT | {"description": "null: a price is not known."},
+            "seconds": NUMBER,
+        },
+        about="What came of asking a deployment for one token.",
+    ),
     "SwitchedOff": _record(
         {"provider": TEXT, "kind": TEXT, "reason": TEXT, "routes": _list(TEXT)},
         about="A provider that is switched off, and the names under `models:` that cannot be asked for so.",

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from penstock.admin.app import ControlPlane
 from penstock.admin.credential import Credential, load_admin_key
 from penstock.admin.overview import Overview, as_it_is
+from penstock.admin.rehearsals import Rehearsals
 from penstock.admin.requests import Requests
 from penstock.clock import Clock, SystemClock, Timer
 from penstock.config.guards import is_loopback
@@ -45,13 +46,14 @@ async def open_admin(
     *,
     refresh: Callable[[], Awaitable[None]] = as_it_is,
     requests: Requests | None = None,
+    rehearsals: Rehearsals | None = None,
     clock: Clock = _CLOCK,
 ) -> AdminServer:
     """The control plane over an overview, listening at the configuration's admin address.
 
     Args:
         folder: where the state lies, and the file of the admin key with it.
-        refresh, requests: as ControlPlane's.
+        refresh, requests, rehearsals: as ControlPlane's.
 
     Raises:
         ConfigError: the admin key or the address cannot be used.
@@ -59,7 +61,7 @@ async def open_admin(
     key = load_admin_key(env, folder)
     if key.warning:
         log.warning(key.warning)
-    plane = ControlPlane(overview, Credential(key.secret), clock, refresh, requests)
+    plane = ControlPlane(overview, Credential(key.secret), clock, refresh, requests, rehearsals)
     server = AdminServer(plane.app, overview.config.server.admin, key.secret.source)
     await server.open()
     return server

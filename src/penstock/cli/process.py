@@ -151,7 +151,12 @@ def _load_admin() -> Any:
 async def _open_admin(supervisor: Supervisor, folder: Path) -> AdminServer:
     open_admin = _load_admin()
     admin: AdminServer = await open_admin(
-        supervisor.overview, os.environ, folder, refresh=supervisor.report, requests=supervisor
+        supervisor.overview,
+        os.environ,
+        folder,
+        refresh=supervisor.report,
+        requests=supervisor,
+        rehearsals=supervisor.lookout,
     )
     return admin
 

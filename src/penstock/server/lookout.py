@@ -207,7 +207,9 @@ class Lookout:
     async def _rehearse(self, id: str) -> None:
         if self._health.standing(id, self._clock.monotonic()).state == "isolated":
             return  # what an operator wants to be sent nothing is sent nothing by itself
-        self._tell_rehearsed(await self._cast().ask(id))
+        # Of one that is isolated its operator wants nothing, not even to know how it is.
+        if self._health.standing(id, self._clock.monotonic()).state != "isolated":
+            self._tell_rehearsed(await self._cast().ask(id))
 
     def _tell_rehearsed(self, found: Rehearsed) -> None:
         id, now = found.deployment, self._clock.monotonic()
