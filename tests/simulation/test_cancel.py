@@ -39,7 +39,10 @@ CASES = {
     "hedged": chat(model="hedged"),
     "hedged stream": chat(model="hedged", stream=True),
     "hedged and resumed": chat(model="both", stream=True),
+    "fixed answer": chat(model="fixed"),
+    "fixed answer as a stream": chat(model="fixed", stream=True),
 }
+OWN = ["unary", "stream", "cut", "reset", "translated stream"]
 LONG = "tokens=40,between=5ms"
 CONFIG: dict[str, Any] = {
     "providers": {
@@ -65,6 +68,7 @@ CONFIG: dict[str, Any] = {
             "targets": [f"up/small:{LONG},cut=20", f"ant/large:{LONG},no_prefill", "up/small:status=503"],
             "on_stream_cut": "resume",
         },
+        "fixed": {"targets": ["up/small:status=503", "nobody/x"], "on_failure": {"message": "Later."}},
     },
     "defaults": {"timeouts": {"idle": "2s"}},
 }
@@ -101,10 +105,13 @@ def paces(stage: Stage) -> list[Pace]:
     return [state for state in stage.gateway.shared.state if isinstance(state, Pace)]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *(f"{case}, own layer" for case in OWN)])
 def test_every_await(case: str) -> None:
+    case, _, own = case.partition(", ")
+    config = {**CONFIG, "layers": ["tests.layers.passing:Passing"] if own else []}
+
     async def scenario(loop: SimLoop, cancel: Cancel) -> None:
-        async with Stage(loop, CONFIG) as stage:
+        async with Stage(loop, config) as stage:
             listener = stage.plane.listener
             connection = listener.connection()
             caller, _ = pipe(loop, SlowReader(loop), connection)
@@ -115,6 +122,7 @@ def test_every_await(case: str) -> None:
             await loop.clock.sleep(3)
             assert stage.gateway.upstream_busy == 0, stage.gateway
             assert stage.gateway.metrics.in_flight.series[()] == 0
+            assert not stage.gateway.live
             assert stage.provider.journal.open == 0
             assert not any(pace.in_flight for pace in paces(stage)), paces(stage)
             # A task that is cancelled before it runs has no request yet, and so no line.
