@@ -21,7 +21,7 @@ from penstock.admin.credential import Credential, load_admin_key
 from penstock.admin.overview import Overview, as_it_is
 from penstock.admin.rehearsals import Rehearsals
 from penstock.admin.requests import Requests
-from penstock.clock import Clock, SystemClock, Timer
+from penstock.clock import SystemClock, Timer
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address
 from penstock.errors import ConfigError
@@ -47,7 +47,6 @@ async def open_admin(
     refresh: Callable[[], Awaitable[None]] = as_it_is,
     requests: Requests | None = None,
     rehearsals: Rehearsals | None = None,
-    clock: Clock = _CLOCK,
 ) -> AdminServer:
     """The control plane over an overview, listening at the configuration's admin address.
 
@@ -61,7 +60,7 @@ async def open_admin(
     key = load_admin_key(env, folder)
     if key.warning:
         log.warning(key.warning)
-    plane = ControlPlane(overview, Credential(key.secret), clock, refresh, requests, rehearsals)
+    plane = ControlPlane(overview, Credential(key.secret), _CLOCK, refresh, requests, rehearsals)
     server = AdminServer(plane.app, overview.config.server.admin, key.secret.source)
     await server.open()
     return server
