@@ -5,10 +5,9 @@ from __future__ import annotations
 import jsonschema_rs
 import pytest
 
-from penstock.config.fallbacks import targets_behind
 from penstock.config.json_schema import json_schema
 from penstock.config.load import load_config
-from penstock.config.naming import names_of
+from penstock.config.naming import names_of, targets_behind
 from tests.config.test_json_schema import plain
 from tests.config.test_load import ENV, problems, tree
 
@@ -69,6 +68,8 @@ def test_what_contradicts_itself_is_told_with_its_place(text: str, expected: lis
 
 
 DOUBTS: list[tuple[str, list[str]]] = [
+    ("models:\n  a: {targets: [off/x, off/y]}", [
+        '4:3: model "a" cannot be asked for: the provider "off" is switched off: NOPE is not set']),
     ("defaults: {breaker: {open: 6s}}\nmodels:\n  a: {targets: [sim/x, sim/y], concurrency: 5}\n"
      "  b: {targets: [sim/y, sim/z], breaker: off, concurrency: 6}\n  c: {targets: [sim/z], breaker: off}\n"
      "  d: {targets: [sim/z]}", [
@@ -109,6 +110,11 @@ def test_what_never_holds_is_doubted(text: str, expected: list[str]) -> None:
         # One target with two credentials is two deployments.
         "providers: {openai: {credentials: [{name: a, api_key: env:APP_KEY}, {name: b, api_key: env:OTHER_KEY}]}}\n"
         "auth: open\nmodels: {a: {targets: [openai/x], hedge: {}}}",
+        # A provider that is only fallen back to is used.
+        "providers: {openai: {}, sim: {}}\nkeys: [{name: k, key: env:APP_KEY}]\n"
+        "models: {a: {targets: [sim/x], fallback: [openai/x]}}",
+        "providers: {openai: {}, sim: {}}\nkeys: [{name: k, key: env:APP_KEY}]\ndefaults: {fallback: [openai/x]}\n"
+        "models: {a: {targets: [sim/x]}}",
         # Hedged wherever there is a second.
         "defaults: {hedge: {}}\nmodels: {a: {targets: [sim/x]}, b: {targets: [sim/x, sim/y]}}",
     ],

@@ -41,7 +41,7 @@ BEYOND = re.compile(
     r"|the admin address|unknown kind|the kind .* is not in this version|api_key is missing|runs inside Penstock"
     r"|no provider is named|no kind of provider|has no region|is in \"|cannot be openai|duplicate key"
     r"|the key 1 is not a string|too long: at most|switched off on|nobody knows what|too fine|has no api_version"
-    r"|stands there twice|is more than max_total|is longer than|falls back to itself"
+    r"|stands there twice|is more than (max_total|total|attempt|max_wait|max_open)|falls back to itself"
     r"|hedge asks a second target"
     r"|base_url (is missing|still is|ends with|names a deployment)"
 )

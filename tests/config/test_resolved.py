@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from penstock.config.load import built_in, load_config
 from penstock.config.resolved import resolved
 from penstock.config.schema import Config
 from penstock.config.tree import from_mapping
 from penstock.config.yaml_file import read_yaml
+from penstock.errors import ConfigError
 from tests.config.test_load import CREDENTIALS, ENV, FULL
 from tests.config.test_policies import POLICIES
 
@@ -105,6 +109,21 @@ def test_where_policies_come_from(line: str, written: str | None, told: str) -> 
     assert re.search(rf"^ +(?:- )?{re.escape(line)} +# {re.escape(told)}$", shown, re.MULTILINE)
 
 
+def test_what_was_cut_to_what_stands_beside_it() -> None:
+    _, written = parts(
+        "providers: {sim: }\nauth: open\ndefaults: {timeouts: {first_token: 1m, idle: 1s}}\n"
+        "models: {a: {targets: [sim/small], timeouts: {total: 2s}}}\n"
+    )
+    of_a = written.partition("  a:")[2]
+    for line in (
+        "connect: 2s +# no more than is said beside it",
+        "first_token: 2s +# no more than is said beside it",
+        r"idle: 1s +# p\.yaml:3:46, from defaults",
+        r"total: 2s +# p\.yaml:4:54",
+    ):
+        assert re.search(rf"^ +{line}$", of_a, re.MULTILINE), line
+
+
 def test_a_model_shows_what_is_otherwise_than_built_in() -> None:
     _, written = parts("providers: {sim: }\nauth: open\nmodels: {a: {targets: [sim/small]}}\n")
     of_a = written.partition("  a:")[2].partition("\ndefaults:")[0]
@@ -131,3 +150,55 @@ def test_without_a_file() -> None:
     assert "hidden" not in written
     tree = from_mapping({"providers": {"sim": {}}, "auth": "open"})
     assert "auth: open" in resolved(load_config(tree, {}), tree)
+
+
+# --- any policies
+
+VALUES: dict[str, list[object]] = {
+    "strategy": ["ordered", "weighted", "cost"],
+    "timeouts": [{}, {"connect": "2s"}, {"first_token": "auto", "idle": "9s"}, {"total": "90s", "attempt": "20s"},
+                 {"total": "1s"}, {"first_token": "2m"}, {"attempt": "500ms"}],
+    "retry": ["off", None, {}, {"max_attempts": 2}, {"max_total": 9, "base": "100ms"}, {"throttle_base": "3s"},
+              {"max_total": 1}, {"max_wait": "10ms"}],
+    "breaker": ["off", None, {}, {"failures": 3}, {"ratio": 0.123456, "slow": "9s"}, {"open": "30s", "max_open": "40s"},
+                {"max_open": "2s"}],
+    "concurrency": ["off", None, {}, 50, {"most": "auto"}, {"queue": 0}],
+    "hedge": ["off", None, {}, {"after": "800ms"}, {"most": "1.5%"}, {"most": 0.0123456}],
+    "fallback": ["off", None, [], ["b"], ["c", "sim/z"], {"content_filter": True}, {"models": ["c"]},
+                 {"models": ["b", "c"], "content_filter": False}],
+    "on_stream_cut": ["error", "resume"],
+    "on_failure": ["error", {"message": "off"}, {"message": "a: b"}],
+    "rehearse": ["off", "1h"],
+    "default_max_output": ["8k", 9],
+    "untranslatable": ["refuse", "drop"],
+    "unknown_price": ["flag"],
+}  # fmt: skip
+POLICY = st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in VALUES.items()})
+
+
+@given(POLICY, POLICY, POLICY)
+@settings(max_examples=300, deadline=None)
+def test_any_policies_are_the_same_again(
+    defaults: dict[str, object], a: dict[str, object], b: dict[str, object]
+) -> None:
+    written = {
+        "providers": {"sim": {}},
+        "auth": "open",
+        "defaults": defaults,
+        "models": {
+            "a": {"targets": ["sim/x", {"target": "sim/y", "weight": 3}], **a},
+            "b": {"targets": ["sim/y", "sim/z"], **b},
+            "c": {"targets": ["sim/z"]},
+        },
+    }
+    tree = from_mapping(written)
+    told = ""
+    try:
+        config = load_config(tree, {})
+    except ConfigError as error:
+        told = str(error)
+    else:
+        again = load_config(read_yaml(resolved(config, tree).encode(), "(a mapping)"), {})
+        assert msgspec.structs.replace(again, files=()) == config
+    for problem in told.splitlines():
+        assert re.search("fallback loops|falls back to itself|is more than", problem)

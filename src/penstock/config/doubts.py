@@ -6,26 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from penstock.config.naming import sellers_of
+from penstock.config.naming import leads_somewhere, sellers_of, targets_behind
 from penstock.config.schema import Config, Key
 from penstock.config.tree import Node, Problems
-from penstock.errors import UnknownModel
 from penstock.providers.models import models_of
 from penstock.routing.names import AllowList, Found, Names
 from penstock.routing.nearest import did_you_mean, quoted
 
-__all__ = ["check_allowed", "check_reach", "leads_somewhere"]
-
-
-def leads_somewhere(name: str, config: Config, names: Names) -> bool:
-    """Whether a caller could ask for it. What is switched off for now is still declared."""
-    if name in config.models or name.partition("/")[0] in config.providers:
-        return True
-    try:
-        names.find(name)
-    except UnknownModel:
-        return False
-    return True
+__all__ = ["check_allowed", "check_reach"]
 
 
 def check_allowed(problems: Problems, keys: Iterable[tuple[Key, Node]], config: Config, names: Names) -> None:
@@ -74,13 +62,13 @@ def _meant(pattern: str, config: Config) -> str:
     return near.replace('"?)', f'/{rest}"?)') if near.count('"') == 2 else near
 
 
-def check_reach(problems: Problems, root: Node, keys: Sequence[tuple[Key, Node]], config: Config) -> None:
+def check_reach(problems: Problems, root: Node, keys: Sequence[tuple[Key, Node]], config: Config, names: Names) -> None:
     """Doubt what nobody can be answered by or ask for, and what never comes to pass."""
     fields = root.value if isinstance(root.value, dict) else {}
     _doubt_routes(problems, fields, config)
     _doubt_keys(problems, keys, config)
     if keys and config.auth == "required":
-        _doubt_providers(problems, fields, keys, config)
+        _doubt_providers(problems, fields, keys, config, names)
 
 
 def _doubt_routes(problems: Problems, fields: Mapping[str, Node], config: Config) -> None:
@@ -88,7 +76,8 @@ def _doubt_routes(problems: Problems, fields: Mapping[str, Node], config: Config
     for name, route in config.models.items():
         led = [config.providers[target.provider] for target in route.targets if target.provider in config.providers]
         if led and all(provider.off for provider in led) and isinstance(models, dict):
-            why = "; ".join(f"the provider {quoted(provider.name)} is switched off: {provider.off}" for provider in led)
+            off = {provider.name: provider.off for provider in led}
+            why = "; ".join(f"the provider {quoted(each)} is switched off: {reason}" for each, reason in off.items())
             problems.doubt(models[name].key, f"model {quoted(name)} cannot be asked for: {why}")
     default = config.providers.get((config.default_model or "").partition("/")[0])
     if default is not None and default.off and config.default_model not in config.models:
@@ -107,11 +96,15 @@ def _doubt_keys(problems: Problems, keys: Iterable[tuple[Key, Node]], config: Co
 
 
 def _doubt_providers(
-    problems: Problems, fields: Mapping[str, Node], keys: Iterable[tuple[Key, Node]], config: Config
+    problems: Problems,
+    fields: Mapping[str, Node],
+    keys: Iterable[tuple[Key, Node]],
+    config: Config,
+    names: Names,
 ) -> None:
     """A provider that no model leads to and no key may ask for."""
     written = fields["providers"].value if "providers" in fields else None
-    led = {target.provider for route in config.models.values() for target in route.targets}
+    led = {target.provider for name in config.models for target in targets_behind(name, config, names)}
     patterns = [pattern for key, _ in keys for pattern in key.models or ()]
     begins = [pattern.partition("*")[0] for pattern in patterns if "*" in pattern]
     bare = [begin for begin in begins if begin.partition("/")[0] not in config.providers]

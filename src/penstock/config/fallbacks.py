@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from penstock.config.doubts import leads_somewhere
+from penstock.config.naming import leads_somewhere, targets_behind
 from penstock.config.schema import Config, Route
 from penstock.config.tree import Node, Problems
-from penstock.errors import UnknownModel
-from penstock.routing.names import Names, Target
+from penstock.routing.names import Names
 from penstock.routing.nearest import did_you_mean, quoted
 
-__all__ = ["check_fallbacks", "targets_behind"]
+__all__ = ["check_fallbacks"]
 
 
 def check_fallbacks(problems: Problems, root: Node, config: Config, names: Names) -> None:
@@ -25,30 +24,6 @@ def check_fallbacks(problems: Problems, root: Node, config: Config, names: Names
         checks.regions(route)
         checks.own_targets(route)
     checks.loops()
-
-
-def targets_behind(name: str, config: Config, names: Names) -> Iterator[Target]:
-    """All that a call may reach by falling back to a name: its targets, and those it falls back to itself."""
-    seen: set[str] = set()
-    waiting = [name]
-    while waiting:
-        one = waiting.pop(0)
-        route = config.models.get(one)
-        if one in seen:
-            continue
-        seen.add(one)
-        if route is not None:
-            yield from route.targets
-            waiting += route.fallback
-            continue
-        try:
-            found = names.find(one)
-        except UnknownModel:
-            # Switched off, or told already.
-            provider, _, model = one.partition("/")
-            yield Target(provider, model)
-        else:
-            yield Target(found.provider, found.model)
 
 
 class _Checks:

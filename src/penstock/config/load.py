@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.config.contradictions import check_routes
-from penstock.config.doubts import check_allowed, check_reach, leads_somewhere
+from penstock.config.doubts import check_allowed, check_reach
 from penstock.config.edge import check_edge, read_auth, read_keys, read_layers, read_log, read_server
 from penstock.config.fallbacks import check_fallbacks
 from penstock.config.kinds import read_kinds
-from penstock.config.naming import names_of
+from penstock.config.naming import leads_somewhere, names_of
 from penstock.config.policies import read_defaults
 from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
@@ -119,7 +119,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     check_routes(reader.problems, tree.root, config)
     check_fallbacks(reader.problems, tree.root, config, names)
     check_allowed(reader.problems, keys, config, names)
-    check_reach(reader.problems, tree.root, keys, config)
+    check_reach(reader.problems, tree.root, keys, config, names)
     check_known(reader, config, fields.get("models"))
     if serving:
         check_edge(reader, tree.root, server, auth, any_key=any_key)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from penstock.config.kinds import rows_of
 from penstock.config.schema import Config
+from penstock.errors import UnknownModel
 from penstock.providers.models import known
-from penstock.routing.names import Found, Names
+from penstock.routing.names import Found, Names, Target
 
-__all__ = ["model_of", "names_of", "sellers_of"]
+__all__ = ["leads_somewhere", "model_of", "names_of", "sellers_of", "targets_behind"]
 
 
 def names_of(config: Config) -> Names:
@@ -54,3 +55,38 @@ def model_of(config: Config, found: Found) -> tuple[str, str]:
         return config.providers[found.provider].kind, found.model
     kind, _, model = declared.partition("/")
     return kind, model
+
+
+def leads_somewhere(name: str, config: Config, names: Names) -> bool:
+    """Whether a caller could ask for it. What is switched off for now is still declared."""
+    if name in config.models or name.partition("/")[0] in config.providers:
+        return True
+    try:
+        names.find(name)
+    except UnknownModel:
+        return False
+    return True
+
+
+def targets_behind(name: str, config: Config, names: Names) -> Iterator[Target]:
+    """All that a call may reach by falling back to a name: its targets, and those it falls back to itself."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        one = waiting.pop(0)
+        route = config.models.get(one)
+        if one in seen:
+            continue
+        seen.add(one)
+        if route is not None:
+            yield from route.targets
+            waiting += route.fallback
+            continue
+        try:
+            found = names.find(one)
+        except UnknownModel:
+            # Switched off, or told already.
+            provider, _, model = one.partition("/")
+            yield Target(provider, model)
+        else:
+            yield Target(found.provider, found.model)

@@ -16,6 +16,7 @@ from penstock.config.limits import LONGEST_WINDOW, MOST_ATTEMPTS, MOST_CALLS, MO
 from penstock.config.reader import NOT_YET, Reader
 from penstock.config.schema import Defaults, Policies, Timeouts
 from penstock.config.tree import Node
+from penstock.routing.nearest import quoted
 from penstock.routing.plan import Hedge, Retry
 from penstock.stores.breaker import BreakerRules
 from penstock.stores.gate import GateRules
@@ -118,25 +119,27 @@ def _is_mapping(reader: Reader, node: Node, instead: str) -> bool:
     return False
 
 
-def _order(reader: Reader, fields: Mapping[str, Node], rules: object, less: str, more: str) -> None:
-    """Refuse durations of which the one that should be the shorter is the longer."""
+def _fit(reader: Reader, fields: Mapping[str, Node], rules: R, less: str, more: str, shown: Callable[[Any], str]) -> R:
+    """Of two numbers one must not be more than the other. What is written here is meant to hold, so it is refused;
+    what was written elsewhere is cut to what is written here.
+    """
     first, second = getattr(rules, less), getattr(rules, more)
-    if first is None or second is None or first <= second or not fields.keys() & {less, more}:
-        return
-    node = fields[less] if less in fields else fields[more]
-    shown = f"{less} {values.duration_text(first)} is longer than {more} {values.duration_text(second)}"
-    reader.problems.add(node.place, f"{shown}: shorten it, or raise {more}")
+    if first is None or second is None or first <= second:
+        return rules
+    if less in fields:
+        message = f"{less} {shown(first)} is more than {more} {shown(second)}: lower it, or raise {more}"
+        reader.problems.add(fields[less].place, message)
+        return rules
+    return msgspec.structs.replace(rules, **{less: second})
 
 
 def _read_timeouts(reader: Reader, node: Node, base: Timeouts) -> Timeouts:
     found, fields = _rules(reader, node, "timeouts", base, _TIMEOUTS)
-    # A wait that was written elsewhere is cut short by what is written here; one written here is meant to hold.
-    for name, longest in (
-        *((name, "total") for name in ("connect", "first_token", "idle", "attempt")),
+    for less, more in (
+        *(("connect", "total"), ("first_token", "total"), ("idle", "total"), ("attempt", "total")),
         ("connect", "attempt"),
     ):
-        if name in fields:
-            _order(reader, fields, found, name, longest)
+        found = _fit(reader, fields, found, less, more, values.duration_text)
     return found
 
 
@@ -146,15 +149,9 @@ def _read_retry(reader: Reader, node: Node, base: Retry) -> Retry:
     if not _is_mapping(reader, node, "off, or {max_attempts: 2}"):
         return base
     found, fields = _rules(reader, node, "retry", base, _RETRY)
-    if found.max_attempts > found.max_total and fields.keys() & {"max_attempts", "max_total"}:
-        place = fields["max_attempts" if "max_attempts" in fields else "max_total"].place
-        reader.problems.add(
-            place,
-            f"max_attempts {found.max_attempts} is more than max_total {found.max_total}, which one request may have in"
-            " all: raise max_total, or lower max_attempts",
-        )
-    _order(reader, fields, found, "base", "max_wait")
-    _order(reader, fields, found, "throttle_base", "max_wait")
+    found = _fit(reader, fields, found, "max_attempts", "max_total", str)
+    for wait in ("base", "throttle_base"):
+        found = _fit(reader, fields, found, wait, "max_wait", values.duration_text)
     return found
 
 
@@ -164,8 +161,7 @@ def _read_breaker(reader: Reader, node: Node, base: BreakerRules | None) -> Brea
     if not _is_mapping(reader, node, "off, or {failures: 5, open: 5s}"):
         return base
     found, fields = _rules(reader, node, "breaker", base or BreakerRules(), _BREAKER)
-    _order(reader, fields, found, "open", "max_open")
-    return found
+    return _fit(reader, fields, found, "open", "max_open", values.duration_text)
 
 
 def _read_concurrency(reader: Reader, node: Node, base: GateRules | None) -> GateRules | None:
@@ -243,7 +239,7 @@ def _names(reader: Reader, items: Iterable[Node]) -> tuple[str, ...]:
     for item in items:
         name = reader.label(item)
         if name in found:
-            reader.problems.add(item.place, f'"{name}" stands there twice')
+            reader.problems.add(item.place, f"{quoted(name)} stands there twice")
         elif name:
             found.append(name)
     return tuple(found)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from penstock.config.schema import Config
+from penstock.config.schema import Config, Policies
 from penstock.config.show import describe
 from penstock.config.tree import Node, Tree
 from penstock.config.yaml_text import flow, scalar
@@ -109,6 +109,8 @@ class _Writing:
         node = self._source(path)
         if node is not None:
             return f"{node.place}{_variable(value)}" if node.place.line else f"given{_variable(value)}"
+        if self._is_cut(path):
+            return "no more than is said beside it"
         if path[0] == "models" and len(path) > 2:
             node = self._source(("defaults", *path[2:]))
             if node is not None:
@@ -116,6 +118,16 @@ class _Writing:
         if path[0] == "providers":
             return self._of_provider(path, value)
         return "built in"
+
+    def _is_cut(self, path: Path) -> bool:
+        """Whether a number is less than where it comes from says, as another one is written here that is."""
+        config, (*before, section, key) = self._config, ("", *path)
+        if len(path) < 3 or section not in ("timeouts", "retry", "breaker"):
+            return False
+        of: Policies = config.models[str(path[1])] if "models" in before else config.defaults
+        base: Policies = config.defaults if "models" in before else Policies()
+        mine, theirs = getattr(of, str(section)), getattr(base, str(section))
+        return mine is not None and theirs is not None and getattr(mine, str(key)) != getattr(theirs, str(key))
 
     def _source(self, path: Path) -> Node | None:
         """Where a value was written, if it was: as itself, or in short for the whole it is part of."""

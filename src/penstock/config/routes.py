@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -41,6 +41,8 @@ def read_routes(
         regions = read_regions(reader, fields.get("regions"))
         terms = _Targets(reader, providers, regions).read(entry, fields.get("targets"))
         policies = read_policies(reader, fields, _inherited(defaults, name))
+        if terms and "hedge" not in fields and not _has_second(terms, providers):
+            policies["hedge"] = None
         found[name] = Route(
             name=name,
             # One whose targets are wrong is kept by name, so that what refers to it is not reported as well.
@@ -57,6 +59,12 @@ def _inherited(defaults: Defaults, name: str) -> Policies:
     if name not in defaults.fallback:
         return defaults
     return msgspec.structs.replace(defaults, fallback=defaults.fallback[defaults.fallback.index(name) + 1 :])
+
+
+def _has_second(targets: Iterable[Target], providers: Mapping[str, Provider]) -> bool:
+    """Whether there is another deployment to ask beside the first."""
+    first, *others = targets
+    return bool(others) or len(providers[first.provider].credentials) > 1
 
 
 class _Targets:
