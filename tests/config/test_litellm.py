@@ -201,6 +201,32 @@ def test_strategies(strategy: str | None, ours: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("params", "weights"),
+    [
+        ([{"weight": 9}, {"weight": 1}, {}], [9, 1, 0]),
+        ([{"weight": 9}, {"rpm": 600}, {}], [9, 0, 0]),
+        ([{"rpm": 600}, {"rpm": 200, "weight": 7}, {"tpm": 5}], [600, 200, 0]),
+        ([{}, {"weight": 3}, {"rpm": 2}], [1, 1, 1]),
+        ([{"weight": 4}, {"weight": 4}, {"weight": 4}], [1, 1, 1]),
+        ([{"weight": 2, "order": 2}, {"weight": 3}, {"weight": 1}], [3, 1, 0]),
+        ([{"order": 3}, {"order": 2}, {"order": 1}], [1, 1, 1]),
+    ],
+)
+def test_weights_and_orders(params: list[dict[str, int]], weights: list[int]) -> None:
+    """By what the first one says of itself, as `litellm/router_strategy/simple_shuffle.py` has it (1116dd5)."""
+    models = [
+        {"model_name": "a", "litellm_params": {"model": f"{vendor}/x", "api_key": "os.environ/A", **said}}
+        for vendor, said in zip(("openai", "groq", "mistral"), params, strict=True)
+    ]
+    route = loaded(convert(from_mapping({"model_list": models}), {})).models["a"]
+    assert [route.terms[target].weight if target in route.terms else 1 for target in route.targets] == weights
+    orders = [said.get("order", 1) for said in params]
+    assert route.strategy == ("weighted" if orders.count(min(orders)) > 1 else "ordered")
+    listed = sorted(zip(orders, ("openai", "groq", "mistral"), strict=True), key=lambda pair: pair[0])
+    assert [target.provider for target in route.targets] == [vendor for _, vendor in listed]
+
+
+@pytest.mark.parametrize(
     "fallbacks",
     [
         {"fallbacks": [{"a": ["b"]}, {"b": ["a"]}]},

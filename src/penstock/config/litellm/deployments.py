@@ -65,12 +65,13 @@ _DEPLOYMENTS_PATH = re.compile(r"/openai(/deployments/[^/]+.*)?/?\Z")
 _READ = frozenset((
     "model", "api_key", "api_base", "base_url", "api_version", "custom_llm_provider", "litellm_credential_name",
     "weight", "order", "region_name", "timeout", "stream_timeout", "max_tokens", "drop_params", "num_retries",
-    "max_retries", "cooldown_time", "max_parallel_requests",
+    "cooldown_time", "max_parallel_requests",
 ))  # fmt: skip
 _PRICES = f"such a price, like those by the second, the image or the character, is {LATER}"
 _WHY: dict[str, str] = {
     f"limits are {LATER}": "rpm tpm",
     "stands under router_settings: model_group_retry_policy": "retry_policy",
+    "the router sets it to 0 there, and num_retries counts": "max_retries",
     f"budgets are {LATER}": "max_budget budget_duration",
     f"choosing by tags is {LATER}": "tags",
     _PRICES: " ".join(COSTS)
@@ -267,22 +268,17 @@ def _policies(found: Import, params: dict[str, Node]) -> dict[str, Any]:
 def _tries(found: Import, params: dict[str, Node]) -> dict[str, Any]:
     """How often it is tried, left alone, and asked at once."""
     tries: dict[str, Any] = {}
-    for name in ("max_retries", "num_retries"):
-        node = params.get(name)
-        if node is not None and isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 0:
-            tries["retry"] = retry_of(node.value)
-    if "max_retries" in params and "num_retries" in params:
-        found.note(
-            params["max_retries"], "max_retries", f"{text_of(params['max_retries'])}: num_retries goes before it"
-        )
+    retries = params["num_retries"].value if "num_retries" in params else None
+    if isinstance(retries, int) and not isinstance(retries, bool) and retries >= 0:
+        tries["retry"] = retry_of(retries)
     rest = _seconds(params.get("cooldown_time"))
     if rest:
         tries["breaker"] = {"open": rest, "max_open": rest}
     most = _whole(params.get("max_parallel_requests"))
     if most:
         tries["concurrency"] = min(most, MOST_CALLS)
-    for name in ("num_retries", "max_retries", "cooldown_time", "max_parallel_requests"):
-        if name in params and not tries:
+    for name, key in (("num_retries", "retry"), ("cooldown_time", "breaker"), ("max_parallel_requests", "concurrency")):
+        if name in params and key not in tries:
             found.note(params[name], f"litellm_params.{name}", f"{shown(name, params[name])} cannot be taken over")
     return tries
 

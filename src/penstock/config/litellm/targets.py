@@ -73,13 +73,19 @@ def _clusters(found: Import, group: list[Deployment], providers: Providers) -> l
 
 
 def _weights(clusters: list[_Cluster], first: list[_Cluster]) -> dict[str, int]:
-    """What has a weight gets its part, and what has none gets nothing, as soon as one has: as LiteLLM does."""
-    said = any(each.weight for cluster in first for each in cluster.of)
+    """By what the first one says of itself, and what does not say it gets nothing: as LiteLLM shuffles."""
+    by = next((name for name in ("weight", "rpm", "tpm") if _part(first[0].of[0], name)), "")
     found = {}
     for cluster in clusters:
-        parts = [each.weight or 0 if said else 1 for each in cluster.of]
+        parts = [_part(each, by) if by else 1 for each in cluster.of]
         found[cluster.name] = sum(parts) if cluster in first else 0
     return dict.fromkeys(found, 1) if len(set(found.values())) == 1 else found
+
+
+def _part(deployment: Deployment, name: str) -> int:
+    node = entries(entries(deployment.entry).get("litellm_params")).get(name)
+    value = node.value if node is not None else None
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1 else 0
 
 
 def _written(cluster: _Cluster, weight: int) -> Any:
