@@ -44,6 +44,29 @@ def test_so_many_at_a_time_and_the_rest_in_their_turn() -> None:
     run(main, leak_free=True)
 
 
+def test_the_callers_priority_says_who_goes_first() -> None:
+    async def main(loop: SimLoop) -> None:
+        config = {**LIMITED, "models": {"fast": {"targets": [SLOW], "concurrency": 1}}}
+        async with Stage(loop, config) as stage:
+
+            async def prompted(priority: str) -> None:
+                caller = await Caller.connect()
+                assert (await caller.post(chat(), x_penstock_priority=priority)).status == 200
+                order.append(priority)
+                caller.close()
+
+            order: list[str] = []
+            asking = []
+            for priority in ("normal", "low", "sheddable", "high", "critical"):
+                asking.append(loop.create_task(prompted(priority)))
+                await loop.clock.sleep(0.1)
+            await asyncio.gather(*asking)
+            assert order == ["normal", "critical", "high", "low", "sheddable"]
+            assert len(stage.lines) == 5
+
+    run(main, leak_free=True)
+
+
 def test_the_limit_is_kept_over_a_reload() -> None:
     async def main(loop: SimLoop) -> None:
         async with Stage(loop, LIMITED) as stage:
