@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 # How often progress is shown, in seconds: on a terminal, and as plain lines.
-_ON_TERMINAL, _AS_LINES = 0.2, 10.0
+_ON_TERMINAL, _AS_LINES = 0.2, 5.0
 
 
 @click.command(short_help="Run a configuration against simulated traffic and faults.")

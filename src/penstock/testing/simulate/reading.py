@@ -60,7 +60,7 @@ def _read(
         "workers": reader.whole(fields.get("workers"), 1, 64, 1),
         "expect": _expected(reader, fields.get("expect")),
     }
-    if config is None:
+    if config is None or "traffic" not in fields:
         return None
     _check_models(reader, fields["traffic"], traffic, config)
     for fault in faults:
