@@ -63,7 +63,9 @@ KEYS: dict[str, dict[str, Entry]] = {
         "duration": Entry(forms.POSITIVE_DURATION, "How long callers come.", "30m", "10m"),
         "seed": Entry(whole(0, 2**31), "The seed where `--seed` gives none.", "7", "0"),
         "workers": Entry(whole(1, 64), "Gateways that share the callers, and one centre.", "2", "1"),
-        "traffic": Entry(named(section("traffic"), r"\S"), "Who comes, each kind under a name of its own.", "{chat: {model: fast, rate: 5/s}}"),
+        "traffic": Entry(
+            named(section("traffic"), r"\S"), "Who comes, each kind by a name.", "{chat: {model: fast, rate: 5/s}}"
+        ),
         "vendors": Entry(
             named(section("vendor"), r"\S"),
             "How providers answer when they are well: by `provider/model`, by provider, or `*` for the others.",
