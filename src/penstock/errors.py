@@ -196,9 +196,13 @@ class Overloaded(LimitError):
     """Penstock itself is full or about to stop (503).
 
     Do: Wait as long as `retry-after` says. The operator: more workers, a higher `max_connections`, another replica.
+
+    Attributes:
+        elsewhere: another deployment has room; this one may be waited for once that has failed.
     """
 
     status = 503
+    elsewhere = False
 
 
 class UpstreamError(PenstockError):

@@ -217,3 +217,28 @@ def test_no_option_is_in_the_past_or_beyond_its_attempts(chance: float, count: i
         assert option.wait >= 0.0
         assert option.candidate is B or count < 3
         assert (option.cost > 0) == (option.kind == "retry")
+
+
+def elsewhere() -> e.Overloaded:
+    """What a gate says that has no room, where another has."""
+    error = e.Overloaded("busy, and another deployment is not")
+    error.elsewhere = True
+    return error
+
+
+@pytest.mark.parametrize("failure", [BROKEN, SILENT, said(429), said(401), said(404)])
+def test_who_was_passed_over_because_another_had_room_is_waited_for_once_that_has_failed(failure: Exception) -> None:
+    """Found by simulation: the first deployment was busy for a moment, the second was down, and the request was lost."""
+    busy, down, third = candidate("a/m", 0, max_attempts=1), candidate("b/m", 1), candidate("c/m", 2)
+    order = (busy, down, third)
+    plan = Plan("m", order, tuple(one.id for one in order))
+    tried = {"a/m": Tried(0, failure_of(elsewhere()), 10.0)}
+    assert list(options(plan, order, tried, busy, 10.0, lambda: 0.5)) == [
+        Option(down, 0.0, "fallback"), Option(third, 0.0, "fallback"), Option(busy, 0.0, "fallback"),
+    ]  # fmt: skip
+    tried["b/m"] = Tried(1, failure_of(failure), 10.0)
+    assert list(options(plan, order, tried, down, 10.0, lambda: 0.5))[:2] == [
+        Option(third, 0.0, "fallback"), Option(busy, 0.0, "fallback"),
+    ]  # fmt: skip
+    tried["a/m"] = Tried(0, failure_of(e.Overloaded("busy, and so is its queue")), 10.0)
+    assert busy not in [option.candidate for option in options(plan, order, tried, down, 10.0, lambda: 0.5)]

@@ -179,8 +179,8 @@ class Attempts:
                 said = error  # what a provider said goes before why another one could not be asked
             candidate = request.candidate
             known = tried.setdefault(candidate.id, Tried())
-            known.count += 1
             known.failure = failure_of(error)
+            known.count += not known.failure.busy
             known.ready_at = self._now()
             self._decide(request, "failed", candidate, error.code)
             option = await self._next(request, order, tried)

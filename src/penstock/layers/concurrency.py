@@ -52,7 +52,9 @@ class Concurrency:
         """
         if not gate.try_enter():
             if _roomier(request):
-                raise _refused(request, gate, "busy, and another deployment is not")
+                refused = _refused(request, gate, "busy, and another deployment is not")
+                refused.elsewhere = True
+                raise refused
             await self._queue(request, gate)
         reply = await self._call(request)
         gate.passed(self._now())

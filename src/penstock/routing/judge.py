@@ -48,12 +48,14 @@ class Failure(NamedTuple):
             `credential`: one with another credential before all; `none`.
         throttled: too many requests, which takes a longer backoff and costs less of the quota.
         seconds: how long the provider asks to be left alone.
+        busy: nothing was sent, for another has room at once: after that one this one may be waited for.
     """
 
     again: bool
     onward: str
     throttled: bool = False
     seconds: float | None = None
+    busy: bool = False
 
 
 _FINAL = Failure(again=False, onward="none")
@@ -93,6 +95,8 @@ def _failure_of(error: BaseException) -> Failure:
         return Failure(again=error.answer is not None, onward="any", seconds=error.retry_after)
     if isinstance(error, e.UpstreamError):
         return Failure(again=True, onward="any", seconds=error.retry_after)
+    if isinstance(error, e.Overloaded) and error.elsewhere:
+        return Failure(again=True, onward="any", busy=True)
     if isinstance(error, e.Overloaded | e.CircuitOpen | e.InvalidRequest):
         # No place at this one, or no word for what is asked in its dialect.
         return Failure(again=False, onward="any")
@@ -193,7 +197,7 @@ def _others_again(
     """Those tried before that may be asked once more."""
     for candidate in order:
         known = tried.get(candidate.id)
-        if known is not None and candidate is not current:
+        if known is not None and candidate is not current and not known.failure.busy:
             option = _again(plan, candidate, known, now, chance)
             if option is not None:
                 yield option
@@ -201,6 +205,8 @@ def _others_again(
 
 def _again(plan: Plan, candidate: Candidate, known: Tried, now: float, chance: Callable[[], float]) -> Option | None:
     failure = known.failure
+    if failure.busy:
+        return Option(candidate, 0.0, "fallback")
     if not failure.again or known.count >= candidate.max_attempts or (failure.seconds or 0.0) > LONGEST_SECONDS:
         return None
     return Option(
@@ -223,8 +229,12 @@ def _backoff(retry: Retry, known: Tried, chance: float) -> float:
 def _onward(
     plan: Plan, order: tuple[Candidate, ...], tried: dict[str, Tried], current: Candidate, failure: Failure
 ) -> Iterator[Candidate]:
-    """Who has not been asked and may be, those at another target first, unless it is about the credential."""
+    """Who has not been asked and may be, those at another target first, unless it is about the credential.
+
+    Whoever was passed over because another had room comes last.
+    """
     fresh = [candidate for candidate in order if candidate.id not in tried]
+    fresh += [one for one in order if one is not current and one.id in tried and tried[one.id].failure.busy]
     if failure.onward == "larger":
         fresh = [candidate for candidate in fresh if _is_larger(candidate, current)]
     elif failure.onward == "filtered":
@@ -233,7 +243,8 @@ def _onward(
     others = [candidate for candidate in fresh if candidate.target != current.target]
     if failure.onward == "credential":
         # Another credential once: two that are refused are hardly the credentials' own fault.
-        refused = sum(1 for candidate in order if candidate.target == current.target and candidate.id in tried)
+        asked = (tried[one.id] for one in order if one.target == current.target and one.id in tried)
+        refused = sum(1 for known in asked if not known.failure.busy)
         yield from alike if refused < 2 else ()
         yield from others
     elif failure.throttled:
