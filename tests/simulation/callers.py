@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -19,6 +20,8 @@ KEY = "psk_live_0123456789abcdef"
 _PATHS = {"chat": b"/v1/chat/completions", "messages": b"/v1/messages"}
 _LOOK_AGAIN = 0.2
 _encode = msgspec.json.encode
+# In what is output and no sign of life.
+_OUTPUT = re.compile(rb'"choices":|"content_block_delta"|"stop_reason"')
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -75,7 +78,8 @@ class Got(msgspec.Struct, eq=False):
     """What a caller got: times are the loop's.
 
     Attributes:
-        sent: when it had sent its request; `first`: when the first byte of a body came; `ended`: when all was over.
+        sent, ended: when it had sent its request, and when all was over.
+        first: when the first output came, 0.0 where none did.
         worker: who answered, by its number in `Fleet.hired`; -1 where nobody could be reached.
         whole: the HTTP response was complete.
         left: it lost its patience.
@@ -122,14 +126,18 @@ class Line(asyncio.Protocol):
             self.abort()
             return
         if parser.pending:
-            if not self.first:
-                self.first = self.loop.time()
-                if self.stalls and self.transport is not None:
-                    self.transport.pause_reading()
-                    self.loop.call_later(self.stalls, self._read_on)
-            self.pieces.append(parser.take())
+            piece = parser.take()
+            self.pieces.append(piece)
+            if not self.first and _OUTPUT.search(piece):
+                self._begin()
         if parser.complete:
             self._wake()
+
+    def _begin(self) -> None:
+        self.first = self.loop.time()
+        if self.stalls and self.transport is not None:
+            self.transport.pause_reading()
+            self.loop.call_later(self.stalls, self._read_on)
 
     def _read_on(self) -> None:
         if self.transport is not None and not self.lost:
@@ -208,7 +216,7 @@ class Callers:
                 line.loop = self._loop
                 got.worker, got.reused = line.worker, False
                 return line
-            await asyncio.sleep(_LOOK_AGAIN)
+            await self._loop.clock.sleep(_LOOK_AGAIN)
         return None
 
     async def _exchange(self, line: Line, ask: Ask, got: Got) -> None:
@@ -226,7 +234,7 @@ class Callers:
         parser = line.parser
         got.ended, got.first, got.body = self._loop.time(), line.first, b"".join(line.pieces)
         got.status, got.headers, got.whole = parser.status, dict(parser.headers), parser.complete
-        if parser.complete and parser.keep_alive and not parser.surplus and not line.lost:
+        if parser.complete and parser.keep_alive and not (parser.surplus or line.lost or ask.stalls):
             parser.reset()
             line.used = True
             self._idle[self._post(line)].append(line)

@@ -6,18 +6,21 @@ from random import Random
 
 import msgspec
 
-from penstock.routing.plan import Retry
+from penstock.routing.plan import Retry, Strategy
 from penstock.routing.timeouts import Timeouts
 from tests.simulation.callers import Ask
 from tests.simulation.weather import LINKS, SCRIPTS, Spell
 
 __all__ = ["CALM_SECONDS", "Event", "History", "Maker", "make_history"]
 
-# After the last fault: until all must be well again (semantics.md: invariant 12), and for how long that is looked at.
-CALM_SECONDS = 22.0
-LOOK_SECONDS = 8.0
+# After the last fault: until all must be well again (semantics.md, invariant 12: 22 s, in which requests go on coming,
+# and here as long as it takes for the three that close a breaker), and for how long that is looked at.
+CALM_SECONDS = 26.0
+LOOK_SECONDS = 6.0
+# How often a name is asked for meanwhile.
+_STEADY = {"main": 0.5, "lone": 1.0}
 _NAMES = ("ann", "bob", "cy")
-_DEADLINES = 0.0
+_DEADLINES = 0.05
 
 
 class Maker(msgspec.Struct, frozen=True):
@@ -55,7 +58,10 @@ class History(msgspec.Struct, frozen=True):
         makers: the providers.
         models: the names and the targets of each, in order.
         faulty: how long things go wrong.
-        link: how the callers' own connections are.
+        breaker: whether there is one.
+        strategy: of all models.
+        most: how many calls may run at a deployment at a time, in all workers; 0: any number.
+        resume: whether streams that break off are gone on with.
     """
 
     seed: int
@@ -64,6 +70,10 @@ class History(msgspec.Struct, frozen=True):
     models: dict[str, tuple[str, ...]]
     retry: Retry
     timeouts: Timeouts
+    breaker: bool
+    strategy: Strategy
+    most: int
+    resume: bool
     faulty: float
     spells: tuple[Spell, ...]
     events: tuple[Event, ...]
@@ -98,6 +108,10 @@ def make_history(seed: int, requests: int = 120) -> History:
             total=random.choice((None, None, 60.0)),
             attempt=random.choice((5.0, 10.0)),
         ),
+        random.random() < 0.7,
+        random.choice(("ordered", "ordered", "ordered", "weighted", "least_busy", "latency", "cost")),
+        random.choice((0, 0, 0, 2, 5, 20)),
+        random.random() < 0.3,
         faulty,
         _spells(random, makers, faulty),
         (),
@@ -126,8 +140,14 @@ def _models(random: Random, makers: tuple[Maker, ...]) -> dict[str, tuple[str, .
 
 
 def _spells(random: Random, makers: tuple[Maker, ...], faulty: float) -> tuple[Spell, ...]:
+    """A few at random; or one that lasts, at one provider alone."""
     found = []
     kinds = ("outage",) * 3 + ("brownout",) * 3 + ("storm",) * 3 + ("cut",) * 2 + tuple(SCRIPTS) + LINKS
+    if random.random() < 0.4:
+        maker, kind = random.choice(makers), random.choice(kinds)
+        start, end = random.uniform(0.0, 2.0), faulty * random.choice((0.5, 1.0))
+        script = random.choice(SCRIPTS[kind]) if kind in SCRIPTS else ""
+        return (Spell(maker.name, kind, round(start, 2), end, script, random.choice((1.0, 1.0, 0.5))),)
     for _ in range(random.randint(0, 5)):
         maker, kind = random.choice(makers), random.choice(kinds)
         start = random.uniform(0.0, faulty * 0.7)
@@ -168,25 +188,30 @@ def _asks(random: Random, history: History, requests: int) -> tuple[Ask, ...]:
     if random.random() < 0.3:  # a crowd comes at one moment
         crowd = random.uniform(0.0, history.faulty)
         times = sorted(times[::2] + [crowd + random.uniform(0.0, 0.05) for _ in times[1::2]])
-    times += sorted(random.uniform(history.calm, history.over) for _ in range(last))
     impatient, streams = random.choice((0.0, 0.05, 0.3)), random.choice((0.1, 0.5, 0.9))
-    found = []
-    for number, at in enumerate(times, 1):
-        calm = at >= history.calm
-        found.append(
-            Ask(
-                number,
-                round(at, 3),
-                "main" if random.random() < 0.85 else "lone",
-                random.choice(("chat", "chat", "messages")),
-                random.random() < streams,
-                0.0
-                if calm or random.random() >= impatient
-                else round(random.choice((0.05, 1.0, 5.0)) * random.random(), 3),
-                0.0 if calm or random.random() >= _DEADLINES else random.choice((0.5, 2.0, 8.0)),
-                0.0 if random.random() >= 0.03 else random.choice((0.5, 3.0)),
-                random.randrange(history.workers),
-                "" if random.random() >= 0.01 else random.choice(("json", "model", "messages", "key")),
-            )
-        )
-    return tuple(found)
+    found = [_ask(random, history, at, streams, impatient) for at in times]
+    for model, every in _STEADY.items():
+        steady = [history.faulty + every * turn for turn in range(int(CALM_SECONDS / every))]
+        found += [_ask(random, history, at, streams, 0.0, model) for at in steady]
+    found += [
+        _ask(random, history, at, streams, 0.0)
+        for at in sorted(random.uniform(history.calm, history.over) for _ in range(last))
+    ]
+    found.sort(key=lambda ask: ask.at)
+    return tuple(msgspec.structs.replace(ask, number=number) for number, ask in enumerate(found, 1))
+
+
+def _ask(random: Random, history: History, at: float, streams: float, impatient: float, model: str = "") -> Ask:
+    calm = at >= history.faulty
+    return Ask(
+        0,
+        round(at, 3),
+        model or ("main" if random.random() < 0.85 else "lone"),
+        random.choice(("chat", "chat", "messages")),
+        random.random() < streams,
+        round(random.choice((0.05, 1.0, 5.0)) * random.random(), 3) if random.random() < impatient else 0.0,
+        random.choice((0.5, 2.0, 8.0)) if not calm and random.random() < _DEADLINES else 0.0,
+        random.choice((0.5, 3.0)) if random.random() < 0.03 else 0.0,
+        random.randrange(history.workers),
+        random.choice(("json", "model", "messages", "key")) if not calm and random.random() < 0.01 else "",
+    )

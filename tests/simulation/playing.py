@@ -13,6 +13,8 @@ from penstock.config.load import load_config
 from penstock.config.schema import Config, Route
 from penstock.errors import PenstockError
 from penstock.routing.names import Target
+from penstock.stores.breaker import BreakerRules
+from penstock.stores.gate import GateRules
 from penstock.testing import Faults, SimLoop, run
 from penstock.testing.clock import SimClock
 from penstock.testing.fleet import Fleet
@@ -131,7 +133,10 @@ def _route(history: History, name: str, variant: int) -> Route:
         targets=tuple(Target(maker, "small") for maker in history.models[name]),
         timeouts=timeouts,
         retry=history.retry,
-        on_stream_cut="error",
+        strategy=history.strategy,
+        breaker=BreakerRules() if history.breaker else None,
+        concurrency=GateRules(most=history.most or None),
+        on_stream_cut="resume" if history.resume else "error",
     )
 
 
@@ -178,7 +183,7 @@ class _Playing:
         for ask in history.asks:
             wait = story.began + ask.at - loop.time()
             if wait > 0:
-                await asyncio.sleep(wait)
+                await self.clock.sleep(wait)
             asking.append(loop.create_task(callers.ask(ask, until)))
         if asking:
             await asyncio.wait(asking)
@@ -190,15 +195,15 @@ class _Playing:
     async def _lie(self, spell: Spell) -> None:
         """A spell of the network."""
         network, place = self.loop.network, (spell.vendor, 8000)
-        await asyncio.sleep(spell.start)
+        await self.clock.sleep(spell.start)
         network.faults_at[place] = link_faults(spell.kind)
-        await asyncio.sleep(max(0.0, spell.end - spell.start))
+        await self.clock.sleep(max(0.0, spell.end - spell.start))
         network.faults_at.pop(place, None)
         for connection in network.connections:
             connection.up.link = connection.down.link = Link(latency=LATENCY)
 
     async def _happen(self, event: Event) -> None:
-        await asyncio.sleep(event.at)
+        await self.clock.sleep(event.at)
         fleet, story = self.fleet, self.story
         if event.kind == "jump":
             self.clock.offset += event.amount

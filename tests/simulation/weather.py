@@ -21,7 +21,7 @@ SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "broken": ("reset=after_headers", "html", "error_in_200", "malformed=1", "error_event=0"),
     "cut": ("cut=4", "cut=2", "stall=4", "error_event=3", "no_finish"),
     "harmless": ("no_done", "split=1", "split=random", "comments", "crlf", "close", "surplus", "usage=none"),
-    "refused": ("status=400", "status=413", "status=422"),
+    "refused": ("status=400", "status=422"),
     "credential": ("status=401",),
     "missing": ("status=404,code=model_not_found",),
     "quota": ("status=429,code=insufficient_quota",),

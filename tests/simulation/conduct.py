@@ -1,0 +1,203 @@
+"""How all callers together treat a deployment that is not well: semantics.md, the table's last column, breaker, quota.
+
+Everything is told from what the providers saw, and only what is certain from there: of an attempt whose fate is
+unclear (cut off, slow, on a bad link) nothing is concluded.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+from penstock.stores.breaker import JITTER, BreakerRules
+from penstock.stores.quota import CAPACITY, FLOOR_A_SECOND, REQUESTS_A_RETRY, SAVED
+from tests.simulation.playing import LATENCY, Story
+from tests.simulation.vendors import Arrival
+from tests.simulation.weather import LINKS
+
+__all__ = ["CONDUCT"]
+
+# From the provider's last byte to the moment at which every worker knows, and what they sent meanwhile has arrived.
+_KNOWN = 4 * LATENCY + 0.003
+_RULES = BreakerRules()
+# So long at the least it stays open.
+_OPEN = _RULES.open * (1 - JITTER)
+# So long are credentials and deployments skipped that the provider does not know.
+_SKIPPED = 60.0
+_FAILING = ("outage", "brownout", "timeout")
+
+
+def _ended(arrival: Arrival) -> float:
+    return arrival.seen.ended if arrival.seen.ended is not None else arrival.time
+
+
+def _by_deployment(story: Story) -> dict[str, list[Arrival]]:
+    """The arrivals of each deployment that no bad link hid anything from."""
+    hidden = {spell.vendor for spell in story.history.spells if spell.kind in LINKS}
+    found: dict[str, list[Arrival]] = defaultdict(list)
+    for arrival in story.arrivals:
+        if arrival.vendor.name not in hidden:
+            found[arrival.deployment].append(arrival)
+    return found
+
+
+def _failed(arrival: Arrival) -> bool:
+    """It counts as a failure for the breaker, and its caller stayed to see it."""
+    return arrival.spell is not None and arrival.spell.kind in _FAILING and arrival.seen.outcome in ("done", "cut")
+
+
+def _rows(arrivals: list[Arrival]) -> Iterator[list[Arrival]]:
+    """Runs of failures, in the order in which they ended, that nothing else interrupts."""
+    row: list[Arrival] = []
+    for arrival in sorted(arrivals, key=_ended):
+        if _failed(arrival):
+            row.append(arrival)
+        else:
+            if row:
+                yield row
+            row = []
+    if row:
+        yield row
+
+
+def an_open_breaker_sends_nothing(story: Story) -> Iterator[str]:
+    """9: where six have failed in a row faster than anything half open would be asked, it is open from then on."""
+    if not story.history.breaker:
+        return
+    for deployment, arrivals in _by_deployment(story).items():
+        for row in _rows(arrivals):
+            opened = _opened(row, arrivals)
+            if opened is None:
+                continue
+            first, sixth = opened
+            inside = [one for one in arrivals if _ended(sixth) + _KNOWN < one.time < _ended(first) + _OPEN]
+            # One goes early where every deployment is open.
+            if len(inside) > 1:
+                yield f"{deployment} is open since {_ended(sixth):.3f} and was sent {inside[:4]}"
+
+
+def _opened(row: list[Arrival], arrivals: list[Arrival]) -> tuple[Arrival, Arrival] | None:
+    """The first and the sixth failure between which nothing can have succeeded."""
+    for first, sixth in zip(row, row[_RULES.failures :], strict=False):
+        if _ended(sixth) - _ended(first) < _OPEN - 0.5 and not any(
+            not _failed(one) and one.time < _ended(sixth) and first.time < _ended(one) for one in arrivals
+        ):
+            return first, sixth
+    return None
+
+
+def half_open_has_one_permit(story: Story) -> Iterator[str]:
+    """9: once it has opened, and as long as whatever is tried fails, hardly anything is sent."""
+    if not story.history.breaker:
+        return
+    for deployment, arrivals in _by_deployment(story).items():
+        for row in _rows(arrivals):
+            opened = _opened(row, arrivals)
+            if opened is None:
+                continue
+            tried = [one for one in row if one.time > _ended(opened[1]) + _KNOWN]
+            for one, third in zip(tried, tried[2:], strict=False):
+                if third.time - one.time < _OPEN - 0.5:
+                    yield f"{deployment} was tried at {one.time:.3f} and twice more until {third.time:.3f}"
+                    break
+
+
+def retries_are_rationed(story: Story) -> Iterator[str]:
+    """9: attempts <= 1.1 x requests + 1/s, of which ten may have been saved up; and the quota of 500."""
+    for deployment, arrivals in _by_deployment(story).items():
+        asked: set[int] = set()
+        firsts = retries = paid = 0
+        began = arrivals[0].time
+        for arrival in arrivals:
+            if arrival.ask not in asked:
+                asked.add(arrival.ask)
+                firsts += 1
+                continue
+            retries += 1
+            paid += 5 if "429" in arrival.script else 14
+            bound = firsts / REQUESTS_A_RETRY + SAVED + FLOOR_A_SECOND * (arrival.time - began) + 2
+            if retries > bound:
+                yield f"{deployment}: {retries} retries beside {firsts} requests in {arrival.time - began:.1f} s"
+                break
+            back = sum(14 for one in arrivals if one.spell is None or not _failed(one))
+            if paid > CAPACITY + back + 28:
+                yield f"{deployment}: {retries} retries, more than its quota"
+                break
+
+
+def a_pause_is_for_all(story: Story) -> Iterator[str]:
+    """11: a deployment that says for how long it wants to be left alone is left alone by everybody."""
+    for deployment, arrivals in _by_deployment(story).items():
+        until, by = 0.0, None
+        for arrival in arrivals:
+            if by is not None and _ended(by) + _KNOWN < arrival.time < until:
+                yield f"{deployment} was asked to wait until {until:.3f} by {by}, and {arrival} came"
+                break
+            told = arrival.script.partition("retry_after=")[2]
+            if told and arrival.seen.outcome == "done" and _ended(arrival) + float(told) > until:
+                until, by = _ended(arrival) + float(told), arrival
+
+
+def who_is_refused_waits(story: Story) -> Iterator[str]:
+    """The table: a credential without quota is not used again, one that is not known, and a model, not for a minute.
+
+    Where nobody else can be asked it is asked all the same: who has just paid the bill shall not have to wait.
+    """
+    models = {got.ask.number: got.ask.model for got in story.got}
+    for deployment, arrivals in _by_deployment(story).items():
+        until, why = 0.0, None
+        for arrival in arrivals:
+            others = _others(story, models.get(arrival.ask, ""), arrival)
+            if why is not None and _ended(why) + _KNOWN < arrival.time < until and others:
+                yield f"{deployment} is skipped since {why}, and was sent {arrival}"
+                break
+            kind = arrival.spell.kind if arrival.spell is not None else ""
+            if not kind:
+                why = None  # it is well again, and some lone request has found out
+            if arrival.seen.outcome == "done" and kind in ("credential", "missing", "quota") and why is None:
+                until, why = _ended(arrival) + _SKIPPED, arrival
+
+
+def no_more_than_may_run_at_a_time(story: Story) -> Iterator[str]:
+    """8: whatever is sent, by whichever worker, holds one of so many permits."""
+    most = story.history.most
+    if not most:
+        return
+    for deployment, arrivals in _by_deployment(story).items():
+        # A provider hears of the end a moment after who sent it has given its permit back.
+        moments = [(one.time, 1) for one in arrivals] + [(max(one.time, _ended(one) - _KNOWN), -1) for one in arrivals]
+        running = 0
+        for time, change in sorted(moments):
+            running += change
+            if running > most:
+                yield f"{deployment}: {running} at a time at {time:.3f}, at most {most}"
+                break
+
+
+def _others(story: Story, model: str, arrival: Arrival) -> bool:
+    """Whether another provider could have been asked: nothing was ever wrong there."""
+    spoilt = {spell.vendor for spell in story.history.spells} | {arrival.vendor.name}
+    return any(name not in spoilt for name in story.history.models.get(model, ()))
+
+
+def nobody_asks_in_haste(story: Story) -> Iterator[str]:
+    """Backoff: between two attempts of one request at one deployment there is a wait, by chance a short one."""
+    by_ask: dict[tuple[int, str], list[Arrival]] = defaultdict(list)
+    for arrival in story.arrivals:
+        by_ask[arrival.ask, arrival.deployment].append(arrival)
+    pairs = [pair for row in by_ask.values() for pair in pairwise(row) if _failed(pair[0])]
+    waits = [later.time - _ended(before) - 2 * LATENCY for before, later in pairs]
+    if len(waits) >= 5 and all(wait < 0.001 for wait in waits):
+        yield f"{len(waits)} retries, and all came at once"
+
+
+CONDUCT = (
+    an_open_breaker_sends_nothing,
+    half_open_has_one_permit,
+    retries_are_rationed,
+    a_pause_is_for_all,
+    who_is_refused_waits,
+    nobody_asks_in_haste,
+    no_more_than_may_run_at_a_time,
+)
