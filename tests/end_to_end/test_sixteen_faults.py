@@ -34,7 +34,7 @@ def play(folder: Path, parts: list[Part]) -> dict[Part, Story]:
                 for part in parts:
                     if part.case is REFERENCE:
                         await scene.ask(part)  # the clients load half of themselves at their first call
-                found = await play_all(scene, parts)
+                found = await play_all(scene, parts, apart=0.03)
                 assert await asyncio.to_thread(served.stop) == 0
                 assert "Traceback" not in served.told.text
                 return found

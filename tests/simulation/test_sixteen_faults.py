@@ -7,6 +7,8 @@ from functools import cache
 import pytest
 
 from penstock.testing import SimLoop, run
+from tests.house.trees import ROOT
+from tests.sixteen.cases import CASES
 from tests.sixteen.play import Part, parts_of, play_all
 from tests.sixteen.story import Story
 from tests.sixteen.virtual import Virtual
@@ -34,3 +36,9 @@ def test_a_fault(part: Part) -> None:
 
 def test_all_of_them_take_no_longer_than_they_may() -> None:
     assert played()[1] <= SECONDS
+
+
+def test_every_one_stands_in_the_docs() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    assert all(f"| {case.number} | {case.title} |" in page for case in CASES)
+    assert "| NO |" not in page

@@ -103,10 +103,17 @@ class Scene:
         raise NotImplementedError
 
 
-async def play_all(scene: Scene, parts: Sequence[Part]) -> dict[Part, Story]:
-    """Every part at once; what came of each."""
+async def play_all(scene: Scene, parts: Sequence[Part], apart: float = 0.0) -> dict[Part, Story]:
+    """Every part at once; what came of each.
+
+    Args:
+        apart: seconds between their beginnings, so that clients on one core do not wait for each other; those that
+            take longest begin first.
+    """
     began = scene.clock.monotonic()
-    played = await asyncio.gather(*(_play(scene, part) for part in parts))
+    order = sorted(parts, key=lambda part: -part.case.asks)
+    turns = {part: apart * number for number, part in enumerate(order)}
+    played = await asyncio.gather(*(_play(scene, part, turns[part]) for part in parts))
     seen = await scene.seen()
     stories: dict[Part, Story] = {}
     references: dict[str, str] = {}
@@ -120,10 +127,11 @@ async def play_all(scene: Scene, parts: Sequence[Part]) -> dict[Part, Story]:
     return stories
 
 
-async def _play(scene: Scene, part: Part) -> list[Outcome]:
+async def _play(scene: Scene, part: Part, wait: float) -> list[Outcome]:
     case = part.case
     outcomes: list[Outcome] = []
     clock = scene.clock
+    await clock.sleep(wait)
     due = clock.monotonic()
     while len(outcomes) < case.asks and not (outcomes and case.until(Story("", outcomes, [], []))):
         outcomes.append(await scene.ask(part))

@@ -24,19 +24,14 @@ def failures(stories: Mapping[Part, Story]) -> dict[str, str]:
 def table(stories: Mapping[Part, Story]) -> list[str]:
     """A line in Markdown for each case: what was asked of whom, and how long its callers waited."""
     failed = failures(stories)
-    lines = [
-        "| | fault | attempts at the primary, the fallback | the caller waited | |",
-        "| ---: | --- | --- | --- | --- |",
-    ]
+    lines = ["| | fault | asked: primary, fallback | the caller waited | right |", "| ---: | --- | --- | --- | --- |"]
     cases = dict.fromkeys(part.case for part in stories if part.case.number)
     for case in cases:
         parts = [part for part in stories if part.case is case]
         asked = {(len(stories[part].primary), len(stories[part].fallback)) for part in parts}
         waits = [outcome.seconds for part in parts for outcome in stories[part].outcomes[:1]]
-        ways = ", ".join(f"{primary}, {fallback}" for primary, fallback in sorted(asked))
+        ways = " or ".join(f"{primary}, {fallback}" for primary, fallback in sorted(asked))
         good = not any(part.name in failed for part in parts)
-        lines.append(
-            f"| {case.number} | {case.title} | {ways} | {min(waits):.1f}-{max(waits):.1f} s |"
-            f" {'yes' if good else 'NO'} |"
-        )
+        span = " to ".join(dict.fromkeys(f"{wait:.1f}" for wait in (min(waits), max(waits))))
+        lines.append(f"| {case.number} | {case.title} | {ways} | {span} s | {'yes' if good else 'NO'} |")
     return lines
