@@ -208,6 +208,16 @@ def test_those_that_failed_before_may_be_asked_once_more() -> None:
     assert found == [("b/m", "retry", 0.025, TRANSIENT)]
 
 
+def test_one_that_asked_for_a_wait_is_waited_for_where_the_next_has_no_credential() -> None:
+    made = Plan("m", (A, B), ("a/m", "b/m"))
+    tried = {
+        "a/m": Tried(1, failure_of(said(429, {b"retry-after": b"9"})), 100.0),
+        "b/m": Tried(1, failure_of(said(401)), 100.0),
+    }
+    (option,) = options(made, (A, B), tried, B, 100.0, lambda: 0.0)
+    assert (option.candidate, option.kind, option.wait) == (A, "retry", 9.0)
+
+
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 5), st.sampled_from([row[1] for row in ROWS]))
 def test_no_option_is_in_the_past_or_beyond_its_attempts(chance: float, count: int, error: e.PenstockError) -> None:
     made = Plan("m", (A, B), ("a/m", "b/m"), retry=Retry())

@@ -181,7 +181,7 @@ def options(
                 later.append(Option(candidate, standing.until - now, "fallback"))
     if here is not None and not waits_here:
         later.append(here)
-    if failure.onward == "any":
+    if failure.onward in ("any", "credential"):
         later += _others_again(plan, order, tried, current, now, chance)
     yield from sorted(later, key=lambda option: option.wait)
 
