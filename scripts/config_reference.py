@@ -61,7 +61,8 @@ keys:
 | a pattern | `*` stands for anything: `openai/*` |
 
 Whatever stands under `defaults:` holds for every model that does not say otherwise; of what has several parts, such as
-`breaker`, for every part that it does not say.
+`breaker`, for every part that it does not say. Numbers that contradict each other (`first_token` above `total`, `open`
+above `max_open`) are refused where they stand; one that was said elsewhere is cut to what is said on the model.
 
 A key that is not known is refused, with the nearest one that is; so is one that a later version will have.
 """
