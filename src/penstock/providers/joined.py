@@ -193,7 +193,10 @@ class Joined:
                 if kind == "finish":
                     self._finish = event
                 elif kind == "end":
-                    ended = True
+                    ended = not self._told
+                elif kind == "error":  # behind a finish reason; any earlier one is what is gone on behind
+                    self._told = True
+                    passed += [*self._ending(), event]
                 else:
                     self._said.spoil()
                     passed.append(event)
@@ -207,9 +210,12 @@ class Joined:
         """The last events, with the note that it was put together."""
         assert self._writer is not None
         self._told = True
-        last = [] if self._finish is None else [self._finish]
-        data = self._writer.write([*last, Event("usage", usage=self.usage), Event("end")])
+        data = self._writer.write([*self._ending(), Event("end")])
         return noted(data, note_of(self._asked.record))
+
+    def _ending(self) -> list[Event]:
+        counted = Event("usage", usage=self.usage)
+        return [counted] if self._finish is None else [self._finish, counted]
 
     # --- the next attempt
 
@@ -293,7 +299,7 @@ class Joined:
         self._asked.record.decisions.append(Decision(what, self._request.candidate.id, why, self._now()))
 
 
-_SILENT = frozenset(("start", "reasoning", "usage", "error"))
+_SILENT = frozenset(("start", "reasoning", "usage"))
 
 
 def _otherwise() -> StreamInterrupted:
