@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -47,6 +48,9 @@ def command(scenario: str | None, seed: int | None, plot: str | None, *, as_json
     loaded = load_scenario(scenario)
     now = SystemClock.monotonic
     started = now()
+    # What is loaded stays, and requests leave no cycles behind: looking for them takes a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(100_000)
     screen = _Screen(loaded.duration, now)
     try:
         report = simulate(loaded, seed, progress=screen.show)

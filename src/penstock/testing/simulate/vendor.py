@@ -155,7 +155,8 @@ class SimulatedVendor:
             FINE_PIECES if any(fault.kind in _IN_THE_MIDDLE for fault in faults) else 2 + int(seconds / LONGEST_GAP)
         )
         saying = say(asked, model, self._clock.wall(), anthropic=anthropic, pieces=pieces)
-        settings: dict[str, Any] = {"first_token": first if stream else first + seconds}
+        # A stream's head comes with its first output: what came before it would say nothing.
+        settings: dict[str, Any] = {"head": first if stream else first + seconds}
         if saying.pieces > 1:
             settings |= {"between": seconds / (saying.pieces - 1), "burst": 1}
         for fault in faults:
@@ -163,7 +164,7 @@ class SimulatedVendor:
         if "status" not in settings:
             settings.update(self._limits(well, credential))
         if settings.get("status") or settings.get("error_in_200"):
-            settings.setdefault("head", REFUSING_SECONDS + 2 * well.latency)
+            settings["head"] = REFUSING_SECONDS + 2 * well.latency
         return self._staged(api, Script(**settings), saying, stream=stream, close=close)
 
     def _staged(self, api: Api, script: Script, saying: Saying, *, stream: bool, close: bool) -> Iterable[Step]:
