@@ -238,7 +238,7 @@ def elsewhere() -> e.Overloaded:
 
 @pytest.mark.parametrize("failure", [BROKEN, SILENT, said(429), said(401), said(404)])
 def test_who_was_passed_over_because_another_had_room_is_waited_for_once_that_has_failed(failure: Exception) -> None:
-    """Found by simulation: the first deployment was busy for a moment, the second was down, and the request was lost."""
+    """Found by simulation: the first deployment was busy for a moment, the second was down; the request was lost."""
     busy, down, third = candidate("a/m", 0, max_attempts=1), candidate("b/m", 1), candidate("c/m", 2)
     order = (busy, down, third)
     plan = Plan("m", order, tuple(one.id for one in order))

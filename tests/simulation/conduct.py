@@ -126,8 +126,14 @@ def retries_are_rationed(story: Story) -> Iterator[str]:
                 break
 
 
+def _unheard(story: Story) -> set[int]:
+    """The requests whose callers left, or whose worker died: what the provider last said to them, nobody knows."""
+    return {got.ask.number for got in story.got if got.left or got.tries > 1 or got.worker in story.kills}
+
+
 def a_pause_is_for_all(story: Story) -> Iterator[str]:
     """11: a deployment that says for how long it wants to be left alone is left alone by everybody."""
+    unheard = _unheard(story)
     for deployment, arrivals in _by_deployment(story).items():
         until, by = 0.0, None
         for arrival in arrivals:
@@ -135,7 +141,8 @@ def a_pause_is_for_all(story: Story) -> Iterator[str]:
                 yield f"{deployment} was asked to wait until {until:.3f} by {by}, and {arrival} came"
                 break
             told = arrival.script.partition("retry_after=")[2]
-            if told and arrival.seen.outcome == "done" and _ended(arrival) + float(told) > until:
+            heard = arrival.seen.outcome == "done" and arrival.ask not in unheard
+            if told and heard and _ended(arrival) + float(told) > until:
                 until, by = _ended(arrival) + float(told), arrival
 
 
@@ -145,8 +152,9 @@ def who_is_refused_waits(story: Story) -> Iterator[str]:
     Where nobody else can be asked it is asked all the same: who has just paid the bill shall not have to wait.
     """
     models = {got.ask.number: got.ask.model for got in story.got}
+    unheard = _unheard(story)
     for deployment, arrivals in _by_deployment(story).items():
-        until, why = 0.0, None
+        until, well, why = 0.0, 0.0, None
         for arrival in arrivals:
             others = _others(story, models.get(arrival.ask, ""), arrival)
             if why is not None and _ended(why) + _KNOWN < arrival.time < until and others:
@@ -154,8 +162,9 @@ def who_is_refused_waits(story: Story) -> Iterator[str]:
                 break
             kind = arrival.spell.kind if arrival.spell is not None else ""
             if not kind:
-                why = None  # it is well again, and some lone request has found out
-            if arrival.seen.outcome == "done" and kind in ("credential", "missing", "quota") and why is None:
+                why, well = None, _ended(arrival)  # some lone request has found out that it is well again
+            heard = arrival.seen.outcome == "done" and arrival.ask not in unheard and arrival.time > well
+            if heard and kind in ("credential", "missing", "quota") and why is None:
                 until, why = _ended(arrival) + _SKIPPED, arrival
 
 
