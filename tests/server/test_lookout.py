@@ -18,6 +18,8 @@ from penstock.stores.breaker import BreakerRules
 from penstock.stores.condition import Order
 from penstock.testing import SeededRandom, SimLoop, run
 
+__all__ = ["PROBED", "REHEARSED", "Stage"]
+
 ENV = {"UP_KEY": "sk-up-0123456789", "OTHER_KEY": "sk-other-0123456789"}
 UP = {"kind": "openai", "base_url": "http://up:8000/v1", "api_key": "env:UP_KEY"}
 PROBED = {"auth": "open", "providers": {"up": {**UP, "probe": "30s"}}, "models": {"fast": {"targets": ["up/small"]}}}

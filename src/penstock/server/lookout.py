@@ -75,6 +75,7 @@ class Lookout:
         self._health = health
         self._metrics = metrics
         self._pool = Pool(clock)
+        self._probes: dict[str, tuple[Probe, float]] = {}
         self._config = Config(source="", providers={})
         self._rehearsal: Rehearsal | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,11 +89,10 @@ class Lookout:
         old, self._rehearsal, self._config = self._rehearsal, None, config
         if old is not None:
             self._closing = asyncio.get_running_loop().create_task(old.retire())
-        probes = Probe.all_of(config, self._pool)
-        self.providers = {name: self.providers.get(name, Seen()) for name in probes}
-        for name, (probe, interval) in probes.items():
-            look = partial(self._probe, name, probe, interval)
-            self._begin(name, interval, interval, self.providers[name].wall, look)
+        self._probes = Probe.all_of(config, self._pool)
+        self.providers = {name: self.providers.get(name, Seen()) for name in self._probes}
+        for name, (_, interval) in self._probes.items():
+            self._begin(name, interval, interval, self.providers[name].wall, partial(self.probe, name))
         if not any(each.rehearse for each in (config.defaults, *config.models.values())):
             return
         intervals = self._cast().intervals
@@ -165,9 +165,12 @@ class Lookout:
 
     # --- probes
 
-    async def _probe(self, name: str, probe: Probe, interval: float) -> None:
+    async def probe(self, name: str) -> None:
+        """Look for a provider now. Raises KeyError where it is not one that is probed."""
+        probe, interval = self._probes[name]
+        seen = self.providers[name]
         found = await probe.ask()
-        seen, now = self.providers[name], self._clock.monotonic()
+        now = self._clock.monotonic()
         seen.wall = self._clock.wall()
         down = seen.failures >= FALL
         seen.failure, seen.failures = found.failure, seen.failures + 1 if found.failure else 0
