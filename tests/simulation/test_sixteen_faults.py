@@ -13,7 +13,7 @@ from tests.sixteen.play import Part, parts_of, play_all
 from tests.sixteen.story import Story
 from tests.sixteen.virtual import Virtual
 
-PARTS = parts_of()
+PARTS = parts_of(crossed=True)
 SECONDS = 100.0
 
 

@@ -15,6 +15,7 @@ __all__ = ["PROMPT", "Part", "Scene", "configuration", "parts_of", "play_all"]
 
 PROMPT = "Why do rivers bend?"
 MAX_TOKENS = 200
+_OTHER = {"openai": "anthropic", "anthropic": "openai"}
 
 
 @dataclass(frozen=True)
@@ -22,37 +23,53 @@ class Part:
     """A case in one of the forms in which it is played.
 
     Attributes:
-        dialect: of the caller and of both providers: `openai` or `anthropic`.
+        dialect: of the caller: `openai` or `anthropic`.
+        crossed: both providers speak the other one.
     """
 
     case: Case
     dialect: str
     stream: bool
+    crossed: bool = False
 
     @property
     def name(self) -> str:
         """The model that is asked for."""
-        return f"{self.case.name}-{self.dialect}-{'stream' if self.stream else 'whole'}"
+        way = f"{self.dialect}-crossed" if self.crossed else self.dialect
+        return f"{self.case.name}-{way}-{'stream' if self.stream else 'whole'}"
+
+    @property
+    def spoken(self) -> str:
+        """The dialect of its providers."""
+        return _OTHER[self.dialect] if self.crossed else self.dialect
 
     @property
     def kinds(self) -> dict[str, str]:
         """The names of its two providers, and their kinds."""
-        fallback = self.case.fallback_kinds.get(self.dialect, self.dialect)
-        return {f"p-{self.name}": self.dialect, f"f-{self.name}": fallback}
+        fallback = self.case.fallback_kinds.get(self.spoken, self.spoken)
+        return {f"p-{self.name}": self.spoken, f"f-{self.name}": fallback}
 
     @property
     def providers(self) -> dict[str, str]:
         """The names of its two providers, and their scripts."""
         return {
-            f"p-{self.name}": self.case.script("primary", self.dialect),
-            f"f-{self.name}": self.case.script("fallback", self.dialect),
+            f"p-{self.name}": self.case.script("primary", self.spoken),
+            f"f-{self.name}": self.case.script("fallback", self.spoken),
         }
 
 
-def parts_of(cases: Sequence[Case] = CASES, dialects: Sequence[str] = ("openai", "anthropic")) -> list[Part]:
-    """All forms of the cases, those of the provider in good health first."""
+def parts_of(cases: Sequence[Case] = CASES, *, crossed: bool = False) -> list[Part]:
+    """All forms of the cases, those of the provider in good health first.
+
+    Args:
+        crossed: those too in which callers and providers speak differently.
+    """
+    ways = [(dialect, other) for other in ((False, True) if crossed else (False,)) for dialect in _OTHER]
     return [
-        Part(case, dialect, stream) for case in (REFERENCE, *cases) for dialect in dialects for stream in case.streams
+        Part(case, dialect, stream, other)
+        for case in (REFERENCE, *cases)
+        for dialect, other in ways
+        for stream in case.streams
     ]
 
 
@@ -116,14 +133,14 @@ async def play_all(scene: Scene, parts: Sequence[Part], apart: float = 0.0) -> d
     played = await asyncio.gather(*(_play(scene, part, turns[part]) for part in parts))
     seen = await scene.seen()
     stories: dict[Part, Story] = {}
-    references: dict[str, str] = {}
+    references: dict[tuple[str, bool], str] = {}
     for part, outcomes in zip(parts, played, strict=True):
         if part.case is REFERENCE:
-            references.setdefault(part.dialect, outcomes[0].text)
+            references.setdefault((part.dialect, part.crossed), outcomes[0].text)
         for outcome in outcomes:
             outcome.began -= began
         primary, fallback = (tuple(_since(seen[name], began)) for name in part.providers)
-        stories[part] = Story(references[part.dialect], outcomes, list(primary), list(fallback))
+        stories[part] = Story(references[part.dialect, part.crossed], outcomes, list(primary), list(fallback))
     return stories
 
 
