@@ -62,6 +62,7 @@ class History(msgspec.Struct, frozen=True):
         strategy: of all models.
         most: how many calls may run at a deployment at a time, in all workers; 0: any number.
         resume: whether streams that break off are gone on with.
+        hedge: after so many seconds a second deployment is asked; 0.0: never.
     """
 
     seed: int
@@ -74,6 +75,7 @@ class History(msgspec.Struct, frozen=True):
     strategy: Strategy
     most: int
     resume: bool
+    hedge: float
     faulty: float
     spells: tuple[Spell, ...]
     events: tuple[Event, ...]
@@ -90,7 +92,7 @@ class History(msgspec.Struct, frozen=True):
         return self.faulty + CALM_SECONDS
 
 
-def make_history(seed: int, requests: int = 120) -> History:
+def make_history(seed: int, requests: int = 80) -> History:
     """The history of a seed, with about so many requests."""
     random = Random(f"history {seed}")
     makers = _makers(random)
@@ -112,6 +114,7 @@ def make_history(seed: int, requests: int = 120) -> History:
         random.choice(("ordered", "ordered", "ordered", "weighted", "least_busy", "latency", "cost")),
         random.choice((0, 0, 0, 2, 5, 20)),
         random.random() < 0.3,
+        random.choice((0.0, 0.0, 0.0, 0.05, 0.3)),
         faulty,
         _spells(random, makers, faulty),
         (),

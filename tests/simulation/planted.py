@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from penstock import errors as e
 from penstock.layers import breaker as breaker_layer
+from penstock.layers import concurrency
 from penstock.layers.attempts import Attempts
 from penstock.layers.breaker import Breaker as BreakerLayer
 from penstock.layers.record import Recording
@@ -19,12 +20,14 @@ from penstock.routing.judge import Failure
 from penstock.server.data_plane import DataPlane
 from penstock.server.worker import Worker
 from penstock.standing import NO_EFFECT, READY, Effect
+from penstock.stores.authority import Authority
 from penstock.stores.breaker import Breaker
 from penstock.stores.condition import Condition, Credential, Permit
+from penstock.stores.gate import Gate
 from penstock.stores.health import Health
 from penstock.stores.quota import Quota
-from penstock.stores.state import Registry
 from penstock.transport.connection import Connection
+from penstock.wire.matching import Rest
 from penstock.wire.openai_stream import ChatStream
 from penstock.wire.watching import Watcher
 
@@ -312,17 +315,27 @@ def _forgets_who_left(right: Any) -> Any:
     return call
 
 
+# --- health
+
+
+def _refuses_in_a_pause(right: Any) -> Any:
+    def refuses(self: Any, now: float) -> bool:
+        return self.standing(now).state in ("suspended", "exhausted", "misconfigured")
+
+    return refuses
+
+
 # --- workers
 
 
-def _begins_anew(right: Any) -> Any:
-    """A reload forgets how everything stood."""
+def _closes_what_comes_anew(right: Any) -> Any:
+    """A worker that starts, or one that reloads, has the breakers closed."""
 
-    def build(self: Any, config: Any) -> Any:
-        self._shared = self._shared._replace(state=Registry())
-        return right(self, config)
+    def adopt(self: Any, id: str, credential: str, rules: Any, now: float, **more: Any) -> None:
+        right(self, id, credential, rules, now, **more)
+        self.order(id, "restore", now)
 
-    return build
+    return adopt
 
 
 def _cuts_the_old(right: Any) -> Any:
@@ -377,12 +390,24 @@ BUGS: dict[str, Bug] = {
     "health: a credential without quota goes on": Bug(Credential, "failed", _nothing),
     "health: a pause is not kept": Bug(Condition, "_pause", _nothing),
     "health: everything is always ready": Bug(Health, "standing", _returns(READY)),
+    "health: what refuses is asked in its pause too": Bug(Health, "refuses", _refuses_in_a_pause),
+    "gate: as many as like": Bug(Gate, "try_enter", _returns(True)),
+    "gate: nobody is told of an end": Bug(Gate, "ended", _nothing),
+    "gate: who has waited goes whatever happened": Bug(concurrency, "_look_again", _nothing),
+    "gate: who was passed over is not asked again": Bug(
+        judge, "_failure_of", _allows(e.Overloaded, busy=False, again=False)
+    ),
+    "resume: what was told is told again": Bug(
+        Rest, "feed", lambda right: lambda self, text: right(self, text) and text
+    ),
+    "resume: whatever comes is taken for the rest": Bug(Rest, "feed", lambda right: lambda self, text: text),
     "timeout: the first output is waited for without end": Bug(Timeout, "__call__", _waits_for_ever),
     "pool: what is unread stays in the connection": Bug(Connection, "release", _keeps_what_is_unread),
     "pool: connections are not let go of": Bug(Connection, "release", _lets_go_of_nothing),
     "pool: the credential goes to the next provider": Bug(upstream, "_payload", _keeps_the_head),
     "record: who left is forgotten": Bug(Recording, "__call__", _forgets_who_left),
-    "reload: forgets how everything stands": Bug(Worker, "_build", _begins_anew),
+    "reload: forgets how everything stands": Bug(Authority, "adopt", _closes_what_comes_anew),
+    "worker: what the dead held they hold for ever": Bug(Authority, "left", _nothing),
     "reload: cuts what runs": Bug(Worker, "_adopt", _cuts_the_old),
     "drain: cuts what runs": Bug(DataPlane, "hand_over", _always(_cuts)),
 }

@@ -13,6 +13,7 @@ from penstock.config.load import load_config
 from penstock.config.schema import Config, Route
 from penstock.errors import PenstockError
 from penstock.routing.names import Target
+from penstock.routing.plan import Hedge
 from penstock.stores.breaker import BreakerRules
 from penstock.stores.gate import GateRules
 from penstock.testing import Faults, SimLoop, run
@@ -136,6 +137,7 @@ def _route(history: History, name: str, variant: int) -> Route:
         strategy=history.strategy,
         breaker=BreakerRules() if history.breaker else None,
         concurrency=GateRules(most=history.most or None),
+        hedge=Hedge(after=history.hedge, most=0.1) if history.hedge else None,
         on_stream_cut="resume" if history.resume else "error",
     )
 

@@ -31,7 +31,7 @@ def try_history(history: History) -> list[Violation]:
         return [f"{type(error).__name__}: {error}"]
 
 
-def prove(seed: int, requests: int = 120) -> None:
+def prove(seed: int, requests: int = 80) -> None:
     """Raises AssertionError where a seed's history violates anything: with the smallest history that still does."""
     history = make_history(seed, requests)
     found = try_history(history)
