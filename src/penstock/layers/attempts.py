@@ -206,7 +206,8 @@ class Attempts:
     ) -> Request | None:
         """What is asked after a stream has broken off behind its first output, by somebody who can go on with it."""
         candidate, record = request.candidate, request.record
-        asked = [attempt.deployment for attempt in record.attempts]
+        # A hedge that was called off says nothing about who was asked.
+        asked = [attempt.deployment for attempt in record.attempts if attempt.outcome != "cancelled"]
         for id in asked:
             tried.setdefault(id, Tried()).count = asked.count(id)
         failure = failure_of(error)

@@ -258,7 +258,8 @@ class Joined:
                 reply = await self._call(asked)
             except (UpstreamRefused, InvalidRequest):
                 self._refused.add(request.candidate.id)
-                if request.trial or len(record.attempts) >= plan.retry.max_total:
+                late = self._now() >= request.deadline
+                if late or request.trial or len(record.attempts) >= plan.retry.max_total:
                     raise
             else:
                 self._start(asked, reply, rest, "continued")
