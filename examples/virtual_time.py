@@ -13,7 +13,10 @@ from penstock.config.load import load_config
 from penstock.gateway import Gateway
 from penstock.testing import Faults, Link, SeededRandom, SimLoop, SimulatedProvider, run
 
-CONFIG = {"providers": {"vendor": {"kind": "openai", "base_url": "http://vendor.test/v1", "api_key": "none"}}}
+CONFIG = {
+    "providers": {"vendor": {"kind": "openai", "base_url": "http://vendor.test/v1", "api_key": "none"}},
+    "defaults": {"retry": "off"},  # else hardly a call would fail, even on such a network
+}
 BAD_NETWORK = Faults(refuse_chance=0.2, up=Link(latency=0.03, jitter=0.05), down=Link(latency=0.03, jitter=0.05))
 
 

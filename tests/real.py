@@ -87,7 +87,9 @@ class Real:
             "ant": {"kind": "anthropic", "base_url": base.removesuffix("/v1"), "api_key": "none"},
             **self._providers,
         }
-        config = load_config({"auth": "open", "server": self._server, "providers": providers}, {})
+        # What becomes of one attempt is looked at; nothing is tried again.
+        once = {"retry": "off", "breaker": "off"}
+        config = load_config({"auth": "open", "server": self._server, "providers": providers, "defaults": once}, {})
         clock = SystemClock()
         self.gateway = Gateway(config, clock, SystemRandom(), self._note)
         self.plane = DataPlane(self.gateway, clock)

@@ -336,7 +336,9 @@ def test_a_call_that_is_cancelled_in_mid_reply_leaves_its_connection_to_nobody()
 def hostile(port: int, **timeouts: str) -> dict[str, object]:
     provider = {"kind": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "api_key": "env:UP_KEY"}
     models = {"fast": {"targets": ["up/small"], "timeouts": timeouts}}
-    return {"providers": {**CONFIG["providers"], "up": provider}, "models": models}
+    # One attempt each: what a hostile provider does shall be seen as it is.
+    once = {"retry": "off", "breaker": "off"}
+    return {"providers": {**CONFIG["providers"], "up": provider}, "models": models, "defaults": once}
 
 
 JSON = b"Content-Type: application/json"
@@ -372,7 +374,7 @@ TOLD: dict[str, tuple[Reply, bool, int, str]] = {
 def test_the_caller_is_told(reply: Reply, streamed: bool, status: int, code: str) -> None:
     async def main(loop: SimLoop) -> None:
         async with ScriptedUpstream(reply, clock=loop.clock) as server:
-            stage = Stage(loop, hostile(server.port, first_token="40s", idle="30s", total="60s"))
+            stage = Stage(loop, hostile(server.port, first_token="14s", idle="30s", total="60s"))
             async with stage:
                 caller = await Caller.connect()
                 begun = loop.time()

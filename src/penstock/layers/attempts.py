@@ -303,7 +303,7 @@ class Attempts:
         attempts, wishes = request.record.attempts, request.caller.wishes
         if self._now() >= request.deadline and (len(attempts) > 1 or (wishes is not None and wishes.deadline)):
             return DeadlineExceeded(
-                f"the request's time was over after {len(attempts)} attempts; the last ended with {error.code}",
+                f"the request's time was over with attempt {len(attempts)}, which ended with {error.code}",
                 do="Give it more time, or ask for less output.",
             )
         if tried == 1 or not isinstance(error, UpstreamError) or failure_of(error).onward == "none":

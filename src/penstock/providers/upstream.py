@@ -142,13 +142,15 @@ class Upstream:
     async def _stream(
         self, request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt, connection: Connection
     ) -> Reply:
-        connection.deadline = request.deadline
+        # Until the first output, however often a provider says that it is still there.
+        connection.deadline = attempt.sent + request.wait
         keep_usage = request.usage_asked or dialect.name != request.dialect
         reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
         if request.plan is not None and request.plan.on_stream_cut == "resume":
             reader.strict = CALLERS[request.dialect].may_join(request.fields)
         source = StreamedAnswer(connection, reader, dialect.decode_events, request, deployment)
         await source.hold()
+        connection.deadline = request.deadline
         attempt.answered = self._now()
         headers = connection.parser.headers
         kind = headers.get(b"content-type", b"text/event-stream")
