@@ -9,7 +9,14 @@ import pytest
 
 from penstock.call import Call, Frame, Reply
 from penstock.clock import Ids
-from penstock.errors import PenstockError, ProviderAnswer, Unavailable, UpstreamRefused, UpstreamTimeout
+from penstock.errors import (
+    PenstockError,
+    ProviderAnswer,
+    Unavailable,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from penstock.layers.breaker import Breaker
 from penstock.layers.trace import Opening
 from penstock.messages import Caller, Request
@@ -119,6 +126,21 @@ def test_the_wait_for_a_place_is_not_the_providers() -> None:
 
     run(queued, clock, made)
     assert made.candidate.pace.ewma == pytest.approx(0.25)
+
+
+def test_what_had_no_place_says_nothing_of_the_provider() -> None:
+    """Its turn came while the deployment was paused: that is known already, and nobody has refused this call."""
+    clock = FakeClock()
+    made = request(clock)
+    health = made.candidate.health
+
+    async def turned_away(request: Request) -> Reply:
+        raise UpstreamRateLimited("paused since it waited", retry_after=2.0)
+
+    with pytest.raises(UpstreamRateLimited):
+        run(turned_away, clock, made)
+    assert not health.blocked
+    assert made.candidate.pace.in_flight == 0
 
 
 def test_what_is_answered_here_says_nothing_of_the_provider() -> None:

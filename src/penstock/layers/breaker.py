@@ -34,16 +34,15 @@ class Breaker:
         health, pace = candidate.health, candidate.pace
         started, before = self._now(), request.attempt
         pace.in_flight += 1
-        health.sent(started, paid > 0)
         try:
             reply = await self._call(request)
         except Exception as error:
-            effect = effect_of(error)
+            # What was never sent (it had no place, or its turn came too late) says nothing of the provider.
+            effect = effect_of(error) if request.attempt is not before else NO_EFFECT
             if effect is not NO_EFFECT and not (effect.kind == "slow" and self._was_hurried(request)):
                 now = self._now()
                 health.failed(now, effect, trial=trial)
-                if request.attempt is not before:
-                    self._felt(request, pace, effect, now)
+                self._felt(request, pace, effect, now)
             elif trial:
                 health.release_trial()
             pace.ended()

@@ -13,7 +13,7 @@ __all__ = ["Timeout"]
 
 
 class Timeout:
-    """Sets an attempt's waits; whoever holds the connection keeps them."""
+    """Sets an attempt's waits, which whoever holds the connection keeps, and counts it: from here it is sent."""
 
     def __init__(self, call: Call, clock: Clock) -> None:
         self._call = call
@@ -21,7 +21,8 @@ class Timeout:
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
         timeouts, candidate = request.plan.timeouts, request.candidate
-        left = request.deadline - self._now()
+        now = self._now()
+        left = request.deadline - now
         wishes = request.caller.wishes
         if request.stream:
             tokens = request.record.bytes_in / BYTES_A_TOKEN
@@ -32,4 +33,6 @@ class Timeout:
         if wishes is not None and wishes.timeout is not None:
             wait = wishes.timeout
         request.wait = wait if wait < left else max(left, 0.0)
+        # Here and not before it had its turn: retries are a part of what was sent.
+        candidate.health.sent(now, request.paid > 0)
         return self._call(request)
