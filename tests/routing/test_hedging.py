@@ -74,7 +74,7 @@ def tail(*samples: float) -> list[float]:
         pace.first_output(sample, 0, 1000.0, stream=True)
     found = pace.tail(0, stream=True)
     assert found is not None
-    return found
+    return found.samples
 
 
 def test_where_five_in_a_hundred_may_be_sent_twice_it_is_the_p95() -> None:

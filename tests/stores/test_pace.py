@@ -73,7 +73,9 @@ def test_it_is_the_nearest_rank_of_the_last_1000() -> None:
     assert pace.p95(100, stream=True) == 9.0
     told(pace, [number / 1000 for number in range(1, KEPT + 1)])
     assert pace.p95(100, stream=True) == 0.95
-    assert pace.tail(100, stream=True) == [number / 1000 for number in range(950, 1001)]
+    tail = pace.tail(100, stream=True)
+    assert tail is not None
+    assert tail.samples == [number / 1000 for number in range(950, 1001)]
 
 
 def test_it_is_near_the_true_one() -> None:

@@ -52,15 +52,17 @@ class Hedging:
 
     async def _run(self, race: _Race, request: Request, after: float) -> Reply:
         race.enter(self._call, request)
+        timer = self._clock.call_later(after, race.wake)
         try:
-            async with self._clock.timeout(after):
-                await race.somebody()
-        except TimeoutError:
+            await race.news()
+        finally:
+            timer.cancel()
+        if race.running:
             other = self._other(request, after)
             if other is not None:
                 race.enter(self._call, other)
         while race.winner() is None and race.running:
-            await race.somebody()
+            await race.news()
         winner = race.winner()
         if winner is None:
             raise self._lost(race, request)
@@ -162,6 +164,7 @@ class _Race:
 
     def __init__(self) -> None:
         self.entries: list[_Entry] = []
+        self._waiter: asyncio.Future[None] | None = None
 
     @property
     def running(self) -> bool:
@@ -170,12 +173,20 @@ class _Race:
 
     def enter(self, call: Call, request: Request) -> None:
         """One more."""
-        self.entries.append(_Entry(call, request))
+        entry = _Entry(call, request)
+        self.entries.append(entry)
+        entry.task.add_done_callback(self.wake)
 
-    async def somebody(self) -> None:
-        """Wait until one of those that run is over."""
-        tasks = [entry.task for entry in self.entries if not entry.task.done()]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    def wake(self, done: object = None) -> None:
+        """Have who waits look."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def news(self) -> None:
+        """Wait until one of those that run is over, or until `wake`."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
 
     def winner(self) -> _Entry | None:
         """The first listed of those that have answered."""
@@ -203,8 +214,13 @@ def _after(request: Request, plan: Plan) -> float | None:
     if plan.hedge.after is not None:
         return plan.hedge.after
     tokens = request.record.bytes_in / BYTES_A_TOKEN
-    tail = request.candidate.pace.tail(tokens, stream=request.stream)
-    return latest_moment(tail, plan.hedge.most) if tail else None
+    tail, most = request.candidate.pace.tail(tokens, stream=request.stream), plan.hedge.most
+    if tail is None:
+        return None
+    moment: float | None = tail.moments.get(most)
+    if moment is None:
+        moment = tail.moments[most] = latest_moment(tail.samples, most)
+    return moment
 
 
 def _take_over(request: Request, winner: Request) -> None:

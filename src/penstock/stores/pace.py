@@ -9,7 +9,7 @@ from collections import deque
 from math import exp
 from typing import Any
 
-__all__ = ["BANDS", "DECAY_SECONDS", "ENOUGH", "KEPT", "Pace"]
+__all__ = ["BANDS", "DECAY_SECONDS", "ENOUGH", "KEPT", "Pace", "Tail"]
 
 # In the mean a sample so old counts 1/e of a new one (Finagle's and Linkerd's peak EWMA decay by the same time).
 DECAY_SECONDS = 10.0
@@ -23,6 +23,21 @@ RENEWED = 50
 BANDS = 6
 
 
+class Tail:
+    """The slowest twentieth of some first outputs.
+
+    Attributes:
+        samples: in seconds, ascending from their p95.
+        moments: what was worked out of them, by what: kept for as long as they are the last.
+    """
+
+    __slots__ = ("moments", "samples")
+
+    def __init__(self, samples: list[float]) -> None:
+        self.samples = samples
+        self.moments: dict[float, float] = {}
+
+
 class _Band:
     """The last first outputs of prompts about as large."""
 
@@ -32,13 +47,13 @@ class _Band:
         self.samples: deque[float] = deque(maxlen=KEPT)
         self.seen = 0
         self.known = -RENEWED
-        self.slowest: list[float] = []
+        self.slowest = Tail([])
 
-    def tail(self) -> list[float]:
+    def tail(self) -> Tail:
         """The largest twentieth, ascending from the smallest that at least 95 of a hundred do not exceed."""
         if self.seen - self.known >= RENEWED:
             samples = sorted(self.samples)
-            self.slowest = samples[-(-len(samples) * 95 // 100) - 1 :]
+            self.slowest = Tail(samples[-(-len(samples) * 95 // 100) - 1 :])
             self.known = self.seen
         return self.slowest
 
@@ -105,8 +120,8 @@ class Pace:
         band.seen += 1
         band.samples.append(seconds)
 
-    def tail(self, prompt_tokens: float, *, stream: bool) -> list[float] | None:
-        """The slowest twentieth of first outputs of prompts of about that size, in seconds, ascending from their p95.
+    def tail(self, prompt_tokens: float, *, stream: bool) -> Tail | None:
+        """The slowest twentieth of first outputs of prompts of about that size.
 
         Of the last 1,000 in the band, streams and unary answers apart; None below 200. At most 50 samples behind.
         """
@@ -117,4 +132,4 @@ class Pace:
     def p95(self, prompt_tokens: float, *, stream: bool) -> float | None:
         """What 95 of a hundred first outputs of prompts of about that size did not exceed; else as `tail`."""
         tail = self.tail(prompt_tokens, stream=stream)
-        return tail[0] if tail is not None else None
+        return tail.samples[0] if tail is not None else None
