@@ -83,6 +83,13 @@ def _feels(spell: Spell, life: tuple[float, float], after: float) -> bool:
 
 
 def _cases(story: Story) -> list[_Case]:
+    """Made once for each story."""
+    if story.cases is None:
+        story.cases = _made(story)
+    return story.cases
+
+
+def _made(story: Story) -> list[_Case]:
     arrivals: dict[int, list[Arrival]] = defaultdict(list)
     for arrival in story.arrivals:
         arrivals[arrival.ask].append(arrival)

@@ -69,6 +69,8 @@ class Story:
         left: what was not over at the end, in words.
         began: the loop's time at the history's 0.
         digest: equal for equal stories.
+        seconds: of virtual time.
+        cases: for whoever judges it, to keep what it has put together.
     """
 
     def __init__(self, history: History) -> None:
@@ -82,6 +84,8 @@ class Story:
         self.log = b""
         self.left: list[str] = []
         self.digest = ""
+        self.seconds = 0.0
+        self.cases: list[Any] | None = None
 
     @property
     def requests(self) -> int:
@@ -247,6 +251,7 @@ class _Playing:
             (arrival for vendor in self.vendors.values() for arrival in vendor.arrivals), key=lambda one: one.time
         )
         story.log = self.fleet.log
+        story.seconds = self.loop.time() - story.began
         story.lines = msgspec.json.decode(b"[%b]" % b",".join(story.log.splitlines()), type=list[LogLine])
         told = [repr(arrival) for arrival in story.arrivals]
         told += [f"{got.ask.number} {got.status} {got.ended:.6f} {len(got.body)}" for got in story.got]

@@ -14,7 +14,7 @@ from tests.simulation.histories import History, make_history
 from tests.simulation.invariants import Violation, judge
 from tests.simulation.playing import play
 
-__all__ = ["prove", "shrink", "told", "try_history"]
+__all__ = ["commit", "prove", "shrink", "told", "try_history"]
 
 _TOLD = 8
 # What may be left out of a history, and by which name.
@@ -23,10 +23,14 @@ _PARTS = ("spells", "events", "asks")
 Trial = Callable[[History], list[Violation]]
 
 
-def try_history(history: History) -> list[Violation]:
+def _play_and_judge(history: History) -> list[Violation]:
+    return judge(play(history))
+
+
+def try_history(history: History, trial: Trial = _play_and_judge) -> list[Violation]:
     """What it violates; a crash, a leak or a deadlock of the whole is a violation too."""
     try:
-        return judge(play(history))
+        return trial(history)
     except (AssertionError, SimDeadlock, SimTimeout) as error:
         return [f"{type(error).__name__}: {error}"]
 
@@ -42,7 +46,7 @@ def prove(seed: int, requests: int = 80) -> None:
 def told(history: History, found: Sequence[Violation], trial: Trial) -> str:
     """Seed and commit, what is violated, and the smallest history that violates the same."""
     small = shrink(history, found[0].partition(":")[0], trial)
-    said = [f"seed {history.seed}, commit {_commit()}: {len(found)} violations", *found[:_TOLD]]
+    said = [f"seed {history.seed}, commit {commit()}: {len(found)} violations", *found[:_TOLD]]
     said += [f"the smallest history with '{found[0].partition(':')[0]}':", repr(small), *trial(small)[:_TOLD]]
     return "\n".join(said)
 
@@ -69,7 +73,8 @@ def shrink(history: History, name: str, trial: Trial) -> History:
     return history
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The code's, as git says it."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
