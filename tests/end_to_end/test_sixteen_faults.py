@@ -25,11 +25,11 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[Part, Story]:
     return play(tmp_path_factory.mktemp("sixteen"), PARTS)
 
 
-def play(folder: Path, parts: list[Part]) -> dict[Part, Story]:
+def play(folder: Path, parts: list[Part], workers: int = 1) -> dict[Part, Story]:
     """Every part's story, from a gateway that ends well."""
 
     async def main() -> dict[Part, Story]:
-        async with Real(folder, parts) as scene:
+        async with Real(folder, parts, workers) as scene:
             with scene.served as served:
                 for part in parts:
                     if part.case is REFERENCE:

@@ -28,14 +28,15 @@ class Real(Scene):
 
     Args:
         folder: where the gateway runs.
+        workers: how many processes it has for callers.
     """
 
-    def __init__(self, folder: Path, parts: Sequence[Part]) -> None:
+    def __init__(self, folder: Path, parts: Sequence[Part], workers: int = 1) -> None:
         self.clock = SystemClock()
         self.crowd = Crowd({name: script for part in parts for name, script in part.providers.items()})
         config = configuration(parts, lambda name: f"http://127.0.0.1:{self.crowd.ports[name]}")
         (folder / "penstock.yaml").write_text(json.dumps(config, indent=1), encoding="utf-8")
-        self.served = Served(folder)
+        self.served = Served(folder, "--workers", str(workers))
         self._openai = openai.AsyncOpenAI(base_url=self.served.base_url, api_key="unused", max_retries=0)
         self._claude = anthropic.AsyncAnthropic(base_url=self.served.url, api_key="unused", max_retries=0)
 

@@ -16,11 +16,12 @@ pytestmark = pytest.mark.soak
 SECONDS = 100.0
 
 
-def test_all_at_once(tmp_path: Path) -> None:
-    stories = play(tmp_path, parts_of())
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_at_once(tmp_path: Path, workers: int) -> None:
+    stories = play(tmp_path, parts_of(), workers)
     took = max(outcome.began + outcome.seconds for story in stories.values() for outcome in story.outcomes)
     for line in table(stories):
         tell(line)
-    tell(f"{len(stories)} forms of the sixteen faults, all at once, in {took:.0f} s")
+    tell(f"{len(stories)} forms of the sixteen faults, all at once, in {took:.0f} s; workers: {workers}")
     assert not failures(stories)
     assert took <= SECONDS
