@@ -145,6 +145,19 @@ def test_a_permit_that_nobody_gives_back_lapses(house: House) -> None:
     assert house.trial(health)
 
 
+def test_whose_permit_has_lapsed_gives_nobody_else_s_back(house: House) -> None:
+    health, authority = house.health(), house.authority
+    house.fail(health, times=5)
+    house.clock.advance(5)
+    assert authority.try_trial("a/m", house.now, 1.0, "one")
+    house.clock.advance(1)
+    assert authority.try_trial("a/m", house.now, 10.0, "other")
+    authority.tried("a/m", house.now, 1, "one")
+    assert not authority.try_trial("a/m", house.now, 10.0, "third")
+    authority.release("a/m", "other")
+    assert authority.try_trial("a/m", house.now, 10.0, "third")
+
+
 def test_early_it_is_tried_once_in_each_open_period(house: House) -> None:
     health = house.health()
     house.fail(health, times=5)
@@ -233,6 +246,13 @@ def test_a_refused_credential_is_skipped_for_a_minute_then_probed_by_one(house: 
     other.passed(house.now, 0.1, trial=True)
     assert not one.blocked
     assert not other.blocked
+
+
+def test_calls_that_were_under_way_when_it_was_refused_do_not_lengthen_the_minute(house: House) -> None:
+    health = house.health()
+    until = house.fail(health, REFUSED).until
+    house.clock.advance(30)
+    assert house.fail(health, REFUSED).until == until
 
 
 def test_a_probe_that_is_refused_begins_another_minute(house: House) -> None:
