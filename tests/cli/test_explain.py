@@ -66,11 +66,11 @@ def test_a_story_reads_like_one() -> None:
         "",
         "attempts     1. openai/gpt-5-mini: unavailable (503) after 120 ms",
         "             2. openai/gpt-5-mini: upstream_timeout after 5.00 s; a retry at 160",
-        "             ms; waited 40 ms before; it may have been answered, and charged,",
-        "             all the same; 12 tokens in, 0 out, estimated, $0.000012000",
+        "               ms; waited 40 ms before; it may have been answered, and charged,",
+        "               all the same; 12 tokens in, 0 out, estimated, $0.000012000",
         "             3. anthropic/claude-haiku-4-5: ok (200) after 340 ms; a fallback at",
-        "             5.16 s; 12 tokens in, 1,040 out (4 read from the cache, 1,000",
-        "             reasoning), cost unknown",
+        "               5.16 s; 12 tokens in, 1,040 out (4 read from the cache, 1,000",
+        "               reasoning), cost unknown",
         "",
         "used         12 tokens in, 1,040 out (4 read from the cache, 1,000 reasoning)",
         "cost         unknown: a price is missing",
@@ -80,6 +80,16 @@ def test_a_story_reads_like_one() -> None:
 
 def test_it_fits_a_terminal() -> None:
     assert max(map(len, lines_of(failed_over()))) <= 80
+
+
+def test_a_wait_for_a_place_is_told() -> None:
+    record = Record(ID, "chat", 100.0, 1_700_000_000.0, [Attempt("a/m", 102.0, 102.0, 103.0, 200, "ok")])
+    record.decisions = [Decision("queued", "a/m", "go", 100.0, 2.0)]
+    told = lines_of(record, 103.0)
+    assert told[-4:-2] == [
+        "decided      0 ms: a/m is chosen: the only one",
+        "             0 ms: waited 2.00 s for a place at a/m",
+    ]
 
 
 def ended(**fields: Any) -> Record:

@@ -16,6 +16,8 @@ from penstock.lines import AttemptLine, DecisionLine, Line, Tokens
 __all__ = ["read_line", "story"]
 
 LEFT = 499
+# Of a wait for a place, that it ended well.
+PLAIN = "go"
 # Room for the words that begin a line.
 LABEL = 13
 USUAL_WIDTH = 80
@@ -59,7 +61,8 @@ def story(line: Line, *, terminal: bool = False) -> str:
 
 def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
     """Text behind its label, in as many lines as it takes."""
-    for piece in textwrap.wrap(text.translate(_CONTROLS), max(40, width - LABEL), break_on_hyphens=False):
+    room = max(40, width - LABEL)
+    for piece in textwrap.wrap(text.translate(_CONTROLS), room, subsequent_indent="  ", break_on_hyphens=False):
         yield f"{label:<{LABEL}}{piece}"
         label = ""
 
@@ -107,8 +110,8 @@ def _route(line: Line) -> Iterator[Row]:
 def _decision(decision: DecisionLine) -> str:
     said = _DECIDED.get(decision.what, decision.what.replace("_", " ") + " {0}")
     said = said.format(decision.deployment, wait=_ms(decision.wait_ms)).strip()
-    why = f": {decision.why}" if decision.why else ""
-    waits = f" (a wait of {_ms(decision.wait_ms)})" if decision.wait_ms and "wait" not in said else ""
+    why = f": {decision.why}" if decision.why and decision.why != PLAIN else ""
+    waits = f" (a wait of {_ms(decision.wait_ms)})" if decision.wait_ms and decision.what == "passed_over" else ""
     return f"{_ms(decision.at_ms)}: {said}{why}{waits}"
 
 
