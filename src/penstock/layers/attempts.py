@@ -22,7 +22,7 @@ from penstock.errors import (
     UpstreamRateLimited,
 )
 from penstock.messages import Request
-from penstock.records import Attempt, Decision
+from penstock.records import Attempt, Decision, Record
 from penstock.routing.balance import order_candidates
 from penstock.routing.degrade import is_theirs
 from penstock.routing.judge import LONGEST_SECONDS, Option, Tried, failure_of, options
@@ -47,6 +47,7 @@ _REASONS: dict[str, type[PenstockError]] = {
 # Makes of a stream that may break off one that is gone on with (`providers/joined.join`).
 Join = Callable[[Reply, Request, Any, Call, Callable[[], float]], Reply]
 
+_WAITS = frozenset(("queued", "waited"))
 DEGRADED = [(b"x-penstock-degraded", b"true")]
 
 
@@ -79,6 +80,8 @@ class Attempts:
         if attempt is not None:
             record.deployment = request.candidate.name
             record.waited = attempt.answered - record.attempts[0].sent
+            if record.decisions:
+                record.waited += _held_up(record)
             record.adopt(attempt)
             if reply.streaming:
                 if plan.on_stream_cut == "resume" and self._join is not None:
@@ -333,6 +336,12 @@ class Attempts:
             else "The operator's to settle, or ask for another model."
         )
         return kind(f"no deployment of '{request.plan.name}' may be asked now: {said}", do=do, retry_after=wait)
+
+
+def _held_up(record: Record) -> float:
+    """Seconds that were waited for a place, or for a pause to end, before the first attempt began."""
+    began = record.attempts[0].started
+    return sum(each.wait for each in record.decisions if each.what in _WAITS and each.at < began)
 
 
 def _adopt(request: Request) -> None:
