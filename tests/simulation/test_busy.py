@@ -32,6 +32,8 @@ def test_so_many_at_a_time_and_the_rest_in_their_turn() -> None:
             asking = [loop.create_task(ask(stream=number % 2 == 0)) for number in range(6)]
             await loop.clock.sleep(0.5)
             assert stage.provider.journal.open == 2
+            stage.plane.count_connections()
+            assert stage.gateway.metrics.gauges()["penstock_calls_waiting"] == 3
             answers = await asyncio.gather(*asking)
             # Two run, three wait, and for one there is no room.
             assert Counter(answer.status for answer in answers) == {200: 5, 503: 1}
@@ -40,6 +42,7 @@ def test_so_many_at_a_time_and_the_rest_in_their_turn() -> None:
             assert int(refused.headers["retry-after"]) >= 1
             queued = [line for line in stage.lines if "queued" in str(line.get("decisions"))]
             assert len(queued) == 3
+            assert stage.gateway.calls_waiting == 0
 
     run(main, leak_free=True)
 

@@ -55,6 +55,7 @@ from penstock.records import Record
 from penstock.routing.names import AllowList, Found
 from penstock.stores.authority import Authority
 from penstock.stores.health import Desk, OwnDesk
+from penstock.stores.pace import Pace
 from penstock.stores.permits import Permits
 from penstock.stores.state import Registry
 from penstock.transport.http import Origin, Pool
@@ -196,6 +197,12 @@ class Gateway:
     def upstream_busy(self) -> int:
         """Connections to providers that carry a request now."""
         return self._pool.busy
+
+    @property
+    def calls_waiting(self) -> int:
+        """Calls that wait for their turn at a deployment, those of other gateways that share the state included."""
+        paces = (state for state in self.shared.state if isinstance(state, Pace) and state.gate is not None)
+        return sum(pace.in_flight - pace.gate.running for pace in paces)
 
     async def aclose(self) -> None:
         """Close every connection to providers, busy ones too."""

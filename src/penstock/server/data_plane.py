@@ -151,6 +151,7 @@ class DataPlane:
         metrics.connections.set(len(self.listener.connections))
         metrics.upstream_connections.set(self.gateway.upstream_connections)
         metrics.upstream_busy.set(self.gateway.upstream_busy)
+        metrics.calls_waiting.set(self.gateway.calls_waiting)
 
 
 def limits_of(server: Server) -> Limits:

@@ -227,6 +227,7 @@ class Worker:
             metrics.upstream_busy.set(gateway.upstream_busy)
             if life is not self._lives[-1]:
                 metrics.connections.set(0)
+                metrics.calls_waiting.set(0)
             for name, series in life.deltas.take().items():
                 counts.setdefault(name, []).extend(series)
             for name, value in metrics.gauges().items():
