@@ -72,7 +72,7 @@ class Played:
 
 
 def play(
-    dialect: str, *targets: str, cut: str = "resume", headers: dict[str, str] | None = None, **more: Any
+    dialect: str, *targets: Any, cut: str = "resume", headers: dict[str, str] | None = None, **more: Any
 ) -> Played:
     policies = {"on_stream_cut": cut, "timeouts": TIMEOUTS, **more.pop("policies", {})}
     config = {"models": {"m": {"targets": list(targets), **policies}}}
@@ -149,6 +149,51 @@ def test_the_same_deployment_is_asked_again_where_it_may_be() -> None:
     assert played.text == "One two three four."
     assert played.outcomes == ["stream_interrupted", "ok"]
     assert [d["what"] for d in played.line["decisions"]] == ["chosen", "failed", "waited", "chosen", "resumed"]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+DONE = b"data: [DONE]\n\n"
+
+
+def test_who_says_less_says_something_else() -> None:
+    cut = [(0.0, HEAD + framed(chunk("One ") + chunk("two "))), (0.0, EOF)]
+    for rest in (chunk("One ") + chunk("", "stop") + DONE, chunk("One ") + DONE):
+        played = scripted([cut, [(0.0, HEAD + framed(rest) + b"0\r\n\r\n")]])
+        assert played.text == "One two "
+        assert played.outcomes == ["stream_interrupted", "no_match"]
+        assert played.error["code"] == "stream_interrupted"
+
+
+@pytest.mark.parametrize(
+    ("said", "finish", "text"), [("One two three", "stop", "One two three"), ("One", None, "One two ")]
+)
+def test_a_whole_answer_may_go_on_with_a_stream(said: str, finish: str | None, text: str) -> None:
+    cut = [(0.0, HEAD + framed(chunk("One ") + chunk("two "))), (0.0, EOF)]
+    body = json.dumps({
+        "id": "c2", "object": "chat.completion", "created": 8, "model": "odd-1",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": finish}],
+    }).encode()  # fmt: skip
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    played = scripted([cut, [(0.0, head + body)]])
+    assert played.text == text
+    assert played.outcomes[0] == "stream_interrupted"
+    if said.startswith(text):
+        assert len(played.joins) == 1
+        assert {event["id"] for event in played.events} == {"c1"}
+    else:
+        assert played.error["code"] == "stream_interrupted"
+
+
+def test_who_brought_nothing_new_is_asked_again_only_behind_others() -> None:
+    played = play("chat", f"up/small:{CUT}", f"up/small:{LONG}")
+    assert played.text == whole("chat")
+    assert played.outcomes == ["stream_interrupted", "stream_interrupted", "ok"]
+
+
+def test_who_said_something_else_is_not_asked_again() -> None:
+    once = {"target": f"up/small:{CUT}", "max_attempts": 1}
+    played = play("chat", once, f"up/large:{LONG}")
+    assert played.outcomes == ["stream_interrupted", "no_match"]
 
 
 def chunk(text: str, finish: str | None = None) -> bytes:
@@ -241,6 +286,13 @@ def test_its_refusal_is_never_the_last_word() -> None:
     assert played.error["type"] == "api_error"
     assert "prefill" not in played.error["message"]
     assert played.line["stream_error"] == "stream_interrupted"
+
+
+def test_who_refuses_is_asked_for_all_of_it_only_if_more_attempts_are_allowed() -> None:
+    policies = {"retry": {"max_attempts": 1, "max_total": 2}}
+    played = play("messages", f"ant/small:{CUT}", f"ant/small:{LONG},no_prefill", policies=policies)
+    assert played.outcomes == ["stream_interrupted", "upstream_refused"]
+    assert "prefill" not in played.error["message"]
 
 
 def test_who_thinks_is_not_given_a_begun_answer() -> None:
