@@ -424,6 +424,15 @@ def test_deployments_that_callers_made_up_fill_no_memory(house: House) -> None:
     assert house.authority.standing("a/declared", house.now).state == "open"
 
 
+def test_what_callers_made_up_may_be_declared_later_and_stays_so(house: House) -> None:
+    health = Health("a/m", house.desk)
+    told: list[bool] = []
+    for declared in (False, False, True, False, True):
+        health.adopt("a", USUAL, declared=declared)
+        told.append(house.authority.register.is_stranger("a/m"))
+    assert told == [True, True, False, False, False]
+
+
 def test_alone_it_decides_by_itself() -> None:
     health = Health("a/m")
     for _ in range(5):

@@ -356,6 +356,17 @@ def test_a_reload_closes_nothing_and_forgets_nothing() -> None:
     play(2, main)
 
 
+def test_what_is_adopted_as_it_was_costs_no_word() -> None:
+    async def main(firm: Firm) -> None:
+        (office,) = firm.offices
+        before = len(office.sent)
+        for declared in (True, False, True):
+            office.health().adopt("a", BreakerRules(), declared=declared)
+        assert len(office.sent) == before
+
+    play(1, main)
+
+
 def test_what_an_operator_wants_reaches_every_worker() -> None:
     async def main(firm: Firm) -> None:
         firm.authority.order("a/m", "isolate", firm.loop.time())

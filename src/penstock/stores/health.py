@@ -110,6 +110,7 @@ class Health:
 
     __slots__ = (
         "__weakref__",
+        "_declared",
         "_desk",
         "_due",
         "_failed_last",
@@ -134,6 +135,7 @@ class Health:
         self.credential = ""
         self.own = self.lent = REST
         self._rules: BreakerRules | None = None
+        self._declared = False
         self._slow = NEVER
         # Counted since `_due` less a second, and not passed on yet.
         self._sent = self._passed = self._refund = 0
@@ -155,13 +157,16 @@ class Health:
             declared: the configuration names the deployment; else it is forgotten once many others were asked for.
         """
         before = self.credential
-        if credential == before and (rules is self._rules or rules == self._rules):
+        same = rules is self._rules or rules == self._rules
+        # Once it is declared it stays so: callers may ask for it by another name besides.
+        if same and credential == before and declared <= self._declared:
             return
+        self._declared = declared or self._declared
         self.credential = credential
         self.see(self.own, self._desk.board.borrow(self, credential, before))
         self._rules = rules
         self._slow = rules.slow if rules is not None and rules.slow is not None else NEVER
-        self._desk.adopt(self, rules, declared=declared)
+        self._desk.adopt(self, rules, declared=self._declared)
 
     # --- how it stands
 
