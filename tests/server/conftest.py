@@ -19,6 +19,7 @@ OURS = {
     "test_a_caller_that_never_takes_the_last_word_has_not_had_its_answer": "what it took counts as sent",
     "test_drain_refuses_the_new_and_finishes_the_open": "it stops listening first",
     "test_drain_lets_what_was_written_leave": "its own buffers",
+    "test_who_reads_slowly_holds_the_rest_back": "its own buffers",
     "test_drain_cuts_what_takes_too_long_and_says_so": "its own timeout_graceful_shutdown",
 }
 
@@ -29,6 +30,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "test_last_word",
         "test_translation",
         "test_waiting",
+        "test_resume",
     ):
         ways = ["ours"] if metafunc.function.__name__ in OURS else ["ours", "uvicorn"]
         metafunc.parametrize("http", ways, indirect=True)
