@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,17 @@ FOLDER = ROOT / "examples" / "scenarios"
 @cache
 def play(name: str) -> Report:
     return simulate(load_scenario(FOLDER / f"{name}.yaml"))
+
+
+def without(name: str, policy: str, tmp_path: Path) -> Report:
+    """The same with a policy switched off, or at its default, as its comment proposes."""
+    text = (FOLDER / f"{name}.yaml").read_text()
+    other, count = re.subn(
+        rf"^( +{policy.partition(':')[0]}): .*$", rf"\1:{policy.partition(':')[2]}", text, flags=re.M
+    )
+    assert count == 1
+    (tmp_path / "other.yaml").write_text(other)
+    return simulate(load_scenario(tmp_path / "other.yaml"))
 
 
 NAMES = ["brownout", "cut_streams", "outage", "rate_limits", "slow_first_tokens", "spike"]
@@ -67,4 +80,41 @@ def test_two_credentials_bear_each_others_limits() -> None:
     assert a.open_seconds == b.open_seconds == 0
     storm = slice(int(480 / report.series.step), int(600 / report.series.step))
     failed = sum(report.series.failed)
-    assert failed - sum(report.series.failed[storm]) < 0.02 * report.total.requests
+    assert failed - sum(report.series.failed[storm]) < 0.03 * report.total.requests
+
+
+def test_hedging_halves_the_slowest_first_tokens(tmp_path: Path) -> None:
+    hedged, plain = play("slow_first_tokens"), without("slow_first_tokens", "hedge: off", tmp_path)
+    assert 0 < hedged.total.hedges <= 0.02 * hedged.total.requests + 1
+    assert hedged.total.first_token_p99 is not None
+    assert plain.total.first_token_p99 is not None
+    assert hedged.total.first_token_p99 < plain.total.first_token_p99 / 2
+    assert hedged.total.first_token_p50 == pytest.approx(plain.total.first_token_p50, rel=0.03)
+    assert plain.total.hedges == 0
+
+
+def test_cut_streams_are_gone_on_with(tmp_path: Path) -> None:
+    resumed, cut = play("cut_streams"), without("cut_streams", "on_stream_cut: error", tmp_path)
+    assert resumed.total.cut == 0
+    assert resumed.total.resumes > 100
+    assert cut.total.resumes == 0
+    assert cut.errors == {"stream_interrupted": cut.total.cut}
+    assert cut.total.cut > 100
+
+
+def test_in_a_spike_the_important_callers_are_served(tmp_path: Path) -> None:
+    guarded, overrun = play("spike"), without("spike", "concurrency: off", tmp_path)
+    people, batch = guarded.traffic
+    assert people.success is not None
+    assert batch.success is not None
+    assert people.success >= 0.99
+    assert people.success > batch.success + 0.3
+    assert people.total_p99 is not None
+    assert people.total_p99 < 12.0
+    assert guarded.total.queued > 1000
+    # Nobody is more important where nobody waits.
+    crowd, others = overrun.traffic
+    assert crowd.success == pytest.approx(others.success, abs=0.05)
+    assert crowd.success is not None
+    assert crowd.success < 0.6
+    assert overrun.total.good < guarded.total.good
