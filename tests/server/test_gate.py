@@ -124,6 +124,22 @@ def test_one_worker_may_have_all_while_the_others_need_none() -> None:
     play(3, 4, main)
 
 
+def test_where_both_have_calls_that_wait_each_gets_its_share() -> None:
+    async def main(firm: Firm) -> None:
+        one, other = firm.branches
+        tasks = [one.start(1.0) for _ in range(40)]
+        await firm.loop.clock.sleep(0.5)
+        tasks += [other.start(1.0) for _ in range(10)]
+        await firm.loop.clock.sleep(0.1)
+        assert (one.gate.running, other.gate.running) == (4, 0)
+        # What the first frees goes to the other, one in a round, though calls of its own wait.
+        await firm.loop.clock.sleep(2.0)
+        assert (one.gate.running, other.gate.running) == (2, 2)
+        await asyncio.gather(*tasks)
+
+    play(2, 4, main)
+
+
 def test_what_nobody_uses_goes_back() -> None:
     async def main(firm: Firm) -> None:
         await firm.branches[0].start(1.0)
