@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from penstock.config.load import load_config
+from penstock.providers.catalogue import load_catalogue
 from penstock.providers.simulated import Seen
 from penstock.testing import SimLoop, run
 from penstock.testing.provider import EOF, ScriptedUpstream
-from tests.stage import CONFIG, Answer, Caller, Stage, ask
+from tests.stage import CONFIG, ENV, Answer, Caller, Stage, ask
 
 LONG = "tokens=60,between=20ms"
 CUT = f"{LONG},cut=40"
@@ -311,6 +314,32 @@ def test_a_field_says_that_it_is_to_be_gone_on_with() -> None:
     played = play("chat", f"sim/small:{CUT}", f"sim/small:{LONG}")
     assert played.text == play("chat", f"sim/small:{LONG}").text
     assert played.joins[0]["how"].startswith("continued after ")
+
+
+def test_a_begun_answer_is_translated_and_marked() -> None:
+    policies = {"on_stream_cut": "resume", "retry": {"max_attempts": 1}}
+    models = {"m": {"targets": [f"ant/small:{CUT}", f"up/small:{LONG}"], **policies}}
+    config = load_config({**CONFIG, "models": models}, ENV)
+    row = replace(load_catalogue()["openai"], continues=True, continued_by="prefix")
+    config = replace(config, kinds={"openai": row})
+
+    async def main(loop: SimLoop) -> Played:
+        async with Stage(loop, config) as stage:
+            caller = await Caller.connect()
+            path, body = ask("messages", model="m", stream=True)
+            answer = await caller.post(body, path)
+            caller.close()
+            await loop.clock.sleep(1)
+            return Played(answer, stage.lines[0], list(stage.provider.journal.log), 0.0)
+
+    played = run(main)
+    (join,) = played.joins
+    assert join["how"].startswith("continued after ")
+    *_, last = played.asked[1]["messages"]
+    assert (last["role"], last["prefix"]) == ("assistant", True)
+    assert played.text.startswith(last["content"])
+    assert len(played.text) > len(last["content"])
+    assert played.events[-1]["type"] == "message_stop"
 
 
 # --- callers and targets that speak differently
