@@ -36,6 +36,8 @@ __all__ = ["Attempts"]
 TRIAL_GRACE = 5.0
 # So long in all a request waits for pauses to end that could go nowhere else; longer, and a queue would grow.
 PATIENCE_SECONDS = 3.0
+# Within that patience, how often a request looks whether the one call that tries a deployment has found it well.
+TRIAL_SECONDS = 0.25
 NEVER = float("inf")
 
 # By how its deployments stand, what a request is told that none may be asked for: the first that applies.
@@ -122,6 +124,8 @@ class Attempts:
                 self._decide(request, "passed_over", candidate, f"{standing.state}: {standing.why}")
                 if standing.state == "paused":
                     pauses.append(standing.until)
+                elif standing.state == "trial":
+                    pauses.append(now + TRIAL_SECONDS)
             reserve = await self._reserve(request, order)
             if reserve is not None:
                 return reserve
