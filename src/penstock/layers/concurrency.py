@@ -105,6 +105,8 @@ def _look_again(request: Request, now: float) -> None:
 def _roomier(request: Request) -> bool:
     """Whether another deployment that was not tried would take it at once."""
     mine, tried = request.candidate, request.tried
+    if tried is not None and mine.id in tried:
+        return False  # sent away once, or a retry: whoever else there was has gone before
     return any(
         one is not mine and not one.health.blocked and (tried is None or one.id not in tried) and _has_room(one)
         for one in request.plan.candidates
