@@ -20,6 +20,8 @@ KEY = "psk_live_0123456789abcdef"
 _PATHS = {"chat": b"/v1/chat/completions", "messages": b"/v1/messages"}
 _LOOK_AGAIN = 0.2
 _encode = msgspec.json.encode
+# An end of the connection that comes later is no answer to its being closed before.
+_ARRIVED = 0.005
 # In what is output and no sign of life.
 _OUTPUT = re.compile(rb'"choices":|"content_block_delta"|"stop_reason"')
 
@@ -84,6 +86,7 @@ class Got(msgspec.Struct, eq=False):
         whole: the HTTP response was complete.
         left: it lost its patience.
         reused: over a connection that had carried a request before.
+        dropped: the workers that hung up on it though they had it, and when.
     """
 
     ask: Ask
@@ -98,6 +101,7 @@ class Got(msgspec.Struct, eq=False):
     left: bool = False
     reused: bool = False
     tries: int = 0
+    dropped: list[tuple[int, float]] = []
 
 
 class Line(asyncio.Protocol):
@@ -234,6 +238,8 @@ class Callers:
         parser = line.parser
         got.ended, got.first, got.body = self._loop.time(), line.first, b"".join(line.pieces)
         got.status, got.headers, got.whole = parser.status, dict(parser.headers), parser.complete
+        if not parser.status and not got.left and got.ended - got.sent > _ARRIVED:
+            got.dropped.append((got.worker, got.ended))
         if parser.complete and parser.keep_alive and not (parser.surplus or line.lost or ask.stalls):
             parser.reset()
             line.used = True

@@ -301,6 +301,14 @@ def whoever_can_be_served_is(story: Story) -> Iterator[Violation]:
             yield f"{case} could have been served, and got {got.status} {read}: {case.arrivals}"
 
 
+def nobody_is_hung_up_on(story: Story) -> Iterator[Violation]:
+    """15: a worker that goes answers what it has; only a killed one does not."""
+    for got in story.got:
+        for worker, time in got.dropped:
+            if worker not in story.kills or time < story.kills[worker] - _SOON:
+                yield f"ask {got.ask.number}: worker {worker} hung up at {time:.3f}"
+
+
 def nobody_is_blamed_for_others(story: Story) -> Iterator[Violation]:
     """The table: cancellations, and what is wrong with a request, never move a breaker."""
     for case in _cases(story):
@@ -387,6 +395,7 @@ INVARIANTS: tuple[Callable[[Story], Iterator[Violation]], ...] = (
     nothing_after_the_deadline,
     who_leaves_is_followed,
     whoever_can_be_served_is,
+    nobody_is_hung_up_on,
     nobody_is_blamed_for_others,
     all_is_well_again,
     nothing_is_left,

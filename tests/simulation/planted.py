@@ -10,9 +10,7 @@ from penstock import errors as e
 from penstock.layers import breaker as breaker_layer
 from penstock.layers import concurrency
 from penstock.layers.attempts import Attempts
-from penstock.layers.breaker import Breaker as BreakerLayer
 from penstock.layers.record import Recording
-from penstock.layers.timeout import Timeout
 from penstock.providers import upstream
 from penstock.providers.answers import StreamedAnswer
 from penstock.routing import judge
@@ -27,7 +25,6 @@ from penstock.stores.gate import Gate
 from penstock.stores.health import Health
 from penstock.stores.quota import Quota
 from penstock.transport.connection import Connection
-from penstock.wire.matching import Rest
 from penstock.wire.openai_stream import ChatStream
 from penstock.wire.watching import Watcher
 
@@ -109,23 +106,6 @@ async def _admits_all(attempts: Any, request: Any, candidate: Any, standing: Any
     return True
 
 
-def _forgets(field: str, value: Any) -> Callable[[Any], Any]:
-    """A field of the request is something else for the length of a call."""
-
-    def make(right: Any) -> Any:
-        async def call(self: Any, request: Any, *args: Any) -> Any:
-            kept = getattr(request, field)
-            setattr(request, field, value)
-            try:
-                return await right(self, request, *args)
-            finally:
-                setattr(request, field, kept)
-
-        return call
-
-    return make
-
-
 def _counts_no_total(right: Any) -> Any:
     async def next_(self: Any, request: Any, order: Any, tried: Any) -> Any:
         record = request.record
@@ -169,29 +149,7 @@ class _Pumped:
         return getattr(self._source, name)
 
 
-def _waits_for_ever(right: Any) -> Any:
-    def call(self: Any, request: Any) -> Any:
-        begun = right(self, request)
-        request.wait = 1e9
-        return begun
-
-    return call
-
-
 # --- the breaker's layer, health
-
-
-def _blames_for_who_left(right: Any) -> Any:
-    async def call(self: Any, request: Any) -> Any:
-        try:
-            return await right(self, request)
-        except Exception:
-            raise
-        except BaseException:
-            request.candidate.health.failed(self._now(), Effect("failure", None, "left"), trial=request.trial)
-            raise
-
-    return call
 
 
 def _nothing(right: Any) -> Any:
@@ -373,7 +331,6 @@ BUGS: dict[str, Bug] = {
         breaker_layer, "effect_of", _blames(e.UpstreamRefused, Effect("failure"))
     ),
     "attempts: whatever stands how it stands is asked": Bug(Attempts, "_admit", _always(_admits_all)),
-    "attempts: the deadline is not looked at": Bug(Attempts, "_allowed", _forgets("deadline", 1e9)),
     "attempts: six are not all": Bug(Attempts, "_next", _counts_no_total),
     "commit: a broken stream is begun anew": Bug(Attempts, "__call__", _asks_once_more_at_the_end),
     "commit: nothing is held": Bug(StreamedAnswer, "hold", _always(_holds_nothing)),
@@ -382,11 +339,8 @@ BUGS: dict[str, Bug] = {
     "breaker: never closes": Bug(Breaker, "tried", _never_closes),
     "breaker: stays open too long": Bug(Breaker, "_open_for", _doubles_without_end),
     "breaker: stays open for moments": Bug(Breaker, "_open_for", _stays_open_for_moments),
-    "breaker: half open for everybody": Bug(Permit, "free", _returns(True)),
-    "breaker: who left is its fault": Bug(BreakerLayer, "__call__", _blames_for_who_left),
     "permits: one that is taken never lapses": Bug(Permit, "take", _keeps_its_permit),
     "quota: every retry is paid": Bug(Quota, "try_take", _returns(True)),
-    "quota: never any": Bug(Quota, "try_take", _returns(False)),
     "health: a credential without quota goes on": Bug(Credential, "failed", _nothing),
     "health: a pause is not kept": Bug(Condition, "_pause", _nothing),
     "health: everything is always ready": Bug(Health, "standing", _returns(READY)),
@@ -397,17 +351,11 @@ BUGS: dict[str, Bug] = {
     "gate: who was passed over is not asked again": Bug(
         judge, "_failure_of", _allows(e.Overloaded, busy=False, again=False)
     ),
-    "resume: what was told is told again": Bug(
-        Rest, "feed", lambda right: lambda self, text: right(self, text) and text
-    ),
-    "resume: whatever comes is taken for the rest": Bug(Rest, "feed", lambda right: lambda self, text: text),
-    "timeout: the first output is waited for without end": Bug(Timeout, "__call__", _waits_for_ever),
     "pool: what is unread stays in the connection": Bug(Connection, "release", _keeps_what_is_unread),
     "pool: connections are not let go of": Bug(Connection, "release", _lets_go_of_nothing),
     "pool: the credential goes to the next provider": Bug(upstream, "_payload", _keeps_the_head),
     "record: who left is forgotten": Bug(Recording, "__call__", _forgets_who_left),
     "reload: forgets how everything stands": Bug(Authority, "adopt", _closes_what_comes_anew),
-    "worker: what the dead held they hold for ever": Bug(Authority, "left", _nothing),
     "reload: cuts what runs": Bug(Worker, "_adopt", _cuts_the_old),
     "drain: cuts what runs": Bug(DataPlane, "hand_over", _always(_cuts)),
 }

@@ -22,6 +22,12 @@ CONFIG: dict[str, Any] = {
         "far": {"kind": "openai", "base_url": "http://far:8000/v1", "api_key": "env:UP_KEY"},
     },
     "models": {
+        "elsewhere": {"targets": ["up/small:status=503", "far/small:status=529", "ant/small"]},
+        "hedged": {
+            "targets": ["up/small:head=200ms", "ant/small:head=100ms"],
+            "hedge": {"after": "50ms", "most": "100%"},
+        },
+        "narrow": {"targets": ["up/small:head=100ms"], "concurrency": 1},
         "joined": {
             "targets": ["up/small:tokens=12,between=5ms,cut=4", "up/small:tokens=12,cut=8", "up/small:tokens=12"],
             "on_stream_cut": "resume",
@@ -41,7 +47,7 @@ async def ask(*bodies: dict[str, Any]) -> None:
             try:
                 for body in bodies:
                     answer = await caller.post(body)
-                    assert not answer.whole or answer.status in (200, 502, 504), answer.body
+                    assert not answer.whole or answer.status in (200, 502, 503, 504, 529), answer.body
             finally:
                 caller.close()
 
@@ -70,6 +76,24 @@ async def names_that_move(stage: Stage) -> None:
     stage.loop.network.names["far"] = [stage.loop.network.resolve("provider")]
     await stage.loop.clock.sleep(100)
     await ask(chat(model="far/small"), chat(model="far/small"))
+
+
+async def one_after_the_other(stage: Stage) -> None:
+    """The first two fail by what they say, the third answers."""
+    await ask(chat(model="elsewhere"), chat(model="elsewhere", stream=True))
+
+
+async def two_at_once(stage: Stage) -> None:
+    """A second one is asked while the first is silent."""
+    await ask(chat(model="hedged"), chat(model="hedged", stream=True))
+
+
+async def one_at_a_time(stage: Stage) -> None:
+    """Callers that wait for each other, one of whom gives up."""
+    waiting = [asyncio.ensure_future(ask(chat(model="narrow", stream=turn == 1))) for turn in range(4)]
+    await stage.loop.clock.sleep(0.15)
+    waiting[2].cancel()
+    await asyncio.wait(waiting)
 
 
 async def a_reload(stage: Stage) -> None:
@@ -135,6 +159,9 @@ PLAYS: dict[str, tuple[Play, int]] = {
     "translation": (a_translation, 20),
     "together": (callers_together, 60),
     "names": (names_that_move, 30),
+    "fallback": (one_after_the_other, 40),
+    "hedge": (two_at_once, 40),
+    "queue": (one_at_a_time, 40),
     "resume": (a_stream_that_is_gone_on_with, 30),
     "reload": (a_reload, 80),
     "drain": (a_drain, 40),
