@@ -181,6 +181,18 @@ def test_after_five_calm_minutes_what_was_learnt_is_forgotten() -> None:
     assert door.gate.limit is None
 
 
+@on_loop
+def test_it_is_not_forgotten_while_somebody_waits() -> None:
+    door = Door()
+    door.enter(2)
+    door.refuse(sent=5.0, now=6.0)
+    place, other = door.come(), door.come()
+    door.gate.passed(6.0 + CALM_SECONDS)
+    assert place is not None
+    assert other is not None
+    assert (door.gate.limit, place.turn.done(), other.turn.done()) == (2, True, False)
+
+
 # --- who goes next
 
 
