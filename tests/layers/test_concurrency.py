@@ -301,6 +301,20 @@ def test_cancelled_anywhere_no_place_is_lost(stream: bool) -> None:
     assert sweep_scenario(scenario) == 3
 
 
+def test_who_leaves_the_queue_is_out_of_it_at_once() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1))
+        running, leaving, waiting = (scene.start(scene.request()) for _ in range(3))
+        await loop.settle()
+        leaving.cancel()
+        await loop.settle()
+        assert (scene.waiting, scene.gate.running) == (1, 1)
+        await asyncio.gather(running, waiting)
+        assert scene.most == 1
+
+    run(main, leak_free=True)
+
+
 def test_no_gate_of_limits_costs_a_wait() -> None:
     """The call goes straight through: not even a coroutine of the layer's own."""
 
