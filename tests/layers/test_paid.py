@@ -10,10 +10,11 @@ import pytest
 from penstock.call import Frame, Reply
 from penstock.clock import Ids
 from penstock.layers.breaker import Breaker
+from penstock.layers.timeout import Timeout
 from penstock.layers.trace import Opening
 from penstock.messages import Caller, Request
 from penstock.records import Attempt
-from penstock.routing.plan import Candidate
+from penstock.routing.plan import Candidate, Plan
 from penstock.stores.pace import Pace
 from penstock.testing import FakeClock, SeededRandom
 
@@ -48,7 +49,8 @@ def test_by_what_it_took(kind: str, paid: int, retry: bool) -> None:
         request = Request("openai_chat", "m", False, {}, Caller(), record, kind=kind, paid=paid)
         one: Any = health
         request.candidate = Candidate("p/m", "p/m", 0, None, one, Pace("p/m"))
-        await Breaker(answer, clock)(request)
+        request.plan = Plan("m", (request.candidate,), ("p/m",))
+        await Breaker(Timeout(answer, clock), clock)(request)
 
     asyncio.run(main())
     assert health.sent_as == [retry]
