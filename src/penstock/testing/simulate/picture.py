@@ -209,9 +209,11 @@ def page(report: Report) -> str:
     )
     left = len(report.changes) - MOST_ROWS
     rows += f"<tr><td><td>and {left:,} more</tr>" if left > 0 else ""
+    head = "<tr><th>when<th>deployment<th>state<th>why</tr>"
+    table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>" if rows else ""
     # `</` in a string would end the script.
     script = data.decode().replace("</", "<\\/")
-    return _PAGE.substitute(title=escape(report.scenario), picture=picture, data=script, rows=rows)
+    return _PAGE.substitute(title=escape(report.scenario), picture=picture, data=script, table=table)
 
 
 _PAGE = Template("""<!DOCTYPE html>
@@ -231,7 +233,7 @@ th,td{text-align:left;padding:3px 18px 3px 0;vertical-align:top}th{color:#5d6b7a
 td:first-child{font-variant-numeric:tabular-nums}
 </style></head><body><main>
 <figure id="figure">$picture<div id="line"></div><div id="tip"></div></figure>
-<table><thead><tr><th>when<th>deployment<th>state<th>why</tr></thead><tbody>$rows</tbody></table>
+$table
 </main><script>
 const data=$data;
 const figure=document.getElementById("figure"),line=document.getElementById("line"),tip=document.getElementById("tip");
