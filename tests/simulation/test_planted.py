@@ -28,7 +28,7 @@ SEEDS: dict[str, int] = {
     "commit: nothing is held": 145,
     "commit: what breaks off ends well": 42,
     "breaker: never opens": 0,
-    "breaker: never closes": 229,
+    "breaker: never closes": 16,
     "breaker: stays open too long": 256,
     "breaker: stays open for moments": 71,
     "permits: one that is taken never lapses": 0,
