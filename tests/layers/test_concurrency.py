@@ -195,6 +195,45 @@ def test_it_waits_as_long_as_for_an_answer_and_no_longer(stream: bool, more: Any
     run(main, leak_free=True)
 
 
+def test_nobody_waits_for_longer_than_three_seconds_because_of_what_was_learnt() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules())
+        scene.takes = 100.0
+        running = [scene.start(scene.request()) for _ in range(2)]
+        await loop.settle()
+        scene.pace.gate.throttled(loop.time(), loop.time())
+        assert scene.pace.gate.limit == 1
+        patient, start = scene.request(), loop.time()
+        patient.deadline = start + 600
+        scene.takes = 0.5
+        await scene.start(patient)
+        assert loop.time() - start == pytest.approx(3.5)
+        assert [decision.why for decision in patient.record.decisions] == ["it waited for long enough"]
+        assert scene.pace.gate.limit == 4, "three ran and it was answered: there is room for them, and one more"
+        for call in running:
+            call.cancel()
+
+    run(main, leak_free=True)
+
+
+def test_what_the_configuration_says_is_waited_for() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(2))
+        scene.takes = 100.0
+        running = [scene.start(scene.request()) for _ in range(2)]
+        await loop.settle()
+        scene.pace.gate.throttled(loop.time(), loop.time())
+        patient, start = scene.request(timeout=9.0), loop.time()
+        patient.deadline = start + 600
+        with pytest.raises(Overloaded, match="did not come"):
+            await scene.start(patient)
+        assert scene.pace.gate.running == 2
+        for call in running:
+            call.cancel()
+
+    run(main, leak_free=True)
+
+
 def test_a_full_queue_refuses_and_makes_place_for_the_urgent() -> None:
     async def main(loop: SimLoop) -> None:
         scene = Scene(loop, GateRules(1, 1))

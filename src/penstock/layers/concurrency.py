@@ -22,6 +22,9 @@ __all__ = ["Concurrency"]
 # What a caller's priority comes to: the lower, the sooner.
 RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
 NORMAL = RANKS["normal"]
+# What was learnt from refusals is a guess, which a brownout makes too low: nobody waits for longer because of it, and who
+# then is answered shows that there is room.
+GUESS_SECONDS = 3.0
 # No caller is told to wait for longer before it asks again.
 LONGEST_SECONDS = 60.0
 NEVER = float("inf")
@@ -50,21 +53,25 @@ class Concurrency:
 
         UpstreamRateLimited, CircuitOpen: when its turn came its deployment was to be asked no more.
         """
+        beyond = False
         if not gate.try_enter():
             if _roomier(request):
                 refused = _refused(request, gate, "busy, and another deployment is not")
                 refused.elsewhere = True
                 raise refused
-            await self._queue(request, gate)
+            beyond = await self._queue(request, gate)
         reply = await self._call(request)
-        gate.passed(self._now())
+        gate.passed(self._now(), beyond=beyond)
         return reply
 
-    async def _queue(self, request: Request, gate: Any) -> None:
+    async def _queue(self, request: Request, gate: Any) -> bool:
+        """Wait for its turn; whether it goes beyond what was learnt, of which it has waited for long enough."""
         now = self._now()
         wishes = request.caller.wishes
         rank = RANKS.get(wishes.priority, NORMAL) if wishes is not None else NORMAL
         patience = _patience(request, request.deadline - now)
+        if gate.guesses:
+            patience = min(patience, GUESS_SECONDS)
         place = gate.queue(rank, now + patience)
         if place is None:
             raise _refused(request, gate, "busy, and so is its queue")
@@ -79,13 +86,16 @@ class Concurrency:
             request.place = None
             timer.cancel()
         waited = self._now() - now
-        request.record.decisions.append(Decision("queued", request.candidate.id, turn, now, waited))
-        if turn == "late":
+        beyond = turn == "late" and gate.guesses and waited >= GUESS_SECONDS and gate.exceed()
+        why = "it waited for long enough" if beyond else turn
+        request.record.decisions.append(Decision("queued", request.candidate.id, why, now, waited))
+        if turn == "late" and not beyond:
             raise _refused(request, gate, f"busy; the call's turn did not come within {patience:g} s")
         if turn == "shed":
             raise _refused(request, gate, "busy, and its queue is full of calls of higher priority")
         if request.candidate.health.blocked and not request.trial:
             _look_again(request, self._now())
+        return beyond
 
 
 def _look_again(request: Request, now: float) -> None:

@@ -216,6 +216,17 @@ class Gate:
             self.leave(place)
             _tell(place, "late")
 
+    @property
+    def guesses(self) -> bool:
+        """Whether what holds calls back is only what was learnt, and not what the configuration says."""
+        most = self._rules.most
+        return self._learnt is not None and (most is None or self._learnt < most)
+
+    def exceed(self) -> bool:
+        """Let a call in that has left the queue, beyond what was learnt: a guess is no reason to wait for ever."""
+        running, most = self.running, self._rules.most
+        return (most is None or running <= most) and self._cover.reach(running)
+
     def ended(self) -> None:
         """A call is over, and its pace counts it no more."""
         if self._queue and not self._cover.owed:
@@ -242,11 +253,17 @@ class Gate:
         self._successes = 0
         self._set_limit()
 
-    def passed(self, now: float) -> None:
-        """A call had its first output: one more at a time after as many of them as the limit is."""
+    def passed(self, now: float, *, beyond: bool = False) -> None:
+        """A call had its first output: one more at a time after as many of them as the limit is.
+
+        Args:
+            beyond: it was let in by `exceed`: there is room for all that run.
+        """
         learnt = self._learnt
         if learnt is None:
             return
+        if beyond:
+            learnt = self._learnt = max(learnt, self.running)
         self._successes += 1
         if self._successes >= learnt:
             self._successes = 0
