@@ -16,7 +16,8 @@ import pytest
 from tests.cli.running import Ran, penstock
 from tests.cli.terminal import ESCAPE, Terminal, terminal
 
-STEPS = 7
+STEPS = 8
+ROW = re.compile(r"^   (\d\.\d) s  +([EWx+]+) +(\d+)  (closed|open|half open) .*\$(\d\.\d{6})", re.MULTILINE)
 
 
 def walk(shown: Terminal) -> None:
@@ -69,7 +70,7 @@ def test_what_it_shows_came_from_the_gateway(plain: tuple[Ran, list[str]]) -> No
     said = " ".join(out.split())
     assert 'HTTP 404, model_not_found: Unknown model "fsat" (did you mean "fast"' in said
     assert "HTTP 429, rate_limit_exceeded: " in said
-    assert "retry-after: 2, request id 01" in said
+    assert re.search(r"asked 3 times in \d\.\d s, retry-after: 1 request id 01", said)
     assert said.count("answered by sim/small") == 2
     assert 'finish_reason "stop"' in said
     assert 'stop_reason "end_turn"' in said
@@ -82,6 +83,35 @@ def test_what_it_shows_came_from_the_gateway(plain: tuple[Ran, list[str]]) -> No
     rows = re.findall(r"^   (\d{3}) chat +(\S+)", out, re.MULTILINE)
     assert [status for status, _ in rows] == ["200", "200", "200", "200", "200", "404", "429"]
     assert [model for _, model in rows][:6] == ["fast", "fast", "smart", "fast", "smart", "fsat"]
+
+
+def test_the_outage_is_seen_and_no_caller_fails(plain: tuple[Ran, list[str]]) -> None:
+    out = plain[0].out
+    rows = ROW.findall(out)
+    assert [float(seconds) for seconds, *_ in rows] == [row / 2 for row in range(1, 10)]
+    assert {failed for _, _, failed, _, _ in rows} == {"0"}
+    answers = [answers.rstrip("+") for _, answers, _, _, _ in rows]
+    assert set(answers[0] + answers[1]) == {"E"}  # before it, and the first choice
+    assert set(answers[3]) == {"W"}  # its breaker is open
+    assert answers[-1].endswith("E")  # it is back
+    states = [state for _, _, _, state, _ in rows]
+    assert states[:2] == ["closed", "closed"]
+    assert states[3] == "open"
+    assert states[-1] == "closed"
+    spent = [float(dollars) for *_, dollars in rows]
+    assert spent == sorted(spent)
+    assert spent[0] > 0
+    told = re.search(r"^   (\d+) calls, 0 failed, (\d+) fallbacks, (\$\S+)$", out, re.MULTILINE)
+    assert told
+    assert int(told[1]) >= 80
+    assert int(told[2]) >= 20
+    assert f"and {told[1]} of the outage: 0 failed, {told[2]} fallbacks, {told[3]}" in out
+    assert "east/small failed: unavailable" in out
+    assert "west/small is chosen: fallback" in out
+
+
+def test_a_pipe_sees_each_row_once(plain: tuple[Ran, list[str]]) -> None:
+    assert "\r" not in plain[0].out
 
 
 def test_no_key_is_used_and_no_setting_obeyed(tmp_path: Path) -> None:

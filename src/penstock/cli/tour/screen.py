@@ -20,8 +20,9 @@ __all__ = ["Screen"]
 WIDEST = 100
 NARROWEST = 40
 INDENT = "   "
-READING_SECONDS = 0.8
+READING_SECONDS = 0.5
 _WORDS = re.compile(r"\s*\S+|\s+")
+_ERASE_REST = "\033[K"
 _ERASE_LINE_ABOVE = "\033[1A\033[2K"
 
 
@@ -100,6 +101,18 @@ class Screen:
             self._put("\n")
         self._column = 0
 
+    def row(self, text: str, *, done: bool) -> None:
+        """A row of a table that fills while somebody watches; where nobody does, only when it is `done`."""
+        fits = len(click.unstyle(text)) <= self.width
+        if self.is_terminal and fits:
+            sys.stdout.write(f"\r{text}{_ERASE_REST}")
+            sys.stdout.flush()
+            self._column = 1
+            if done:
+                self.end_pieces()
+        elif done:
+            self.line(text)
+
     def _put(self, text: str) -> None:
         self._column += len(text)
         sys.stdout.write(text)
@@ -118,6 +131,14 @@ class Screen:
     def red(self, text: str) -> str:
         """`text`, red where there is colour."""
         return self._style(text, fg="red")
+
+    def green(self, text: str) -> str:
+        """`text`, green where there is colour."""
+        return self._style(text, fg="green")
+
+    def yellow(self, text: str) -> str:
+        """`text`, yellow where there is colour."""
+        return self._style(text, fg="yellow")
 
     def _style(self, text: str, *, fg: str | None = None, bold: bool | None = None, dim: bool | None = None) -> str:
         return click.style(text, fg=fg, bold=bold, dim=dim) if self._colour else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import secrets
@@ -17,8 +18,10 @@ from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.errors import ConfigError
 from penstock.gateway import Gateway
+from penstock.providers.simulated import SimulatedProvider
 from penstock.records import Record
 from penstock.server.data_plane import DataPlane
+from penstock.testing.provider import SimulatedServer
 from penstock.transport.http import Connection, Origin, Pool
 from penstock.wire.sse import Framer, parse
 
@@ -27,8 +30,13 @@ __all__ = ["Answer", "Stage"]
 # Only what runs inside Penstock: a demo must cost nothing, whatever keys are in the environment.
 WRITTEN = {
     "auth": "open",
-    "providers": {"sim": {}},
-    "models": {"fast": {"targets": ["sim/small"]}, "smart": {"targets": ["sim/large"]}},
+    "models": {
+        "fast": {"targets": ["sim/small"]},
+        "smart": {"targets": ["sim/large"]},
+        # Everything as it is by default, but that nobody watches for 20 s until a breaker tries again.
+        "steady": {"targets": ["east/small", "west/small"], "breaker": {"open": "1s", "max_open": "1s"}},
+    },
+    "prices": {"east/*": {"input": 1, "output": 4}, "west/*": {"input": 1, "output": 4}},
     "default_model": "fast",
 }
 WAIT_SECONDS = 30.0
@@ -52,12 +60,16 @@ class Stage:
 
     Attributes:
         url: where callers reach it.
+        clock: the machine's.
+        east, west: two providers of its own on ports of this machine, which can be made to fail.
     """
 
     def __init__(self, log: Callable[[Record], None]) -> None:
         self._log = log
-        self._clock = SystemClock()
-        self._pool = Pool(self._clock)
+        self.clock = SystemClock()
+        self._servers = contextlib.AsyncExitStack()
+        self.east, self.west = SimulatedProvider(self.clock, keep=0), SimulatedProvider(self.clock, keep=0)
+        self._pool = Pool(self.clock)
         self._gateway: Gateway | None = None
         self._plane: DataPlane | None = None
         self._admin: AdminServer | None = None
@@ -66,7 +78,7 @@ class Stage:
 
     async def open(self) -> None:
         """Listen: at the usual address, or at a free port where something else has it."""
-        config = load_config(WRITTEN, {})
+        config = load_config(WRITTEN | {"providers": await self._open_providers()}, {})
         try:
             await self._open(config)
         except ConfigError as error:
@@ -74,9 +86,17 @@ class Stage:
                 raise
             await self._open(with_addresses(config, Address("127.0.0.1", 0)))
 
+    async def _open_providers(self) -> dict[str, Any]:
+        """What the configuration says of all providers, those on ports of this machine included."""
+        providers: dict[str, Any] = {"sim": {}}
+        for name, provider in (("east", self.east), ("west", self.west)):
+            server = await self._servers.enter_async_context(SimulatedServer(provider))
+            providers[name] = {"kind": "vllm", "base_url": server.base_url}
+        return providers
+
     async def _open(self, config: Config) -> None:
-        gateway = Gateway(config, self._clock, SystemRandom(), self._log)
-        plane = DataPlane(gateway, self._clock)
+        gateway = Gateway(config, self.clock, SystemRandom(), self._log)
+        plane = DataPlane(gateway, self.clock)
         await plane.open()
         self._gateway, self._plane, self.url = gateway, plane, plane.url
         self._origin = Origin("127.0.0.1", plane.port)
@@ -104,17 +124,23 @@ class Stage:
             await self._gateway.aclose()
         if self._admin is not None:
             await self._admin.aclose()
+        await self._servers.aclose()
+
+    def state(self, deployment: str) -> str:
+        """How a deployment stands, as `penstock deployments list` says it."""
+        assert self._gateway is not None
+        return self._gateway.health.account(deployment, self.clock.monotonic()).standing.state
 
     # --- calling it
 
     async def ask(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
         """One call and its whole answer."""
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         connection = await self._send(path, body, headers or {}, stream=False)
         try:
             data, parser = connection.parser.take(), connection.parser
             told = {name.decode(): value.decode("latin-1") for name, value in parser.headers.items()}
-            return Answer(parser.status, told, json.loads(data), self._clock.monotonic() - started)
+            return Answer(parser.status, told, json.loads(data), self.clock.monotonic() - started)
         finally:
             connection.release()
 
@@ -122,7 +148,7 @@ class Stage:
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
     ) -> AsyncIterator[tuple[float, Any]]:
         """One call and the events of its answer, decoded, each with the seconds since it was sent."""
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         connection = await self._send(path, body, headers, stream=True)
         framer = Framer()
         try:
@@ -130,7 +156,7 @@ class Stage:
                 for block in framer.feed(data):
                     payload = parse(block).data
                     if payload and payload.startswith(b"{"):
-                        yield self._clock.monotonic() - started, json.loads(payload)
+                        yield self.clock.monotonic() - started, json.loads(payload)
         finally:
             connection.release()
 

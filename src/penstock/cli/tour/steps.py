@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.cli.tour.outage import STEADY, show_outage, sum_up
 from penstock.cli.tour.screen import INDENT, Screen
 from penstock.cli.tour.stage import Answer, Stage
 from penstock.records import Record
@@ -17,16 +18,18 @@ __all__ = ["show_end", "show_request", "take_tour"]
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 COST = "x-penstock-cost-usd"
 QUESTION = "Why is the sky blue?"
-BAD_DAY = "sim/small:status=429,retry_after=2"
+BAD_DAY = "sim/small:status=429,retry_after=500ms"
 SLOWLY = "first_token=300ms,between=18ms"
 
 
 async def take_tour(stage: Stage, screen: Screen, records: Sequence[Record]) -> None:
     """Every step in its order, with time to read between them."""
     _introduce(stage, screen)
-    for step in (_openai, _anthropic, _stream, _price, _mistake, _outage):
+    for step in (_openai, _anthropic, _stream, _price, _mistake, _bad_day):
         await screen.pause()
         await step(stage, screen)
+    await screen.pause()
+    await show_outage(stage, screen, records)
     await screen.pause()
     _account(screen, records)
 
@@ -119,7 +122,7 @@ async def _mistake(stage: Stage, screen: Screen) -> None:
     _show_error(screen, await stage.ask(CHAT, _asking("fsat")))
 
 
-async def _outage(stage: Stage, screen: Screen) -> None:
+async def _bad_day(stage: Stage, screen: Screen) -> None:
     screen.title("6. A bad day at the provider, on demand")
     screen.code(f"""\
 client.chat.completions.create(
@@ -138,7 +141,14 @@ def _show_error(screen: Screen, answer: Answer) -> None:
     wait = answer.headers.get("retry-after")
     screen.line()
     screen.say(f"HTTP {answer.status}, {error['code']}: {error['message']}", INDENT)
-    screen.facts([f"retry-after: {wait}" if wait else "", f"request id {answer.headers['x-request-id']}"])
+    tries = int(answer.headers.get("x-penstock-attempts", "0"))
+    screen.facts(
+        [
+            f"asked {tries} times in {answer.seconds:.1f} s" if tries > 1 else "",
+            f"retry-after: {wait}" if wait else "",
+        ]
+    )
+    screen.facts([f"request id {answer.headers['x-request-id']}"])
 
 
 def _asking(model: str, **more: Any) -> dict[str, Any]:
@@ -166,9 +176,12 @@ def _field(name: str, body: Mapping[str, Any], inner: str = "") -> str:
 
 
 def _account(screen: Screen, records: Sequence[Record]) -> None:
-    screen.title("7. What it took: a record of every request, with no word of what was said")
+    screen.title("8. What it took: a record of every request, with no word of what was said")
+    many = [record for record in records if record.model == STEADY]
     for record in records:
-        show_request(screen, record)
+        if record.model != STEADY:
+            show_request(screen, record)
+    screen.line(f"{INDENT}and {len(many)} of the outage: {sum_up(many)}")
 
 
 def show_request(screen: Screen, record: Record) -> None:
