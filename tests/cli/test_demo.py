@@ -179,6 +179,7 @@ def test_once_on_a_terminal(tmp_path: Path) -> None:
         assert shown.wait() == 0  # within SECONDS, which are the 20 of the contract
         assert "Enter goes on" not in shown.text
         assert "Your turn" in shown.text
+        assert len(ROW.findall(shown.text.replace("\r", "\n"))) > 9  # rows that fill while somebody watches
 
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -35,8 +35,12 @@ MOST = 12  # letters that a row has room for
 
 async def show_outage(stage: Stage, screen: Screen, records: Sequence[Record]) -> None:
     """All of it: the traffic, a row for each half second of it, and what one call was through."""
-    screen.title("7. An outage: a provider goes down, and no caller notices")
-    screen.code(f"models: {{{STEADY}: {{targets: [{PRIMARY}, west/small]}}}}")
+    screen.title("7. An outage: one of two providers goes down under traffic")
+    screen.code(f"""\
+models:
+  {STEADY}:
+    targets: [{PRIMARY}, west/small]
+    breaker: {{open: 1s, max_open: 1s}}  # 5 s and 20 s unless it says so""")
     screen.line()
     screen.say(
         "Callers of both kinds ask 20 times a second, whole and streamed. E is an answer of east, W one of west, x an"

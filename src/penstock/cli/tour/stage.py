@@ -33,7 +33,7 @@ WRITTEN = {
     "models": {
         "fast": {"targets": ["sim/small"]},
         "smart": {"targets": ["sim/large"]},
-        # Everything as it is by default, but that nobody watches for 20 s until a breaker tries again.
+        # Nobody who watches waits 20 s for a breaker to try again.
         "steady": {"targets": ["east/small", "west/small"], "breaker": {"open": "1s", "max_open": "1s"}},
     },
     "prices": {"east/*": {"input": 1, "output": 4}, "west/*": {"input": 1, "output": 4}},
