@@ -99,7 +99,8 @@ async def one_at_a_time(stage: Stage) -> None:
 async def a_reload(stage: Stage) -> None:
     """A new gateway takes over while the old one still answers, which is then closed."""
     old = stage.gateway
-    running = asyncio.ensure_future(ask(chat(model="up/small:tokens=30,between=20ms", stream=True), chat(model="up/small")))
+    long = chat(model="up/small:tokens=30,between=20ms", stream=True)
+    running = asyncio.ensure_future(ask(long, chat(model="up/small")))
     await stage.loop.clock.sleep(0.3)
     fresh = Gateway(stage.config, stage.loop.clock, SeededRandom(1), stage._log)
     stage.plane.adopt(fresh, 2)

@@ -22,8 +22,8 @@ __all__ = ["Concurrency"]
 # What a caller's priority comes to: the lower, the sooner.
 RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
 NORMAL = RANKS["normal"]
-# What was learnt from refusals is a guess, which a brownout makes too low: nobody waits for longer because of it, and who
-# then is answered shows that there is room.
+# What was learnt from refusals is a guess, which a brownout makes too low: nobody waits for longer because of it, and
+# who then is answered shows that there is room.
 GUESS_SECONDS = 3.0
 # No caller is told to wait for longer before it asks again.
 LONGEST_SECONDS = 60.0
