@@ -121,11 +121,12 @@ class Gate:
     Attributes:
         guard: the name under which `most` is kept at the centre.
         limit: how many calls may run in this process now; None: any number, and calls need not come here at all.
+        guesses: what holds calls back is only what was learnt, and not what the configuration says.
     """
 
     __slots__ = (
         *("_cover", "_cut", "_learnt", "_number", "_pace", "_queue", "_rules", "_successes"),
-        *("guard", "limit"),
+        *("guard", "guesses", "limit"),
     )
 
     def __init__(self, pace: Pace) -> None:
@@ -139,6 +140,7 @@ class Gate:
         self._successes = 0
         self._cut = float("-inf")
         self.limit: int | None = None
+        self.guesses = False
 
     def __repr__(self) -> str:
         limit = "any number" if self.limit is None else str(self.limit)
@@ -201,7 +203,7 @@ class Gate:
         self._number += 1
         place = Place(rank, deadline, self._number, asyncio.get_running_loop().create_future(), queue)
         insort(queue, place)
-        self._ask()
+        _ask(self, self._cover.permits, self._rules.most)
         return place
 
     def leave(self, place: Place) -> None:
@@ -215,12 +217,6 @@ class Gate:
         if not place.turn.done():
             self.leave(place)
             _tell(place, "late")
-
-    @property
-    def guesses(self) -> bool:
-        """Whether what holds calls back is only what was learnt, and not what the configuration says."""
-        most = self._rules.most
-        return self._learnt is not None and (most is None or self._learnt < most)
 
     def exceed(self) -> bool:
         """Let a call in that has left the queue, beyond what was learnt: a guess is no reason to wait for ever."""
@@ -292,6 +288,7 @@ class Gate:
     def _set_limit(self) -> None:
         most, learnt = self._rules.most, self._learnt
         self.limit = most if learnt is None else learnt if most is None else min(learnt, most)
+        self.guesses = self.limit is not None and self.limit != most
 
     def _let_in(self) -> None:
         """Those go whom there is room for, the most urgent first."""
@@ -301,12 +298,12 @@ class Gate:
                 break
             _tell(self._queue.pop(0), "go")
         if self._queue:
-            self._ask()
+            _ask(self, self._cover.permits, self._rules.most)
 
-    def _ask(self) -> None:
-        most, permits = self._rules.most, self._cover.permits
-        if permits is not None and most is not None and self.waiting(self.guard):
-            permits.ask(self.guard, most, self)
+
+def _ask(gate: Gate, permits: Permits | None, most: int | None) -> None:
+    if permits is not None and most is not None and gate.waiting(gate.guard):
+        permits.ask(gate.guard, most, gate)
 
 
 def _tell(place: Place, how: Turn) -> None:
