@@ -21,6 +21,8 @@ __all__ = ["CONDUCT"]
 # From the provider's last byte to the moment at which every worker knows, and what they sent meanwhile has arrived.
 _KNOWN = 4 * LATENCY + 0.003
 _RULES = BreakerRules()
+# So late a worker may tell that one succeeded, and what others saw fail meanwhile counts anew.
+_TOLD = 1.2
 # So long at the least it stays open.
 _OPEN = _RULES.open * (1 - JITTER)
 # So long are credentials and deployments skipped that the provider does not know.
@@ -81,7 +83,7 @@ def _opened(row: list[Arrival], arrivals: list[Arrival]) -> tuple[Arrival, Arriv
     """The first and the sixth failure between which nothing can have succeeded."""
     for first, sixth in zip(row, row[_RULES.failures :], strict=False):
         if _ended(sixth) - _ended(first) < _OPEN - 0.5 and not any(
-            not _failed(one) and one.time < _ended(sixth) and first.time < _ended(one) for one in arrivals
+            not _failed(one) and one.time < _ended(sixth) and first.time - _TOLD < _ended(one) for one in arrivals
         ):
             return first, sixth
     return None
