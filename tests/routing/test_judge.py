@@ -252,3 +252,16 @@ def test_who_was_passed_over_because_another_had_room_is_waited_for_once_that_ha
     ]  # fmt: skip
     tried["a/m"] = Tried(0, failure_of(e.Overloaded("busy, and so is its queue")), 10.0)
     assert busy not in [option.candidate for option in options(plan, order, tried, down, 10.0, lambda: 0.5)]
+
+
+def test_the_last_attempt_is_for_another_target() -> None:
+    """Found by simulation: a pool's credentials, each told to wait, used up all six beside one that was well."""
+    first, second, third = (candidate(f"a/m#{number}", 0) for number in (1, 2, 3))
+    well = candidate("b/m", 1)
+    order = (first, second, third, well)
+    plan = Plan("m", order, tuple(one.id for one in order))
+    throttled = failure_of(said(429, {b"retry-after": b"1"}))
+    tried = {"a/m#1": Tried(3, throttled, 10.0), "a/m#2": Tried(1, throttled, 10.0)}
+    assert [one.candidate for one in options(plan, order, tried, second, 10.0, lambda: 0.5)][:2] == [second, third]
+    tried["a/m#2"].count = 2
+    assert [one.candidate for one in options(plan, order, tried, second, 10.0, lambda: 0.5)][:2] == [well, third]

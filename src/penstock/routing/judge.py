@@ -168,12 +168,15 @@ def options(
     if failure.onward == "none" and not failure.again:
         return
     here = _again(plan, current, tried[current.id], now, chance)
-    waits_here = failure.throttled and failure.seconds is not None and failure.seconds <= SHORT_SECONDS
+    # The last of its attempts is for whoever is likeliest to answer: another target, if any is left.
+    last = sum(known.count for known in tried.values()) + 1 >= plan.retry.max_total
+    waits_here = failure.throttled and failure.seconds is not None and failure.seconds <= SHORT_SECONDS and not last
     if here is not None and waits_here:
         yield here
     later: list[Option] = []
     if failure.onward != "none":
-        for candidate in _onward(plan, order, tried, current, failure):
+        onward = failure._replace(throttled=False) if last else failure
+        for candidate in _onward(plan, order, tried, current, onward):
             standing = candidate.health.standing(now)
             if standing.state in ("ready", "trial"):
                 yield Option(candidate, 0.0, "fallback")
