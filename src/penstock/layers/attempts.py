@@ -169,10 +169,9 @@ class Attempts:
         return None
 
     def _trial_life(self, request: Request, candidate: Candidate) -> float:
+        """How long a permit lasts, whether or not its call has ended by then (semantics.md: Breaker)."""
         timeouts: Timeouts = request.plan.timeouts
-        if request.stream:
-            return timeouts.first_output(0, reasons=candidate.reasons) + TRIAL_GRACE
-        return min(request.deadline - self._now(), timeouts.whole(stream=False) or NEVER) + TRIAL_GRACE
+        return timeouts.first_output(0, reasons=candidate.reasons) + TRIAL_GRACE
 
     # --- the next ones
 
