@@ -154,7 +154,7 @@ def test_stdin_that_is_no_text(tmp_path: Path) -> None:
     [
         ("status=500", "The provider failed (500)"),
         ("status=401", "refuses the credential"),
-        ("status=429,retry_after=7", "Rate limit reached"),
+        ("status=429,retry_after=130", "Rate limit reached"),
         ("reset=before_headers", "the provider reset the connection"),
         ("html", "something that is not a chat completion"),
     ],

@@ -16,8 +16,12 @@ from tests.end_to_end.ways import APP_KEY, ENV, UP_KEY, Way, configure
 
 @pytest.fixture(scope="session")
 def sim_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A gateway without a config or a key."""
-    with Served(tmp_path_factory.mktemp("sim")) as served:
+    """A gateway without a key, as it is without a config but for retries: each failure is seen as it is said."""
+    folder = tmp_path_factory.mktemp("sim")
+    (folder / "penstock.yaml").write_text(
+        "{auth: open, providers: {sim: {}}, default_model: sim/small, defaults: {retry: off, breaker: off}}\n"
+    )
+    with Served(folder) as served:
         yield served
         assert served.stop() == 0
         assert "Traceback" not in served.told.text

@@ -100,14 +100,14 @@ def test_a_prompt_that_does_not_fit(path: Way, claude: anthropic.Anthropic) -> N
 
 def test_retry_after(path: Way, claude: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.RateLimitError) as raised:
-        ask(claude, path.model("small", "status=429,retry_after=7"))
-    assert raised.value.response.headers["retry-after"] == "7"
+        ask(claude, path.model("small", "status=429,retry_after=130"))
+    assert raised.value.response.headers["retry-after"] == "130"
     assert "x-should-retry" not in raised.value.response.headers
 
 
 def test_the_sdk_tries_again(path: Way) -> None:
     # Of the two ways to one provider each has a script of its own, as it counts them.
-    model = path.model("small", f"status=529,times={path.tries},tokens={len(path.prefix)}")
+    model = path.model("small", f"status=529,times=1,tokens={len(path.prefix)}")
     with path.claude(max_retries=1) as client:
         raw = client.messages.with_raw_response.create(model=model, max_tokens=500, messages=hello())
     assert raw.retries_taken == 1

@@ -54,7 +54,7 @@ models:
     targets: ["up/small:silence"]
     timeouts: {first_token: 200ms, total: 300ms}
 default_model: fast
-defaults: {retry: off}   # what providers say shall be seen as they say it
+defaults: {retry: off, breaker: off}   # what providers say shall be seen as they say it
 auth: required
 keys:
   - {name: app, key: "env:APP_KEY", tenant: acme, models: ["*"], user: trusted}
@@ -77,11 +77,6 @@ class Way:
     prefix: str
     key: str
     provider: Provider | None
-
-    @property
-    def tries(self) -> int:
-        """How often the gateway itself asks a provider that fails: without a configuration as often as it does."""
-        return 1 if self.key == APP_KEY else 3
 
     def model(self, name: str = "small", script: str = "") -> str:
         """A model's public name, with a fault script."""
