@@ -13,7 +13,7 @@ demo: .venv/package  ## the tour, no key needed; ends by itself
 	@$(BIN)/penstock demo --once
 
 test: .venv/dev  ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest
 
 check: .venv/dev  ## style, types, floors, limits, dependencies: what CI asks first
 	$(BIN)/ruff check $(CODE)
