@@ -100,8 +100,8 @@ def test_a_prompt_that_does_not_fit(path: Way, claude: anthropic.Anthropic) -> N
 
 def test_retry_after(path: Way, claude: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.RateLimitError) as raised:
-        ask(claude, path.model("small", "status=429,retry_after=130"))
-    assert raised.value.response.headers["retry-after"] == "130"
+        ask(claude, path.model("small", "status=429,retry_after=131"))
+    assert raised.value.response.headers["retry-after"] == "131"
     assert "x-should-retry" not in raised.value.response.headers
 
 

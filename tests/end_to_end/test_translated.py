@@ -383,7 +383,7 @@ def test_thoughts_of_another_family_stay_here(to_gpt: Way, claude: anthropic.Ant
 def test_the_same_failure_in_both_envelopes(
     to_claude: Way, to_gpt: Way, gpt: openai.OpenAI, claude: anthropic.Anthropic
 ) -> None:
-    script = "status=429,retry_after=130"
+    script = "status=429,retry_after=132"
     with pytest.raises(openai.RateLimitError) as told:
         gpt.chat.completions.create(model=to_claude.model("small", script), messages=user("Hello"))
     assert (told.value.code, told.value.type) == ("rate_limit_exceeded", "rate_limit_error")
@@ -391,7 +391,7 @@ def test_the_same_failure_in_both_envelopes(
         claude.messages.create(model=to_gpt.model("small", script), max_tokens=9, messages=hello())
     assert raised.value.type == "rate_limit_error"
     for error in (told.value, raised.value):
-        assert error.response.headers["retry-after"] == "130"
+        assert error.response.headers["retry-after"] == "132"
         # The provider's own words survive.
         assert "rate limit" in error.response.text.lower()
 
