@@ -291,6 +291,13 @@ def test_its_refusal_is_never_the_last_word() -> None:
     assert played.line["stream_error"] == "stream_interrupted"
 
 
+def test_a_prompt_too_long_is_not_asked_again_without_its_begun_answer() -> None:
+    full = "ant/large:status=400,code=context_length_exceeded"
+    played = play("messages", f"ant/small:{CUT}", full, f"ant/small:{LONG}", policies={"retry": {"max_attempts": 2}})
+    assert played.text == whole("messages", "ant")
+    assert played.outcomes.count("context_too_long") <= 1
+
+
 def test_who_refuses_is_asked_for_all_of_it_only_if_more_attempts_are_allowed() -> None:
     policies = {"retry": {"max_attempts": 1, "max_total": 2}}
     played = play("messages", f"ant/small:{CUT}", f"ant/small:{LONG},no_prefill", policies=policies)

@@ -228,16 +228,26 @@ def what_is_final_is_not_repeated(story: Story) -> Iterator[Violation]:
     """11 and the table: some failures are never answered by asking the same again, some by asking nobody."""
     for case in _cases(story):
         over: dict[str, str] = {}
+        asked: Counter[str] = Counter()
         for arrival in case.arrivals if case.plain else ():
+            asked[arrival.deployment] += 1
             if arrival.deployment in over:
                 yield f"{case}: {arrival} after '{over[arrival.deployment]}' at the same deployment"
             ended = [kind for kind in over.values() if kind in _FINAL]
             if ended:
                 yield f"{case}: {arrival} after '{ended[0]}'"
-            if arrival.spell is not None and arrival.spell.kind in _ONCE and arrival.seen.outcome != "disconnected":
+            said = arrival.seen.outcome != "disconnected"
+            said = said and not _unheard(case, arrival.deployment, asked[arrival.deployment])
+            if said and arrival.spell is not None and arrival.spell.kind in _ONCE:
                 over[arrival.deployment] = arrival.spell.kind
             elif arrival.spell is not None and arrival.spell.kind == "silent":
                 over[arrival.deployment] = "silent"
+
+
+def _unheard(case: _Case, deployment: str, number: int) -> bool:
+    """Whether of its so manieth attempt there nothing came back: a link swallowed it, or the attempt was called off."""
+    attempts = [one for line in case.lines for one in line.attempts if one.deployment == deployment]
+    return number <= len(attempts) and attempts[number - 1].status == 0
 
 
 def nothing_after_the_deadline(story: Story) -> Iterator[Violation]:

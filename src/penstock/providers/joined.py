@@ -13,7 +13,14 @@ from typing import Any, Protocol
 import msgspec
 
 from penstock.call import Call, Frame, Reply
-from penstock.errors import InvalidRequest, PenstockError, StreamInterrupted, UpstreamError, UpstreamRefused
+from penstock.errors import (
+    InvalidRequest,
+    PenstockError,
+    StreamInterrupted,
+    UpstreamContextTooLong,
+    UpstreamError,
+    UpstreamRefused,
+)
 from penstock.events import Event
 from penstock.messages import Request
 from penstock.providers.answers import StreamedAnswer
@@ -256,6 +263,8 @@ class Joined:
             asked, rest = begun
             try:
                 reply = await self._call(asked)
+            except UpstreamContextTooLong:
+                raise  # it is not the begun answer that is refused
             except (UpstreamRefused, InvalidRequest):
                 self._refused.add(request.candidate.id)
                 late = self._now() >= request.deadline
