@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.config.entry import Entry
 from penstock.config.keys import KEYS, REQUIRED, TITLES
 from penstock.config.later import SECTIONS, TAKEN
+from scripts.key_table import key_table
 from scripts.pages import write_pages
 
 __all__ = ["draw", "main"]
@@ -72,25 +72,13 @@ def draw() -> dict[str, str]:
     """The file of docs/, by name."""
     lines = [_INTRO.rstrip("\n")]
     for section, title in TITLES.items():
-        lines += ["", f"## {title if section == 'config' else f'`{title}`'}", "", *_table(section)]
+        lines += [
+            "",
+            f"## {title if section == 'config' else f'`{title}`'}",
+            "",
+            *key_table(KEYS[section], REQUIRED.get(section, ()), TITLES),
+        ]
     return {"config.md": "\n".join([*lines, "", *_later(), ""])}
-
-
-def _table(section: str) -> Iterator[str]:
-    yield "| key | takes | default | what it does | example |"
-    yield "| --- | --- | --- | --- | --- |"
-    for key, entry in KEYS[section].items():
-        needed = "**needed**" if key in REQUIRED.get(section, ()) else _code(entry.default)
-        yield f"| `{key}` | {_takes(entry)} | {needed} | {_cell(entry.text)} | {_code(entry.example)} |"
-
-
-def _takes(entry: Entry) -> str:
-    name = _cell(entry.form.name)
-    if entry.form.section:
-        title = TITLES[entry.form.section]
-        anchor = "".join(letter for letter in title.lower() if letter.isalnum() or letter in "-_ ").replace(" ", "-")
-        return name.replace("a mapping", f"[a mapping](#{anchor})")
-    return name
 
 
 def _later() -> Iterator[str]:
@@ -106,14 +94,6 @@ def _later() -> Iterator[str]:
 
 def _words(words: tuple[str, ...] | list[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _code(text: str) -> str:
-    return f"`{_cell(text)}`" if text else ""
 
 
 def main() -> None:

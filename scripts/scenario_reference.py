@@ -5,10 +5,8 @@ tests/house asserts that the file is current (`make docs`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from penstock.config.entry import Entry
 from penstock.testing.simulate.keys import KEYS, REQUIRED
+from scripts.key_table import key_table
 from scripts.pages import write_pages
 
 __all__ = ["draw", "main"]
@@ -76,35 +74,15 @@ def draw() -> dict[str, str]:
     lines = [_INTRO.rstrip("\n")]
     for section, title in TITLES.items():
         shown = title if section == "scenario" or " " in title else f"`{title}`"
-        lines += ["", f"## {shown[0].upper() + shown[1:]}", "", *_table(section)]
+        lines += [
+            "",
+            f"## {shown[0].upper() + shown[1:]}",
+            "",
+            *key_table(KEYS[section], REQUIRED.get(section, ()), TITLES),
+        ]
         if section == "fault":
             lines += _FAULTS.rstrip("\n").split("\n")
     return {"scenario.md": "\n".join([*lines, ""])}
-
-
-def _table(section: str) -> Iterator[str]:
-    yield "| key | takes | default | what it does | example |"
-    yield "| --- | --- | --- | --- | --- |"
-    for key, entry in KEYS[section].items():
-        needed = "**needed**" if key in REQUIRED.get(section, ()) else _code(entry.default)
-        yield f"| `{key}` | {_takes(entry)} | {needed} | {_cell(entry.text)} | {_code(entry.example)} |"
-
-
-def _takes(entry: Entry) -> str:
-    name = _cell(entry.form.name)
-    if entry.form.section:
-        title = TITLES[entry.form.section]
-        anchor = "".join(letter for letter in title.lower() if letter.isalnum() or letter in "-_ ").replace(" ", "-")
-        return name.replace("a mapping", f"[a mapping](#{anchor})")
-    return name
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _code(text: str) -> str:
-    return f"`{_cell(text)}`" if text else ""
 
 
 def main() -> None:

@@ -63,20 +63,22 @@ def _rows(arrivals: list[Arrival]) -> Iterator[list[Arrival]]:
         yield row
 
 
-def an_open_breaker_sends_nothing(story: Story) -> Iterator[str]:
-    """9: where six have failed in a row faster than anything half open would be asked, it is open from then on."""
-    if not story.history.breaker:
-        return
-    for deployment, arrivals in _by_deployment(story).items():
+def _openings(story: Story) -> Iterator[tuple[str, list[Arrival], list[Arrival], tuple[Arrival, Arrival]]]:
+    """Of each time that a breaker must have opened: whose, all that reached it, the failures, the first and sixth."""
+    for deployment, arrivals in _by_deployment(story).items() if story.history.breaker else ():
         for row in _rows(arrivals):
             opened = _opened(row, arrivals)
-            if opened is None:
-                continue
-            first, sixth = opened
-            inside = [one for one in arrivals if _ended(sixth) + _KNOWN < one.time < _ended(first) + _OPEN]
-            # One goes early where every deployment is open.
-            if len(inside) > 1:
-                yield f"{deployment} is open since {_ended(sixth):.3f} and was sent {inside[:4]}"
+            if opened is not None:
+                yield deployment, arrivals, row, opened
+
+
+def an_open_breaker_sends_nothing(story: Story) -> Iterator[str]:
+    """9: where six have failed in a row faster than anything half open would be asked, it is open from then on."""
+    for deployment, arrivals, _, (first, sixth) in _openings(story):
+        inside = [one for one in arrivals if _ended(sixth) + _KNOWN < one.time < _ended(first) + _OPEN]
+        # One goes early where every deployment is open.
+        if len(inside) > 1:
+            yield f"{deployment} is open since {_ended(sixth):.3f} and was sent {inside[:4]}"
 
 
 def _opened(row: list[Arrival], arrivals: list[Arrival]) -> tuple[Arrival, Arrival] | None:
@@ -91,18 +93,12 @@ def _opened(row: list[Arrival], arrivals: list[Arrival]) -> tuple[Arrival, Arriv
 
 def half_open_has_one_permit(story: Story) -> Iterator[str]:
     """9: once it has opened, and as long as whatever is tried fails, hardly anything is sent."""
-    if not story.history.breaker:
-        return
-    for deployment, arrivals in _by_deployment(story).items():
-        for row in _rows(arrivals):
-            opened = _opened(row, arrivals)
-            if opened is None:
-                continue
-            tried = [one for one in row if one.time > _ended(opened[1]) + _KNOWN]
-            for one, third in zip(tried, tried[2:], strict=False):
-                if third.time - one.time < _OPEN - 0.5:
-                    yield f"{deployment} was tried at {one.time:.3f} and twice more until {third.time:.3f}"
-                    break
+    for deployment, _, row, (_, sixth) in _openings(story):
+        tried = [one for one in row if one.time > _ended(sixth) + _KNOWN]
+        for one, third in zip(tried, tried[2:], strict=False):
+            if third.time - one.time < _OPEN - 0.5:
+                yield f"{deployment} was tried at {one.time:.3f} and twice more until {third.time:.3f}"
+                break
 
 
 def retries_are_rationed(story: Story) -> Iterator[str]:
