@@ -114,6 +114,7 @@ class Attempts:
     async def _first(self, request: Request, plan: Plan, order: tuple[Candidate, ...]) -> Candidate | None:
         """Whom to ask first; waits a moment for one where all are paused."""
         patience = min(self._now() + PATIENCE_SECONDS, request.deadline)
+        noted: set[tuple[str, str]] = set()
         while True:
             now = self._now()
             pauses = []
@@ -121,7 +122,9 @@ class Attempts:
                 standing = candidate.health.standing(now)
                 if await self._admit(request, candidate, standing):
                     return candidate
-                self._decide(request, "passed_over", candidate, f"{standing.state}: {standing.why}")
+                if (candidate.id, standing.state) not in noted:
+                    noted.add((candidate.id, standing.state))
+                    self._decide(request, "passed_over", candidate, f"{standing.state}: {standing.why}")
                 if standing.state == "paused":
                     pauses.append(standing.until)
                 elif standing.state == "trial":
@@ -139,7 +142,7 @@ class Attempts:
         if standing.state == "ready":
             return True
         if standing.state == "trial":
-            request.trial = await candidate.health.try_trial(self._trial_life(request, candidate))
+            request.trial = await candidate.health.try_trial(self._trial_life(request))
         return request.trial
 
     async def _reserve(self, request: Request, order: tuple[Candidate, ...]) -> Candidate | None:
@@ -150,7 +153,7 @@ class Attempts:
             return None
         closed = [one for one, standing in zip(order, standings, strict=True) if standing.state == "open"]
         for candidate in sorted(closed, key=lambda one: one.health.since)[:1]:
-            request.trial = await candidate.health.try_trial(self._trial_life(request, candidate), early=True)
+            request.trial = await candidate.health.try_trial(self._trial_life(request), early=True)
             if request.trial:
                 return candidate
         return None
@@ -168,10 +171,13 @@ class Attempts:
                 return candidate
         return None
 
-    def _trial_life(self, request: Request, candidate: Candidate) -> float:
-        """How long a permit lasts, whether or not its call has ended by then (semantics.md: Breaker)."""
+    def _trial_life(self, request: Request) -> float:
+        """How long a permit lasts, whether or not its call has ended by then (semantics.md: Breaker).
+
+        A model that thinks for long is given no longer: where it is silent, another call soon sees whether it is back.
+        """
         timeouts: Timeouts = request.plan.timeouts
-        return timeouts.first_output(0, reasons=candidate.reasons) + TRIAL_GRACE
+        return timeouts.first_output(0, reasons=False) + TRIAL_GRACE
 
     # --- the next ones
 
@@ -181,8 +187,8 @@ class Attempts:
         request.tried = tried
         said = error
         while True:
-            if isinstance(error, UpstreamError) or not isinstance(said, UpstreamError):
-                said = error  # what a provider said goes before why another one could not be asked
+            if _says_more(error, said):
+                said = error
             candidate = request.candidate
             known = tried.setdefault(candidate.id, Tried())
             known.failure = failure_of(error)
@@ -339,6 +345,14 @@ class Attempts:
             else "The operator's to settle, or ask for another model."
         )
         return kind(f"no deployment of '{request.plan.name}' may be asked now: {said}", do=do, retry_after=wait)
+
+
+def _says_more(error: PenstockError, than: PenstockError) -> bool:
+    """What a provider said goes before why another one could not be asked, unless it is only the latter that passes."""
+    heard = isinstance(error, UpstreamError)
+    if heard is isinstance(than, UpstreamError):
+        return True
+    return error.retryable if error.retryable is not than.retryable else heard
 
 
 def _held_up(record: Record) -> float:
