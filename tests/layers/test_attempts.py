@@ -13,7 +13,7 @@ from penstock.clock import Ids
 from penstock.layers.attempts import Attempts
 from penstock.layers.trace import Opening
 from penstock.messages import Caller, Request
-from penstock.records import Attempt
+from penstock.records import Attempt, Decision
 from penstock.routing.plan import Candidate, Plan, Retry
 from penstock.standing import Effect
 from penstock.stores.health import Health
@@ -152,5 +152,24 @@ def test_a_short_pause_is_waited_for_and_a_long_one_is_told(wait: float, asked: 
             assert refused.value.retry_after == pytest.approx(wait)
         assert scene.asked == asked
         assert len(scene.request.record.decisions) <= 4
+
+    run(main)
+
+
+def test_two_that_waited_at_the_same_time_waited_once() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, {"a": [None]})
+        answer = scene._answer
+
+        async def queued(request: Request) -> Reply:
+            start = loop.time()
+            await loop.clock.sleep(2.0)
+            for id in ("a", "b"):
+                request.record.decisions.append(Decision("queued", id, "go", start, 2.0))
+            return await answer(request)
+
+        scene.attempts = Attempts(queued, loop.clock, SeededRandom(3))
+        request = await scene.ask()
+        assert request.record.waited == pytest.approx(2.0)
 
     run(main)

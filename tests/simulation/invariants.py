@@ -9,7 +9,7 @@ from tests.simulation.answers import Read, read_answer
 from tests.simulation.callers import KEY, Got
 from tests.simulation.conduct import CONDUCT
 from tests.simulation.histories import CALM_SECONDS
-from tests.simulation.playing import LATENCY, LogLine, Story
+from tests.simulation.playing import LATENCY, LogAttempt, LogLine, Story
 from tests.simulation.vendors import Arrival
 from tests.simulation.weather import LINKS, Spell
 
@@ -228,26 +228,30 @@ def what_is_final_is_not_repeated(story: Story) -> Iterator[Violation]:
     """11 and the table: some failures are never answered by asking the same again, some by asking nobody."""
     for case in _cases(story):
         over: dict[str, str] = {}
+        final: list[str] = []
         asked: Counter[str] = Counter()
         for arrival in case.arrivals if case.plain else ():
             asked[arrival.deployment] += 1
             if arrival.deployment in over:
                 yield f"{case}: {arrival} after '{over[arrival.deployment]}' at the same deployment"
-            ended = [kind for kind in over.values() if kind in _FINAL]
-            if ended:
-                yield f"{case}: {arrival} after '{ended[0]}'"
-            said = arrival.seen.outcome != "disconnected"
-            said = said and not _unheard(case, arrival.deployment, asked[arrival.deployment])
+            if final:
+                yield f"{case}: {arrival} after '{final[0]}'"
+            attempt = _logged(case, arrival.deployment, asked[arrival.deployment])
+            # Of what a link swallowed, or of one that was called off, nothing came back.
+            said = arrival.seen.outcome != "disconnected" and (attempt is None or attempt.status != 0)
             if said and arrival.spell is not None and arrival.spell.kind in _ONCE:
                 over[arrival.deployment] = arrival.spell.kind
+                # The first one's own answer counts, also where it was still waiting for its turn.
+                if arrival.spell.kind in _FINAL and (attempt is None or attempt.kind != "hedge"):
+                    final.append(arrival.spell.kind)
             elif arrival.spell is not None and arrival.spell.kind == "silent":
                 over[arrival.deployment] = "silent"
 
 
-def _unheard(case: _Case, deployment: str, number: int) -> bool:
-    """Whether of its so manieth attempt there nothing came back: a link swallowed it, or the attempt was called off."""
+def _logged(case: _Case, deployment: str, number: int) -> LogAttempt | None:
+    """What the log says of its so manieth attempt there."""
     attempts = [one for line in case.lines for one in line.attempts if one.deployment == deployment]
-    return number <= len(attempts) and attempts[number - 1].status == 0
+    return attempts[number - 1] if number <= len(attempts) else None
 
 
 def nothing_after_the_deadline(story: Story) -> Iterator[Violation]:

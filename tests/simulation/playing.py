@@ -25,7 +25,7 @@ from tests.simulation.histories import Event, History
 from tests.simulation.vendors import Arrival, Vendor
 from tests.simulation.weather import Spell, link_faults
 
-__all__ = ["LATENCY", "LogLine", "Story", "config_of", "play"]
+__all__ = ["LATENCY", "LogAttempt", "LogLine", "Story", "config_of", "play"]
 
 # Of every link in good weather, one way.
 LATENCY = 0.001
@@ -38,6 +38,7 @@ class LogAttempt(msgspec.Struct):
     outcome: str
     status: int
     ms: float
+    kind: str = "first"
 
 
 class LogLine(msgspec.Struct):

@@ -356,9 +356,13 @@ def _says_more(error: PenstockError, than: PenstockError) -> bool:
 
 
 def _held_up(record: Record) -> float:
-    """Seconds that were waited for a place, or for a pause to end, before the first attempt began."""
+    """Seconds that were waited for a place, or for a pause to end, before the first attempt began.
+
+    Two that race may have waited at the same time.
+    """
     began = record.attempts[0].started
-    return sum(each.wait for each in record.decisions if each.what in _WAITS and each.at < began)
+    waited = sum(each.wait for each in record.decisions if each.what in _WAITS and each.at < began)
+    return min(waited, began - record.started)
 
 
 def _adopt(request: Request) -> None:
