@@ -76,8 +76,8 @@ def an_open_breaker_sends_nothing(story: Story) -> Iterator[str]:
     """9: where six have failed in a row faster than anything half open would be asked, it is open from then on."""
     for deployment, arrivals, _, (first, sixth) in _openings(story):
         inside = [one for one in arrivals if _ended(sixth) + _KNOWN < one.time < _ended(first) + _OPEN]
-        # One goes early where every deployment is open.
-        if len(inside) > 1:
+        # One goes early where every deployment is open, and where that one is answered it is open no more.
+        if len(inside) > 1 and _failed(inside[0]):
             yield f"{deployment} is open since {_ended(sixth):.3f} and was sent {inside[:4]}"
 
 
