@@ -81,6 +81,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
         wall: Unix time of `started`.
         waited: seconds spent waiting for providers up to the first output.
         overhead: seconds spent inside Penstock up to the first output: all of it less `waited`.
+        tags: what its caller files it under: names and values.
         address: the caller's, as far as it is known.
         model: the name asked for; `deployment`: what was chosen; `response_model`: what the provider says answered.
         status: the HTTP status the caller got (499: it left first); `error`: the error's code, if any.
@@ -110,6 +111,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     project: str | None = None
     user: str | None = None
     task: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
     address: str | None = None
     model: str = ""
     deployment: str = ""

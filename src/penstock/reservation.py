@@ -1,0 +1,124 @@
+"""What holds for a call, and what is reserved of it: rules, amounts, and how it stands; plain values for every room.
+
+Amounts are whole numbers: nano-dollars, tokens, requests. An account is one value of one rule's scope: each has the
+whole of the rule's limit for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+__all__ = ["SCOPES", "Level", "Reservation", "Rule", "RuleKind", "Scope", "Shortage", "Unit", "Want"]
+
+Scope = Literal["global", "provider", "deployment", "model", "tenant", "project", "key", "user", "task", "tag"]
+SCOPES: tuple[Scope, ...] = (
+    *("global", "provider", "deployment", "model", "tenant"),
+    *("project", "key", "user", "task", "tag"),
+)
+Unit = Literal["usd", "tokens", "requests"]
+# `budget`: so much in a window of the calendar. The others are rates (semantics.md: Rate limits); `concurrency`:
+# so many calls at a time.
+RuleKind = Literal["budget", "burst", "leaky", "strict", "concurrency"]
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A limit or a budget.
+
+    Attributes:
+        id: which one it is: made of all that tells it from others but not of its limit, so that one that is changed
+            goes on where it stood.
+        match: for which values of its scope; "" for each.
+        limit: nano-dollars, tokens, requests or calls at a time.
+        period: of a budget: `minute`, `hour`, `day`, `week`, `month`, of the calendar in `zone`.
+        seconds: of a rate: within which the limit holds.
+        burst: of a rate: how much of it may come at once.
+        queue: of a rate: seconds that a call may wait for its turn; 0: it is refused at once.
+        hard: what is over it is refused; else somebody is told.
+        alert_at: at which parts of the limit somebody is told, in millionths.
+        clamp: near the limit a call gets less output; else it is refused.
+        downgrade: which model is asked instead once it is soft and reached; "" for none.
+        throttle: calls are slowed down instead.
+        where: where it was written, `file:line`; "" for one that the API made.
+    """
+
+    id: str
+    scope: Scope
+    kind: RuleKind
+    unit: Unit
+    limit: int
+    match: str = ""
+    period: str = ""
+    seconds: int = 0
+    zone: str = "UTC"
+    burst: int = 0
+    queue: float = 0.0
+    hard: bool = True
+    alert_at: tuple[int, ...] = ()
+    clamp: bool = True
+    downgrade: str = ""
+    throttle: bool = False
+    where: str = ""
+
+
+class Want(NamedTuple):
+    """So much of one account.
+
+    Attributes:
+        value: of the rule's scope: a tenant's name, "acme/u1" for a user, "" for the whole.
+    """
+
+    rule: Rule
+    value: str
+    amount: int
+
+    @property
+    def account(self) -> str:
+        """Which account that is."""
+        return f"{self.rule.id}|{self.value}"
+
+
+class Shortage(NamedTuple):
+    """An account has not enough.
+
+    Attributes:
+        left: how much it has.
+        wait: seconds after which the same would be granted if nobody else asks; infinite where it never would be.
+    """
+
+    rule: Rule
+    value: str
+    left: int
+    wait: float
+
+
+class Level(NamedTuple):
+    """How an account stands.
+
+    Attributes:
+        used: settled and reserved, as far as is known.
+        left: what can still be reserved.
+        resets: seconds until all of its limit is there again.
+    """
+
+    rule: Rule
+    value: str
+    used: int
+    left: int
+    resets: float
+
+
+class Reservation(msgspec.Struct, eq=False):
+    """What was reserved in one step: to be settled or voided exactly once.
+
+    Attributes:
+        wants: of which accounts, and how much.
+        windows: per want, which window of its account it was taken from: the Unix time at which it begins; 0 for rates.
+        open: not settled yet, nor voided.
+    """
+
+    wants: Sequence[Want]
+    windows: Sequence[int] = ()
+    open: bool = True
