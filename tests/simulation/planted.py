@@ -13,6 +13,7 @@ from penstock.layers.attempts import Attempts
 from penstock.layers.record import Recording
 from penstock.providers import upstream
 from penstock.providers.answers import StreamedAnswer
+from penstock.providers.joined import Joined
 from penstock.routing import judge
 from penstock.routing.judge import Failure
 from penstock.server.data_plane import DataPlane
@@ -25,6 +26,7 @@ from penstock.stores.gate import Gate
 from penstock.stores.health import Health
 from penstock.stores.quota import Quota
 from penstock.transport.connection import Connection
+from penstock.wire.matching import Rest
 from penstock.wire.openai_stream import ChatStream
 from penstock.wire.watching import Watcher
 
@@ -250,6 +252,29 @@ async def _holds_nothing(answer: Any) -> None:
     answer._held += answer._take(data)
 
 
+# --- streams that are gone on with
+
+
+def _tells_again(right: Any) -> Any:
+    """Whoever is asked for the whole once more: all of it is told, behind what was told before."""
+
+    def feed(self: Any, text: str) -> str:
+        self._at = len(self._told)
+        return text
+
+    return feed
+
+
+def _forgets_the_last_words(right: Any) -> Any:
+    """Where nobody goes on it ends as if all had been told."""
+
+    async def go_on(self: Any, error: Any, **more: Any) -> bytes:
+        told: bytes = await right(self, error, **more)
+        return b"" if told == self._last_words else told
+
+    return go_on
+
+
 # --- the log
 
 
@@ -354,6 +379,8 @@ BUGS: dict[str, Bug] = {
     "pool: what is unread stays in the connection": Bug(Connection, "release", _keeps_what_is_unread),
     "pool: connections are not let go of": Bug(Connection, "release", _lets_go_of_nothing),
     "pool: the credential goes to the next provider": Bug(upstream, "_payload", _keeps_the_head),
+    "resume: what was told is told again": Bug(Rest, "feed", _tells_again),
+    "resume: where nobody goes on nothing is said": Bug(Joined, "_go_on", _forgets_the_last_words),
     "record: who left is forgotten": Bug(Recording, "__call__", _forgets_who_left),
     "reload: forgets how everything stands": Bug(Authority, "adopt", _closes_what_comes_anew),
     "reload: cuts what runs": Bug(Worker, "_adopt", _cuts_the_old),

@@ -44,6 +44,8 @@ SEEDS: dict[str, int] = {
     "pool: what is unread stays in the connection": 32,
     "pool: connections are not let go of": 5,
     "pool: the credential goes to the next provider": 2,
+    "resume: what was told is told again": 7,
+    "resume: where nobody goes on nothing is said": 7,
     "record: who left is forgotten": 5,
     "reload: forgets how everything stands": 71,
     "reload: cuts what runs": 95,

@@ -13,6 +13,7 @@ from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.simulated.chance import Dice, seed_of
 from penstock.providers.simulated.journal import Seen
 from penstock.providers.simulated.play import Step
+from penstock.providers.simulated.request import begun_in
 from penstock.wire.h1 import HttpRequest
 from tests.simulation.weather import SCRIPTS, Spell
 
@@ -63,8 +64,17 @@ class Arrival:
         return f"{self.vendor.name}/{self.seen.model}" + (f"#{self.pool}" if self.pool else "")
 
     @cached_property
+    def begun(self) -> str:
+        """The answer's beginning that it was asked to go on with, "" for none."""
+        try:
+            messages = msgspec.json.decode(self.request.body)["messages"]
+            return begun_in(messages, plain=b"anthropic-version" in self.request.headers)
+        except (ValueError, LookupError, TypeError):
+            return ""
+
+    @cached_property
     def full_text(self) -> str:
-        """What the provider says to this request when all is well."""
+        """What the provider says to this request when all is well; of one that is gone on with, the rest."""
         return self.vendor.say(self.request)
 
 
