@@ -23,9 +23,13 @@ FLOORS = [
     {"layers", "providers"},
     {"routing", "stores", "transport", "call", "metrics"},
     {"wire"},
-    {"messages", "prompt", "events", "records", "lines", "errors", "clock", "redact", "standing", "usage", "version"},
+    {
+        *("messages", "prompt", "events", "records", "reservation"),
+        *("lines", "errors", "clock", "redact", "standing", "usage", "version"),
+    },
 ]
-PORTS = {"penstock.stores", "penstock.stores.protocols", "penstock.stores.state"}  # what layers may know of a store
+# What layers may know of a store.
+PORTS = {"penstock.stores", "penstock.stores.protocols", "penstock.stores.rows", "penstock.stores.state"}
 DRIVERS = {"redis", "asyncpg", "psycopg", "sqlite3", "aiosqlite"}
 
 

@@ -1,0 +1,90 @@
+-- The ledger: attempts as rows, what they sum up to, and how far the workers' journals have been folded.
+-- Money is nano-dollars, `opened` and `closed` Unix nanoseconds. STRICT: a number that is no integer is an error.
+
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    request TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    opened INTEGER NOT NULL,
+    closed INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    project TEXT NOT NULL,
+    key TEXT NOT NULL,
+    user TEXT NOT NULL,
+    task TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    tags TEXT NOT NULL,            -- JSON: {"name": "value"}
+    model TEXT NOT NULL,
+    deployment TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    answered INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost INTEGER,                  -- NULL: the price is not known
+    charge INTEGER,
+    winner_pays INTEGER NOT NULL,
+    bound INTEGER,
+    price_table TEXT,
+    flags INTEGER NOT NULL,        -- stores/rows.py
+    holds BLOB NOT NULL            -- msgpack: [[account, reserved, settled], ...]
+) STRICT;
+
+CREATE INDEX attempts_request ON attempts (request, number);
+CREATE INDEX attempts_opened ON attempts (opened);
+
+-- Sums over attempts, by quarter of an hour (Unix seconds, UTC) in which they were opened.
+CREATE TABLE rollups (
+    dimension TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    requests INTEGER NOT NULL,     -- first attempts
+    failed INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost INTEGER NOT NULL,         -- of those whose price is known
+    charge INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,     -- how many are not
+    estimated INTEGER NOT NULL,
+    ambiguous INTEGER NOT NULL,
+    absurd INTEGER NOT NULL,
+    lost INTEGER NOT NULL,
+    PRIMARY KEY (dimension, bucket, value)
+) STRICT, WITHOUT ROWID;
+
+-- What was settled of each account in each of its windows.
+CREATE TABLE accounts (
+    id INTEGER PRIMARY KEY,
+    rule TEXT NOT NULL,
+    value TEXT NOT NULL,
+    "window" INTEGER NOT NULL,     -- when it begins, Unix seconds
+    unit TEXT NOT NULL,
+    seeded INTEGER NOT NULL,       -- spent before the rule was there
+    settled INTEGER NOT NULL,
+    UNIQUE (rule, value, "window")
+) STRICT;
+
+-- Up to where each worker's journal is in the tables above, and the attempts that it has not closed up to there.
+CREATE TABLE journals (
+    name TEXT PRIMARY KEY,
+    segment INTEGER NOT NULL,
+    "offset" INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE open_attempts (
+    journal TEXT NOT NULL REFERENCES journals (name) ON DELETE CASCADE,
+    request TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    opened BLOB NOT NULL,          -- msgpack: rows.Opened
+    heard BLOB,                    -- msgpack: rows.Heard
+    PRIMARY KEY (journal, request, number)
+) STRICT, WITHOUT ROWID;
