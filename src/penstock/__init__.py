@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from penstock.client import Penstock, Stream, SyncPenstock, SyncStream
     from penstock.config.yaml_file import open_config as open_config
     from penstock.errors import (
+        BudgetExceeded,
         CallerError,
         CircuitOpen,
         ConfigError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         EveryDeploymentFailed,
         Forbidden,
         InvalidRequest,
+        LargerThanLimit,
         LimitError,
         NotAvailable,
         NotFound,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         PenstockError,
         PolicyError,
         ProtocolError,
+        RateLimited,
         StreamInterrupted,
         TooLarge,
         Unauthenticated,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from penstock.version import VERSION as __version__  # noqa: N811
 
 __all__ = [
+    "BudgetExceeded",
     "Call",
     "CallerError",
     "CircuitOpen",
@@ -66,6 +70,7 @@ __all__ = [
     "EveryDeploymentFailed",
     "Forbidden",
     "InvalidRequest",
+    "LargerThanLimit",
     "Layer",
     "LimitError",
     "Message",
@@ -76,6 +81,7 @@ __all__ = [
     "PenstockError",
     "PolicyError",
     "ProtocolError",
+    "RateLimited",
     "Reply",
     "Request",
     "Response",

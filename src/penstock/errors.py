@@ -19,6 +19,7 @@ import re
 from typing import ClassVar
 
 __all__ = [
+    "BudgetExceeded",
     "CallerError",
     "CircuitOpen",
     "ConfigError",
@@ -29,6 +30,7 @@ __all__ = [
     "EveryDeploymentFailed",
     "Forbidden",
     "InvalidRequest",
+    "LargerThanLimit",
     "LimitError",
     "NotAvailable",
     "NotFound",
@@ -36,6 +38,7 @@ __all__ = [
     "PenstockError",
     "PolicyError",
     "ProtocolError",
+    "RateLimited",
     "StreamInterrupted",
     "TooLarge",
     "Unauthenticated",
@@ -185,11 +188,46 @@ class ContextTooLong(CallerError):
     """
 
 
+class LargerThanLimit(CallerError):
+    """The request alone is larger than a limit that holds for it: it would never be admitted (400).
+
+    Do: Send a shorter prompt, or ask for less output. The operator may raise the limit that the message names.
+    """
+
+
 class LimitError(PenstockError):
     """The request is fine, but there is no room for it now."""
 
     status = 429
     retryable = True
+
+
+class RateLimited(LimitError):
+    """More than a limit of this gateway admits at the moment (429).
+
+    Do: Wait as long as `retry-after` says: who waits so long, alone, is admitted. The message names the limit, and what
+    else may be done.
+
+    Args:
+        unit: of what there is too much, `requests` or `tokens`.
+    """
+
+    def __init__(
+        self, message: str, *, do: str = "", param: str | None = None, retry_after: float | None = None,
+        status: int | None = None, unit: str = "requests",
+    ) -> None:  # fmt: skip
+        super().__init__(message, do=do, param=param, retry_after=retry_after, status=status)
+        self.unit = unit
+
+
+class BudgetExceeded(LimitError):
+    """A budget that holds for this call has too little left for it (429); sent again at once it is refused again.
+
+    Do: The message names the budget and when it is there again. Ask for a cheaper model or for less output, or have
+    the budget raised.
+    """
+
+    retryable = False
 
 
 class Overloaded(LimitError):

@@ -149,6 +149,10 @@ def answer(status: bytes, body: bytes, *headers: bytes) -> bytes:
         (b"500 x", b'{"error":{"message":"m","code":"internal_error","request_id":"1"}}', penstock.PenstockError),
         (b"429 x", b'{"error":{"message":"m","code":"rate_limit_exceeded","request_id":"1"}}',
          penstock.UpstreamRateLimited),
+        (b"429 x", b'{"error":{"message":"m","type":"tokens","code":"rate_limit_exceeded","request_id":"1"}}',
+         penstock.RateLimited),
+        (b"429 x", b'{"error":{"message":"m","code":"insufficient_quota","request_id":"1"}}', penstock.BudgetExceeded),
+        (b"400 x", b'{"error":{"message":"m","code":"larger_than_limit","request_id":"1"}}', penstock.LargerThanLimit),
         # A later gateway may have classes that this library has not.
         (b"500 x", b'{"error":{"message":"m","code":"of_later","request_id":"1"}}', penstock.Unavailable),
         # A provider's own words, passed on: its codes are not ours.

@@ -171,6 +171,9 @@ def test_a_date_is_counted_from_the_answers_own() -> None:
         (e.ContentFiltered("No."), "invalid_request_error", "content_filter"),
         (e.UpstreamRefused("No."), "invalid_request_error", "upstream_refused"),
         (e.UpstreamRateLimited("No."), "rate_limit_error", "rate_limit_exceeded"),
+        (e.RateLimited("No."), "requests", "rate_limit_exceeded"),
+        (e.RateLimited("No.", unit="tokens"), "tokens", "rate_limit_exceeded"),
+        (e.LargerThanLimit("No.", param="max_tokens"), "invalid_request_error", "larger_than_limit"),
         (e.Overloaded("No."), "server_error", "overloaded"),
         (e.UpstreamCredential("No."), "server_error", "upstream_credential"),
         (e.UpstreamQuota("No."), "server_error", "upstream_quota"),
@@ -186,3 +189,12 @@ def test_envelope(error: e.PenstockError, type_: str, code: str) -> None:
     event = encode_stream_error(error)
     assert event.endswith(b"\n\n")
     assert json.loads(event.removeprefix(b"data: ")) == {"error": fields}
+
+
+def test_a_spent_budget_is_told_in_the_word_by_which_clients_stop() -> None:
+    error = e.BudgetExceeded("No.", retry_after=60.0)
+    told = json.loads(encode_error(error, "0198"))["error"]
+    assert (told["type"], told["code"]) == ("insufficient_quota", "insufficient_quota")
+    assert (error.status, error.retryable) == (429, False)
+    event = json.loads(encode_stream_error(error).removeprefix(b"data: "))["error"]
+    assert (event["type"], event["code"]) == ("insufficient_quota", "budget_exceeded")

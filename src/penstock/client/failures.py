@@ -32,7 +32,10 @@ _OF_GATEWAY: dict[str, type[PenstockError]] = {
     "content_filter": errors.ContentFiltered,
     "rate_limit_exceeded": errors.UpstreamRateLimited,
     "internal_error": errors.PenstockError,
+    "insufficient_quota": errors.BudgetExceeded,
 }
+# Of the gateway's own refusal for too many of these OpenAI's envelope names the unit where a provider's has its type.
+_UNITS = ("requests", "tokens")
 
 
 def error_of_gateway(error: UpstreamError) -> PenstockError:
@@ -51,6 +54,8 @@ def error_of_gateway(error: UpstreamError) -> PenstockError:
     kind = _OF_GATEWAY.get(said.code, _CLASSES.get(said.code))
     if kind is None:
         return error
+    if kind is errors.UpstreamRateLimited and said.type in _UNITS:
+        return errors.RateLimited(said.message, retry_after=error.retry_after, unit=said.type)
     told = kind(said.message, param=said.param or None, retry_after=error.retry_after, status=answer.status)
     if isinstance(told, UpstreamError):
         told.answer = answer

@@ -134,7 +134,10 @@ def encode_error(error: e.PenstockError, request_id: str) -> bytes:
 
 def encode_stream_error(error: e.PenstockError) -> bytes:
     """Our error as the event that OpenAI's clients raise on."""
-    return encode_event(msgspec.json.encode({"error": _envelope(error)}))
+    fields = _envelope(error)
+    if isinstance(error, e.BudgetExceeded):
+        fields["code"] = error.code  # OpenAI has no word for an answer that is cut off for its cost
+    return encode_event(msgspec.json.encode({"error": fields}))
 
 
 # Where OpenAI's clients decide by its own code (platform.openai.com, "Error codes").
@@ -144,6 +147,8 @@ _CODES: tuple[tuple[type[e.PenstockError], str], ...] = (
     (e.ContextTooLong, "context_length_exceeded"),
     (e.ContentFiltered, "content_filter"),
     (e.UpstreamRateLimited, "rate_limit_exceeded"),
+    (e.RateLimited, "rate_limit_exceeded"),
+    (e.BudgetExceeded, "insufficient_quota"),
 )
 
 
@@ -165,6 +170,10 @@ def _own_code(error: e.PenstockError) -> str:
 
 
 def _type(error: e.PenstockError) -> str:
+    if isinstance(error, e.BudgetExceeded):
+        return "insufficient_quota"
+    if isinstance(error, e.RateLimited):
+        return error.unit  # OpenAI's own says of what there were too many, `requests` or `tokens`
     if isinstance(error, e.UpstreamRateLimited) or (isinstance(error, e.LimitError) and error.status == 429):
         return "rate_limit_error"
     if isinstance(error, e.UpstreamCredential | e.UpstreamQuota) and error.callers_own:

@@ -70,6 +70,7 @@ class Signals(NamedTuple):
 # Vendors' own words, which they keep whatever dialect they speak.
 WORDS: Mapping[str, type[e.UpstreamError]] = {
     "insufficient_quota": e.UpstreamQuota,
+    "budget_exceeded": e.UpstreamQuota,  # another Penstock
     "credit_balance_exhausted": e.UpstreamQuota,
     "billing_hard_limit_reached": e.UpstreamQuota,
     "billing_not_active": e.UpstreamQuota,
