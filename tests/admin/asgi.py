@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from penstock.admin.app import ControlPlane
+from penstock.admin.app import ControlPlane, Shown
 from penstock.admin.credential import Credential
+from penstock.admin.door import Door, Principals
 from penstock.admin.overview import as_it_is
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
@@ -116,13 +117,13 @@ def control_plane(
     refresh: Callable[[], Awaitable[None]] = as_it_is,
     requests: Kept | None = None,
     rehearsals: Played | None = None,
+    principals: Principals | None = None,
 ) -> tuple[ControlPlane, Gateway]:
     """A control plane whose admin key is KEY, and its gateway."""
     clock = clock or FakeClock()
     gateway = Gateway(loaded or config(), clock, SeededRandom(1))
-    plane = ControlPlane(
-        gateway, Credential(Secret(KEY)), clock, refresh, requests or Kept(known()), rehearsals or Played()
-    )
+    shown = Shown(refresh, requests or Kept(known()), rehearsals or Played())
+    plane = ControlPlane(gateway, Door(Credential(Secret(KEY)), principals), clock, shown)
     return plane, gateway
 
 

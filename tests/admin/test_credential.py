@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.admin.credential import FILE, SHORTEST, VARIABLE, AdminKey, Credential, load_admin_key
+from penstock.admin.door import ADMIN_KEY, Door
 from penstock.errors import ConfigError, Unauthenticated
 from penstock.redact import Secret
 
@@ -156,9 +158,22 @@ def test_the_key_prints_as_stars(tmp_path: Path) -> None:
     assert key.secret.reveal() not in f"{key!r} {key} {credential!r} {vars(type(credential))}"
 
 
-def test_check() -> None:
-    credential = Credential(Secret(LONG))
-    credential.check([f"Bearer {LONG}"])
+def test_the_door_opens_for_the_key_alone() -> None:
+    door = Door(Credential(Secret(LONG)))
+    assert asyncio.run(door.admit([f"Bearer {LONG}"])) == ADMIN_KEY
     for given in ([], [f"Bearer {LONG}", f"Bearer {LONG}"], [f"Bearer {LONG}x"], ["Bearer \udcff"], ["Bearer"]):
         with pytest.raises(Unauthenticated):
-            credential.check(given)
+            asyncio.run(door.admit(given))
+
+
+def test_another_key_in_the_file_holds_at_once(tmp_path: Path) -> None:
+    key = load_admin_key({}, tmp_path)
+    credential = Credential(key.secret, key.path)
+    path = tmp_path / FILE
+    path.unlink()
+    assert credential.opens(key.secret.reveal()), "what is gone is not another one"
+    path.write_text("short")
+    assert credential.opens(key.secret.reveal()), "nor is half of one"
+    path.write_text(LONG)
+    assert credential.opens(LONG)
+    assert not credential.opens(key.secret.reveal())

@@ -1,7 +1,7 @@
 """The control plane as an ASGI application over an overview: a configuration and what was counted under it.
 
-One table of operations makes the routes, says which of them need the credential, and is what OpenAPI describes.
-Whether a request is let in is decided by the route that was matched, never by the URL as it was written.
+One table of operations makes the routes, with `admin/rights.py` says who may ask for which, and is what OpenAPI
+describes. Whether a request is let in is decided by the route that was matched, never by the URL as it was written.
 """
 
 from __future__ import annotations
@@ -9,26 +9,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from penstock.admin import exposition
-from penstock.admin.credential import Credential
 from penstock.admin.deployments import deployment_ids, describe_deployments, order_deployments, switched_off
+from penstock.admin.door import Door
 from penstock.admin.guards import Guarded
-from penstock.admin.openapi import JSON, Operation, Query, document
+from penstock.admin.openapi import JSON, document
+from penstock.admin.operations import PAGING, Endpoint, Operation, Query, make_routes, principal_of
 from penstock.admin.overview import Overview, as_it_is
-from penstock.admin.pages import LARGEST, USUAL, page
+from penstock.admin.pages import page
 from penstock.admin.problems import problem, problem_of
 from penstock.admin.rehearsals import Rehearsals, last_rehearsals, rehearse
-from penstock.admin.requests import Requests, explain, list_requests
+from penstock.admin.requests import Requests, find_line, list_requests, missing
+from penstock.admin.rights import OPEN, require, right_of
 from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
@@ -36,83 +38,84 @@ from penstock.errors import InvalidRequest, NotFound, PenstockError
 from penstock.stores.condition import Order
 from penstock.version import VERSION
 
-__all__ = ["ControlPlane"]
+__all__ = ["ControlPlane", "Shown"]
 
 ORDERS: dict[Order, str] = {
     "drain": "Send a deployment no more calls, for maintenance, until it is restored.",
     "isolate": "As drain, and it is not rehearsed either: for one that must not be asked.",
     "restore": "Use a deployment again: ends a drain, an isolation and every pause, and closes its breaker.",
 }
-_PAGING = (
-    Query("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": LARGEST, "default": USUAL}),
-    Query("cursor", "`next_cursor` of the page before.", {"type": "string"}),
-)
+
+
+class Shown(NamedTuple):
+    """What a control plane can tell beside its overview.
+
+    Attributes:
+        refresh: brings the metrics up to date before they are shown.
+        requests: knows what became of requests; None where nobody does, and it cannot be asked for.
+        rehearsals: who rehearses, likewise.
+    """
+
+    refresh: Callable[[], Awaitable[None]] = as_it_is
+    requests: Requests | None = None
+    rehearsals: Rehearsals | None = None
 
 
 class ControlPlane:
     """What the control plane answers; `app` is the ASGI application.
 
     Args:
-        credential: what opens all but the open operations.
         overview: whose configuration and metrics are shown.
-        refresh: brings the metrics up to date before they are shown.
-        requests: knows what became of requests; None where nobody does, and it cannot be asked for.
-        rehearsals: who rehearses, likewise.
+        door: who is let in to all but the open operations.
 
     Attributes:
         operations: what can be asked for.
+        rights: of each, what one must be.
         routes: the router's own table, made from it.
     """
 
-    def __init__(
-        self,
-        overview: Overview,
-        credential: Credential,
-        clock: Clock,
-        refresh: Callable[[], Awaitable[None]] = as_it_is,
-        requests: Requests | None = None,
-        rehearsals: Rehearsals | None = None,
-    ) -> None:
+    def __init__(self, overview: Overview, door: Door, clock: Clock, shown: Shown | None = None) -> None:
         host = overview.config.server.admin.host
         self._overview = overview
-        self._credential = credential
+        self._door = door
         self._clock = clock
-        self._refresh = refresh
-        self._requests = requests
-        self._rehearsals = rehearsals
+        self._shown = shown if shown is not None else Shown()
         self._started = clock.monotonic()
         self._began = clock.wall()
-        self.operations = self._table(metrics_open=is_loopback(host))
-        self._document = msgspec.json.encode(document(self.operations))
+        self.operations = self._table()
+        self.rights = {each.key: right_of(each.method, each.path) for each in self.operations}
+        if is_loopback(host):
+            self.rights["GET /metrics"] = OPEN
+        self._document = msgspec.json.encode(document(self.operations, self.rights))
         routed = self._make_app()
         self.routes: Sequence[BaseRoute] = routed.routes
         self.app: ASGIApp = Guarded(routed, host)
 
-    def _table(self, *, metrics_open: bool) -> tuple[Operation, ...]:
+    def _table(self) -> tuple[Operation, ...]:
         text = (exposition.TEXT, exposition.OPENMETRICS)
         return (
-            Operation("/", "index", "What is here.", self.index, True, "Index"),
-            Operation("/metrics", "metrics", "Metrics for Prometheus.", self.metrics, metrics_open, "Page", text),
-            Operation("/api/openapi.json", "openapi", "This description.", self.openapi, True, "Document"),
+            Operation("/", "index", "What is here.", self.index, "Index"),
+            Operation("/metrics", "metrics", "Metrics for Prometheus.", self.metrics, "Page", text),
+            Operation("/api/openapi.json", "openapi", "This description.", self.openapi, "Document"),
             Operation(
-                "/api/v1/config", "config", "The configuration, resolved, secrets masked.", self.config, False,
-                "Config", tagged=True,
+                "/api/v1/config", "config", "The configuration, resolved, secrets masked.", self.config, "Config",
+                tagged=True,
             ),
             Operation(
                 "/api/v1/deployments", "deployments", "Every deployment and what became of it so far.",
-                self.deployments, False, "Deployments", query=_PAGING,
+                self.deployments, "Deployments", query=PAGING,
             ),
             *self._orders(),
-            Operation("/api/v1/health", "health", "What the process is doing.", self.health, False, "Health"),
-            *(self._of_requests() if self._requests is not None else ()),
-            *(self._of_rehearsals() if self._rehearsals is not None else ()),
+            Operation("/api/v1/health", "health", "What the process is doing.", self.health, "Health"),
+            *(self._of_requests() if self._shown.requests is not None else ()),
+            *(self._of_rehearsals() if self._shown.rehearsals is not None else ()),
         )  # fmt: skip
 
     def _orders(self) -> tuple[Operation, ...]:
         return tuple(
             Operation(
-                f"/api/v1/deployments/{{id}}/{order}", f"{order}_deployment", summary, self._order(order), False,
-                "Ordered", method="POST",
+                f"/api/v1/deployments/{{id}}/{order}", f"{order}_deployment", summary, self._order(order), "Ordered",
+                method="POST",
             )
             for order, summary in ORDERS.items()
         )  # fmt: skip
@@ -121,11 +124,11 @@ class ControlPlane:
         return (
             Operation(
                 "/api/v1/requests", "requests", "The requests being answered and the last ones, the newest first.",
-                self.requests, False, "Requests", query=_PAGING,
+                self.requests, "Requests", query=PAGING,
             ),
             Operation(
                 "/api/v1/requests/{id}/explain", "explain", "What was decided about a request, and what became of it.",
-                self.explain, False, "Request",
+                self.explain, "Request",
             ),
         )  # fmt: skip
 
@@ -134,20 +137,17 @@ class ControlPlane:
         return (
             Operation(
                 "/api/v1/rehearsals", "rehearsals", "What came of each deployment's last rehearsal.",
-                self.rehearsals, False, "Rehearsals",
+                self.rehearsals, "Rehearsals",
             ),
             Operation(
                 "/api/v1/rehearse", "rehearse", "Ask each deployment for one token now; that costs as much.",
-                self.rehearse, False, "Rehearsals", query=(one,), method="POST",
+                self.rehearse, "Rehearsals", query=(one,), method="POST",
             ),
         )  # fmt: skip
 
     def _make_app(self) -> Starlette:
-        routes = [
-            Route(each.route, self._endpoint(each), methods=[each.method], name=each.name) for each in self.operations
-        ]
         app = Starlette(
-            routes=routes,
+            routes=make_routes(self.operations, self._endpoint),
             exception_handlers={
                 PenstockError: _answer_error,
                 HTTPException: _answer_http_error,
@@ -158,10 +158,14 @@ class ControlPlane:
         app.router.redirect_slashes = False
         return app
 
-    def _endpoint(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, operation: Operation) -> Endpoint:
+        right = self.rights[operation.key]
+
         async def endpoint(request: Request) -> Response:
-            if not operation.open:
-                self._credential.check(request.headers.getlist("authorization"))
+            if right.least is not None:
+                principal = await self._door.admit(request.headers.getlist("authorization"))
+                require(principal, right)
+                request.state.principal = principal
             _check_query(request, operation)
             return await operation.answer(request)
 
@@ -171,12 +175,16 @@ class ControlPlane:
 
     async def index(self, request: Request) -> Response:
         """What is here."""
-        paths = {operation.path: operation.summary for operation in self.operations}
+        paths: dict[str, str] = {}
+        for each in self.operations:
+            paths[each.path] = (
+                f"{paths[each.path]} {each.method}: {each.summary}" if each.path in paths else each.summary
+            )
         return _json({"name": "penstock", "version": VERSION, "paths": paths})
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text."""
-        await self._refresh()
+        await self._shown.refresh()
         overview = self._overview
         overview.metrics.show_states(overview.health.standings(self._clock.monotonic()))
         taken = exposition.Snapshot(overview.metrics)
@@ -197,11 +205,11 @@ class ControlPlane:
 
     async def deployments(self, request: Request) -> Response:
         """A page of the deployments."""
-        await self._refresh()
+        await self._shown.refresh()
         overview = self._overview
         known = deployment_ids(overview, self._clock.monotonic())
         ids, following = page(known, request.query_params)
-        rehearsed = self._rehearsals.rehearsed if self._rehearsals is not None else {}
+        rehearsed = self._shown.rehearsals.rehearsed if self._shown.rehearsals is not None else {}
         return _json(
             {
                 "data": describe_deployments(overview, ids, self._clock, rehearsed),
@@ -220,7 +228,7 @@ class ControlPlane:
 
     async def health(self, request: Request) -> Response:
         """What the process is doing."""
-        await self._refresh()
+        await self._shown.refresh()
         metrics = self._overview.metrics
         workers = sorted(metrics.generation.series.items(), key=lambda item: int(item[0][0]))
         return _json(
@@ -241,24 +249,25 @@ class ControlPlane:
 
     async def requests(self, request: Request) -> Response:
         """A page of requests."""
-        assert self._requests is not None
-        return _json(await list_requests(self._requests, request.query_params))
+        assert self._shown.requests is not None
+        return _json(await list_requests(self._shown.requests, request.query_params, principal_of(request)))
 
     async def explain(self, request: Request) -> Response:
         """One request."""
-        assert self._requests is not None
-        line = await explain(self._requests, request.path_params["id"], self._began, self._clock)
+        assert self._shown.requests is not None
+        found = await find_line(self._shown.requests, request.path_params["id"], principal_of(request))
+        line = found if found is not None else missing(request.path_params["id"], self._began, self._clock)
         return Response(line, media_type=JSON)
 
     async def rehearsals(self, request: Request) -> Response:
         """What rehearsals have found."""
-        assert self._rehearsals is not None
-        return _json(last_rehearsals(self._rehearsals))
+        assert self._shown.rehearsals is not None
+        return _json(last_rehearsals(self._shown.rehearsals))
 
     async def rehearse(self, request: Request) -> Response:
         """A rehearsal now."""
-        assert self._rehearsals is not None
-        return _json(await rehearse(self._rehearsals, request.query_params.get("deployment", "")))
+        assert self._shown.rehearsals is not None
+        return _json(await rehearse(self._shown.rehearsals, request.query_params.get("deployment", "")))
 
 
 def _json(value: Any) -> Response:

@@ -10,13 +10,13 @@ import os
 import secrets
 import stat
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
 from typing import NamedTuple
 
-from penstock.errors import ConfigError, Unauthenticated
+from penstock.errors import ConfigError
 from penstock.redact import Secret
 
 __all__ = ["FILE", "VARIABLE", "AdminKey", "Credential", "load_admin_key", "read_admin_key"]
@@ -49,31 +49,42 @@ class AdminKey(NamedTuple):
 
 
 class Credential:
-    """Tells whether a request carries the admin key. Holds its SHA-256 only."""
+    """Tells whether a request carries the admin key. Holds its SHA-256 only.
 
-    __slots__ = ("_digest",)
+    Args:
+        path: the file it lies in, which is read anew once it is another one: `penstock admin reset` holds at once.
+    """
 
-    def __init__(self, key: Secret) -> None:
+    __slots__ = ("_digest", "_path", "_stamp")
+
+    def __init__(self, key: Secret, path: Path | None = None) -> None:
+        self._path = path
+        self._stamp = _stamp(path)
         self._digest = sha256(key.reveal().encode()).digest()
 
-    def check(self, authorization: Sequence[str]) -> None:
-        """Check the values of all Authorization headers of one request.
-
-        Raises:
-            Unauthenticated: none, several, or not `Bearer` with the key; always in the same words.
-        """
-        given = _bearer(authorization[0]) if len(authorization) == 1 else ""
+    def opens(self, given: str) -> bool:
+        """Whether that is the admin key."""
+        if self._path is not None and _stamp(self._path) != self._stamp:
+            self._read_anew(self._path)
         # Digests have one length whatever was sent, so the time taken says nothing about the key (RFC 6750, 5.2).
-        same = compare_digest(sha256(given.encode("utf-8", "surrogatepass")).digest(), self._digest)
-        if not same:
-            raise Unauthenticated(
-                "the admin key is missing or wrong", do=f"Send `Authorization: Bearer <{VARIABLE} or {FILE}>`."
-            )
+        return compare_digest(sha256(given.encode("utf-8", "surrogatepass")).digest(), self._digest)
+
+    def _read_anew(self, path: Path) -> None:
+        stamp = _stamp(path)
+        try:
+            key = _read(path).secret
+        except (OSError, ConfigError):
+            return  # gone, or half of one: the one before holds until there is another
+        self._stamp = stamp
+        self._digest = sha256(key.reveal().encode()).digest()
 
 
-def _bearer(authorization: str) -> str:
-    scheme, _, rest = authorization.partition(" ")
-    return rest.strip(" ") if scheme.lower() == "bearer" else ""  # RFC 9110, 11.1: schemes have no case
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path, follow_symlinks=False) if path is not None else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size) if found is not None else None
 
 
 def load_admin_key(env: Mapping[str, str], folder: Path) -> AdminKey:

@@ -3,67 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
 
-from starlette.requests import Request
-from starlette.responses import Response
-
+from penstock.admin.operations import JSON, Operation
 from penstock.admin.problems import MEDIA_TYPE
+from penstock.admin.rights import Right
 from penstock.standing import State
 from penstock.version import VERSION
 
-__all__ = ["Operation", "Query", "document"]
+__all__ = ["JSON", "document"]
 
-JSON = "application/json"
 _IN_PATH = re.compile(r"{(\w+)}")
 
 
-class Query(NamedTuple):
-    """A query parameter and its JSON Schema."""
-
-    name: str
-    about: str
-    schema: dict[str, Any]
-
-
-class Operation(NamedTuple):
-    """One route.
-
-    Attributes:
-        path: a deployment's id in it is encoded as one segment (RFC 3986: `#` is `%23`); its slashes may stay.
-        answer: what runs; it may raise any PenstockError.
-        open: whether it needs no credential.
-        returns: which of the document's schemas the answer has.
-        media: the content types it may have.
-        tagged: whether the answer has an ETag and honours If-None-Match.
-        method: GET, or POST for what does something.
-    """
-
-    path: str
-    name: str
-    summary: str
-    answer: Callable[[Request], Awaitable[Response]]
-    open: bool
-    returns: str
-    media: tuple[str, ...] = (JSON,)
-    query: tuple[Query, ...] = ()
-    tagged: bool = False
-    method: str = "GET"
-
-    @property
-    def route(self) -> str:
-        """The path as the router has it: ids of deployments have slashes in them."""
-        return self.path.replace("/deployments/{id}", "/deployments/{id:path}")
-
-
-def document(operations: Iterable[Operation]) -> dict[str, Any]:
+def document(operations: Iterable[Operation], rights: Mapping[str, Right]) -> dict[str, Any]:
     """The description of all operations, ready for JSON."""
+    paths: dict[str, dict[str, Any]] = {}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, rights[each.key])
     return {
         "openapi": "3.1.0",
         "info": {"title": "Penstock control plane", "version": VERSION, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": "/"}],
-        "paths": {operation.path: {operation.method.lower(): _operation(operation)} for operation in operations},
+        "paths": paths,
         "components": {
             "schemas": SCHEMAS,
             "responses": {"Problem": {"description": "What went wrong.", "content": _content("Problem", MEDIA_TYPE)}},
@@ -74,7 +37,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(operation: Operation, right: Right) -> dict[str, Any]:
     good: dict[str, Any] = {"description": operation.summary, "content": _content(operation.returns, *operation.media)}
     responses = {"200": good, "default": {"$ref": "#/components/responses/Problem"}}
     parameters: list[dict[str, Any]] = [
@@ -93,10 +56,17 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return {
         "operationId": operation.name,
         "summary": operation.summary,
-        "security": [] if operation.open else [{"adminKey": []}],
+        **_allowed(right),
         "parameters": parameters,
         "responses": responses,
     }
+
+
+def _allowed(right: Right) -> dict[str, Any]:
+    if right.least is None:
+        return {"security": []}
+    whose = "a tenant's own sees what is that tenant's" if right.own else "not a tenant's own"
+    return {"description": f"The least role is {right.least}; {whose}.", "security": [{"adminKey": []}]}
 
 
 def _content(schema: str, *media: str) -> dict[str, Any]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
 from penstock.admin.pages import cursor_of, id_of, limit_of
+from penstock.admin.rights import Principal
 from penstock.clock import Clock
 from penstock.errors import NotFound
 
-__all__ = ["Requests", "explain", "list_requests"]
+__all__ = ["Requests", "find_line", "list_requests", "missing"]
 
 # https://www.rfc-editor.org/rfc/rfc9562#section-5.7, as Penstock writes it; its first 48 bits are Unix milliseconds.
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -31,32 +32,53 @@ class Requests(Protocol):
         ...
 
 
-async def list_requests(requests: Requests, query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of requests, the newest first.
+async def list_requests(requests: Requests, query: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
+    """A page of requests that it may see, the newest first.
 
     Raises:
         InvalidRequest: `limit` or `cursor` is not one.
     """
     limit, before = limit_of(query), id_of(query, _ID)
-    found = await requests.newest(before, limit + 1)
+    found: list[tuple[str, bytes]] = []
+    while len(found) <= limit:
+        more = await requests.newest(before, limit + 1)
+        found += [each for each in more if _visible(each[1], principal)]
+        if len(more) <= limit:
+            break
+        before = more[-1][0]
     shown = found[:limit]
     following = cursor_of(shown[-1][0]) if len(found) > limit else None
     return {"data": [msgspec.Raw(line) for _, line in shown], "next_cursor": following}
 
 
-async def explain(requests: Requests, id: str, began: float, clock: Clock) -> bytes:
-    """The line of a request.
+async def find_line(requests: Requests, id: str, principal: Principal) -> bytes | None:
+    """The line of a request; None where it is not known here, or is none of those that it may see."""
+    id = id.lower()
+    line = await requests.find(id) if _ID.fullmatch(id) else None
+    return line if line is not None and _visible(line, principal) else None
+
+
+class _Whose(msgspec.Struct):
+    tenant: str | None = None
+
+
+_whose = msgspec.json.Decoder(_Whose).decode
+
+
+def _visible(line: bytes, principal: Principal) -> bool:
+    return not principal.tenant or principal.sees(_whose(line).tenant)
+
+
+def missing(id: str, began: float, clock: Clock) -> NoReturn:
+    """Say why there is no such request here.
 
     Args:
         began: Unix time at which this gateway began.
 
     Raises:
-        NotFound: it is not known here; the error says why that may be.
+        NotFound: always.
     """
     id = id.lower()
-    line = await requests.find(id) if _ID.fullmatch(id) else None
-    if line is not None:
-        return line
     if not _ID.fullmatch(id):
         raise NotFound(
             "that is not a request's id",

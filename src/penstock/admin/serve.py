@@ -9,24 +9,23 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from penstock.admin.app import ControlPlane
+from penstock.admin.app import ControlPlane, Shown
 from penstock.admin.credential import Credential, load_admin_key
-from penstock.admin.overview import Overview, as_it_is
-from penstock.admin.rehearsals import Rehearsals
-from penstock.admin.requests import Requests
+from penstock.admin.door import Door
+from penstock.admin.overview import Overview
 from penstock.clock import SystemClock, Timer
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address
 from penstock.errors import ConfigError
 
-__all__ = ["AdminServer", "Connection", "open_admin", "settings"]
+__all__ = ["AdminServer", "Connection", "Shown", "open_admin", "settings"]
 
 log = logging.getLogger("penstock.admin")
 
@@ -40,19 +39,13 @@ _CLOCK = SystemClock()
 
 
 async def open_admin(
-    overview: Overview,
-    env: Mapping[str, str],
-    folder: Path,
-    *,
-    refresh: Callable[[], Awaitable[None]] = as_it_is,
-    requests: Requests | None = None,
-    rehearsals: Rehearsals | None = None,
+    overview: Overview, env: Mapping[str, str], folder: Path, shown: Shown | None = None
 ) -> AdminServer:
     """The control plane over an overview, listening at the configuration's admin address.
 
     Args:
         folder: where the state lies, and the file of the admin key with it.
-        refresh, requests, rehearsals: as ControlPlane's.
+        shown: as ControlPlane's.
 
     Raises:
         ConfigError: the admin key or the address cannot be used.
@@ -60,7 +53,7 @@ async def open_admin(
     key = load_admin_key(env, folder)
     if key.warning:
         log.warning(key.warning)
-    plane = ControlPlane(overview, Credential(key.secret), _CLOCK, refresh, requests, rehearsals)
+    plane = ControlPlane(overview, Door(Credential(key.secret, key.path)), _CLOCK, shown)
     server = AdminServer(plane.app, overview.config.server.admin, key.secret.source)
     await server.open()
     return server

@@ -143,21 +143,15 @@ def _hire_here(clock: Clock) -> Hire:
 
 def _load_admin() -> Any:
     # Not before it must be: its framework takes longer to load than all the rest.
-    from penstock.admin.serve import open_admin
+    from penstock.admin import serve as serving
 
-    return open_admin
+    return serving
 
 
 async def _open_admin(supervisor: Supervisor, folder: Path) -> AdminServer:
-    open_admin = _load_admin()
-    admin: AdminServer = await open_admin(
-        supervisor.overview,
-        os.environ,
-        folder,
-        refresh=supervisor.report,
-        requests=supervisor,
-        rehearsals=supervisor.lookout,
-    )
+    serving = _load_admin()
+    shown = serving.Shown(refresh=supervisor.report, requests=supervisor, rehearsals=supervisor.lookout)
+    admin: AdminServer = await serving.open_admin(supervisor.overview, os.environ, folder, shown)
     return admin
 
 

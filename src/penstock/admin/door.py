@@ -1,0 +1,56 @@
+"""Who is let in: the admin key's bearer, who is an admin, and whoever else is known to have a role here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from penstock.admin.credential import FILE, VARIABLE, Credential
+from penstock.admin.rights import Principal
+from penstock.errors import Unauthenticated
+
+__all__ = ["ADMIN_KEY", "Door", "Principals"]
+
+ADMIN_KEY = Principal("admin-key", "admin")
+
+
+class Principals(Protocol):
+    """Who knows those that have a role."""
+
+    async def principal(self, secret: str) -> Principal | None:
+        """Whose secret that is; None where nobody's, or it is revoked or has expired. Raises PenstockError."""
+        ...
+
+
+class Door:
+    """Tells who asks.
+
+    Args:
+        credential: the admin key.
+        principals: who else may; None: nobody.
+    """
+
+    def __init__(self, credential: Credential, principals: Principals | None = None) -> None:
+        self._credential = credential
+        self._principals = principals
+
+    async def admit(self, authorization: Sequence[str]) -> Principal:
+        """Who sent these Authorization headers, all of one request's.
+
+        Raises:
+            Unauthenticated: none, several, or not `Bearer` with a secret that is known; always in the same words.
+        """
+        given = _bearer(authorization[0]) if len(authorization) == 1 else ""
+        if self._credential.opens(given):
+            return ADMIN_KEY
+        found = await self._principals.principal(given) if given and self._principals is not None else None
+        if found is None:
+            raise Unauthenticated(
+                "the admin key is missing or wrong", do=f"Send `Authorization: Bearer <{VARIABLE} or {FILE}>`."
+            )
+        return found
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, rest = authorization.partition(" ")
+    return rest.strip(" ") if scheme.lower() == "bearer" else ""  # RFC 9110, 11.1: schemes have no case
