@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -242,11 +243,66 @@ def test_a_full_queue_refuses_and_makes_place_for_the_urgent() -> None:
         with pytest.raises(Overloaded, match="busy, and so is its queue"):
             await scene.start(scene.request("c", "low"))
         high = scene.start(scene.request("d", "high"))
-        with pytest.raises(Overloaded, match="calls of higher priority"):
+        with pytest.raises(Overloaded, match="calls that go before this one"):
             await low
         await asyncio.gather(running, high)
         assert scene.asked == ["a", "d"]
         assert scene.pace.in_flight == 0
+
+    run(main, leak_free=True)
+
+
+def test_tenants_take_turns() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, GateRules(1))
+        scene.call = stack(
+            [
+                lambda call: Breaker(call, loop.clock),
+                lambda call: Concurrency(call, loop.clock, {"big": 2.0, "small": 1.0}.__getitem__),
+            ],
+            scene.answer,
+        )
+        tasks = [scene.start(scene.request("first"))]
+        await loop.settle()
+        for tenant in ("small", "big"):
+            for _ in range(6):
+                made = scene.request(tenant)
+                made.record.tenant = tenant
+                tasks.append(scene.start(made))
+        await asyncio.gather(*tasks)
+        assert Counter(scene.asked[1:10]) == {"big": 6, "small": 3}
+        assert scene.pace.in_flight == 0
+
+    run(main, leak_free=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_in_deep_overload_nobody_has_its_turn_too_late(stream: bool) -> None:
+    """Ten times as many as there is room for, each with 10 s: whoever is let in still has the time to be answered."""
+
+    async def main(loop: SimLoop) -> None:
+        scene, late = Scene(loop, GateRules(4)), []
+
+        async def ask() -> None:
+            made = scene.request(stream=stream)
+            made.deadline = loop.time() + 10
+            try:
+                (await scene.call(made)).close()
+            except Overloaded:
+                return
+            if loop.time() > made.deadline:
+                late.append(loop.time() - made.deadline)
+
+        scene.takes = 2.0
+        await ask()  # so that it is known how long an answer takes
+        tasks = []
+        for _ in range(600):
+            tasks.append(loop.create_task(ask()))
+            await loop.clock.sleep(0.05)
+        await asyncio.gather(*tasks)
+        answered = len(scene.asked)
+        assert 60 <= answered <= 84, "four at a time, two seconds each, for 30 to 40 seconds"
+        assert late == []
 
     run(main, leak_free=True)
 

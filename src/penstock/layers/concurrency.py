@@ -5,7 +5,7 @@ Where nothing is limited, which is so until a provider refuses or the configurat
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from penstock.call import Call, Reply
@@ -35,10 +35,14 @@ class Concurrency:
 
     Another deployment that has room at once goes before a wait. The breaker, which is outside, counts the attempt and
     tells the gate when it is over: a stream's when it is closed.
+
+    Args:
+        weigh: a tenant's part of the turns beside others'.
     """
 
-    def __init__(self, call: Call, clock: Clock) -> None:
+    def __init__(self, call: Call, clock: Clock, weigh: Callable[[str], float] = lambda tenant: 1.0) -> None:
         self._call = call
+        self._weigh = weigh
         self._clock = clock
         self._now = clock.monotonic
 
@@ -72,7 +76,8 @@ class Concurrency:
         patience = _patience(request, request.deadline - now)
         if gate.guesses:
             patience = min(patience, GUESS_SECONDS)
-        place = gate.queue(rank, now + patience)
+        tenant = request.record.tenant or ""
+        place = gate.queue(rank, now + patience, tenant, self._weigh(tenant))
         if place is None:
             raise _refused(request, gate, "busy, and so is its queue")
         timer = self._clock.call_later(patience, lambda: gate.late(place))
@@ -92,7 +97,7 @@ class Concurrency:
         if turn == "late" and not beyond:
             raise _refused(request, gate, f"busy; the call's turn did not come within {patience:g} s")
         if turn == "shed":
-            raise _refused(request, gate, "busy, and its queue is full of calls of higher priority")
+            raise _refused(request, gate, "busy, and its queue is full of calls that go before this one")
         if request.candidate.health.blocked and not request.trial:
             _look_again(request, self._now())
         return beyond
@@ -129,7 +134,11 @@ def _has_room(candidate: Candidate) -> bool:
 
 
 def _patience(request: Request, left: float) -> float:
-    """How long the call may wait: as long as it would for an answer."""
+    """How long the call may wait: as long as it would for an answer, and so that there is time left for one.
+
+    When far more come than can be answered, turns would else go to those whose time is nearly over, and for nothing.
+    """
+    left -= request.candidate.pace.ewma or 0.0
     timeouts: Timeouts = request.plan.timeouts
     wishes = request.caller.wishes
     wait: float

@@ -8,11 +8,11 @@ call that runs is covered by a permit of the centre's (`stores/permits.py`).
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, insort
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
+from penstock.stores.fair import FairQueue
 from penstock.stores.pace import Pace
 
 __all__ = ["Gate", "GateRules", "Permits", "Place", "Turn"]
@@ -22,7 +22,7 @@ LEFT = 0.9
 # A limit that was learnt is forgotten when nobody refused anything for so long and nobody waits: as the breaker's calm.
 CALM_SECONDS = 300.0
 
-# How a wait ended: it may go; its time was over; a more urgent call has its place.
+# How a wait ended: it may go; its time was over; a more urgent call has its place, or one of a tenant with fewer.
 Turn = Literal["go", "late", "shed"]
 
 
@@ -59,27 +59,34 @@ class Permits(Protocol):
         """Somebody uses permits no more."""
 
 
-class Place(NamedTuple):
-    """A call's place in the queue; they go in this order.
+class Place:
+    """A call's place in the queue; who goes before it is said in `stores/fair.py`.
 
     Attributes:
         rank: of its priority.
-        deadline: monotonic; who has less time left goes first.
+        deadline: monotonic; of one tenant, who has less time left goes first.
+        tenant, weight: whose it is, and that tenant's part beside others'.
         number: in which they came.
         turn: done when the wait is over.
-        queue: the whole of it.
     """
 
-    rank: int
-    deadline: float
-    number: int
-    turn: asyncio.Future[Turn]
-    queue: list[Any]
+    __slots__ = ("_queue", "deadline", "number", "rank", "tenant", "turn", "weight")
+
+    def __init__(
+        self, queue: FairQueue[Place], number: int, rank: int, deadline: float, tenant: str, weight: float
+    ) -> None:
+        self._queue = queue
+        self.number = number
+        self.rank = rank
+        self.deadline = deadline
+        self.tenant = tenant
+        self.weight = weight
+        self.turn: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
 
     @property
     def ahead(self) -> int:
-        """How many go before it."""
-        return bisect_left(self.queue, self)
+        """How many go before it, if nobody else comes."""
+        return self._queue.ahead(self)
 
 
 class _Cover:
@@ -134,7 +141,7 @@ class Gate:
         self._rules = GateRules()
         self.guard = f"calls:{pace.id}"
         self._cover = _Cover(self.guard, None)
-        self._queue: list[Place] = []
+        self._queue: FairQueue[Place] = FairQueue()
         self._number = 0
         self._learnt: int | None = None
         self._successes = 0
@@ -189,28 +196,28 @@ class Gate:
         running = self._pace.in_flight
         return not self._queue and (self.limit is None or running <= self.limit) and self._cover.reach(running)
 
-    def queue(self, rank: int, deadline: float) -> Place | None:
-        """A place in the queue; None where it is full and nobody in it is less urgent.
+    def queue(self, rank: int, deadline: float, tenant: str = "", weight: float = 1.0) -> Place | None:
+        """A place in the queue; None where it is full and nobody in it is less urgent, or of a tenant with more there.
 
         Who waits for the `turn` calls `leave` if it gives up before that is done. Of a full queue the last of those
-        that are less urgent has its place taken.
+        that are less urgent, or of the tenant that has most there, has its place taken.
         """
         queue = self._queue
         if len(queue) >= self._rules.queue:
-            if not queue or queue[-1].rank <= rank:
+            last = queue.yields_to(rank, tenant, weight)
+            if last is None:
                 return None
-            _tell(queue.pop(), "shed")
+            queue.remove(last)
+            _tell(last, "shed")
         self._number += 1
-        place = Place(rank, deadline, self._number, asyncio.get_running_loop().create_future(), queue)
-        insort(queue, place)
+        place = Place(queue, self._number, rank, deadline, tenant, weight)
+        queue.push(place)
         _ask(self, self._cover.permits, self._rules.most)
         return place
 
     def leave(self, place: Place) -> None:
         """The call waits no more; safe when it no longer did. If it is over as well, its pace says so."""
-        at = bisect_left(self._queue, place)
-        if at < len(self._queue) and self._queue[at] is place:
-            del self._queue[at]
+        self._queue.remove(place)
 
     def late(self, place: Place) -> None:
         """Its time is over."""
@@ -296,7 +303,7 @@ class Gate:
             running = self.running + 1
             if (self.limit is not None and running > self.limit) or not self._cover.reach(running):
                 break
-            _tell(self._queue.pop(0), "go")
+            _tell(self._queue.pop(), "go")
         if self._queue:
             _ask(self, self._cover.permits, self._rules.most)
 
