@@ -91,6 +91,10 @@ def test_the_provider_may_say_whether_to_try_again(told: bool) -> None:
     assert failure_of(said(500, {b"x-should-retry": b"perhaps"})).again
 
 
+def test_a_quota_that_is_used_up_is_not_tried_again_whatever_the_provider_says() -> None:
+    assert not failure_of(said(402, {b"x-should-retry": b"true"})).again
+
+
 def test_a_callers_own_credential_says_nothing_of_ours() -> None:
     error = said(401)
     error.blame_caller()

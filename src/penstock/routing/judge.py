@@ -65,7 +65,8 @@ def failure_of(error: BaseException) -> Failure:
     """What may follow it."""
     failure = _failure_of(error)
     told = _should_retry(error)
-    if told is None:
+    if told is None or isinstance(error, e.UpstreamQuota):
+        # Anthropic says of any 429 that it may be tried again; of a quota that is used up it never is.
         return failure
     return failure._replace(again=told)
 
