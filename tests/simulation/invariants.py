@@ -357,10 +357,17 @@ def all_is_well_again(story: Story) -> Iterator[Violation]:
         if all(any(spell.vendor == name for spell in lasting) for name in targets):
             continue
         read = _read(case.got)
-        if story.history.most and read.code == "overloaded" and any(one.vendor in targets for one in lasting):
+        if story.history.most and read.code == "overloaded" and (lasting or _clogged(story)):
             continue  # the rest of them has no room for all
         if read.end != "clean":
             yield f"{case} in the calm got {case.got.status} {read}: {case.arrivals}"
+
+
+def _clogged(story: Story) -> bool:
+    """Whether calls that nobody answers may hold their places until long after: by default for two minutes."""
+    return story.history.timeouts.first_token is None and any(
+        spell.kind in ("silent", "half open") for spell in story.history.spells
+    )
 
 
 def _read(got: Got) -> Read:
