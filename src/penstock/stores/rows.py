@@ -5,7 +5,6 @@ Amounts are whole numbers: nano-dollars, tokens, requests. Times are Unix nanose
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -94,8 +93,8 @@ class Opened(_Row, tag=1, array_like=True, gc=False, frozen=True):
     user: str | None = None
     task: str | None = None
     prompt: str | None = None
-    tags: Sequence[tuple[str, str]] = ()
-    holds: Sequence[Hold] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    holds: tuple[Hold, ...] = ()
     input_tokens: int = 0
     input_cost: int | None = None
     bound: int | None = None
@@ -136,7 +135,7 @@ class Closed(_Row, tag=2, array_like=True, gc=False, frozen=True):
     cost: int | None = 0
     price_table: str | None = None
     flags: int = 0
-    settled: Sequence[int] = ()
+    settled: tuple[int, ...] = ()
 
 
 def charge_of(opened: Opened, closed: Closed) -> int | None:

@@ -1,0 +1,120 @@
+"""Reads a journal as far as it is whole: what is being written, and what a crash has torn, ends it.
+
+A record that was damaged later (a wrong checksum, and good ones behind it) is passed over and counted; the attempt
+that it told of is then posted as lost, or as one of which nobody knows whose it was, never forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from penstock.stores.journal import HEAD, segment_path
+from penstock.stores.rows import Closed, Heard, Opened
+
+__all__ = ["Piece", "Row", "journals_in", "read_piece"]
+
+Row = Opened | Heard | Closed
+
+# Of one record: holds of many accounts are some kilobytes.
+MOST_BYTES = 1024 * 1024
+
+_decoder: msgspec.msgpack.Decoder[Row] = msgspec.msgpack.Decoder(Row)
+_SUFFIX = ".journal"
+
+
+class Piece(NamedTuple):
+    """Rows of one segment, and where they end.
+
+    Attributes:
+        end: up to where the segment is whole.
+        rest: bytes behind that.
+        damaged: records that were passed over.
+    """
+
+    rows: list[Row]
+    end: int
+    rest: int
+    damaged: int
+
+
+def journals_in(folder: Path) -> dict[str, list[int]]:
+    """The journals that lie there, and each one's segments in order."""
+    found: dict[str, list[int]] = {}
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return found
+    for entry in entries:
+        name, _, segment = entry.name.removesuffix(_SUFFIX).rpartition(".")
+        if entry.name.endswith(_SUFFIX) and name and segment.isdecimal():
+            found.setdefault(name, []).append(int(segment))
+    for segments in found.values():
+        segments.sort()
+    return found
+
+
+def read_piece(folder: Path, name: str, segment: int, offset: int, most: int) -> Piece:
+    """What a segment holds from an offset on: the whole records among the next `most` bytes, one at least.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    file = os.open(segment_path(folder, name, segment), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.pread(file, most + HEAD.size + MOST_BYTES, offset)
+    finally:
+        os.close(file)
+    rows: list[Row] = []
+    end = damaged = 0
+    for start, row, after in _records(data):
+        if start >= most:
+            break
+        if row is None:
+            damaged += 1
+        else:
+            rows.append(row)
+        end = after
+    return Piece(rows, offset + end, len(data) - end, damaged)
+
+
+def _records(data: bytes) -> Iterator[tuple[int, Row | None, int]]:
+    """Where each record begins, what it says, and where it ends."""
+    start = 0
+    held: list[tuple[int, Row | None, int]] = []
+    while (end := _end_of(data, start)) is not None:
+        row = _row(data, start, end)
+        held.append((start, row, end))
+        if row is not None:
+            # Damage counts only where good records follow: else it is the torn end.
+            yield from held
+            held.clear()
+        start = end
+
+
+def _end_of(data: bytes, start: int) -> int | None:
+    """Where the record ends that begins there; None where no whole one does."""
+    body = start + HEAD.size
+    if body > len(data):
+        return None
+    length, _ = HEAD.unpack_from(data, start)
+    # Zeros are what a file system leaves of what it never wrote.
+    if not 0 < length <= MOST_BYTES or body + length > len(data):
+        return None
+    return int(body + length)
+
+
+def _row(data: bytes, start: int, end: int) -> Row | None:
+    body = data[start + HEAD.size : end]
+    _, sum = HEAD.unpack_from(data, start)
+    if crc32(body) != sum:
+        return None
+    try:
+        return _decoder.decode(body)
+    except msgspec.DecodeError:
+        return None
