@@ -106,6 +106,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     overhead_ms: float | None = None
     cost_usd: str | msgspec.UnsetType | None = msgspec.UNSET
     price_table: str | None = None
+    tags: dict[str, str] | None = None
     open: bool = False
 
 
@@ -160,6 +161,8 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
             line.price_table = record.price_table
         elif record.cost is not None:  # of attempts that failed
             line.cost_usd = usd(record.cost)
+        if record.tags:
+            line.tags = dict(record.tags)
         if not record.ended:
             line.open = True
         lines.append(line)

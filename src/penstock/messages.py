@@ -99,6 +99,7 @@ class Caller:
         admits: which models its key may ask for, once that is known; None means any.
         digest: what the key is looked up by, once that is known.
         wishes: what it asks for besides the answer (`routing/wishes.py`); None for nothing.
+        tags: what its headers file it under (`routing/labels.py`).
         sent: what providers made of it for a request's head; of a connection's requests many share one caller.
     """
 
@@ -110,6 +111,7 @@ class Caller:
         "provider_credential",
         "query",
         "sent",
+        "tags",
         "trusted",
         "wishes",
     )
@@ -130,12 +132,14 @@ class Caller:
         self.admits: Callable[[Any], bool] | None = None
         self.digest: bytes | None = None
         self.sent: Any = None
+        self.tags: tuple[tuple[str, str], ...] = ()
         self.wishes: Any = None
 
     def wishing(self, wishes: Any) -> Caller:
         """The same caller, who asks for something else besides the answer."""
         other = Caller(self.headers, self.query, self.credential, trusted=self.trusted)
         other.provider_credential, other.digest = self.provider_credential, self.digest
+        other.tags = self.tags
         other.wishes = wishes
         return other
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from penstock import ConfigError, InvalidRequest, Message, NotAvailable, Penstoc
 from penstock.client.asking import ChatOptions, EmbedOptions, ask_chat, ask_embeddings
 from penstock.routing.wishes import Wishes
 
-LATER = ["tags", "budget", "cache", "prompt_id", "variables", "idempotency_key"]
+LATER = ["budget", "cache", "prompt_id", "variables", "idempotency_key"]
 
 
 def refusals(llm: Penstock, **arguments: Any) -> list[Callable[[], Any]]:
@@ -98,6 +99,7 @@ def test_every_argument_arrives() -> None:
         "tool_choice": "none", "output_schema": {"type": "object"}, "stop": ["x"], "extra": {"top_p": 0.5},
     }  # fmt: skip
     wished = {"deadline": 2, "priority": "low", "timeout": "500ms", "retries": 0, "fallbacks": ["a", "sim/b"]}
+    wished |= {"tags": {"feature": "x"}, "max_cost_usd": Decimal("0.10")}
     ask = ask_chat("Hello", {**given, **wished, "task": "t", "messages": None}, stream=True)
     written = body(ask)
     assert (ask.model, ask.task, ask.stream) == ("fast", "t", True)
@@ -108,7 +110,10 @@ def test_every_argument_arrives() -> None:
     for name in ("model", "user", "temperature", "tools", "tool_choice", "stop"):
         assert written[name] == given[name]
     assert written["top_p"] == 0.5
-    assert ask.wishes == Wishes(deadline=2.0, priority="low", timeout=0.5, retries=0, fallbacks=("a", "sim/b"))
+    assert ask.wishes == Wishes(
+        deadline=2.0, priority="low", timeout=0.5, retries=0, fallbacks=("a", "sim/b"), max_cost_usd=100_000_000
+    )
+    assert ask.tags == (("feature", "x"),)
     assert ask.headers == {
         b"x-penstock-task": b"t",
         b"x-penstock-deadline": b"2.000s",
@@ -116,6 +121,8 @@ def test_every_argument_arrives() -> None:
         b"x-penstock-timeout": b"500ms",
         b"x-penstock-retries": b"0",
         b"x-penstock-fallbacks": b"a, sim/b",
+        b"x-penstock-tags": b'feature="x"',
+        b"x-penstock-max-cost-usd": b"0.10",
     }
     assert set(given) | set(wished) | {"messages", "task"} == set(ChatOptions.__annotations__)
 
@@ -127,6 +134,8 @@ def test_every_argument_arrives() -> None:
         ("deadline", float("inf")), ("timeout", []), ("priority", 1), ("priority", "high\r\nx: y"), ("retries", "2"),
         ("retries", 1.0), ("retries", True), ("retries", 6), ("fallbacks", "a"), ("fallbacks", [1]),
         ("fallbacks", ["a,b"]), ("fallbacks", ["a\r\nx: y"]), ("fallbacks", [""]), ("fallbacks", ["ä"]),
+        ("max_cost_usd", "1e3"), ("max_cost_usd", -1), ("max_cost_usd", True),
+        ("tags", {"A": "x"}), ("tags", {"a": 1}), ("tags", []), ("max_cost_usd", float("nan")),
     ],
 )  # fmt: skip
 def test_wishes_that_cannot_be(name: str, value: Any) -> None:

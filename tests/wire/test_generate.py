@@ -128,9 +128,7 @@ def test_null_says_nothing() -> None:
         ({"prompt_id": "support/answer@production"}, "prompt_id"),
         ({"prompt_id": "a", "variables": {}}, "prompt_id"),
         ({"prompt": "Hi", "variables": {}}, "variables"),
-        ({"prompt": "Hi", "tags": {"feature": "search"}}, "tags"),
         ({"prompt": "Hi", "cache": "no-store"}, "cache"),
-        ({"prompt": "Hi", "budget": {"max_cost_usd": "0.01"}}, "budget.max_cost_usd"),
     ],
 )
 def test_a_field_of_a_later_version_is_refused_by_name(fields: dict[str, Any], param: str) -> None:

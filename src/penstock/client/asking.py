@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
@@ -32,6 +33,8 @@ class ChatOptions(TypedDict, total=False):
     system: put before the messages.
     user: who it is for, so that usage can be told apart; goes to the provider too, as OpenAI's `user` does.
     task: what it is for, in printable ASCII; stays inside Penstock.
+    tags: what it is filed under, names and values; stays inside Penstock.
+    max_cost_usd: what the whole call may cost at most, attempts that fail included, in dollars: a Decimal or text.
     temperature, stop: as in OpenAI's API.
     max_tokens: the most the answer may take, reasoning included.
     tools, tool_choice: in OpenAI form.
@@ -49,6 +52,8 @@ class ChatOptions(TypedDict, total=False):
     system: str | None
     user: str | None
     task: str | None
+    tags: Mapping[str, str] | None
+    max_cost_usd: Decimal | str | float | None
     temperature: float | None
     max_tokens: int | None
     tools: Sequence[Mapping[str, Any]] | None
@@ -73,6 +78,8 @@ class EmbedOptions(TypedDict, total=False):
     dimensions: int | None
     user: str | None
     task: str | None
+    tags: Mapping[str, str] | None
+    max_cost_usd: Decimal | str | float | None
     deadline: float | str | None
     priority: str | None
     timeout: float | str | None
@@ -82,7 +89,7 @@ class EmbedOptions(TypedDict, total=False):
 
 # Arguments of later versions, wherever they will stand.
 _LATER = frozenset((
-    "tags", "budget", "cache", "prompt_id", "variables", "idempotency_key",
+    "budget", "cache", "prompt_id", "variables", "idempotency_key",
 ))  # fmt: skip
 
 # These decide what a call is, so they cannot come in by the back door.
@@ -99,7 +106,7 @@ class Ask:
         wishes: the same, as far as it is about how it is tried; None for nothing.
     """
 
-    __slots__ = ("dialect", "fields", "headers", "model", "operation", "stream", "task", "wishes")
+    __slots__ = ("dialect", "fields", "headers", "model", "operation", "stream", "tags", "task", "wishes")
 
     def __init__(
         self,
@@ -114,12 +121,12 @@ class Ask:
         self.operation = operation
         self.fields = fields
         self.model = model
-        self.task, self.headers, self.wishes = said
+        self.task, self.headers, self.wishes, self.tags = said
         self.stream = stream
 
     def request(self, record: Record) -> Request:
         """The request that flows down the layers, its record filled in as far as is known."""
-        record.model, record.stream, record.task = self.model, self.stream, self.task
+        record.model, record.stream, record.task, record.tags = self.model, self.stream, self.task, self.tags
         record.bytes_in = sum(len(value) for value in self.fields.values())
         caller = Caller(self.headers, trusted=True)
         caller.wishes = self.wishes

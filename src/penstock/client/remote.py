@@ -50,7 +50,9 @@ _ROW = Row(
     dialects=("openai_chat", "openai_embeddings"),
     auth="bearer",
     env="",
-    headers=Headers(up=("x-penstock-task", *(name.decode() for name in HEADERS)), down=(_ID, _ATTEMPTS, _COST)),
+    headers=Headers(
+        up=("x-penstock-task", "x-penstock-tags", *(name.decode() for name in HEADERS)), down=(_ID, _ATTEMPTS, _COST)
+    ),
 )
 # Goes into a header as it is: RFC 9110, section 5.5.
 _MONEY = re.compile(r"[0-9]{1,18}\.[0-9]{9}")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from penstock.errors import InvalidRequest
+from penstock.routing.labels import Tags, check_tags
+from penstock.routing.nearest import quoted
 from penstock.routing.wishes import HEADERS, Wishes, read_wishes
+from penstock.wire.structured_fields import KEY, write_dictionary
 
 __all__ = ["Said", "read_said"]
 
 
 class Said(NamedTuple):
-    """What the call is for, and what it wishes for; both also as headers."""
+    """What the call is for, and what it wishes for; all of it also as headers."""
 
     task: str | None
     headers: dict[bytes, bytes]
     wishes: Wishes | None
+    tags: Tags = ()
 
 
 def read_said(given: dict[str, Any]) -> Said:
@@ -27,12 +32,15 @@ def read_said(given: dict[str, Any]) -> Said:
     """
     task = _task(given)
     headers = {} if task is None else {b"x-penstock-task": task.encode("ascii")}
+    tags = _tags(given)
+    if tags:
+        headers[b"x-penstock-tags"] = write_dictionary(tags).encode("ascii")
     texts: dict[str, str] = {}
     for header, name in HEADERS.items():
         if name in given:
             texts[name] = _text(name, given.pop(name))
             headers[header] = texts[name].encode("latin-1", "replace")
-    return Said(task, headers, read_wishes(texts) if texts else None)
+    return Said(task, headers, read_wishes(texts) if texts else None, tags)
 
 
 def _text(name: str, value: Any) -> str:
@@ -43,9 +51,12 @@ def _text(name: str, value: Any) -> str:
         return str(value)
     if name == "fallbacks" and isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_name, value)) or "off"
-    if name in ("deadline", "timeout", "priority") and isinstance(value, str):
+    if name == "max_cost_usd" and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return f"{Decimal(repr(value)) if isinstance(value, float) else Decimal(value):f}"
+    if name in ("deadline", "timeout", "priority", "max_cost_usd") and isinstance(value, str):
         return value
     shown = {"retries": "a whole number", "fallbacks": "a list of names", "priority": "text"}
+    shown["max_cost_usd"] = 'a decimal, or text such as "0.01",'
     expected = shown.get(name, 'a number of seconds, or text such as "20s"')
     raise InvalidRequest(f"{name}: {expected} is expected here", do="Correct it, or leave it out.", param=name)
 
@@ -59,6 +70,22 @@ def _name(value: Any) -> str:
         do="Correct it, or leave it out.",
         param="fallbacks",
     )
+
+
+def _tags(given: dict[str, Any]) -> Tags:
+    tags = given.pop("tags", None)
+    if tags is None:
+        return ()
+    if not isinstance(tags, Mapping) or not all(isinstance(name, str) for name in tags):
+        raise InvalidRequest("tags: names and values are expected here", do="Pass a mapping.", param="tags")
+    for name in tags:
+        if KEY.fullmatch(name) is None:  # goes into a header (RFC 9651, section 3.1.2)
+            raise InvalidRequest(
+                f"tags: {quoted(name)} is no name: they are made of lower-case letters, digits, _ - . *",
+                do="Rename it.",
+                param="tags",
+            )
+    return check_tags(tags, "tags")
 
 
 def _task(given: dict[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ import msgspec
 from penstock.call import Call, Reply
 from penstock.errors import Forbidden, Unauthenticated
 from penstock.messages import Caller, Request
+from penstock.routing.labels import label
 
 __all__ = ["Authenticate", "Key", "Keyring", "digest"]
 
@@ -79,7 +80,7 @@ class Authenticate:
         """Raises Unauthenticated; Forbidden where the call says more than its key may."""
         caller = request.caller
         if caller.trusted:
-            _name_user(request)
+            label(request, trusted=True)
         elif self._keyring is not None:
             key = self._keyring.keys.get(caller.digest) or self._keyring.identify(caller)
             record = request.record
@@ -90,18 +91,8 @@ class Authenticate:
                     f"this key may not say how its calls are tried ({caller.wishes.overrides})",
                     do="Leave it out, or have `overrides: allowed` written on the key.",
                 )
-            if key.trusts_user:
-                _name_user(request)
+            if key.trusts_user or "metadata" in request.fields:
+                label(request, trusted=key.trusts_user)
+        elif "metadata" in request.fields:
+            label(request, trusted=False)
         return self._call(request)
-
-
-def _name_user(request: Request) -> None:
-    named = request.caller.headers.get(b"x-penstock-user")
-    if named is not None:
-        request.record.user = named.decode("latin-1")
-        return
-    raw = request.fields.get("user")
-    if raw is not None:
-        user = msgspec.json.decode(raw)
-        if isinstance(user, str):
-            request.record.user = user

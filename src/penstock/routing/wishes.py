@@ -5,6 +5,7 @@ It comes as headers, as fields of `/v1/generate` and as arguments of the library
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -18,6 +19,7 @@ __all__ = ["HEADERS", "MOST_RETRIES", "PRIORITIES", "Wishes", "read_wishes", "wi
 PRIORITIES = ("critical", "high", "normal", "low", "sheddable")
 MOST_RETRIES = 5
 _MOST_FALLBACKS = 10
+_MONEY = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 # By its header, which no other starts with.
 HEADERS: dict[bytes, str] = {
     b"x-penstock-deadline": "deadline",
@@ -25,6 +27,7 @@ HEADERS: dict[bytes, str] = {
     b"x-penstock-timeout": "timeout",
     b"x-penstock-retries": "retries",
     b"x-penstock-fallbacks": "fallbacks",
+    b"x-penstock-max-cost-usd": "max_cost_usd",
 }
 
 
@@ -37,6 +40,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
         timeout: of one attempt: to a stream's first output, or to the whole of another answer; None: as configured.
         retries: further attempts at one deployment; None: as configured.
         fallbacks: names to ask when the model's own deployments have failed; None: as configured.
+        max_cost_usd: what the whole request may cost at most, all its attempts together, in nano-dollars; None:
+            no more is said than budgets say.
     """
 
     deadline: float | None = None
@@ -44,6 +49,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     retries: int | None = None
     fallbacks: tuple[str, ...] | None = None
+    max_cost_usd: int | None = None
 
     @property
     def overrides(self) -> str:
@@ -68,6 +74,7 @@ def wishes_of(headers: Mapping[bytes, bytes]) -> Wishes | None:
         or b"x-penstock-timeout" in headers
         or b"x-penstock-retries" in headers
         or b"x-penstock-fallbacks" in headers
+        or b"x-penstock-max-cost-usd" in headers
     ):
         return None
     said = {name: headers[header].decode("latin-1") for header, name in HEADERS.items() if header in headers}
@@ -128,10 +135,19 @@ def _fallbacks(text: str) -> tuple[str, ...]:
     return names
 
 
+def _cost(text: str) -> int:
+    # A decimal, no float: 0.1 shall be 0.1. More than a nano-dollar tells no budget anything.
+    found = _MONEY.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{quoted(text)} is no amount of dollars: write 0.01, with at most nine decimals")
+    return int(found[1]) * 1_000_000_000 + int((found[2] or "").ljust(9, "0"))
+
+
 _READ = {
     "deadline": _seconds,
     "priority": _priority,
     "timeout": _seconds,
     "retries": _retries,
     "fallbacks": _fallbacks,
+    "max_cost_usd": _cost,
 }

@@ -17,7 +17,10 @@ from penstock.wire.h1 import HttpRequest
 __all__ = ["Guards", "json_only"]
 
 # Those of the contract that this version has; the simulated provider reads its own.
-KNOWN_HEADERS = frozenset(HEADERS) | {b"x-penstock-user", b"x-penstock-task", b"x-penstock-key", b"x-penstock-sim"}
+KNOWN_HEADERS = frozenset(HEADERS) | {
+    *(b"x-penstock-user", b"x-penstock-task", b"x-penstock-tags"),
+    *(b"x-penstock-key", b"x-penstock-sim"),
+}
 
 _LOCAL_NAMES = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 

@@ -32,6 +32,7 @@ from penstock.gateway import Gateway
 from penstock.layers.record import CALLER_LEFT
 from penstock.messages import Caller, Request
 from penstock.records import Record
+from penstock.routing.labels import check_tags, joined
 from penstock.routing.wishes import read_wishes, wishes_of
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
@@ -42,6 +43,7 @@ from penstock.usage import usd
 from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
 from penstock.wire.h1 import HttpRequest, Refused, encode_headers
+from penstock.wire.structured_fields import read_dictionary
 from penstock.wire.tolerant_json import decode_tolerant
 
 __all__ = ["Routes"]
@@ -191,9 +193,12 @@ class Routes:
         record.bytes_in = len(body)
         if b"x-penstock-task" in caller.headers:
             record.task = caller.headers[b"x-penstock-task"].decode("latin-1")
+        record.tags = caller.tags
         decoded = dialect.decode_request(body)
         if dialect.name == "generate":
             record.task = GENERATE.read_task(decoded.fields) or record.task
+            if "tags" in decoded.fields:
+                record.tags = joined(caller.tags, check_tags(GENERATE.read_tags(decoded.fields), "tags"))
             if said := GENERATE.read_wishes(decoded.fields):
                 caller = caller.wishing(read_wishes(said, caller.wishes))
         record.model = decoded.model
@@ -368,7 +373,18 @@ def caller_of(http: HttpRequest) -> Caller:
         caller.credential = headers[b"x-penstock-key"].decode("latin-1")
         caller.provider_credential = credential
     caller.wishes = wishes_of(headers)
+    if b"x-penstock-tags" in headers:
+        caller.tags = _tags(headers[b"x-penstock-tags"].decode("latin-1"))
     return caller
+
+
+def _tags(text: str) -> tuple[tuple[str, str], ...]:
+    try:
+        return check_tags(read_dictionary(text), "x-penstock-tags")
+    except ValueError as error:
+        raise InvalidRequest(
+            f"x-penstock-tags: {error}", do='Write it as: feature=search, team="a b".', param="x-penstock-tags"
+        ) from None
 
 
 def _family(dialect: Inbound) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import msgspec
@@ -19,18 +20,18 @@ from penstock.wire.openai_checks import Notes, integer, invalid, mapping, number
 from penstock.wire.openai_fields import read_flag
 from penstock.wire.openai_tools import read_choice, read_tools
 from penstock.wire.openai_turns import read_messages
+from penstock.wire.structured_fields import KEY
 
-__all__ = ["KNOWN", "LATER", "check_fields", "decode_prompt", "read_task", "read_wishes"]
+__all__ = ["KNOWN", "LATER", "check_fields", "decode_prompt", "read_tags", "read_task", "read_wishes"]
 
 KNOWN = (
-    *("prompt", "messages", "system", "model", "user", "task", "temperature", "stop"),
+    *("prompt", "messages", "system", "model", "user", "task", "tags", "temperature", "stop"),
     *("tools", "tool_choice", "output_schema", "budget", "deadline", "priority", "stream"),
 )
 # In the contract, not in this version.
-LATER = ("prompt_id", "variables", "tags", "cache")
+LATER = ("prompt_id", "variables", "cache")
 
-_BUDGET = ("max_output_tokens",)
-_BUDGET_LATER = ("max_cost_usd",)
+_BUDGET = ("max_output_tokens", "max_cost_usd")
 # What other APIs call a field that is here.
 _ELSEWHERE = {
     "max_tokens": "budget.max_output_tokens",
@@ -78,6 +79,16 @@ def read_task(fields: Mapping[str, msgspec.Raw]) -> str | None:
     return task
 
 
+def read_tags(fields: Mapping[str, msgspec.Raw]) -> dict[str, str]:
+    """What it is filed under, as the header x-penstock-tags would say it. Raises InvalidRequest."""
+    value = _value(fields, "tags")
+    tags = mapping(value, "tags") if value is not None else {}
+    for name in tags:
+        if KEY.fullmatch(name) is None:  # it may stand in a header
+            raise invalid("tags", "names are made of lower-case letters, digits, _ - . *, a letter first")
+    return {name: text(each, f"tags.{name}") for name, each in tags.items()}
+
+
 def read_wishes(fields: Mapping[str, msgspec.Raw]) -> dict[str, str]:
     """What it asks for besides the answer, in its words, as the headers of these names would. Raises InvalidRequest."""
     found = {}
@@ -85,6 +96,10 @@ def read_wishes(fields: Mapping[str, msgspec.Raw]) -> dict[str, str]:
         value = _value(fields, name)
         if value is not None:
             found[name] = text(value, name)
+    budget = _value(fields, "budget")
+    cost = budget.get("max_cost_usd") if isinstance(budget, dict) else None
+    if cost is not None:
+        found["max_cost_usd"] = _money(cost)
     return found
 
 
@@ -107,6 +122,7 @@ def decode_prompt(fields: dict[str, msgspec.Raw]) -> Prompt:
         notes.met("user", "user")
         prompt.user = text(values["user"], "user")
     read_task(fields)
+    read_tags(fields)
     if "output_schema" in values:
         load_schema(bytes(fields["output_schema"]))
         notes.met("json_schema", "output_schema")
@@ -144,13 +160,22 @@ def _limit(value: Any, notes: Notes) -> int | None:
     if value is None:
         return None
     budget = mapping(value, "budget")
-    for name, item in budget.items():
-        if name not in _BUDGET and (item is not None or name not in _BUDGET_LATER):
-            _refuse(name, f"budget.{name}", _BUDGET, _BUDGET_LATER)
+    for name in budget:
+        if name not in _BUDGET:
+            _refuse(name, f"budget.{name}", _BUDGET, ())
     if budget.get("max_output_tokens") is None:
         return None
     notes.met("max_output_tokens", "budget.max_output_tokens")
     return integer(budget["max_output_tokens"], "budget.max_output_tokens", 1)
+
+
+def _money(value: Any) -> str:
+    """A decimal string; numbers are accepted."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{Decimal(repr(value)):f}"
+    raise wrong_type("budget.max_cost_usd", 'a decimal string such as "0.01"', value)
 
 
 def _refuse(name: str, param: str, known: Collection[str], later: Collection[str]) -> NoReturn:
