@@ -1,0 +1,163 @@
+"""The directory: who may call, in whose name, and with what providers are paid; kept in the store.
+
+`tenants` (with their projects), `keys` and `credentials` are its parts. Each of their changes has a version, by which
+whoever has read the directory finds what has changed since. What the configuration file declares is not in here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from penstock.clock import Clock, Ids, Random
+from penstock.redact import Secret
+from penstock.stores.directory_desk import Desk
+from penstock.stores.encryption_key import load_vault, lost
+from penstock.stores.key_messages import KeyRow
+from penstock.stores.keys import Keys
+from penstock.stores.provider_secrets import Credentials
+from penstock.stores.sqlite import Database
+from penstock.stores.tenants import Tenants
+from penstock.stores.vault import Vault
+
+__all__ = ["Changes", "Directory", "open_directory"]
+
+
+class Changes(NamedTuple):
+    """What of the keys has changed.
+
+    Attributes:
+        version: of the directory, as of which this holds.
+        rows: keys as they may be used from now on, one for each secret.
+        gone: digests of secrets that are good for nothing any more.
+        archived: tenants that have ended, all of them; None where nothing has changed.
+    """
+
+    version: int
+    rows: list[KeyRow]
+    gone: list[bytes]
+    archived: tuple[str, ...] | None
+
+
+class Directory:
+    """A store's tenants, keys and credentials.
+
+    Args:
+        ids: of keys and credentials.
+
+    Attributes:
+        tenants, keys, credentials: its parts.
+        vault: what it hashes and encrypts with.
+    """
+
+    def __init__(self, db: Database, vault: Vault, clock: Clock, ids: Ids) -> None:
+        self._desk = desk = Desk(db, vault, clock, ids)
+        self.vault = vault
+        self.tenants = Tenants(desk)
+        self.keys = Keys(desk)
+        self.credentials = Credentials(desk)
+
+    def __repr__(self) -> str:
+        return f"<Directory {self._desk.db!r} {self.vault!r}>"
+
+    def declare(self, tenants: Mapping[str, str]) -> None:
+        """Say which tenants the configuration file declares, and where: keys may be theirs, and none of the store's can
+        have their name."""
+        self._desk.declared = dict(tenants)
+
+    def follow(self, changed: Callable[[], object]) -> None:
+        """Have a function called after each change that was made here."""
+        self._desk.changed = changed
+
+    async def version(self) -> int:
+        """The newest change's; raises StoreFailed."""
+        return await self._desk.db.read(_version)
+
+    async def changes(self, since: int) -> Changes:
+        """What has changed after a version; 0 is all there is. Raises StoreFailed."""
+        return await self._desk.db.read(lambda connection: _changes(connection, since))
+
+
+def open_directory(
+    db: Database, folder: Path, encryption_key: Secret | None, clock: Clock, random: Random
+) -> Directory:
+    """The directory in a store, which must be open and is used in this thread; made in one that has none.
+
+    Args:
+        folder: where the encryption key's file lies, or is made.
+        encryption_key: instead of that file's; None: nothing is declared.
+
+    Raises:
+        ConfigError: the encryption key is not the one that the store was made with, or cannot be used.
+    """
+    made_with = db.run_here(_fingerprint)
+    vault = load_vault(folder, encryption_key, make=made_with is None)
+    if vault is None or (made_with is not None and vault.fingerprint != made_with):
+        raise lost(folder, vault, made_with or "")
+    if made_with is None:
+        fingerprint = vault.fingerprint
+        db.run_here(lambda connection: connection.execute("INSERT INTO directory VALUES (1, 0, ?)", (fingerprint,)))
+    return Directory(db, vault, clock, Ids(clock, random))
+
+
+def _fingerprint(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("SELECT fingerprint FROM directory").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT version FROM directory").fetchone()[0])
+
+
+_SINCE = """
+    SELECT s.digest, k.id, k.name, k.tenant, k.project, k.models, k.routes, k.addresses, k.expires, s.ends,
+        k.max_output, k.priority, k.overrides, k.trusts_user,
+        k.revoked IS NULL AND t.archived IS NULL AND p.archived IS NULL
+    FROM keys k JOIN key_secrets s ON s.key = k.id
+    LEFT JOIN tenants t ON t.name = k.tenant
+    LEFT JOIN projects p ON p.tenant = k.tenant AND p.name = k.project
+    WHERE k.version > ?
+"""
+
+
+def _changes(connection: sqlite3.Connection, since: int) -> Changes:
+    version = _version(connection)
+    rows: list[KeyRow] = []
+    gone: list[bytes] = []
+    if version > since:
+        for *fields, living in connection.execute(_SINCE, (since,)):
+            if living:
+                rows.append(_row(fields))
+            else:
+                gone.append(fields[0])
+    archived = connection.execute("SELECT name, version FROM tenants WHERE archived IS NOT NULL").fetchall()
+    newer = since == 0 or any(each > since for _, each in archived)
+    return Changes(version, rows, gone, tuple(name for name, _ in archived) if newer else None)
+
+
+def _row(fields: Sequence[Any]) -> KeyRow:
+    digest, id, name, tenant, project, models, routes, addresses, expires, ends = fields[:10]
+    max_output, priority, overrides, trusts_user = fields[10:]
+    return KeyRow(
+        digest=digest,
+        id=id,
+        label=f"{tenant}/{name}" if tenant else name,
+        tenant=tenant or None,
+        project=project or None,
+        models=_list(models),
+        routes=_list(routes),
+        addresses=_list(addresses),
+        expires=min((float(each) for each in (expires, ends) if each is not None), default=None),
+        max_output=max_output,
+        priority=priority,
+        overrides=bool(overrides),
+        trusts_user=bool(trusts_user),
+    )
+
+
+def _list(written: str | None) -> tuple[str, ...] | None:
+    return None if written is None else tuple(msgspec.json.decode(written))
