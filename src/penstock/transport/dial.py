@@ -35,15 +35,29 @@ class ProxyRefusal(OSError):
         super().__init__(0, why)
 
 
+class NotAdmitted(OSError):
+    """An address that must not be connected to."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "its address is not one of the public network")
+
+
 class Dialler:
     """Opens connections to origins.
 
     Args:
         gone: as `Resolver`'s.
+        admits: which addresses may be connected to; None: any. A name that has one that may not leads nowhere.
     """
 
-    def __init__(self, clock: Clock, gone: Callable[[Door, frozenset[str]], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        gone: Callable[[Door, frozenset[str]], None],
+        admits: Callable[[str], bool] | None = None,
+    ) -> None:
         self._clock = clock
+        self._admits = admits
         self._resolver = Resolver(clock, gone)
 
     def close(self) -> None:
@@ -58,6 +72,8 @@ class Dialler:
         """
         door = origin.door
         addresses = await self._resolver.addresses(door)
+        if self._admits is not None and not all(map(self._admits, addresses)):
+            raise NotAdmitted()
         attempt = partial(_attempt if _is_straight(origin) else _tunnel, origin, make)
         if len(addresses) == 1:
             return await attempt(addresses[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 
 from penstock.clock import Clock, Timer
 from penstock.errors import Unavailable, UpstreamTimeout
@@ -37,19 +38,22 @@ class Pool:
 
     Args:
         permits: what a connection needs besides a place, where other pools share an origin's limit.
+        admits: which addresses may be connected to; None: any.
 
     Attributes:
         opened: connections opened since the start, by TCP (or in process).
     """
 
-    def __init__(self, clock: Clock, permits: Permits | None = None) -> None:
+    def __init__(
+        self, clock: Clock, permits: Permits | None = None, admits: Callable[[str], bool] | None = None
+    ) -> None:
         self._clock = clock
         self.now = clock.monotonic
         self._idle: dict[Origin, dict[Connection, float]] = {}
         self._all: dict[Connection, None] = {}
         self._places = Places(self.keep, self._close_idle, permits)
         self._waiting = self._places.queues
-        self._dialler = Dialler(clock, self._gone)
+        self._dialler = Dialler(clock, self._gone, admits)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: Timer | None = None
         self._timer_at = NEVER
