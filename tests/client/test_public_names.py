@@ -48,7 +48,6 @@ async def types(llm: Penstock) -> None:
             assert_type(piece, str)
         assert_type(stream.reply, Response)
     await llm.generate("Hello", modle="fast")  # type: ignore[call-arg]
-    await llm.generate("Hello", tags={})  # type: ignore[call-arg]
     await llm.generate("Hello", max_tokens="3")  # type: ignore[arg-type]
     Penstock(layers=["module:Name"])  # type: ignore[list-item]
 
