@@ -11,7 +11,18 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-__all__ = ["SCOPES", "Level", "Reservation", "Rule", "RuleKind", "Scope", "Shortage", "Unit", "Want"]
+__all__ = [
+    "SCOPES",
+    "Level",
+    "RequestBudget",
+    "Reservation",
+    "Rule",
+    "RuleKind",
+    "Scope",
+    "Shortage",
+    "Unit",
+    "Want",
+]
 
 Scope = Literal["global", "provider", "deployment", "model", "tenant", "project", "key", "user", "task", "tag"]
 SCOPES: tuple[Scope, ...] = (
@@ -60,6 +71,23 @@ class Rule(msgspec.Struct, frozen=True):
     clamp: bool = True
     downgrade: str = ""
     throttle: bool = False
+    where: str = ""
+
+
+class RequestBudget(msgspec.Struct, frozen=True):
+    """What one request may use at most, all its attempts together. It has no account: nothing is left for the next.
+
+    Attributes:
+        limit: nano-dollars or tokens.
+        key: the name of the key whose requests it holds for; "" for all.
+        clamp: a request that could use more gets less output; else it is refused.
+        where: as a rule's.
+    """
+
+    unit: Unit
+    limit: int
+    key: str = ""
+    clamp: bool = True
     where: str = ""
 
 

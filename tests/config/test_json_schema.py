@@ -14,14 +14,32 @@ from penstock.config.keys import KEYS, REQUIRED, TITLES
 from penstock.config.later import SECTIONS
 from penstock.config.load import load_config
 from penstock.config.prices import EACH
-from penstock.config.schema import Config, Credential, Defaults, Key, Log, Provider, Route, Server, Terms, Timeouts, Tls
+from penstock.config.schema import (
+    AdmissionRules,
+    Alerts,
+    Config,
+    Credential,
+    Defaults,
+    Key,
+    Log,
+    Provider,
+    Route,
+    Server,
+    Tenant,
+    Terms,
+    Timeouts,
+    Tls,
+    Webhook,
+)
 from penstock.config.show import describe
 from penstock.config.show_policies import show_policies
+from penstock.config.show_rules import show_admission, show_alerts, show_tenant
 from penstock.config.tree import Node
 from penstock.config.values import LABEL
 from penstock.config.yaml_file import read_yaml
 from penstock.errors import ConfigError
 from penstock.providers.rates import UNITS
+from penstock.routing.admission import Repeats
 from penstock.routing.plan import Hedge, Retry
 from penstock.stores.breaker import BreakerRules
 from penstock.stores.gate import GateRules
@@ -43,6 +61,9 @@ BEYOND = re.compile(
     r"|the key 1 is not a string|too long: at most|switched off on|nobody knows what|too fine|has no api_version"
     r"|stands there twice|is more than (max_total|total|attempt|max_wait|max_open)|falls back to itself"
     r"|hedge asks a second target"
+    r"|leads to is (no place|too short)|no time zone|downgrade leads to"
+    r"|stands behind|is by the minute|fewer than one request|leave burst out|burst is so many|is for rates"
+    r"|is not for scope: request|it limits nothing|is everything there is"
     r"|base_url (is missing|still is|ends with|names a deployment)"
 )
 
@@ -196,8 +217,17 @@ WRITTEN: list[Any] = [
     [{"target": "sim/small", "is": "openai/o3"}],
     [{"target": "sim"}],
     [{"target": "sim/small", "weight": 0, "max_attempts": 2}, "openai/x"],
+    *("600/min", "200k/min", "10/s", "0/min", "1.5k/h", "600/minute", "600", "60 /min", "0.5/s", "5/day", "0.0M/day"),
+    *("50 USD/day", "50USD/month", "0.05 USD", "20k tokens", "2M tokens/day", "1000 requests/week", "5 EUR/day"),
+    *("$5/day", "0 USD/day", "5 USD/year", "UTC", "Europe/Berlin", "tenant", "request", "tag", "burst", "strict"),
+    *("memory", "sqlite:///x.db", "sqlite:///", "sqlite:///x/", "postgresql://h/d", "https://h.example/x?y=1"),
+    *("alert", "throttle", {"downgrade": "fast"}, "clamp", "winner", "attempts", "on", "-", "a/b", "high", "admin"),
+    *("2027-01-31", "2027-01-31T18:00:00Z", "2027-01-31T18:00", "2027-1-31", ["chat"], ["free-*", "x"], [0.5, "80%"]),
+    *([2], {"same": 3}, [{"requests": "5/s"}], [{"limit": "0.05 USD", "scope": "request"}], [{"name": "acme"}]),
     *({"max_attempts": 2}, {"open": "5s"}, {"most": 5}, {"most": "2%"}, {"message": "x"}, {"models": ["sim/small"]}),
 ]
+APP = {"name": "app", "key": "env:APP_KEY"}
+HOOK = {"url": "https://h.example/x", "secret": "env:HOOK_SECRET"}
 AZURE = {"kind": "azure", "base_url": "https://x", "api_key": "none"}
 PLACES: dict[str, Any] = {
     "config": lambda key, value: {**WHOLE, key: value},
@@ -229,13 +259,26 @@ PLACES: dict[str, Any] = {
     "on_failure": lambda key, value: {**WHOLE, "defaults": {"on_failure": {"message": "x", key: value}}},
     "key": lambda key, value: {**WHOLE, "keys": [{"name": "app", "key": "env:APP_KEY", key: value}]},
     "log": lambda key, value: {**WHOLE, "log": {key: value}},
+    "limit": lambda key, value: {**WHOLE, "limits": [{"scope": "tenant", "requests": "60/min", key: value}]},
+    "budget": lambda key, value: {**WHOLE, "budgets": [{"scope": "tenant", "limit": "5 USD/day", key: value}]},
+    "key_limit": lambda key, value: {**WHOLE, "keys": [{**APP, "limits": [{"requests": "60/min", key: value}]}]},
+    "key_budget": lambda key, value: {**WHOLE, "keys": [{**APP, "budgets": [{"limit": "5 USD/day", key: value}]}]},
+    "on_soft": lambda key, value: {
+        **WHOLE,
+        "budgets": [{"scope": "tenant", "limit": "5 USD/day", "hard": False, "on_soft": {key: value}}],
+    },
+    "tenant": lambda key, value: {**WHOLE, "tenants": [{"name": "acme", key: value}]},
+    "alerts": lambda key, value: {**WHOLE, "alerts": {key: value}},
+    "webhook": lambda key, value: {**WHOLE, "alerts": {"webhook": {**HOOK, key: value}}},
+    "admission": lambda key, value: {**WHOLE, "admission": {key: value}},
+    "repeats": lambda key, value: {**WHOLE, "admission": {"repeats": {key: value}}},
 }
 
 
 @pytest.mark.parametrize(("section", "key"), [(section, key) for section in KEYS for key in KEYS[section]])
 def test_every_key_with_many_values(section: str, key: str) -> None:
     for value in WRITTEN:
-        if key == "kind" and not (isinstance(value, str) and LABEL.fullmatch(value)):
+        if section == "provider" and key == "kind" and not (isinstance(value, str) and LABEL.fullmatch(value)):
             continue  # told as a kind that nobody knows, whatever it is
         source = PLACES[section](key, value)
         try:
@@ -262,7 +305,11 @@ def test_no_key_is_both_of_this_version_and_of_a_later_one() -> None:
 
 def test_the_keys_are_those_of_the_records() -> None:
     records = {
-        "config": (Config, {"source", "known_as", "kinds", "files"}, set()),
+        "config": (
+            Config,
+            {"source", "known_as", "kinds", "files", "rules", "request_budgets"},
+            {"limits", "budgets"},
+        ),
         "server": (Server, set(), set()),
         "tls": (Tls, set(), set()),
         "provider": (Provider, {"name", "by_caller", "proxy", "off"}, set()),
@@ -276,8 +323,13 @@ def test_the_keys_are_those_of_the_records() -> None:
         "concurrency": (GateRules, set(), set()),
         "hedge": (Hedge, set(), set()),
         "timeouts": (Timeouts, set(), set()),
-        "key": (Key, {"trusted_user"}, {"user"}),
+        "key": (Key, {"trusted_user"}, {"user", "limits", "budgets"}),
         "log": (Log, set(), set()),
+        "tenant": (Tenant, set(), set()),
+        "alerts": (Alerts, set(), set()),
+        "webhook": (Webhook, set(), set()),
+        "admission": (AdmissionRules, set(), set()),
+        "repeats": (Repeats, set(), set()),
     }
     for name, (record, made, called) in records.items():
         assert set(KEYS[name]) == (set(record.__struct_fields__) - made) | called, name
@@ -292,10 +344,12 @@ def test_defaults_are_those_that_hold() -> None:
     shown: Any = describe(load_config({"providers": {"sim": {}}, "auth": "open"}, {}))
     plain = shown["defaults"]
     places = {name: plain[name] for name in ("timeouts", "retry", "breaker", "concurrency")}
+    places |= {"admission": show_admission(AdmissionRules(repeats=Repeats())), "tenant": show_tenant(Tenant(name="x"))}
+    places |= {"alerts": show_alerts(Alerts())}
     places |= {"server": shown["server"], "log": shown["log"], "defaults": plain}
     for name, values in places.items():
         for key, entry in KEYS[name].items():
-            if not isinstance(values.get(key), dict):
+            if not isinstance(values.get(key), dict) and (name, key) != ("tenant", "name"):
                 assert (entry.default or None) == (None if values.get(key) is None else str(values[key])), (name, key)
     hedged: Any = show_policies(Defaults(hedge=Hedge()))["hedge"]
     assert {key: entry.default for key, entry in KEYS["hedge"].items()} == hedged

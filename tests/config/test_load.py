@@ -16,7 +16,14 @@ from penstock.providers.catalogue import load_catalogue
 from penstock.redact import Secret
 from penstock.routing.names import Target
 
-ENV = {"OPENAI_API_KEY": "sk-openai", "APP_KEY": "pk-app", "OTHER_KEY": "pk-other", "SAME_KEY": "pk-app", "EMPTY": " "}
+ENV = {
+    "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "OPENAI_API_KEY": "sk-openai",
+    "APP_KEY": "pk-app",
+    "OTHER_KEY": "pk-other",
+    "SAME_KEY": "pk-app",
+    "EMPTY": " ",
+}
 OPENAI = "providers: {openai: {}, sim: {}}\n"
 OPEN = OPENAI + "auth: open\n"
 
@@ -97,6 +104,7 @@ def test_everything_this_version_has() -> None:
             Key(name="other", key=Secret("pk-other")),
         ),
         log=Log(to=str(Path("calls.log").absolute())),
+        state=str(Path("penstock.db").absolute()),
         files=(str(Path("providers").absolute()),),
     )
     assert config.defaults == Defaults(timeouts=Timeouts(5.0, 9.0, 7.0, 3600.0), default_max_output=4096)
@@ -238,9 +246,9 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPENAI + "keys: [{name: a, key: env:VENDOR_KEY}]", ["2:23: VENDOR_KEY is not set in the environment"]),
     (OPENAI + "keys: [{name: a, key: env:APP_KYE}]", [
         '2:23: APP_KYE is not set in the environment (did you mean "APP_KEY"?)']),
-    (OPENAI + "keys: [{name: a, key: env:APP_KEY, role: admin, user: yes}]", [
-        '2:36: "role" is not in this version',
-        "2:55: write trusted",
+    (OPENAI + "keys: [{name: a, key: env:APP_KEY, roles: admin, user: yes}]", [
+        '2:36: "roles" is not in this version',
+        "2:56: write trusted",
     ]),
     # Providers.
     ("auth: open\nproviders: {}", [
@@ -359,10 +367,11 @@ BAD_YAML: list[tuple[str, list[str]]] = [
             "  b: {targets: [{target: sim/x, is: openai/o4}]}", [
         "5:37: sim/x cannot be openai/o4: on line 4 it is openai/o3"]),
     # The whole.
-    (OPEN + "limits: []\nbudgtes: []\nauht: open", [
-        '3:1: "limits" is not in this version',
-        '4:1: unknown key "budgtes" (did you mean "budgets"? It is not in this version)',
+    (OPEN + "shared: x\nguardrials: []\nauht: open\nbudgtes: []", [
+        '3:1: "shared" is not in this version',
+        '4:1: unknown key "guardrials" (did you mean "guardrails"? It is not in this version)',
         '5:1: unknown key "auht" (did you mean "auth"?)',
+        '6:1: unknown key "budgtes" (did you mean "budgets"?)',
     ]),
     (OPEN + "hedge: off\nmodels: {a: {targets: [{target: sim/x, breaker: off}], probe: 3s}}", [
         '3:1: unknown key "hedge" (it stands under models: {NAME: {hedge: ...}}, or defaults)',
@@ -548,6 +557,7 @@ def test_without_a_file_there_is_sim() -> None:
     assert config == Config(
         source="(built in)",
         providers={"sim": Provider(name="sim", kind="sim")},
+        state=str(Path("penstock.db").absolute()),
         default_model="sim/small",
         auth="open",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -91,6 +93,7 @@ def test_describe() -> None:
                 "overrides": None,
             }
         ],
+        "state": f"sqlite:///{Path('penstock.db').absolute()}",
         "log": {"to": "stdout", "content": "none"},
     }
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from penstock.config import values
 from penstock.config.guards import admin_problem, listen_problem
 from penstock.config.limits import MOST_WORKERS
-from penstock.config.network import read_connections, read_hosts, read_origins, read_proxies, read_tls
+from penstock.config.network import read_addresses, read_connections, read_hosts, read_origins, read_proxies, read_tls
+from penstock.config.owners import expiry, read_operations, tenant_name
 from penstock.config.reader import Reader, Unset
-from penstock.config.schema import Auth, Key, Log, Server
+from penstock.config.schema import ROLES, Auth, Key, Log, Server
 from penstock.config.tree import Node, Place
 from penstock.redact import Secret
 from penstock.routing.nearest import quoted
+from penstock.routing.wishes import PRIORITIES
 
 __all__ = ["check_edge", "read_auth", "read_keys", "read_layers", "read_log", "read_server"]
 
@@ -103,11 +105,17 @@ def _read_key(reader: Reader, item: Node, fields: dict[str, Node]) -> Key | None
     key = Key(
         name=reader.label(fields["name"]),
         key=secret or Secret(""),
-        tenant=reader.label(fields.get("tenant")) or None,
+        tenant=reader.value(fields.get("tenant"), tenant_name, "") or None,
         project=reader.label(fields.get("project")) or None,
         models=_patterns(reader, fields.get("models")),
         trusted_user=reader.choice(fields.get("user"), {"trusted": True}, False),
         overrides=reader.choice(fields.get("overrides"), {"allowed": True, "refused": False}, False),
+        expires=reader.value(fields["expires"], expiry, 0) if "expires" in fields else None,
+        addresses=read_addresses(reader, fields.get("addresses")),
+        routes=read_operations(reader, fields.get("routes")),
+        max_output=reader.value(fields["max_output"], values.count, 1) if "max_output" in fields else None,
+        priority=reader.choice(fields.get("priority"), {word: word for word in PRIORITIES}, "") or None,
+        role=reader.choice(fields["role"], {role: role for role in ROLES}, "viewer") if "role" in fields else None,
     )
     return key if secret is not None and key.name else None
 

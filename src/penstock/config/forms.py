@@ -16,6 +16,7 @@ __all__ = [
     "COUNT",
     "CREDENTIAL_NAME",
     "DURATION",
+    "EXPIRY",
     "HOST",
     "IDENTITY",
     "KIND",
@@ -30,9 +31,13 @@ __all__ = [
     "PRICE",
     "SECRET",
     "SIZE",
+    "SOME_NUMBER",
+    "STATE",
     "TARGET",
+    "TENANT",
     "TEXT",
     "VERSION",
+    "WEBHOOK_URL",
     "YES_NO",
     "Form",
     "choice",
@@ -68,6 +73,9 @@ def _matching(name: str, pattern: str | re.Pattern[str], **more: Any) -> Form:
 # More than nothing: no numeral but 0 in it.
 _SOME = {"not": {"pattern": "^[0.]+[A-Za-z]*$"}}
 
+# The same of a number with anything behind it.
+SOME_NUMBER: dict[str, Any] = {"not": {"pattern": "^[0.]+(?:[^0-9.]|$)"}}
+
 _PORT = "(?:[0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 
 TEXT = _matching("text", r"\S")
@@ -88,6 +96,10 @@ ORIGIN = _matching("an origin", rf"^(?:\*|{values.ORIGIN.pattern})$")
 SECRET = _matching("a reference to a secret", r"^(?:none|env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+)$")
 CALLER_SECRET = _matching("a reference to a secret", r"^(?:env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+)$")
 VERSION = _matching("a version", values.VERSION)
+STATE = _matching("a place", r"^(?:memory|sqlite:///[^?\x00]*[^?\x00/]|env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+)$")
+TENANT = _matching("a tenant's name", r"^(?!-$)[^\x00-\x20\x7f/]{1,200}$")
+WEBHOOK_URL = _matching("a URL", r"^https?://[^/\s?#@]+(?:[/?][^\s#]*)?$")
+EXPIRY = _matching("a time", r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ][0-9:.]+(?:[Zz]|[+-][0-9:]+))?$")
 PRICE = Form(
     "a price",
     {

@@ -11,6 +11,7 @@ from typing import Any
 
 from penstock.config.entry import Entry
 from penstock.config.keys import KEYS, REQUIRED
+from penstock.config.rule_keys import BY_SCOPE
 from penstock.providers.catalogue import load_catalogue
 
 __all__ = ["json_schema"]
@@ -43,6 +44,8 @@ def _section(name: str) -> dict[str, Any]:
         found["required"] = list(REQUIRED[name])
     if name == "provider":
         found["not"] = {"type": "object", "required": ["api_key", "credentials"]}
+    if name in ("budget", "key_budget"):
+        found |= BY_SCOPE
     return found
 
 

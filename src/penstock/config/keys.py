@@ -11,6 +11,9 @@ from penstock.config.entry import Entry
 from penstock.config.forms import Form, choice, each, either, named, optional, section, switchable, whole
 from penstock.config.limits import MOST_ATTEMPTS, MOST_CONNECTIONS, MOST_WEIGHT, MOST_WORKERS
 from penstock.config.policy_keys import POLICIES, POLICY_REQUIRED, POLICY_SECTIONS, POLICY_TITLES
+from penstock.config.rule_keys import RULE_KEYS, RULE_REQUIRED, RULE_SECTIONS, RULE_TITLES
+from penstock.config.schema import OPERATIONS, ROLES
+from penstock.routing.wishes import PRIORITIES
 
 __all__ = ["KEYS", "REQUIRED", "TITLES"]
 
@@ -72,6 +75,7 @@ TITLES: dict[str, str] = {
     "price": "prices.*",
     "price_step": "prices.*.above.*",
     "key": "keys[]",
+    **RULE_TITLES,
     "log": "log",
 }
 
@@ -84,6 +88,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "price": ("input", "output"),
     "key": ("name", "key"),
     **POLICY_REQUIRED,
+    **RULE_REQUIRED,
 }
 
 KEYS: dict[str, dict[str, Entry]] = {
@@ -115,6 +120,7 @@ KEYS: dict[str, dict[str, Entry]] = {
             "required",
         ),
         "keys": Entry(each(section("key")), "The keys that callers present."),
+        **RULE_KEYS,
         "layers": Entry(
             each(forms.LAYER),
             "Your own layers, outermost first, as `module:name`: each takes every call before it is routed.",
@@ -273,8 +279,8 @@ KEYS: dict[str, dict[str, Entry]] = {
         "key": Entry(
             forms.CALLER_SECRET, "What the caller presents; `env:NAME?` that is unset leaves it out.", "env:APP_KEY"
         ),
-        "tenant": Entry(forms.LABEL, "Whose it is, for log lines.", "acme"),
-        "project": Entry(forms.LABEL, "What it is for, likewise.", "web"),
+        "tenant": Entry(forms.TENANT, "Whose it is: who pays.", "acme"),
+        "project": Entry(forms.LABEL, "What of its tenant's it is for.", "web"),
         "models": Entry(
             Form(f"a list: {forms.PATTERN.name}", each(forms.PATTERN).schema | {"not": {"const": []}}),
             "What it may ask for: names, and patterns where `*` stands for anything. They match the name asked for and"
@@ -282,7 +288,9 @@ KEYS: dict[str, dict[str, Entry]] = {
             '[fast, "openai/*"]',
         ),
         "user": Entry(
-            choice("trusted"), "Whether the user that its calls name is believed, for log lines.", "trusted"
+            choice("trusted"),
+            "Whether the user that its calls name is believed. If not, all its calls are of the user `-`.",
+            "trusted",
         ),
         "overrides": Entry(
             choice("allowed", "refused"),
@@ -290,7 +298,35 @@ KEYS: dict[str, dict[str, Entry]] = {
             "allowed",
             "refused",
         ),
+        "expires": Entry(
+            forms.EXPIRY,
+            "From when on it counts no more: a date (its first moment in UTC), or a time with its zone.",
+            "2027-01-31",
+        ),
+        "addresses": Entry(
+            each(forms.NETWORK, least=1), "Where its calls may come from. Without it anywhere.", "[10.0.0.0/8]"
+        ),
+        "routes": Entry(
+            Form("a list: an operation", each(choice(*OPERATIONS)).schema | {"not": {"const": []}}),
+            "What its calls may ask for, in any dialect: `chat`, `embeddings`, `count_tokens`, `models`. Without it"
+            " everything.",
+            "[chat, models]",
+        ),
+        "max_output": Entry(forms.COUNT, "Tokens of output that each of its calls may ask for at most.", "4k"),
+        "priority": Entry(
+            choice(*PRIORITIES), "How urgent its calls are at most, and where they do not say.", "low"
+        ),
+        "role": Entry(
+            choice(*ROLES), "What it may do at the control plane. Without it nothing.", "viewer"
+        ),
+        "limits": Entry(
+            each(section("key_limit")), "As `limits` of the whole, for this key.", "[{requests: 60/min}]"
+        ),
+        "budgets": Entry(
+            each(section("key_budget")), "As `budgets` of the whole, for this key.", "[{limit: 5 USD/day}]"
+        ),
     },
+    **RULE_SECTIONS,
     "log": {
         "to": Entry(forms.TEXT, "`stdout`, `none`, or a file.", "calls.log", "stdout"),
         "content": Entry(choice("none"), "How much of what is said is logged.", "none", "none"),

@@ -21,20 +21,20 @@ class Section(NamedTuple):
 
 # Names that may come to stand in more than one place.
 TAKEN = frozenset((
-    "on_low_budget", "on_soft", "alerts", "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "caps",
+    "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "caps",
 ))  # fmt: skip
 
 _ROUTE_LATER = ("rate_limit", "budget")
 
 _LATER: dict[str, tuple[str, ...]] = {
-    "config": ("limits", "budgets", "state", "shared", "telemetry", "tenants", "admission", "guardrails"),
+    "config": ("shared", "telemetry", "guardrails"),
     "server": ("http",),
     "provider": ("headers", "quirks", "weight", "timeouts", "retry"),
     "model": _ROUTE_LATER,
     "target": ("region", "timeouts"),
     "timeouts": ("throughput",),
     "defaults": ("regions", *_ROUTE_LATER),
-    "key": ("expires", "role", "roles", "limits", "budgets", "charge"),
+    "key": ("roles", "charge"),
     "log": ("retention",),
 }
 

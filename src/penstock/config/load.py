@@ -13,12 +13,16 @@ from penstock.config.contradictions import check_routes
 from penstock.config.doubts import check_allowed, check_reach
 from penstock.config.edge import check_edge, read_auth, read_keys, read_layers, read_log, read_server
 from penstock.config.fallbacks import check_fallbacks
+from penstock.config.keeping import read_admission, read_state
 from penstock.config.kinds import read_kinds
 from penstock.config.naming import leads_somewhere, names_of
+from penstock.config.owners import read_alerts, read_tenants
 from penstock.config.policies import read_defaults
 from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
 from penstock.config.routes import read_routes
+from penstock.config.rule_checks import check_rules
+from penstock.config.rules import read_rules
 from penstock.config.schema import Config
 from penstock.config.targets import read_identities
 from penstock.config.tree import Node, Problems, Tree, from_mapping
@@ -98,6 +102,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     keys = read_keys(reader, fields.get("keys"))
     # A key that is wrong has been reported; that none is left would be the same problem told twice.
     any_key = bool(keys) or len(tree.problems) > before
+    rules = read_rules(reader, fields)
     config = Config(
         source=tree.source,
         providers=providers,
@@ -111,6 +116,12 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         kinds=kinds,
         prices=read_prices(reader, fields.get("prices"), providers, fields.get("models")),
         known_as=read_identities(reader, fields.get("models"), {**load_catalogue(), **kinds}),
+        rules=tuple(each.rule for each in rules.written),
+        request_budgets=tuple(each.budget for each in rules.ceilings),
+        tenants=read_tenants(reader, fields.get("tenants")),
+        state=read_state(reader, fields.get("state"), serving=serving),
+        alerts=read_alerts(reader, fields.get("alerts")),
+        admission=read_admission(reader, fields.get("admission")),
         layers=read_layers(reader, fields.get("layers")),
         files=tuple(reader.read),
     )
@@ -120,6 +131,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     check_fallbacks(reader.problems, tree.root, config, names)
     check_allowed(reader.problems, keys, config, names)
     check_reach(reader.problems, tree.root, keys, config, names)
+    check_rules(reader.problems, rules, config, names)
     check_known(reader, config, fields.get("models"))
     if serving:
         check_edge(reader, tree.root, server, auth, any_key=any_key)

@@ -12,7 +12,7 @@ from penstock.config.schema import Auth, Tls
 from penstock.config.tree import Node
 from penstock.routing.nearest import quoted
 
-__all__ = ["read_connections", "read_hosts", "read_origins", "read_proxies", "read_tls"]
+__all__ = ["read_addresses", "read_connections", "read_hosts", "read_origins", "read_proxies", "read_tls"]
 
 
 def read_hosts(reader: Reader, node: Node | None) -> tuple[str, ...]:
@@ -22,6 +22,13 @@ def read_hosts(reader: Reader, node: Node | None) -> tuple[str, ...]:
 
 def read_proxies(reader: Reader, node: Node | None) -> tuple[str, ...]:
     """`server.trusted_proxies:`: addresses and networks whose word about who calls is taken."""
+    return _each(reader, node, _network)
+
+
+def read_addresses(reader: Reader, node: Node | None) -> tuple[str, ...]:
+    """`addresses:` of a key: where its calls may come from; empty: anywhere."""
+    if node is not None and node.value in (None, []):
+        reader.problems.add(node.place, "an empty list allows no address: leave addresses out to allow every one")
     return _each(reader, node, _network)
 
 

@@ -7,13 +7,15 @@ stands here; a key of a later version never reaches these records (`config/later
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from penstock.providers.catalogue import Row
 from penstock.providers.rates import Amount
 from penstock.redact import Secret
+from penstock.reservation import RequestBudget, Rule
+from penstock.routing.admission import AdmissionRules
 from penstock.routing.names import Target
 from penstock.routing.plan import Hedge, Retry, Strategy
 from penstock.routing.timeouts import Timeouts
@@ -21,24 +23,40 @@ from penstock.stores.breaker import BreakerRules
 from penstock.stores.gate import GateRules
 
 __all__ = [
+    "OPERATIONS",
+    "ROLES",
     "Address",
+    "AdmissionRules",
+    "Alerts",
     "Auth",
+    "Charge",
     "Config",
     "Credential",
     "Defaults",
     "Key",
     "Log",
+    "Operation",
     "Policies",
     "Prices",
     "Provider",
+    "Role",
     "Route",
     "Server",
+    "Tenant",
     "Terms",
     "Timeouts",
     "Tls",
+    "Webhook",
 ]
 
 Auth = Literal["required", "open"]
+# What a tenant pays for: every attempt, or the one that answered.
+Charge = Literal["attempts", "winner"]
+Role = Literal["viewer", "operator", "tenant_admin", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+# What callers can ask for, whichever dialect's route they take.
+Operation = Literal["chat", "embeddings", "count_tokens", "models"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 # By `provider/model` or a pattern: pico-dollars a unit (providers/rates.py).
 Prices = dict[str, dict[str, Amount]]
 
@@ -204,6 +222,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         models: names and patterns it may ask for; None: every name under `models:` and no other.
         trusted_user: whether the user its calls name is believed (`user: trusted`).
         overrides: whether a call may say by headers how often it is tried and where (`overrides: allowed`).
+        expires: Unix time in seconds from which on it counts no more; None: never.
+        addresses: networks its calls come from; empty: any.
+        routes: operations its calls may ask for (`chat`, `embeddings`, `count_tokens`, `models`); None: all.
+        max_output: tokens of output that each of its calls may ask for at most; None: no bound of its own.
+        priority: how urgent its calls are at most, and where they do not say.
+        role: what it may do at the control plane; None: nothing.
     """
 
     name: str
@@ -213,6 +237,46 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     trusted_user: bool = False
     overrides: bool = False
+    expires: int | None = None
+    addresses: tuple[str, ...] = ()
+    routes: tuple[Operation, ...] | None = None
+    max_output: int | None = None
+    priority: str | None = None
+    role: Role | None = None
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """Who pays.
+
+    Attributes:
+        charge: what it pays for.
+        weight: its part where tenants wait for the same.
+        projects: those that are declared; a key may name others.
+    """
+
+    name: str
+    charge: Charge = "attempts"
+    weight: int = 1
+    projects: tuple[str, ...] = ()
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """Where alerts go, and what they are signed with."""
+
+    url: str
+    secret: Secret
+
+
+class Alerts(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is told, besides the log.
+
+    Attributes:
+        webhook: None: nobody.
+        anomaly: whether unusual spend is told.
+    """
+
+    webhook: Webhook | None = None
+    anomaly: bool = True
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -235,6 +299,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             read once: secrets and `ca_file`; absolute paths. The listener's certificate is not among them: the listener
             looks after it.
         kinds: the user's own rows of the catalogue.
+        rules: `limits:` and `budgets:`, those of keys included: one rule for each thing that is counted.
+        request_budgets: what one request may use at most (budgets with `scope: request`).
+        tenants: those that are declared; keys may name others.
+        state: `memory`, or the absolute path of the SQLite file.
+        admission: None: off.
         layers: a user's own layers, outermost first, as `module:name`.
         known_as: what a deployment is whose name says no model (`is:`): `provider/model` -> `kind/model`.
     """
@@ -251,5 +320,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Mapping[str, Row] = {}
     prices: Prices = {}
     known_as: Mapping[str, str] = {}
+    rules: tuple[Rule, ...] = ()
+    request_budgets: tuple[RequestBudget, ...] = ()
+    tenants: tuple[Tenant, ...] = ()
+    state: str = "memory"
+    alerts: Alerts = Alerts()
+    admission: AdmissionRules | None = None
     layers: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.config.prices import show_prices
 from penstock.config.schema import Config, Credential, Key, Provider, Route, Server, Terms
 from penstock.config.show_policies import differences, show_policies
+from penstock.config.show_rules import show_key, show_rules
 from penstock.config.values import duration_text, size_text
 from penstock.redact import MASK, Secret
 from penstock.routing.names import Target
@@ -33,7 +34,8 @@ def describe(config: Config) -> dict[str, object]:
         "defaults": show_policies(config.defaults),
         **({"prices": {name: show_prices(units) for name, units in config.prices.items()}} if config.prices else {}),
         "auth": config.auth,
-        "keys": [_key(key) for key in config.keys],
+        "keys": [_key(key, config) for key in config.keys],
+        **show_rules(config),
         **({"layers": list(config.layers)} if config.layers else {}),
         "log": {"to": config.log.to, "content": config.log.content},
     }
@@ -108,7 +110,7 @@ def _target(target: Target, route: Route, config: Config) -> object:
     return {"target": str(target), **said} if said else str(target)
 
 
-def _key(key: Key) -> dict[str, object]:
+def _key(key: Key, config: Config) -> dict[str, object]:
     return {
         "name": key.name,
         "key": _secret(key.key),
@@ -117,4 +119,5 @@ def _key(key: Key) -> dict[str, object]:
         "models": None if key.models is None else list(key.models),
         "user": "trusted" if key.trusted_user else None,
         "overrides": "allowed" if key.overrides else None,
+        **show_key(key, config),
     }

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from penstock.errors import UnknownModel
 from penstock.routing.nearest import did_you_mean, quoted
+from penstock.routing.patterns import expression
 
 __all__ = ["AllowList", "Found", "Names", "Target"]
 
@@ -205,7 +206,7 @@ class AllowList:
         self._everything = "*" in (patterns or ())
         self._exact = frozenset(pattern for pattern in patterns or () if "*" not in pattern)
         wild = [pattern for pattern in patterns or () if "*" in pattern]
-        self._match = re.compile("|".join(map(_expression, wild)), re.DOTALL).fullmatch if wild else None
+        self._match = re.compile("|".join(map(expression, wild)), re.DOTALL).fullmatch if wild else None
 
     def admits(self, found: Found) -> bool:
         """Whether the name that was found may be used."""
@@ -224,10 +225,3 @@ class AllowList:
         if self._everything or name in self._exact:
             return True
         return self._match is not None and self._match(name) is not None
-
-
-def _expression(pattern: str) -> str:
-    # Each middle part is taken where it first occurs and never sought again (atomic groups): without that, a
-    # pattern of many stars would cost a power of the name's length, and the name is a stranger's.
-    first, *middle, last = map(re.escape, pattern.split("*"))
-    return first + "".join(f"(?>.*?{part})" for part in middle) + ".*" + last

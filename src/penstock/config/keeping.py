@@ -1,0 +1,100 @@
+"""Reads where state is kept, and how much a worker takes at a time: `state`, `admission`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from penstock.config import values
+from penstock.config.limits import MOST_CALLS
+from penstock.config.reader import NOT_YET, Reader, Unset
+from penstock.config.schema import AdmissionRules
+from penstock.config.tree import Node
+from penstock.routing.admission import Repeats
+from penstock.routing.nearest import did_you_mean, quoted
+
+__all__ = ["MEMORY", "read_admission", "read_state"]
+
+MEMORY = "memory"
+_SQLITE = "sqlite:///"
+_FORM = "write sqlite:///penstock.db or memory"
+_LATER = re.compile(r"(postgres(?:ql)?)(?:\+[a-z0-9]+)?://")
+_MOST = values.whole("most", 1, MOST_CALLS)
+_QUEUE = values.whole("queue", 0, MOST_CALLS)
+_SAME = values.whole("same", 2, MOST_CALLS)
+
+
+def read_state(reader: Reader, node: Node | None, *, serving: bool) -> str:
+    """`state:`: `memory`, or the absolute path of the SQLite file.
+
+    Args:
+        serving: whether something will listen: then what is nowhere said is a file.
+    """
+    if node is None:
+        return str(reader.path("penstock.db")) if serving else MEMORY
+    written = node.value
+    if isinstance(written, str) and written.startswith(("env:", "file:")):
+        try:
+            secret = reader.secret(node, "DATABASE_URL")
+        except Unset as unset:
+            reader.problems.add(node.place, f"{unset}, and state: stands nowhere else: {_FORM}")
+            return MEMORY
+        return MEMORY if secret is None else _location(reader, node, secret.reveal(), secret.source)
+    return _location(reader, node, written, "")
+
+
+def _location(reader: Reader, node: Node, written: object, source: str) -> str:
+    """Args: source: where it came from, if it was referred to: then it is never shown, as it may hold a password."""
+    if written == MEMORY:
+        return MEMORY
+    if isinstance(written, str) and (later := _LATER.match(written)) is not None:
+        reader.problems.add(node.place, f"{later[1]}:// is {NOT_YET}; {_FORM}")
+        return MEMORY
+    path = written.removeprefix(_SQLITE) if isinstance(written, str) and written.startswith(_SQLITE) else ""
+    if path and "?" not in path and "\0" not in path and not path.endswith("/"):
+        return str(reader.path(path))
+    if source:
+        told = f"what {quoted(source)} leads to is no place for state"
+    elif isinstance(written, str):
+        told = f"{quoted(written)} is no place for state{_meant(written)}"
+    else:
+        told = "this is no place for state"
+    reader.problems.add(node.place, f"{told}: {_FORM}")
+    return MEMORY
+
+
+def _meant(written: str) -> str:
+    if written.startswith("sqlite:") or ("://" not in written and written.endswith((".db", ".sqlite", ".sqlite3"))):
+        rest = written.removeprefix("sqlite:").lstrip("/")
+        return f" (did you mean {quoted(f'{_SQLITE}{rest}')}?)" if rest else ""
+    return did_you_mean(written, (MEMORY,))
+
+
+def read_admission(reader: Reader, node: Node | None) -> AdmissionRules | None:
+    """`admission:`; None where it is off, as where nothing is said."""
+    if node is None or node.value == "off":
+        return None
+    if node.value is not None and not isinstance(node.value, dict):
+        reader.problems.add(node.place, "write off, or {most: 500, queue: 1000}")
+        return None
+    fields, plain = reader.fields(node, "admission"), AdmissionRules()
+    return AdmissionRules(
+        most=reader.value(fields.get("most"), lambda value: None if value == "auto" else _MOST(value), plain.most),
+        queue=reader.value(fields.get("queue"), _QUEUE, plain.queue),
+        loop_lag=reader.value(fields.get("loop_lag"), values.off_or_duration, plain.loop_lag),
+        repeats=_repeats(reader, fields),
+    )
+
+
+def _repeats(reader: Reader, written: Mapping[str, Node]) -> Repeats | None:
+    node = written.get("repeats")
+    if node is None or node.value == "off":
+        return None
+    if node.value is not None and not isinstance(node.value, dict):
+        reader.problems.add(node.place, "write off, or {same: 20, per: 1m}")
+        return None
+    fields, plain = reader.fields(node, "repeats"), Repeats()
+    return Repeats(
+        same=reader.value(fields.get("same"), _SAME, plain.same),
+        per=reader.value(fields.get("per"), values.positive_duration, plain.per),
+    )

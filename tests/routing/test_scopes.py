@@ -1,0 +1,138 @@
+"""Which rules hold for a call: the most exact of one scope and kind alone, of different scopes all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from penstock.reservation import Rule, RuleKind, Scope, Unit
+from penstock.routing.scopes import Facts, Rules
+
+
+def rule(
+    scope: Scope,
+    match: str = "",
+    unit: Unit = "tokens",
+    kind: RuleKind = "budget",
+    period: str = "day",
+) -> Rule:
+    return Rule(f"{kind} {scope} {unit} {period} {match}", scope, kind, unit, 1000, match, period)
+
+
+def held(rules: Sequence[Rule], facts: Facts) -> list[tuple[str, str, str]]:
+    return [(found.scope, found.match, value) for found, value in Rules(rules).of(facts)]
+
+
+CALL = Facts(
+    tenant="acme",
+    project="web",
+    key="app",
+    user="u1",
+    task="search",
+    tags=(("feature", "chat"), ("team", "red")),
+    model="fast",
+    provider="openai",
+    deployment="openai/gpt-5-mini",
+)
+NAMELESS = Facts(model="fast")
+
+EACH: list[tuple[Scope, list[str], list[str]]] = [
+    ("global", [""], [""]),
+    ("provider", ["openai"], []),
+    ("deployment", ["openai/gpt-5-mini"], []),
+    ("model", ["fast"], ["fast"]),
+    ("tenant", ["acme"], ["-"]),
+    ("project", ["acme/web"], ["-/-"]),
+    ("key", ["app"], ["-"]),
+    ("user", ["acme/u1"], ["-/-"]),
+    ("task", ["acme/search"], ["-/-"]),
+    ("tag", ["acme/feature=chat", "acme/team=red"], []),
+]
+
+
+@pytest.mark.parametrize(("scope", "named", "nameless"), EACH)
+def test_the_value_of_each_scope(scope: Scope, named: list[str], nameless: list[str]) -> None:
+    rules = Rules([rule(scope)])
+    assert [value for _, value in rules.of(CALL)] == named
+    assert [value for _, value in rules.of(NAMELESS)] == nameless
+
+
+MATCHES: list[tuple[Scope, list[str], Facts, list[str]]] = [
+    # A name before a pattern, a longer pattern before a shorter one, either before none.
+    ("tenant", ["", "acme"], Facts("acme"), ["acme"]),
+    ("tenant", ["", "acme"], Facts("other"), [""]),
+    ("tenant", ["free-*", "", "free-e*", "free-eu"], Facts("free-eu"), ["free-eu"]),
+    ("tenant", ["free-*", "", "free-e*", "free-eu"], Facts("free-es"), ["free-e*"]),
+    ("tenant", ["free-*", "", "free-e*", "free-eu"], Facts("free-us"), ["free-*"]),
+    ("tenant", ["free-*", "free-eu"], Facts("paid"), []),
+    ("tenant", ["*-eu", "free*"], Facts("free-eu"), ["free*"]),
+    ("tenant", ["free-*", "*-free"], Facts("free-free"), ["free-*"]),  # as exact as each other: the first
+    ("tenant", ["-"], Facts(), ["-"]),
+    ("tenant", ["*a*a*a*a*"], Facts("a" * 4000 + "!"), ["*a*a*a*a*"]),
+    # A tenant's own values, with and without it.
+    ("user", ["u1"], Facts("acme", user="u1"), ["u1"]),
+    ("user", ["u1"], Facts("other", user="u1"), ["u1"]),
+    ("user", ["u1", "acme/u1"], Facts("acme", user="u1"), ["acme/u1"]),
+    ("user", ["u1", "acme/u1"], Facts("other", user="u1"), ["u1"]),
+    ("user", ["acme/*", "u*"], Facts("acme", user="u1"), ["acme/*"]),
+    ("user", ["acme/*"], Facts("other", user="u1"), []),
+    ("user", ["acme/u1"], Facts("other", user="acme/u1"), []),
+    ("user", ["other/acme/u1"], Facts("other", user="acme/u1"), ["other/acme/u1"]),
+    ("user", ["bot-*"], Facts("bot-acme", user="u1"), []),
+    ("tag", ["feature=*"], Facts("acme", tags=(("feature", "x"), ("team", "x"))), ["feature=*"]),
+    ("tag", ["feature=x", ""], Facts("acme", tags=(("feature", "x"), ("team", "x"))), ["feature=x", ""]),
+    ("tag", ["a=b"], Facts("acme", tags=(("a", "b"), ("a", "b"))), ["a=b"]),
+    ("deployment", ["openai/*", "openai/gpt-5"], Facts(provider="openai", deployment="openai/gpt-5"), ["openai/gpt-5"]),
+    ("deployment", ["openai/*"], Facts(provider="azure", deployment="azure/gpt-5"), []),
+    ("model", ["openai/*"], Facts(model="openai/o3"), ["openai/*"]),
+]
+
+
+@pytest.mark.parametrize(("scope", "matches", "facts", "expected"), MATCHES)
+def test_the_most_exact_match_holds_alone(scope: Scope, matches: list[str], facts: Facts, expected: list[str]) -> None:
+    assert [match for _, match, _ in held([rule(scope, match) for match in matches], facts)] == expected
+
+
+def test_every_window_of_the_most_exact_match_holds() -> None:
+    rules = [
+        rule("tenant", period="day"),
+        rule("tenant", "acme", period="hour"),
+        rule("tenant", "acme", period="month"),
+    ]
+    assert [found.period for found, _ in Rules(rules).of(Facts("acme"))] == ["hour", "month"]
+    assert [found.period for found, _ in Rules(rules).of(Facts("other"))] == ["day"]
+
+
+def test_what_counts_something_else_holds_beside_it() -> None:
+    rules = [
+        rule("tenant", unit="requests", kind="burst"),
+        rule("tenant", kind="burst"),
+        rule("tenant", unit="requests", kind="concurrency"),
+        rule("tenant", unit="usd"),
+        rule("tenant"),
+        # A strict rate takes the place of one that allows bursts, and of nothing else.
+        rule("tenant", "acme", kind="strict"),
+    ]
+    assert held(rules, Facts("acme")) == [
+        ("tenant", "", "acme"),
+        ("tenant", "acme", "acme"),
+        *[("tenant", "", "acme")] * 3,
+    ]
+
+
+def test_rules_of_different_scopes_all_hold() -> None:
+    rules = [rule(scope) for scope, _, _ in EACH]
+    assert [scope for scope, _, _ in held(rules, CALL)] == [*(scope for scope, _, _ in EACH), "tag"]
+
+
+def test_what_is_remembered_of_strangers_ends_somewhere() -> None:
+    rules = Rules([rule("user")])
+    for index in range(10_000):
+        assert rules.of(Facts("acme", user=f"u{index}"))[0][1] == f"acme/u{index}"
+    assert len(rules._kept) <= 4096
+
+
+def test_no_rules() -> None:
+    assert not Rules([])
+    assert Rules([]).of(CALL) == ()
