@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from penstock.admin import exposition
+from penstock.admin.bodies import receive
 from penstock.admin.deployments import deployment_ids, describe_deployments, order_deployments, switched_off
 from penstock.admin.door import Door
 from penstock.admin.guards import Guarded
@@ -29,6 +30,7 @@ from penstock.admin.overview import Overview, as_it_is
 from penstock.admin.pages import page
 from penstock.admin.problems import problem, problem_of
 from penstock.admin.rehearsals import Rehearsals, last_rehearsals, rehearse
+from penstock.admin.repeats import Repeats
 from penstock.admin.requests import Requests, find_line, list_requests, missing
 from penstock.admin.rights import OPEN, require, right_of
 from penstock.clock import Clock
@@ -80,6 +82,7 @@ class ControlPlane:
         self._door = door
         self._clock = clock
         self._shown = shown if shown is not None else Shown()
+        self._repeats = Repeats(clock)
         self._started = clock.monotonic()
         self._began = clock.wall()
         self.operations = self._table()
@@ -167,6 +170,11 @@ class ControlPlane:
                 require(principal, right)
                 request.state.principal = principal
             _check_query(request, operation)
+            if operation.method == "GET":
+                return await operation.answer(request)
+            request.state.body = await receive(request)
+            if operation.method == "POST":
+                return await self._repeats.once(request, principal_of(request), operation.answer)
             return await operation.answer(request)
 
         return endpoint

@@ -39,7 +39,7 @@ def document(operations: Iterable[Operation], rights: Mapping[str, Right]) -> di
 
 def _operation(operation: Operation, right: Right) -> dict[str, Any]:
     good: dict[str, Any] = {"description": operation.summary, "content": _content(operation.returns, *operation.media)}
-    responses = {"200": good, "default": {"$ref": "#/components/responses/Problem"}}
+    responses = {"201" if operation.made else "200": good, "default": {"$ref": "#/components/responses/Problem"}}
     parameters: list[dict[str, Any]] = [
         {"name": query.name, "in": "query", "description": query.about, "schema": query.schema}
         for query in operation.query
@@ -53,10 +53,17 @@ def _operation(operation: Operation, right: Right) -> dict[str, Any]:
         good["headers"] = {"etag": {"schema": {"type": "string"}}}
         responses["304"] = {"description": "It is still what the given tag stands for."}
         parameters.append({"name": "if-none-match", "in": "header", "schema": {"type": "string"}})
+    if operation.match:
+        needed = {"required": True} if operation.match == "must" else {}
+        parameters.append({"name": "if-match", "in": "header", "description": _MATCH, "schema": TEXT, **needed})
+    if operation.method == "POST":
+        parameters.append({"name": "idempotency-key", "in": "header", "description": _REPEATED, "schema": TEXT})
+    body = {"requestBody": {"required": True, "content": _content(operation.takes, JSON)}} if operation.takes else {}
     return {
         "operationId": operation.name,
         "summary": operation.summary,
         **_allowed(right),
+        **body,
         "parameters": parameters,
         "responses": responses,
     }
@@ -90,6 +97,8 @@ FLAG: dict[str, Any] = {"type": "boolean"}
 NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
 ANYTHING: dict[str, Any] = {"type": "object"}
 
+_MATCH = "The etag of what is to be changed: 412 where it is another by now. `*`: whatever it is."
+_REPEATED = "Sent again with the same key within an hour, the request gets the same answer and does nothing more."
 _OF_DEPLOYMENT = (
     "A deployment's `id`, percent-encoded as one segment (`#` is `%23`); slashes may stay. Without `#credential` it"
     " stands for all of that name."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,6 +43,9 @@ class Operation(NamedTuple):
         media: the content types it may have.
         tagged: whether the answer has an ETag and honours If-None-Match.
         method: GET, or POST for what does something.
+        takes: which of the schemas its body has; "" for none.
+        made: whether it makes something: it answers 201 with where that is.
+        match: whether if-match must or may name the version that is to be changed.
     """
 
     path: str
@@ -54,6 +57,9 @@ class Operation(NamedTuple):
     query: tuple[Query, ...] = ()
     tagged: bool = False
     method: str = "GET"
+    takes: str = ""
+    made: bool = False
+    match: Literal["", "may", "must"] = ""
 
     @property
     def key(self) -> str:

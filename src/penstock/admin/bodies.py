@@ -1,0 +1,115 @@
+"""What a request to the control plane carries: its body, read strictly, and the conditions it makes.
+
+Only the fields that a shape has may be sent: no other is ignored, so that nothing is taken for granted that was not.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from penstock.errors import InvalidRequest, TooLarge
+from penstock.routing.nearest import did_you_mean, quoted
+
+__all__ = ["MOST_BYTES", "read_body", "receive", "tag_of", "version_asked"]
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MOST_BYTES = 64 * 1024
+# The database counts in 64 bits.
+_MOST_DIGITS = 18
+
+
+async def receive(request: Request) -> bytes:
+    """The whole body; `read_body` and whoever asks for it later have it from `request.state.body`.
+
+    Raises:
+        TooLarge: it has more than 64 KiB.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise TooLarge(f"the body has more than {MOST_BYTES // 1024} KiB", do="Send less.")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def read_body(request: Request, shape: type[T]) -> T:
+    """The body, which was received, as that shape; no body at all is an empty object.
+
+    Raises:
+        InvalidRequest: it is no JSON object, has a field that the shape has not, or a field is wrong; `param` names it.
+    """
+    body: bytes = request.state.body
+    if body:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise InvalidRequest(
+                "the body is not application/json", do="Send content-type: application/json.", status=415
+            )
+    try:
+        data = msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest("the body is not JSON", do="Send a JSON object.") from None
+    if not isinstance(data, dict):
+        raise InvalidRequest("the body is no JSON object", do="Send fields and their values: {...}.")
+    known = [field.encode_name for field in msgspec.structs.fields(shape)]
+    for name in data:
+        if name not in known:
+            raise InvalidRequest(
+                f"there is no field {quoted(name)} here{did_you_mean(name, known)}",
+                do=f"It has {', '.join(known)}." if known else "It has no fields.",
+                param=name,
+            )
+    try:
+        return msgspec.convert(data, shape)
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error)) from None
+
+
+def _wrong(said: str) -> InvalidRequest:
+    """In msgspec's words: what was expected, and at which path."""
+    what, _, path = said.partition(" - at `$.")
+    what = what[:1].lower() + what[1:]
+    path = path.removesuffix("`")
+    if not path:
+        name = what.partition("required field `")[2].rstrip("`")
+        told = f"{name} is missing" if name else what
+        return InvalidRequest(told, do="Send it." if name else "Correct it.", param=name or None)
+    field = path.partition(".")[0].partition("[")[0]
+    return InvalidRequest(f"{path}: {what}", do="Correct it, or leave it out.", param=field)
+
+
+def tag_of(version: int) -> str:
+    """The etag of a row at that version of it."""
+    return f'"{version}"'
+
+
+def version_asked(request: Request, *, needed: bool = True) -> int | None:
+    """The version that `if-match` names; None for any (`*`), and where it may be left out.
+
+    Raises:
+        InvalidRequest: it is missing (428), or names several.
+    """
+    given = request.headers.getlist("if-match")
+    if not given:
+        if needed:
+            raise InvalidRequest(
+                "if-match is missing: another may have changed it since you looked",
+                do="GET it, and send its etag as if-match; `*` for whatever it is by now.",
+                status=428,
+            )
+        return None
+    tag = given[0].strip()
+    if len(given) > 1 or "," in tag:
+        raise InvalidRequest("if-match names several versions", do="Name the one that was seen.")
+    if tag == "*":
+        return None
+    digits = tag.removeprefix('"').removesuffix('"')
+    good = tag == f'"{digits}"' and digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
+    # What is no tag of ours is that of no version there ever was.
+    return int(digits) if good else -1
