@@ -104,7 +104,7 @@ def test_the_line_knows_what_a_stream_took() -> None:
         ("POST", "/v1/models", 405, "not_found"),
         ("DELETE", "/v1/embeddings", 405, "not_found"),
         ("POST", "/v1/responses", 404, "not_available"),
-        ("GET", "/v1/requests/abc", 404, "not_available"),
+        ("GET", "/v1/requests/abc", 404, "not_found"),
         ("POST", "/v1/chat/completions/", 404, "not_found"),
         ("POST", "//v1/chat/completions", 404, "not_found"),
         ("POST", "/v1/../v1/chat/completions", 404, "not_found"),

@@ -57,6 +57,7 @@ from penstock.stores.authority import Authority
 from penstock.stores.health import Desk, OwnDesk
 from penstock.stores.pace import Pace
 from penstock.stores.permits import Permits
+from penstock.stores.questions import Questions
 from penstock.stores.state import Registry
 from penstock.transport.http import Origin, Pool
 from penstock.transport.proxy import read_proxy
@@ -80,12 +81,14 @@ class Shared(NamedTuple):
         permits: what connections and calls to providers need where other workers share their limits.
         desk: who decides how deployments stand; None: this process.
         layers: a program's own, inside those that the configuration names.
+        questions: to the centre; None: this process is all there is.
     """
 
     state: Registry
     permits: Permits | None = None
     desk: Desk | None = None
     layers: tuple[Layer, ...] = ()
+    questions: Questions | None = None
 
 
 class Gateway:
@@ -160,11 +163,16 @@ class Gateway:
         Raises:
             Unauthenticated: without a known key, where one is needed.
         """
+        key = self.whose(caller, record)
+        return self.names.listed() if key is None else self.names.listed(key.admits)
+
+    def whose(self, caller: Caller, record: Record) -> Key | None:
+        """The caller's key, noted in the record; None where none is needed. Raises Unauthenticated."""
         if self._keyring is None or caller.trusted:
-            return self.names.listed()
+            return None
         key = self._keyring.identify(caller)
         record.key, record.tenant, record.project = key.name, key.tenant, key.project
-        return self.names.listed(key.admits)
+        return key
 
     @property
     def deployments(self) -> list[Deployment]:

@@ -36,6 +36,7 @@ from penstock.routing.labels import check_tags, joined
 from penstock.routing.wishes import read_wishes, wishes_of
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
+from penstock.server.own import Own
 from penstock.server.protocol import Exchange
 from penstock.server.spoken import STREAM_TYPE, Spoken
 from penstock.server.waiting import Waiting
@@ -73,7 +74,7 @@ FULL_RETRY = 1.0
 
 # In the contract, not in this version: said so, so that nobody looks for a typo.
 LATER = (
-    b"/v1/responses /v1/requests /v1/key /v1/jobs /v1/completions"
+    b"/v1/responses /v1/jobs /v1/completions"
     b" /v1/files /v1/batches /v1/audio /v1/images /v1/moderations /v1/rerank /v1/realtime /v1beta"
 ).split()
 
@@ -96,6 +97,7 @@ class Routes:
         self.ready = True
         self.generation = 0
         self._spoken = Spoken(_reply_headers, gateway.now)
+        self._own = Own(gateway, gateway.shared.questions)
         self._waiting = Waiting(gateway.config.server.keepalive, gateway.clock, _waiting_headers)
         self._posts: dict[bytes, Inbound] = {
             prefix + dialect.path: dialect
@@ -115,6 +117,8 @@ class Routes:
             self._health(http, out)
         elif head.method == b"OPTIONS":
             self._options(http, out)
+        elif http.method in (b"GET", b"HEAD") and Own.knows(http.path):
+            return self._ask_own(http, out)
         else:
             self._other(http, out)
         return None
@@ -239,6 +243,25 @@ class Routes:
             headers = [JSON, *_ids(record, dialect)]
             out.send(200, encode_headers(headers), body)
 
+    async def _ask_own(self, http: HttpRequest, out: Exchange) -> None:
+        """What a caller asks about itself; it takes a word with the centre."""
+        record, dialect = self._begin("own", http, out), self._dialect_of(http)
+        try:
+            self._guards.check(http)
+            key = self._gateway.whose(caller_of(http), record)
+            body = await self._own.answer(http.path, key)
+        except BaseException as error:
+            self._gateway.refuse(record, error)
+            if not isinstance(error, Exception):
+                raise
+            self._fail(error, record, dialect, out)
+        else:
+            record.bytes_out = len(body)
+            self._gateway.finish(record, 200)
+            out.send(200, encode_headers([JSON, *_ids(record, dialect)]), body)
+        finally:
+            out.close()
+
     def _options(self, http: HttpRequest, out: Exchange) -> None:
         """What a path can be asked for, and the answer to a browser's preflight."""
         record = self._begin("http", http, out)
@@ -264,7 +287,7 @@ class Routes:
         """The methods of a path, as the Allow header has them; empty where there is no such path."""
         if path in self._posts:
             return b"POST, OPTIONS"
-        return b"GET, HEAD, OPTIONS" if _models_root(path) else b""
+        return b"GET, HEAD, OPTIONS" if _models_root(path) or Own.knows(path) else b""
 
     def _dialect_of(self, http: HttpRequest) -> Inbound:
         """The dialect to answer in where no operation says it: the route's, or what the client's headers tell."""

@@ -12,6 +12,8 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
+import msgspec
+
 from penstock.admin.overview import Standing
 from penstock.clock import Clock, Random, SystemRandom
 from penstock.config.parcel import encode_config
@@ -19,6 +21,7 @@ from penstock.config.schema import Config
 from penstock.errors import ConfigError, PenstockError
 from penstock.metrics import Metrics
 from penstock.server.lookout import Lookout
+from penstock.server.own import REQUEST, Asked, own_view
 from penstock.server.posts import Hire, Posts
 from penstock.server.worker import Worker
 from penstock.stores.authority import Authority
@@ -82,6 +85,7 @@ class Supervisor:
         self.overview = Standing(config, metrics, self.health)
         self.centre = Centre(metrics.add, clock, self.health)
         self.lookout = Lookout(clock, random, self.health, metrics)
+        self.centre.questions.topics[REQUEST] = self._tell_own
         self._clock = clock
         self._posts = Posts(
             held, self.centre, clock, hire, lambda: self.overview.config.server.drain, metrics.restarts.inc
@@ -131,6 +135,12 @@ class Supervisor:
         live = await self.centre.look(ANSWER_SECONDS, id)
         ended = self.centre.recent.find(id)
         return ended if ended is not None else next((line for _, line in live), None)
+
+    async def _tell_own(self, asked: bytes) -> bytes | None:
+        """A request for whoever asked it."""
+        question = msgspec.msgpack.decode(asked, type=Asked)
+        line = await self.find(question.id)
+        return own_view(line, question) if line is not None else None
 
     async def newest(self, before: str, most: int) -> list[Told]:
         """The newest requests that began before that one, or of all (""), those that are being answered among them."""

@@ -51,6 +51,7 @@ from penstock.stores.health_link import HealthLink
 from penstock.stores.health_messages import FromHealth
 from penstock.stores.log import LogWriter
 from penstock.stores.permits import Permits
+from penstock.stores.questions import Questions, Replied
 from penstock.stores.state import Registry
 
 __all__ = ["OpenLog", "Worker", "main"]
@@ -114,7 +115,8 @@ class Worker:
         self._lives: list[_Life] = []
         self._permits = Permits(channel.send)
         self._health = HealthLink(channel.send, clock)
-        self._shared = Shared(Registry(), self._permits, self._health)
+        self._questions = Questions(channel.send, clock)
+        self._shared = Shared(Registry(), self._permits, self._health, questions=self._questions)
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -154,6 +156,8 @@ class Worker:
         # What requests wait for does not wait behind a reload.
         if isinstance(message, FromHealth):
             self._health.received(message)
+        elif isinstance(message, Replied):
+            self._questions.received(message)
         else:
             self._inbox.put_nowait(message)
 
@@ -254,6 +258,7 @@ class Worker:
     def _on_lost(self) -> None:
         self._lost.set()
         self._health.lost()
+        self._questions.lost()
         self._inbox.put_nowait(Drain(ORPHAN_SECONDS, accepting=False))
 
     async def _begin_drain(self, message: Drain) -> None:

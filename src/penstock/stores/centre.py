@@ -23,6 +23,7 @@ from penstock.stores.health_centre import HealthCentre
 from penstock.stores.health_messages import FromHealth, HealthMessage, ToHealth
 from penstock.stores.leases import Decision, Leases
 from penstock.stores.message import Message
+from penstock.stores.questions import Answers, Question, Replied
 from penstock.stores.recent import Recent, Told
 
 __all__ = [
@@ -209,8 +210,10 @@ class Drain(Message, frozen=True, tag=True):
     accepting: bool = True
 
 
-ToCentre = Subscribe | Taken | Refused | Counted | Finished | Seen | Draining | Leaving | Lease | Settle | ToHealth
-FromCentre = Publish | Report | Look | Drain | Leased | Recall | FromHealth
+ToCentre = (
+    Subscribe | Taken | Refused | Counted | Finished | Seen | Draining | Leaving | Lease | Settle | ToHealth | Question
+)
+FromCentre = Publish | Report | Look | Drain | Leased | Recall | FromHealth | Replied
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -376,6 +379,7 @@ class Centre:
         leases: what they hold, and what those still hold that died a moment ago.
         health: what they hear of deployments, and what they ask for.
         recent: the requests that ended last.
+        questions: what they ask, and who answers.
     """
 
     def __init__(self, count: Callable[[Counts], object], clock: Clock, authority: Authority | None = None) -> None:
@@ -389,6 +393,7 @@ class Centre:
         self._looks: dict[int, _Look] = {}
         self._look = 0
         self.recent = Recent()
+        self.questions = Answers(clock)
         self._changed: asyncio.Future[None] | None = None
         self.members: dict[Member, None] = {}
 
@@ -466,6 +471,9 @@ class Centre:
         if isinstance(message, HealthMessage):
             self.health.received(member.channel, message)
             return
+        if isinstance(message, Question):
+            self.questions.received(member, member.channel.send, message)
+            return
         if isinstance(message, Counted):
             self._count(message.counts)
             member.gauges = message.gauges
@@ -501,6 +509,7 @@ class Centre:
         member.lost = True
         self.members.pop(member, None)
         self.health.left(member.channel)
+        self.questions.left(member)
         self._decided(self.leases.withdraw(member))
         if self.leases.holds(member):
             # What it began may still go on at the other end.
@@ -516,3 +525,4 @@ class Centre:
         for timer in self._expiries.values():
             timer.cancel()
         self._expiries.clear()
+        self.questions.close()
