@@ -193,6 +193,7 @@ SCHEMAS: dict[str, Any] = {
             **dict.fromkeys(("first_output_ms", "overhead_ms"), NUMBER),
             "dropped_events": COUNT,
             "degraded": FLAG,
+            "tags": {"type": "object", "additionalProperties": TEXT},
             "decisions": _list({"$ref": "#/components/schemas/Decision"}),
             "attempts": _list({"$ref": "#/components/schemas/Attempt"}),
             "tokens": {"$ref": "#/components/schemas/Tokens"},
