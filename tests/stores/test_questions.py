@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.clock import SystemClock
 from penstock.errors import Overloaded
 from penstock.stores.questions import ANSWER_SECONDS, MOST_OPEN, Answers, Question, Questions, Replied
 from penstock.testing import SimLoop, run
@@ -38,12 +39,12 @@ class Both:
 
 
 async def echo(asked: bytes) -> bytes | None:
-    await asyncio.sleep(0.01)
+    await SystemClock().sleep(0.01)
     return asked.upper() or None
 
 
 async def silent(asked: bytes) -> bytes | None:
-    await asyncio.sleep(60.0)
+    await SystemClock().sleep(60.0)
     return asked
 
 
