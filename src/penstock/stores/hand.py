@@ -1,0 +1,135 @@
+"""What a worker has in hand: a lease of each account that its requests have lately reserved of."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from penstock.reservation import Want
+from penstock.stores.money_messages import Line, Share
+
+__all__ = ["Hand", "Lease", "give_back"]
+
+# By which the pace of spending is known (semantics.md: Leases: ten seconds of spend).
+PACE_SECONDS = 10.0
+
+
+class Lease:
+    """What is in hand of one account, from one window.
+
+    Attributes:
+        left: neither reserved nor spent.
+        until: when what is left goes back, at the latest.
+        spent: settled and not told yet.
+        tight: what is left goes back at once.
+        kept: the books must hear what was spent of it, not only what comes back.
+        drawn: what was reserved since `since`; `before`: in the ten seconds before.
+    """
+
+    __slots__ = (
+        *("account", "before", "drawn", "kept", "left", "level", "listed"),
+        *("rule", "since", "spent", "tight", "until", "window"),
+    )
+
+    def __init__(self, share: Share, now: float, *, kept: bool) -> None:
+        self.rule = share.rule
+        self.account = share.value
+        self.window = share.window
+        self.left = 0
+        self.until = now
+        self.spent = 0
+        self.tight = True
+        self.kept = kept
+        self.listed = False
+        self.drawn = 0
+        self.before = 0
+        self.since = now
+        # What the account had left at the centre, and when it will have all again.
+        self.level = (0, now)
+
+    def __repr__(self) -> str:
+        return f"<Lease {self.rule}|{self.account}: {self.left} left{', tight' if self.tight else ''}>"
+
+    def pace(self, now: float) -> int:
+        """What was reserved within the last ten to twenty seconds."""
+        age = now - self.since
+        if age >= PACE_SECONDS:
+            self.before = self.drawn if age < 2 * PACE_SECONDS else 0
+            self.drawn, self.since = 0, now
+        return max(self.drawn, self.before)
+
+
+class Hand:
+    """The leases of one worker.
+
+    Attributes:
+        leases: by rule and value.
+        spent: those of which something was settled that is not told yet.
+    """
+
+    def __init__(self) -> None:
+        self.leases: dict[tuple[str, str], Lease] = {}
+        self.spent: list[Lease] = []
+
+    def merge(self, want: Want, share: Share, now: float, lines: list[Line]) -> Lease:
+        """What has come is in hand. What cannot be used any more because of it is added to the lines that go back."""
+        key = (share.rule, want.value)
+        lease = self.leases.get(key)
+        if lease is None or lease.window != share.window or lease.account != share.value:
+            before = lease
+            lease = self.leases[key] = Lease(share, now, kept=want.rule.kind == "budget")
+            if before is not None:
+                before.tight = True
+                give_back(before, lines)
+                lease.drawn, lease.before, lease.since = before.drawn, before.before, before.since
+        elif lease.until <= now:
+            give_back(lease, lines)
+        lease.left += share.amount
+        lease.tight = share.tight
+        lease.until = now + share.life
+        lease.level = (share.left, now + share.resets)
+        return lease
+
+    def reclaimed(self, rule: str, account: str) -> list[Line]:
+        """Others need what is in hand of an account and not in use; the lines that go back."""
+        lines: list[Line] = []
+        for lease in self._of(rule, account):
+            lease.tight = True
+            give_back(lease, lines)
+        return lines
+
+    def _of(self, rule: str, account: str) -> list[Lease]:
+        """The leases of an account: of one that names share there are several."""
+        lease = self.leases.get((rule, account))
+        if lease is not None:
+            return [lease]
+        return [each for each in self.leases.values() if each.rule == rule and each.account == account]
+
+    def drop(self, rules: Set[str]) -> list[Line]:
+        """Nothing of these rules' accounts stays in hand; the lines that go back."""
+        lines: list[Line] = []
+        for lease in self.leases.values():
+            if lease.rule in rules:
+                give_back(lease, lines)
+        return lines
+
+    def expired(self, now: float) -> list[Line]:
+        """Nothing stays in hand of leases that have ended, and what was settled is told; the lines that go back."""
+        lines: list[Line] = []
+        for key, lease in [item for item in self.leases.items() if item[1].until <= now]:
+            del self.leases[key]
+            lease.tight = True
+            give_back(lease, lines)
+        for lease in self.spent:
+            lease.listed = False
+            if lease.spent:
+                lines.append(Line(lease.rule, lease.account, lease.window, lease.spent, 0))
+                lease.spent = 0
+        self.spent.clear()
+        return lines
+
+
+def give_back(lease: Lease, lines: list[Line]) -> None:
+    """What is left of a lease; and what was spent of it, so that both sides agree."""
+    if lease.left or lease.spent:
+        lines.append(Line(lease.rule, lease.account, lease.window, lease.spent, lease.left))
+        lease.spent = lease.left = 0

@@ -1,0 +1,361 @@
+"""The purse: what a worker has in hand of limits and budgets, and what its requests have reserved of that.
+
+Reserving and settling costs no word as long as there is enough in hand; else the treasury is asked for what is
+missing, of all accounts at once, and has the last word. What is settled is told once a second, what has not been
+needed for the life of its lease goes back, and where an account is nearly empty everything goes back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from penstock.clock import Clock
+from penstock.errors import Overloaded
+from penstock.reservation import Level, Reservation, Rule, Shortage, Want
+from penstock.stores.hand import Hand, Lease, give_back
+from penstock.stores.message import Message
+from penstock.stores.money_messages import (
+    Ask,
+    Denied,
+    Forget,
+    FromTreasury,
+    Granted,
+    Inspect,
+    Inspected,
+    Line,
+    Need,
+    Open,
+    Reclaim,
+    Told,
+)
+from penstock.stores.treasury import Treasury
+
+__all__ = ["Purse", "open_purse"]
+
+# The centre answers within milliseconds, and within a quarter of a second where others must give back first.
+ANSWER_SECONDS = 2.0
+# What is asked for again because it ended meanwhile, such as a window.
+MOST_TRIES = 4
+BEAT_SECONDS = 1.0
+
+
+class _Held(Reservation, eq=False):
+    """A reservation, and the leases it is from."""
+
+    leases: Sequence[Any] = ()
+
+
+class _Asking:
+    """One that waits for the treasury's word.
+
+    Attributes:
+        number: of the question that is open.
+        parts: what of it is in hand already, and kept for it.
+        asked: which of its wants were asked for, and how much of each was in hand.
+    """
+
+    __slots__ = ("answer", "asked", "number", "parts", "tries", "wants")
+
+    def __init__(self, wants: Sequence[Want], answer: asyncio.Future[Reservation | Shortage]) -> None:
+        self.wants = wants
+        self.answer = answer
+        self.number = 0
+        self.parts: list[tuple[Lease, int]] = []
+        self.asked: list[tuple[Want, int]] = []
+        self.tries = 0
+
+
+class Purse:
+    """The purse of one worker.
+
+    Args:
+        send: to the treasury.
+        books: by what name the ledger knows what this worker settles; "" where nothing is kept.
+    """
+
+    def __init__(self, send: Callable[[Message], object], clock: Clock, books: str = "") -> None:
+        self._send = send
+        self._clock = clock
+        self._now = clock.monotonic
+        self._books = books
+        self._rules: dict[str, Rule] = {}
+        self._hand = Hand()
+        self._leases, self._spent = self._hand.leases, self._hand.spent
+        self._asking: dict[int, _Asking] = {}
+        self._looking: dict[int, asyncio.Future[Inspected]] = {}
+        self._number = 0
+        self._beaten = clock.monotonic()
+        self._lost = False
+
+    def __repr__(self) -> str:
+        gone = ", the centre is gone" if self._lost else ""
+        return f"<Purse of {len(self._leases)} leases, {len(self._asking)} waiting{gone}>"
+
+    def open(self) -> None:
+        """Begin: tell the centre who this is."""
+        self._send(Open(self._books))
+
+    def adopt(self, rules: Iterable[Rule]) -> None:
+        """Go by these rules from now on. What is in hand of one whose limit has changed goes back."""
+        changed = set()
+        for rule in rules:
+            before = self._rules.get(rule.id)
+            if before is not None and before != rule:
+                changed.add(rule.id)
+            self._rules[rule.id] = rule
+        self._tell(self._hand.drop(changed))
+
+    # --- what layers call
+
+    def try_reserve(self, wants: Sequence[Want]) -> Reservation | None:
+        """Reserve all of it from what is in hand, or nothing; None: the treasury must be asked."""
+        leases, now = self._leases, self._now()
+        held: list[Lease] = []
+        windows: list[int] = []
+        for rule, value, amount in wants:
+            lease = leases.get((rule.id, value))
+            if lease is None or lease.left < amount or lease.until <= now:
+                for other, want in zip(held, wants, strict=False):
+                    other.left += want.amount
+                return None
+            lease.left -= amount
+            lease.drawn += amount
+            held.append(lease)
+            windows.append(lease.window)
+        return _Held(wants, windows, True, held)
+
+    async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
+        """Reserve all of it or nothing; a shortage says which account has not enough, and when it would have.
+
+        Raises:
+            Overloaded: the centre is gone, or does not answer.
+        """
+        reservation = self.try_reserve(wants)
+        if reservation is not None:
+            return reservation
+        if self._lost:
+            raise _unreachable()
+        asking = _Asking(wants, asyncio.get_running_loop().create_future())
+        self._ask(asking)
+        answer = asking.answer
+        if answer.done():
+            return answer.result()
+        try:
+            async with self._clock.timeout(ANSWER_SECONDS):
+                return await answer
+        except BaseException as error:
+            self._give_up(asking)
+            if isinstance(error, TimeoutError):
+                raise _unreachable() from None
+            raise
+
+    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> None:
+        """What was really used of each want, in their order; more than was reserved is booked too.
+
+        Raises:
+            RuntimeError: it was settled or voided before.
+        """
+        if not reservation.open:
+            raise RuntimeError("a reservation resolves once")
+        reservation.open = False
+        lines: list[Line] = []
+        for lease, want, actual in zip(reservation.leases, reservation.wants, amounts, strict=True):  # type: ignore[attr-defined]
+            left = lease.left = lease.left + want[2] - actual
+            if lease.kept:
+                lease.spent += actual
+                if not lease.listed:
+                    lease.listed = True
+                    self._spent.append(lease)
+            if left < 0 or (left and lease.tight):
+                give_back(lease, lines)
+        if lines:
+            self._tell(lines)
+
+    def void(self, reservation: Reservation) -> None:
+        """Nothing of it was used; raises as `settle`."""
+        self.settle(reservation, (0,) * len(reservation.wants))
+
+    def standing(self, rule: Rule, value: str) -> Level | None:
+        """How an account stands, as far as was last heard; None where nothing was lately."""
+        lease = self._leases.get((rule.id, value))
+        if lease is None:
+            return None
+        left, resets = lease.level
+        left = max(0, left + lease.left)
+        return Level(rule, value, max(0, rule.limit - left), left, max(0.0, resets - self._now()))
+
+    async def look(self, wants: Sequence[Want]) -> list[Level]:
+        """How the wants' accounts stand, as the treasury has it: what others have in hand counts as used.
+
+        Raises:
+            Overloaded: the centre is gone, or does not answer.
+        """
+        if self._lost:
+            raise _unreachable()
+        self._number += 1
+        number = self._number
+        answer = self._looking[number] = asyncio.get_running_loop().create_future()
+        self._send(Inspect(number, [(want.rule.id, want.value) for want in wants]))
+        try:
+            if not answer.done():
+                async with self._clock.timeout(ANSWER_SECONDS):
+                    await answer
+        except TimeoutError:
+            raise _unreachable() from None
+        finally:
+            self._looking.pop(number, None)
+        levels = []
+        for want, stand in zip(wants, answer.result().stands, strict=True):
+            limit, left, resets = stand if stand is not None else (want.rule.limit, want.rule.limit, 0.0)
+            lease = self._leases.get((want.rule.id, want.value))
+            left += lease.left if lease is not None else 0
+            levels.append(Level(want.rule, want.value, max(0, limit - left), left, resets))
+        return levels
+
+    # --- asking
+
+    def _ask(self, asking: _Asking) -> None:
+        """Keep what is in hand, and ask for the rest."""
+        now = self._now()
+        if now - self._beaten >= BEAT_SECONDS:
+            self.beat()
+        self._number += 1
+        asking.number = self._number
+        asking.asked = []
+        needs: list[Need] = []
+        for want in asking.wants:
+            rule, value, amount = want
+            lease = self._leases.get((rule.id, value))
+            part, pace = 0, amount
+            if lease is not None:
+                pace += lease.pace(now)
+                if lease.until > now:
+                    part = min(lease.left, amount)
+                    lease.left -= part
+                    asking.parts.append((lease, part))
+            if part < amount or lease is None or lease.until <= now:
+                asking.asked.append((want, part))
+                needs.append(Need(rule.id, value, amount - part, pace))
+        self._asking[asking.number] = asking
+        self._send(Ask(asking.number, needs))
+
+    def _give_up(self, asking: _Asking) -> None:
+        """Nobody waits any more."""
+        answer = asking.answer
+        if self._asking.pop(asking.number, None) is not None:
+            self._put_back(asking)
+            self._send(Forget(asking.number))
+        elif answer.done() and not answer.cancelled() and answer.exception() is None:
+            # It came in the moment in which whoever asked was stopped.
+            came = answer.result()
+            if isinstance(came, Reservation):
+                self.void(came)
+
+    def _put_back(self, asking: _Asking) -> None:
+        """What was kept is in hand again."""
+        lines: list[Line] = []
+        for lease, part in asking.parts:
+            lease.left += part
+            if lease.tight:
+                give_back(lease, lines)
+        asking.parts.clear()
+        self._tell(lines)
+
+    # --- what comes from the centre
+
+    def received(self, message: FromTreasury) -> None:
+        """The treasury says something."""
+        if isinstance(message, Granted):
+            self._granted(message)
+        elif isinstance(message, Denied):
+            self._denied(message)
+        elif isinstance(message, Reclaim):
+            self._send(Told(self._hand.reclaimed(message.rule, message.value), message.number))
+        elif (answer := self._looking.get(message.number)) is not None and not answer.done():
+            answer.set_result(message)
+
+    def lost(self) -> None:
+        """The centre is gone: whoever waits hears so, and what is in hand is all there is."""
+        self._lost = True
+        asking = list(self._asking.values())
+        self._asking.clear()
+        for each in asking:
+            self._put_back(each)
+            if not each.answer.done():
+                each.answer.set_exception(_unreachable())
+        for answer in self._looking.values():
+            if not answer.done():
+                answer.set_exception(_unreachable())
+
+    def _granted(self, message: Granted) -> None:
+        asking = self._asking.pop(message.number, None)
+        if asking is None or asking.answer.done():
+            # Whoever asked is gone.
+            self._tell([Line(share.rule, share.value, share.window, 0, share.amount) for share in message.shares])
+            if asking is not None:
+                self._put_back(asking)
+            return
+        now = self._now()
+        lines: list[Line] = []
+        answers = zip(asking.asked, message.shares, strict=True)
+        leases = [self._hand.merge(want, share, now, lines) for (want, _), share in answers]
+        for lease, part in asking.parts:
+            lease.left += part
+            leases.append(lease)
+        asking.parts.clear()
+        reservation = self.try_reserve(asking.wants)
+        for lease in leases:
+            if lease.tight:
+                give_back(lease, lines)
+        self._tell(lines)
+        if reservation is not None:
+            asking.answer.set_result(reservation)
+        elif asking.tries < MOST_TRIES:
+            # A window ended meanwhile: what was in hand of it is of no use for the one that has begun.
+            asking.tries += 1
+            self._ask(asking)
+        else:
+            asking.answer.set_exception(_unreachable())
+
+    def _denied(self, message: Denied) -> None:
+        asking = self._asking.pop(message.number, None)
+        if asking is None:
+            return
+        self._put_back(asking)
+        want, part = asking.asked[message.which]
+        lease = self._leases.get((want.rule.id, want.value))
+        if lease is not None:
+            lease.level = (message.left, self._now() + message.resets)
+        if not asking.answer.done():
+            asking.answer.set_result(Shortage(want.rule, want.value, message.left + part, message.wait))
+
+    def beat(self) -> None:
+        """A second has passed: tell what was settled, and give back what was not needed for long."""
+        self._beaten = self._now()
+        self._tell(self._hand.expired(self._beaten))
+
+    def close(self) -> None:
+        """Give everything back that is not in use, and from now on what is freed; the worker drains or ends."""
+        self._tell(self._hand.expired(float("inf")))
+
+    def _tell(self, lines: list[Line]) -> None:
+        if lines and not self._lost:
+            self._send(Told(lines))
+
+
+def _unreachable() -> Overloaded:
+    return Overloaded(
+        "limits and budgets cannot be asked for",
+        do="Wait as long as `retry-after` says: the gateway restarts what keeps them.",
+        retry_after=1.0,
+    )
+
+
+def open_purse(treasury: Treasury, clock: Clock, name: str = "own") -> Purse:
+    """A purse in the treasury's own process: every question is answered at once."""
+    purse = Purse(lambda message: treasury.received(name, message), clock)  # type: ignore[arg-type]
+    treasury.join(name, purse.received)  # type: ignore[arg-type]
+    purse.open()
+    return purse

@@ -1,0 +1,203 @@
+"""The treasury: every account of limits and budgets, and what workers have in hand of it. It is the centre's side.
+
+A worker asks for what it needs of several accounts, and has all of it or nothing. While an account has much left, more
+is leased than was asked for, so that the next request needs no word; in its last twentieth each reservation is asked
+for. What is leased is debited first, so that whatever workers do with it nobody has more than there is. Who cannot be
+served waits until those that have more in hand than they use have given that back.
+
+A worker that dies leaves what it had in hand: of money its books say what was spent, and until they do none of it is
+anybody else's; rates forget by themselves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
+
+from penstock.clock import Clock
+from penstock.reservation import Rule
+from penstock.stores.account import Budget, Moment, Spent, moment
+from penstock.stores.account_book import AccountBook, Entry
+from penstock.stores.grants import Grants, Holder, Waiting
+from penstock.stores.message import Message
+from penstock.stores.money_messages import (
+    Ask,
+    Denied,
+    Forget,
+    Inspect,
+    Inspected,
+    MoneyMessage,
+    Open,
+    Stand,
+    Told,
+)
+
+__all__ = ["Treasury"]
+
+# Of a rule that this side does not know yet, or any more.
+UNKNOWN_WAIT = 1.0
+
+
+class Treasury:
+    """Keeps the accounts.
+
+    Args:
+        spent: what was spent of a rule's value since a window began, before this process; None: nothing was.
+
+    Attributes:
+        accounts: those that have been asked for.
+    """
+
+    def __init__(self, clock: Clock, spent: Spent | None = None) -> None:
+        self.accounts = AccountBook(spent)
+        self._clock = clock
+        self._holders: dict[Hashable, Holder] = {}
+        # Those that died and whose books are not closed yet.
+        self._gone: dict[str, list[Holder]] = {}
+        self._outbox: deque[tuple[Holder, Message]] = deque()
+        self._sending = False
+        self._grants = Grants(clock, self._post, self._deliver)
+
+    def __repr__(self) -> str:
+        return f"<Treasury of {len(self.accounts)} accounts, {len(self._holders)} holders>"
+
+    def adopt(self, rules: Iterable[Rule]) -> None:
+        """Go by these rules from now on; what was taken under a rule of the same id stays taken.
+
+        Those that are no longer there hold on for workers that still go by them.
+        """
+        at = moment(self._clock)
+        for rule in rules:
+            before = self.accounts.adopt(rule)
+            if before is None or before == rule:
+                continue
+            for entry in self.accounts.of(rule.id):
+                entry.account.adopt(rule, at)
+                self._grants.call_in(entry)
+        self._deliver()
+
+    # --- workers
+
+    def join(self, worker: Hashable, send: Callable[[Message], object]) -> None:
+        """A worker is connected."""
+        self._holders[worker] = Holder(send)
+
+    def received(self, worker: Hashable, message: MoneyMessage) -> None:
+        """A worker says or asks something."""
+        holder = self._holders.get(worker)
+        if holder is None:
+            return
+        at = moment(self._clock)
+        if isinstance(message, Ask):
+            self._asked(holder, message, at)
+        elif isinstance(message, Told):
+            self._told(holder, message, at)
+        elif isinstance(message, Forget):
+            waiting = holder.waiting.get(message.number)
+            if waiting is not None:
+                self._grants.let_go(waiting)
+        elif isinstance(message, Inspect):
+            self._post(holder, Inspected(message.number, [self._stand(*each, at) for each in message.accounts]))
+        elif isinstance(message, Open):
+            holder.books = message.books
+        self._deliver()
+
+    def left(self, worker: Hashable) -> None:
+        """A worker is gone: what it had in hand stays so until its books say what it spent; without any it is spent."""
+        holder = self._holders.pop(worker, None)
+        if holder is None:
+            return
+        for waiting in list(holder.waiting.values()):
+            self._grants.let_go(waiting)
+        owes = False
+        for entry in self.accounts:
+            waited_for = self._grants.left(holder, entry)
+            if isinstance(entry.account, Budget):
+                if holder.books and not entry.shared:
+                    owes = entry.account.quit(holder) or owes
+                else:
+                    entry.account.post(holder)
+            if waited_for:
+                self._grants.look_again(entry, moment(self._clock))
+        if owes:
+            self._gone.setdefault(holder.books, []).append(holder)
+        self._deliver()
+
+    def settled(self, books: str, spent: Mapping[tuple[str, int], int]) -> None:
+        """What a worker that is gone settled in its whole life, now that its journal is folded.
+
+        What else it had in hand is free again. What its attempts left open is among it, as it was posted.
+
+        Args:
+            spent: by account (`rule id|value`) and window.
+        """
+        for holder in self._gone.pop(books, ()):
+            for entry in self.accounts:
+                account = entry.account
+                if isinstance(account, Budget):
+                    account.reconcile(
+                        holder, {window: spent.get((account.id, window), 0) for window in account.windows}
+                    )
+        self._deliver()
+
+    @property
+    def unsettled(self) -> list[str]:
+        """The books of those that died, and of which the ledger has not said yet what they spent."""
+        return list(self._gone)
+
+    def stand(self, rule: str, value: str) -> Stand | None:
+        """How an account stands; None where that rule is not known."""
+        return self._stand(rule, value, moment(self._clock))
+
+    def close(self) -> None:
+        """Wait for nothing more."""
+        for holder in self._holders.values():
+            for waiting in list(holder.waiting.values()):
+                self._grants.let_go(waiting)
+
+    # ---
+
+    def _asked(self, holder: Holder, ask: Ask, at: Moment) -> None:
+        entries = []
+        for which, need in enumerate(ask.needs):
+            entry = self.accounts.get(need.rule, need.value, at)
+            if entry is None:
+                self._post(holder, Denied(ask.number, which, 0, UNKNOWN_WAIT, UNKNOWN_WAIT))
+                return
+            entries.append(entry)
+        self._grants.decide(Waiting(holder, ask.number, ask.needs, entries), at)
+
+    def _told(self, holder: Holder, message: Told, at: Moment) -> None:
+        touched: dict[Entry, None] = {}
+        for line in message.lines:
+            entry = self.accounts.find(line.rule, line.value)
+            if entry is not None:
+                entry.account.told(holder, line.window, line.spent, line.returned, at)
+                touched[entry] = None
+        answered = self._grants.answered(holder, message.reclaim)
+        if answered is not None:
+            touched[answered] = None
+        for entry in touched:
+            self._grants.look_again(entry, at)
+
+    def _stand(self, rule: str, value: str, at: Moment) -> Stand | None:
+        entry = self.accounts.get(rule, value, at)
+        if entry is None:
+            return None
+        account = entry.account
+        return Stand(account.whole, max(0, account.left(at)), account.resets(at))
+
+    def _post(self, holder: Holder, message: Message) -> None:
+        self._outbox.append((holder, message))
+
+    def _deliver(self) -> None:
+        """Send what was decided. A worker of this process may answer at once, in the midst of it."""
+        if self._sending:
+            return
+        self._sending = True
+        try:
+            while self._outbox:
+                holder, message = self._outbox.popleft()
+                holder.send(message)
+        finally:
+            self._sending = False
