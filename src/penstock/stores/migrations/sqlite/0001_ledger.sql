@@ -46,6 +46,7 @@ CREATE TABLE rollups (
     attempts INTEGER NOT NULL,
     requests INTEGER NOT NULL,     -- first attempts
     failed INTEGER NOT NULL,
+    answered INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL,
     cache_read_tokens INTEGER NOT NULL,
@@ -72,6 +73,12 @@ CREATE TABLE accounts (
     settled INTEGER NOT NULL,
     UNIQUE (rule, value, "window")
 ) STRICT;
+
+-- Since when each rule has been there without a gap: what was spent before, in the window that then ran, is `seeded`.
+CREATE TABLE rules (
+    id TEXT PRIMARY KEY,
+    since INTEGER NOT NULL         -- Unix nanoseconds
+) STRICT, WITHOUT ROWID;
 
 -- Up to where each worker's journal is in the tables above, and the attempts that it has not closed up to there.
 CREATE TABLE journals (
