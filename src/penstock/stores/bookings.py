@@ -52,6 +52,8 @@ DIMENSIONS = ("tenant", "project", "key", "user", "task", "prompt", "tag", "mode
 SHARED = ("key", "prompt", "model", "deployment", "provider")
 _NANOSECONDS = 10**9
 
+_json = msgspec.json.Encoder().encode
+
 
 class Booked(NamedTuple):
     """A row of `attempts`, but for its number."""
@@ -109,52 +111,55 @@ class Measures(NamedTuple):
     lost: int
 
 
-def book(opened: Opened, closed: Closed) -> Booked:
-    """An attempt's row, its `holds` still empty. What cannot be true of it is cut and flagged, never left out."""
+def book(opened: Opened, closed: Closed, holds: bytes) -> Booked:
+    """An attempt's row. What cannot be true of it is cut and flagged, never left out.
+
+    Args:
+        holds: as the column has it.
+    """
+    cost, charge, flags = closed.cost, charge_of(opened, closed), closed.flags
     tokens: tuple[int, ...] = (
         *(closed.input_tokens, closed.output_tokens),
         *(closed.cache_read_tokens, closed.cache_write_tokens, closed.reasoning_tokens),
     )
-    cost, charge, flags = closed.cost, charge_of(opened, closed), closed.flags
     if min(tokens) < 0 or max(tokens) > MOST_TOKENS or (cost is not None and not 0 <= cost <= MOST_NANOS):
         flags |= ABSURD
         tokens = tuple(min(max(count, 0), MOST_TOKENS) for count in tokens)
         cost, charge = (None if one is None else min(max(one, 0), MOST_NANOS) for one in (cost, charge))
     if cost is None:
         flags |= UNPRICED
-    if any(settled > hold.amount for hold, settled in zip(opened.holds, closed.settled, strict=False)):
-        flags |= OVERRUN
+    for hold, settled in zip(opened.holds, closed.settled, strict=False):
+        if settled > hold[4]:
+            flags |= OVERRUN
     bound = opened.bound
-    return Booked._make(
-        (
-            opened.request,
-            opened.number,
-            opened.at,
-            closed.at,
-            opened.tenant or "",
-            opened.project or "",
-            opened.key or "",
-            opened.user or "",
-            opened.task or "",
-            opened.prompt or "",
-            msgspec.json.encode(dict(opened.tags)).decode() if opened.tags else "{}",
-            opened.model,
-            opened.deployment,
-            opened.provider,
-            opened.kind,
-            closed.status,
-            closed.outcome,
-            int(closed.answered),
-            *tokens,
-            cost,
-            charge,
-            int(opened.winner_pays),
-            None if bound is None else min(bound, MOST_NANOS),
-            closed.price_table,
-            flags,
-            b"",
-        )
-    )
+    return Booked._make((
+        opened.request,
+        opened.number,
+        opened.at,
+        closed.at,
+        opened.tenant or "",
+        opened.project or "",
+        opened.key or "",
+        opened.user or "",
+        opened.task or "",
+        opened.prompt or "",
+        _json(dict(opened.tags)).decode() if opened.tags else "{}",
+        opened.model,
+        opened.deployment,
+        opened.provider,
+        opened.kind,
+        closed.status,
+        closed.outcome,
+        int(closed.answered),
+        *tokens,
+        cost,
+        charge,
+        int(opened.winner_pays),
+        None if bound is None else min(bound, MOST_NANOS),
+        closed.price_table,
+        flags,
+        holds,
+    ))  # fmt: skip
 
 
 def lost(opened: Opened, heard: Heard | None) -> Closed:

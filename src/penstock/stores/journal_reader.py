@@ -7,7 +7,7 @@ that it told of is then posted as lost, or as one of which nobody knows whose it
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -24,7 +24,8 @@ Row = Opened | Heard | Closed
 # Of one record: holds of many accounts are some kilobytes.
 MOST_BYTES = 1024 * 1024
 
-_decoder: msgspec.msgpack.Decoder[Row] = msgspec.msgpack.Decoder(Row)
+_decode: Callable[[memoryview], Row] = msgspec.msgpack.Decoder(Row).decode
+_unpack = HEAD.unpack_from
 _SUFFIX = ".journal"
 
 
@@ -71,30 +72,18 @@ def read_piece(folder: Path, name: str, segment: int, offset: int, most: int) ->
     finally:
         os.close(file)
     rows: list[Row] = []
-    end = damaged = 0
-    for start, row, after in _records(data):
-        if start >= most:
-            break
+    # Records that are damaged are so only once good ones follow: till then they are the torn end.
+    end = start = damaged = doubtful = 0
+    whole = memoryview(data)
+    while start < most and (after := _end_of(data, start)) is not None:
+        row = _row(whole, start, after)
+        start = after
         if row is None:
-            damaged += 1
-        else:
-            rows.append(row)
-        end = after
+            doubtful += 1
+            continue
+        rows.append(row)
+        end, damaged, doubtful = after, damaged + doubtful, 0
     return Piece(rows, offset + end, len(data) - end, damaged)
-
-
-def _records(data: bytes) -> Iterator[tuple[int, Row | None, int]]:
-    """Where each record begins, what it says, and where it ends."""
-    start = 0
-    held: list[tuple[int, Row | None, int]] = []
-    while (end := _end_of(data, start)) is not None:
-        row = _row(data, start, end)
-        held.append((start, row, end))
-        if row is not None:
-            # Damage counts only where good records follow: else it is the torn end.
-            yield from held
-            held.clear()
-        start = end
 
 
 def _end_of(data: bytes, start: int) -> int | None:
@@ -102,19 +91,18 @@ def _end_of(data: bytes, start: int) -> int | None:
     body = start + HEAD.size
     if body > len(data):
         return None
-    length, _ = HEAD.unpack_from(data, start)
+    length: int = _unpack(data, start)[0]
     # Zeros are what a file system leaves of what it never wrote.
     if not 0 < length <= MOST_BYTES or body + length > len(data):
         return None
-    return int(body + length)
+    return body + length
 
 
-def _row(data: bytes, start: int, end: int) -> Row | None:
+def _row(data: memoryview, start: int, end: int) -> Row | None:
     body = data[start + HEAD.size : end]
-    _, sum = HEAD.unpack_from(data, start)
-    if crc32(body) != sum:
+    if crc32(body) != _unpack(data, start)[1]:
         return None
     try:
-        return _decoder.decode(body)
+        return _decode(body)
     except msgspec.DecodeError:
         return None

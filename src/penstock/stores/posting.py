@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.reservation import Unit
-from penstock.stores.bookings import Booked, book, sums
+from penstock.stores.bookings import book, sums
 from penstock.stores.rows import Closed, Hold, Opened
 
 __all__ = ["Ended", "Settled", "post"]
@@ -48,6 +48,7 @@ ON CONFLICT (dimension, bucket, value) DO UPDATE SET
 """
 
 _encode = msgspec.msgpack.Encoder().encode
+_NONE = _encode([])
 
 Ended = tuple[Opened, Closed]
 _Account = tuple[str, str, int]
@@ -66,43 +67,43 @@ class Settled(NamedTuple):
 
 def post(connection: sqlite3.Connection, ended: Sequence[Ended]) -> list[Settled]:
     """Book attempts that have ended: their rows, the sums over them, and what they took of each account."""
-    settled = _settled(ended)
+    taken = [_taken(opened, closed) for opened, closed in ended]
+    settled = _settled(ended, taken)
     ids: dict[_Account, int] = {}
     for one in settled:
         if one.window:  # rates forget by themselves, and are nobody's account
             values = (one.rule, one.value, one.window, one.unit, one.settled)
             (ids[one.rule, one.value, one.window],) = connection.execute(_ADD_ACCOUNT, values).fetchone()
-    rows = [_row(opened, closed, ids) for opened, closed in ended]
+    rows = [
+        book(opened, closed, _holds(opened.holds, amounts, ids) if opened.holds else _NONE)
+        for (opened, closed), amounts in zip(ended, taken, strict=True)
+    ]
     connection.executemany(_ADD_ATTEMPT, rows)
     connection.executemany(_ADD_ROLLUP, ((*key, *total) for key, total in sums(rows).items()))
     return settled
 
 
-def _settled(ended: Iterable[Ended]) -> list[Settled]:
-    found: dict[_Account, list[int]] = {}
-    units: dict[_Account, Unit] = {}
-    for opened, closed in ended:
-        for hold, amount in _pairs(opened, closed):
-            account = (hold.rule, hold.value, hold.window)
-            known = found.setdefault(account, [0, 0])
-            known[0] += hold.amount
-            known[1] += amount
-            units[account] = hold.unit
-    return [Settled(*account, units[account], *amounts) for account, amounts in found.items()]
+def _taken(opened: Opened, closed: Closed) -> Sequence[int]:
+    """What was taken of each hold. One that an end does not speak of was taken whole."""
+    holds, settled = opened.holds, closed.settled
+    if len(settled) >= len(holds):
+        return settled
+    return (*settled, *(hold.amount for hold in holds[len(settled) :]))
 
 
-def _pairs(opened: Opened, closed: Closed) -> Iterable[tuple[Hold, int]]:
-    """Each hold and what was taken of it. One that an end does not speak of was taken whole."""
-    settled = closed.settled
-    for turn, hold in enumerate(opened.holds):
-        yield hold, settled[turn] if turn < len(settled) else hold.amount
+def _settled(ended: Iterable[Ended], taken: Iterable[Sequence[int]]) -> list[Settled]:
+    found: dict[tuple[object, ...], list[int]] = {}
+    for (opened, _), amounts in zip(ended, taken, strict=True):
+        for hold, amount in zip(opened.holds, amounts, strict=False):
+            known = found.get(hold[:4])
+            if known is None:
+                found[hold[:4]] = [hold[4], amount]
+            else:
+                known[0] += hold[4]
+                known[1] += amount
+    return [Settled._make((*account, *amounts)) for account, amounts in found.items()]
 
 
-def _row(opened: Opened, closed: Closed, ids: dict[_Account, int]) -> Booked:
-    row = book(opened, closed)
-    holds = [
-        (ids[hold.rule, hold.value, hold.window], hold.amount, amount)
-        for hold, amount in _pairs(opened, closed)
-        if hold.window
-    ]
-    return row._replace(holds=_encode(holds))
+def _holds(holds: Sequence[Hold], amounts: Sequence[int], ids: dict[_Account, int]) -> bytes:
+    pairs = zip(holds, amounts, strict=False)
+    return _encode([(ids[hold[:3]], hold[4], amount) for hold, amount in pairs if hold[2]])
