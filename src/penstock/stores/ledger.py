@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.clock import Clock, Random, uuid7
+from penstock.stores.attribution import Question, Tally, usage_of
 from penstock.stores.bookings import lost, stranger
 from penstock.stores.journal import segment_path
 from penstock.stores.journal_reader import Row, journals_in, read_piece
@@ -204,6 +205,10 @@ class Ledger:
             posted += buried.posted
             lost += buried.lost
         return Buried(posted, lost, {})
+
+    async def usage(self, question: Question) -> list[Tally]:
+        """What attempts that are booked add up to; raises as `usage_of`, and StoreFailed."""
+        return await self.database.read(lambda connection: usage_of(connection, question))
 
     async def _step(self, dead: str | None) -> Folded:
         async with self._turn:

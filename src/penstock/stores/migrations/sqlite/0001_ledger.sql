@@ -95,3 +95,19 @@ CREATE TABLE open_attempts (
     heard BLOB,                    -- msgpack: rows.Heard
     PRIMARY KEY (journal, request, number)
 ) STRICT, WITHOUT ROWID;
+
+-- Attempts as they are counted: `-` for none, and with the tenant before what is a tenant's own.
+CREATE VIEW attributed AS
+SELECT
+    request, number, opened, flags, cost, charge, answered, outcome, tags,
+    input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
+    coalesce(nullif(tenant, ''), '-') AS tenant,
+    coalesce(nullif(tenant, ''), '-') || '/' || coalesce(nullif(project, ''), '-') AS project,
+    coalesce(nullif(tenant, ''), '-') || '/' || coalesce(nullif(user, ''), '-') AS user,
+    coalesce(nullif(tenant, ''), '-') || '/' || coalesce(nullif(task, ''), '-') AS task,
+    coalesce(nullif(key, ''), '-') AS key,
+    coalesce(nullif(prompt, ''), '-') AS prompt,
+    coalesce(nullif(model, ''), '-') AS model,
+    coalesce(nullif(deployment, ''), '-') AS deployment,
+    coalesce(nullif(provider, ''), '-') AS provider
+FROM attempts;

@@ -1,0 +1,197 @@
+"""Who used what: sums over attempts by any of their dimensions, from the ledger's rollups where these have it.
+
+One dimension, of all or of one tenant, is read from rollups however many attempts there were; at both ends of the time
+asked for, less than a quarter of an hour each, and for anything more particular the attempts themselves are read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from penstock.errors import InvalidRequest
+from penstock.stores.bookings import BUCKET_SECONDS, DIMENSIONS, SHARED, Booked, Measures, summed, sums
+
+__all__ = ["Question", "Tally", "usage_of"]
+
+_NANOSECONDS = 10**9
+# Later than anything, and its nanoseconds still fit: the year 2255.
+EVER = 9_000_000_000
+_LAST = "\U0010ffff"
+OWN = ("project", "user", "task", "tag")
+
+_ROLLUPS = """
+SELECT
+    value, CASE WHEN :step THEN bucket - bucket % :step ELSE 0 END AS at,
+    sum(attempts), sum(requests), sum(failed), sum(answered), sum(input_tokens), sum(output_tokens),
+    sum(cache_read_tokens), sum(cache_write_tokens), sum(reasoning_tokens), sum(cost), sum(charge), sum(unpriced),
+    sum(estimated), sum(ambiguous), sum(absurd), sum(lost)
+FROM rollups
+WHERE dimension = :dimension AND bucket >= :since AND bucket < :until AND value >= :low AND value <= :high
+GROUP BY value, at
+"""
+_EDGES = """
+SELECT
+    request, number, opened, closed, tenant, project, key, user, task, prompt, tags, model, deployment, provider, kind,
+    status, outcome, answered, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
+    cost, charge, winner_pays, bound, price_table, flags, holds
+FROM attempts WHERE opened >= ? AND opened < ?
+"""
+# The flags are those of rows.py.
+_ATTEMPTS = """
+SELECT
+    CASE WHEN :by_tenant THEN tenant END AS one, CASE WHEN :by_project THEN project END AS two,
+    CASE WHEN :by_key THEN attributed.key END AS three, CASE WHEN :by_user THEN user END AS four,
+    CASE WHEN :by_task THEN task END AS five, CASE WHEN :by_prompt THEN prompt END AS six,
+    CASE WHEN :by_tag THEN tenant || '/' || tag.key || '=' || tag.value END AS seven,
+    CASE WHEN :by_model THEN model END AS eight, CASE WHEN :by_deployment THEN deployment END AS nine,
+    CASE WHEN :by_provider THEN provider END AS ten,
+    CASE WHEN :step THEN opened / 1000000000 - opened / 1000000000 % :step ELSE 0 END AS at,
+    count(*), sum(number = 1), sum(outcome NOT IN ('ok', 'cancelled')), sum(answered), sum(input_tokens),
+    sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens), sum(reasoning_tokens),
+    coalesce(sum(cost), 0), coalesce(sum(charge), 0), sum(cost IS NULL), sum(flags & 1 != 0), sum(flags & 2 != 0),
+    sum(flags & 4 != 0), sum(flags & 16 != 0)
+FROM attributed LEFT JOIN json_each(CASE WHEN :by_tag THEN tags ELSE '{"":""}' END) AS tag
+WHERE opened >= :since AND opened < :until AND (NOT :by_tag OR tag.key IS NOT NULL)
+    AND (:tenant IS NULL OR tenant = :tenant) AND (:project IS NULL OR project = :project)
+    AND (:key IS NULL OR attributed.key = :key) AND (:user IS NULL OR user = :user)
+    AND (:task IS NULL OR task = :task) AND (:prompt IS NULL OR prompt = :prompt)
+    AND (:model IS NULL OR model = :model) AND (:deployment IS NULL OR deployment = :deployment)
+    AND (:provider IS NULL OR provider = :provider)
+    AND (:tag IS NULL OR EXISTS (
+        SELECT 1 FROM json_each(tags) AS own WHERE tenant || '/' || own.key || '=' || own.value = :tag
+    ))
+GROUP BY one, two, three, four, five, six, seven, eight, nine, ten, at
+"""
+
+
+class Tally(NamedTuple):
+    """What attempts that have something in common add up to.
+
+    Attributes:
+        values: one for each dimension asked for, in that order: a user, project, task or tag with its tenant
+            (`acme/u1`, `acme/feature=search`), `-` for none.
+        at: when the step of time begins, Unix seconds; 0 where no steps were asked for.
+    """
+
+    values: tuple[str, ...]
+    at: int
+    measures: Measures
+
+
+class Question(NamedTuple):
+    """What is asked of the ledger.
+
+    Attributes:
+        by: of `bookings.DIMENSIONS`; () for one sum.
+        since, until: Unix seconds in which attempts were opened, `until` not included.
+        where: of some dimensions only this value, written as `Tally.values` has it.
+        step: also by steps of so many seconds of UTC, a multiple of 900: 3600, 86400; 0: not by time.
+
+    An attempt without tags is none of `by: tag`; one with several counts under each.
+    """
+
+    by: Sequence[str] = ()
+    since: float = 0.0
+    until: float = float(EVER)
+    where: Mapping[str, str] = {}
+    step: int = 0
+
+
+def usage_of(connection: sqlite3.Connection, question: Question) -> list[Tally]:
+    """What the attempts asked for add up to, the most costly first.
+
+    Raises:
+        InvalidRequest: a dimension that does not exist, or a step that is none.
+    """
+    _check(question)
+    since, until = int(question.since * _NANOSECONDS), int(min(question.until, EVER) * _NANOSECONDS)
+    rollup = _rollup_for(question)
+    if rollup is None:
+        found = _from_attempts(connection, question, since, until)
+    else:
+        found = _from_rollups(connection, question, rollup, since, until)
+    return sorted(found, key=lambda tally: (tally.at, -tally.measures.cost, tally.values))
+
+
+def _check(question: Question) -> None:
+    for name in (*question.by, *question.where):
+        if name not in DIMENSIONS:
+            raise InvalidRequest(f"nothing is counted by {name!r}", do=f"Ask for one of {', '.join(DIMENSIONS)}.")
+    if question.step < 0 or question.step % BUCKET_SECONDS:
+        raise InvalidRequest(f"a step of {question.step} seconds", do="Ask for a multiple of 900: 3600 is an hour.")
+
+
+class _Rollup(NamedTuple):
+    """Which sums answer a question: a dimension, and which of its values; `cut`: what to leave out before a value."""
+
+    dimension: str
+    low: str = ""
+    high: str = _LAST
+    cut: int = 0
+
+
+def _rollup_for(question: Question) -> _Rollup | None:
+    """Where a question's answer is summed already; None where it is not."""
+    by, where = list(dict.fromkeys(question.by)), dict(question.where)
+    if len(by) > 1 or len(by) != len(question.by) or len(where) > 1:
+        return None
+    ((named, value),) = where.items() if where else ((None, ""),)
+    if not by:
+        return _Rollup(named, value, value) if named is not None else _Rollup("")
+    (asked,) = by
+    if named is None:
+        return _Rollup(asked)
+    if named == asked and asked != "tag":  # one with that tag may have others
+        return _Rollup(asked, value, value)
+    if named != "tenant":
+        return None
+    # Whatever begins with the tenant's name and a slash; a tenant's name has none in it.
+    low, high = f"{value}/", f"{value}/{_LAST}"
+    if asked in OWN:
+        return _Rollup(asked, low, high)
+    return _Rollup(f"tenant+{asked}", low, high, len(low)) if asked in SHARED else None
+
+
+def _from_rollups(
+    connection: sqlite3.Connection, question: Question, rollup: _Rollup, since: int, until: int
+) -> Iterable[Tally]:
+    first, last = -(-since // _BUCKET) * _BUCKET, until // _BUCKET * _BUCKET
+    found: dict[tuple[str, int], list[Measures]] = {}
+    if first > last:
+        edges = [(since, until)]
+    else:
+        edges = [(since, first), (last, until)]
+        asked = {
+            "dimension": rollup.dimension,
+            "low": rollup.low,
+            "high": rollup.high,
+            "step": question.step,
+            "since": first // _NANOSECONDS,
+            "until": last // _NANOSECONDS,
+        }
+        for value, at, *measures in connection.execute(_ROLLUPS, asked):
+            found.setdefault((value, at), []).append(Measures._make(measures))
+    for start, end in edges:
+        rows = map(Booked._make, connection.execute(_EDGES, (start, end))) if start < end else ()
+        for (dimension, bucket, value), measures in sums(rows).items():
+            if dimension == rollup.dimension and rollup.low <= value <= rollup.high:
+                at = bucket - bucket % question.step if question.step else 0
+                found.setdefault((value, at), []).append(measures)
+    for (value, at), several in found.items():
+        values = (value[rollup.cut :],) if question.by else ()
+        yield Tally(values, at, summed(several))
+
+
+_BUCKET = BUCKET_SECONDS * _NANOSECONDS
+
+
+def _from_attempts(connection: sqlite3.Connection, question: Question, since: int, until: int) -> Iterable[Tally]:
+    asked: dict[str, Any] = {"since": since, "until": until, "step": question.step}
+    asked |= {f"by_{name}": name in question.by for name in DIMENSIONS}
+    asked |= {name: question.where.get(name) for name in DIMENSIONS}
+    for row in connection.execute(_ATTEMPTS, asked):
+        values = dict(zip(DIMENSIONS, row, strict=False))
+        at, *measures = row[len(DIMENSIONS) :]
+        yield Tally(tuple(values[name] for name in question.by), at, Measures._make(measures))
