@@ -139,9 +139,13 @@ SCHEMAS: dict[str, Any] = {
             "defaults": ANYTHING,
             "auth": {"enum": ["required", "open"]},
             "keys": _list(ANYTHING),
+            "state": TEXT,
             "log": ANYTHING,
         },
-        {"prices": ANYTHING},
+        {
+            **dict.fromkeys(("prices", "alerts", "admission"), ANYTHING),
+            **dict.fromkeys(("limits", "budgets", "tenants"), _list(ANYTHING)),
+        },
         about="In the words of penstock.yaml, resolved, every secret masked.",
     ),
     "Deployments": _record(

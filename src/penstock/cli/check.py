@@ -61,6 +61,10 @@ def _sum_up(config: Config) -> None:
         click.echo(f"  layers     {_listed(list(config.layers))}")
     click.echo(f"  models     {_listed(list(config.models))}")
     click.echo(f"  keys       {_listed([key.name for key in config.keys])}{', auth: open' * (config.auth == 'open')}")
+    budgets = sum(rule.kind == "budget" for rule in config.rules) + len(config.request_budgets)
+    limits = sum(rule.kind != "budget" for rule in config.rules)
+    if limits or budgets:
+        click.echo(f"  holds      {limits} limits, {budgets} budgets")
 
 
 def _listed(names: list[str]) -> str:
