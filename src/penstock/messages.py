@@ -170,6 +170,10 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
         wait: seconds that the attempt may take to its first output, or to the whole of a unary answer.
         idle: seconds of silence that its stream may have.
         begun: its last message is the beginning of the answer, to be gone on with.
+        extent: how much it can use (`wire/extent.py`), once somebody has looked.
+        most_output: tokens that each answer of the next attempt may have at most; 0: as the caller says. What is less
+            than that is named in `x-penstock-clamped`.
+        money: what it may cost in all, where that is limited (`routing/allowance.py`).
         place: tells its place in the queue in which it waits, the next one's being 1; None while it is in none.
     """
 
@@ -196,6 +200,9 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     idle: float = 0.0
     begun: bool = False
     place: Callable[[], int] | None = None
+    extent: Any = None
+    most_output: int = 0
+    money: Any = None
 
     def __repr__(self) -> str:
         return f"<Request {self.record.id} {self.dialect} model={self.model!r} stream={self.stream}>"

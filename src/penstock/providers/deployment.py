@@ -9,6 +9,8 @@ import copy
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from penstock.messages import Request
+from penstock.providers.bounds import Bound, bound_of
 from penstock.providers.catalogue import Row
 from penstock.providers.prices import Price
 from penstock.providers.quirks import bend_for
@@ -16,11 +18,13 @@ from penstock.records import Attempt, Record
 from penstock.transport.http import Origin
 from penstock.usage import Usage
 from penstock.wire.dialect import ModelFacts
+from penstock.wire.extent import Extent, read_extent
 
 __all__ = ["Deployment", "Endpoint"]
 
 _MODEL = b"{model}"
 _UNKNOWN = ModelFacts()
+_AROUND = 6  # of a field in a body: quotes, a colon, a comma
 
 # Operations that no provider bills: https://platform.claude.com/docs/en/build-with-claude/token-counting
 FREE = frozenset(("count_tokens",))
@@ -168,6 +172,20 @@ class Deployment:
         made.endpoint = endpoint.of(self.model)
         made.id = f"{endpoint.name}/{self.model}{endpoint.mark}"
         return made
+
+    def bound(self, request: Request) -> Bound:
+        """What an attempt at it can use and cost at most."""
+        extent: Extent | None = request.extent
+        if extent is None or request.begun:
+            # What is gone on with says more than the request that came.
+            size = request.record.bytes_in
+            if request.begun:
+                size = sum(len(name) + len(raw) + _AROUND for name, raw in request.fields.items())
+            extent = read_extent(request.dialect, request.fields, size)
+            if not request.begun:
+                request.extent = extent
+        price = None if request.record.operation in FREE else self.price
+        return bound_of(extent, self.facts, price, request.record.wall)
 
     def book(self, record: Record, attempt: Attempt, usage: Usage) -> None:
         """Write down what an attempt at it used and what that costs."""

@@ -13,6 +13,7 @@ from math import inf
 
 import msgspec
 
+from penstock.providers.ceiling import Ceiling, Kinds
 from penstock.providers.rates import Amount, Rates
 from penstock.usage import Usage
 
@@ -22,6 +23,11 @@ __all__ = ["Period", "Price", "declared", "match_declared"]
 Period = tuple[str, dict[str, Amount]]
 
 _DAY = timedelta(days=1)
+PLAIN = Kinds()
+# Tiers that a call may ask for and that are never dearer than the standard one; `auto` may be (OpenAI: a project's own
+# setting decides, https://platform.openai.com/docs/api-reference/chat/create#chat-create-service_tier).
+_ASKED_FOR = "fast"  # https://platform.claude.com/docs/en/build-with-claude/fast-mode
+_NO_DEARER = frozenset(("default", "standard", "standard_only", "flex", "on_demand", "batch"))
 
 
 class Price:
@@ -34,7 +40,7 @@ class Price:
         any_tier: a tier that has no price of its own costs the same as the standard one.
     """
 
-    __slots__ = ("_any_tier", "_from", "_standard", "_tiered", "_until", "periods", "source", "tiers")
+    __slots__ = ("_any_tier", "_ceilings", "_from", "_standard", "_tiered", "_until", "periods", "source", "tiers")
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class Price:
         # Which rates hold now, and from when until when that is so.
         self._standard = Rates(periods[0][1])
         self._tiered: dict[str, Rates] = {}
+        self._ceilings: dict[tuple[str, Kinds], Ceiling] = {}
         always = not self.tiers and all(when == "" for when, _ in periods)
         self._from, self._until = (-inf, inf) if always else (inf, -inf)
 
@@ -75,6 +82,23 @@ class Price:
             self._settle(wall)
         return self._tiered.get(tier, self._standard if self._any_tier else None) if tier else self._standard
 
+    def ceiling(self, wall: float, tier: str = "", kinds: Kinds = PLAIN) -> Ceiling:
+        """The most that a call made at a Unix time can cost.
+
+        Args:
+            tier: the tier that it asks for. One that does not say, or leaves it open, may be served by any.
+        """
+        if not self._from <= wall < self._until:
+            self._settle(wall)
+        key = ("" if tier not in _NO_DEARER and tier != _ASKED_FOR else tier, kinds)
+        found = self._ceilings.get(key)
+        if found is None:
+            rates = [self._standard]
+            if tier not in _NO_DEARER:
+                rates += [one for name, one in self._tiered.items() if tier == _ASKED_FOR or _ASKED_FOR not in name]
+            found = self._ceilings[key] = Ceiling(rates, kinds)
+        return found
+
     def _settle(self, wall: float) -> None:
         """Find the rates that hold at `wall`, and for how long they do."""
         prices = self.periods[0][1]
@@ -84,6 +108,7 @@ class Price:
         self._standard = Rates(prices)
         told = {name: _differences(periods, wall) for name, periods in self.tiers.items()}
         self._tiered = {name: Rates(prices | differs) for name, differs in told.items() if differs}
+        self._ceilings.clear()
         conditions = {when for periods in (self.periods, *self.tiers.values()) for when, _ in periods if when}
         turns = sorted(turn for when in conditions for turn in _turns(when, wall))
         self._from = max((turn for turn in turns if turn <= wall), default=-inf)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from penstock.usage import Usage
 
-__all__ = ["COUNTED", "UNITS", "Amount", "Rates"]
+__all__ = ["COUNTED", "UNITS", "Amount", "Rates", "amount_at", "starts_of"]
 
 # A price for all amounts, or in steps: [price, start, price, start, price]. A step holds for the whole of a request
 # whose input has *more* tokens than its start.
@@ -68,7 +68,7 @@ class Rates:
         if unknown:
             raise ValueError(f"no such unit: {', '.join(sorted(unknown))}")
         self.prices = dict(prices)
-        starts = sorted({start for amount in prices.values() for start in _starts(amount)}, reverse=True)
+        starts = sorted({start for amount in prices.values() for start in starts_of(amount)}, reverse=True)
         self._steps = [_step(prices, start) for start in (*starts, -1)]
 
     def __repr__(self) -> str:
@@ -114,11 +114,12 @@ def _rare(factors: tuple[int, ...], usage: Usage, read: int, written: int) -> in
     return sum([factor * count for factor, count in zip(factors, counts, strict=True)])
 
 
-def _starts(amount: Amount) -> Iterable[int]:
+def starts_of(amount: Amount) -> Iterable[int]:
+    """From how many tokens of input on its steps hold."""
     return amount[1::2] if isinstance(amount, list) else ()
 
 
-def _at(amount: Amount, start: int) -> int:
+def amount_at(amount: Amount, start: int) -> int:
     """The price for a request of the step that begins at `start`."""
     if isinstance(amount, int):
         return amount
@@ -137,6 +138,6 @@ def _step(prices: Mapping[str, Amount], start: int) -> _Step:
         if price is None and unit in _BOTH and all(outer in prices for outer in around):
             price = prices[around[-1]]  # what is two things at once, and has no price as such, has no discount
         if price is not None:
-            more[unit] = _at(price, start) - sum(more.get(outer, 0) for outer in around)
+            more[unit] = amount_at(price, start) - sum(more.get(outer, 0) for outer in around)
     request, taken, given, read, written, *rare = (more.get(unit, 0) for unit in COUNTED)
     return start, request, taken, given, read, written, tuple(rare) if any(rare) else None

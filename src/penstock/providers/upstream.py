@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+import msgspec
+
 from penstock.call import Frame, Reply
 from penstock.clock import Clock
 from penstock.errors import (
@@ -33,6 +35,7 @@ from penstock.transport.http import Connection, Pool
 from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import Dialect, Written
 from penstock.wire.dialects import CALLERS, CHAT, estimate
+from penstock.wire.extent import limit_output
 from penstock.wire.weight import check_weight
 
 __all__ = ["Upstream"]
@@ -188,6 +191,9 @@ def _payload(
     bend = endpoint.bends.get(dialect.name)
     if dialect.name == request.dialect:
         fields, ask_usage = request.fields, True
+        if request.most_output and request.record.operation == "chat":
+            name = "max_tokens" if dialect.name.startswith("anthropic") else deployment.facts.output_field
+            fields, clamped = limit_output(fields, request.most_output, name)
         if bend is not None:
             (fields, lost), ask_usage = bend.fields(fields), bend.asks_usage
             dropped = _named(lost)
@@ -213,11 +219,18 @@ def _payload(
 
 def _translated(request: Request, deployment: Deployment, dialect: Dialect) -> Written:
     """The request in the provider's dialect. Raises InvalidRequest."""
-    if request.prompt is None:
-        request.prompt = CALLERS[request.dialect].decode_prompt(request.fields)
-    return CHAT[dialect.name].encode_prompt(
-        request.prompt, deployment.model, deployment.facts, lenient=deployment.lenient
-    )
+    prompt = request.prompt
+    if prompt is None:
+        prompt = request.prompt = CALLERS[request.dialect].decode_prompt(request.fields)
+    name = ""
+    if request.most_output:
+        name = prompt.given.get("max_output_tokens", "max_output_tokens")
+        given = {**prompt.given, "max_output_tokens": name}
+        prompt = msgspec.structs.replace(prompt, max_output_tokens=request.most_output, given=given)
+    written = CHAT[dialect.name].encode_prompt(prompt, deployment.model, deployment.facts, lenient=deployment.lenient)
+    if name and name not in written.clamped:
+        written.clamped.append(name)
+    return written
 
 
 def _named(losses: list[str]) -> tuple[str, ...]:

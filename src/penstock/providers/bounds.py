@@ -1,0 +1,91 @@
+"""What an attempt can use and cost at most at one deployment; what budgets reserve of, and clamp.
+
+semantics.md, Money: the bound of input tokens at the dearest price of input, and the most output at that of output.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.providers.ceiling import Ceiling, Kinds
+from penstock.providers.prices import Price
+from penstock.wire.dialect import ModelFacts
+from penstock.wire.extent import Extent
+
+__all__ = ["LEAST_OUTPUT", "LEAST_SPOKEN", "Bound", "bound_of"]
+
+# The least that an answer is cut to, and the least besides what is thought.
+LEAST_OUTPUT = 16
+LEAST_SPOKEN = 1_024
+_PLAIN = Kinds()
+
+
+class Bound(msgspec.Struct, gc=False):
+    """What an attempt can use at most. Tokens.
+
+    Attributes:
+        taken: of input; None where nobody can say.
+        given: of output, of each answer: the caller's own limit, else the one that it would get.
+        own: the limit is the caller's.
+        least: an answer cut to less is of no use.
+        answers: how many there may be.
+        searches: how often a vendor's own tools may be used; None: nobody limits them.
+        ceiling: the dearest that it can be; None where the price is not known.
+    """
+
+    taken: int | None
+    given: int
+    own: bool
+    least: int
+    answers: int = 1
+    searches: int | None = 0
+    ceiling: Ceiling | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a most at all."""
+        return self.taken is not None and self.searches is not None
+
+    def tokens(self, given: int) -> int:
+        """All of them, for answers of so many."""
+        return (self.taken or 0) + given * self.answers
+
+    def cost(self, given: int) -> int | None:
+        """Nano-dollars, for answers of so many; None where the price is not known."""
+        if self.ceiling is None:
+            return None
+        return self.ceiling.cost(self.taken or 0, given * self.answers, self.searches or 0)
+
+    def paid(self, nanos: int) -> int:
+        """How long each answer can be for so much money; below `least` it is of no use."""
+        found = self.ceiling.output(self.taken or 0, nanos, self.searches or 0) if self.ceiling is not None else None
+        return self.given if found is None else found // self.answers
+
+    def counted(self, tokens: int) -> int:
+        """How long each answer can be for so many tokens of input and output."""
+        return (tokens - (self.taken or 0)) // self.answers
+
+
+def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float) -> Bound:
+    """What a request of that extent can use at a model.
+
+    Args:
+        wall: when the request came, Unix time: by its price it is paid.
+    """
+    window = facts.context_window
+    taken: int | None = extent.input
+    if extent.stored:
+        # Each use of a vendor's own tool is another turn, and may fill the window again.
+        taken = window * (1 + (extent.uses or 0)) if window is not None else None
+    elif window is not None and extent.input > window:
+        taken = window
+    given = extent.output
+    if given is None:
+        given = facts.default_output_tokens
+        if facts.max_output_tokens is not None and facts.max_output_tokens < given:
+            given = facts.max_output_tokens
+    least = extent.thinking + LEAST_SPOKEN if extent.thinking else LEAST_OUTPUT
+    kinds = Kinds(extent.heard, extent.spoken, extent.kept) if extent.heard or extent.spoken or extent.kept else _PLAIN
+    ceiling = price.ceiling(wall, extent.tier, kinds) if price is not None else None
+    own = extent.output is not None
+    return Bound(taken, given, own, min(least, given), extent.answers, extent.uses, ceiling)
