@@ -18,7 +18,8 @@ class Usage(msgspec.Struct, frozen=True):
     `input_tokens` includes those read from and written to a prompt cache; `output_tokens` includes reasoning.
     `estimated` marks a count that was made here because the provider gave none. What follows is there only for the
     price: which of the cache's writes were for an hour, what was sound, the provider's own searches of the web, and
-    the tier that served it (`flex`, `priority`, `batch`, ...; "" is the standard one).
+    the tier that served it (`flex`, `priority`, `batch`, ...; "" is the standard one). `odd` marks what is plausible in
+    place of a count that cannot be.
     """
 
     input_tokens: int = 0
@@ -32,6 +33,7 @@ class Usage(msgspec.Struct, frozen=True):
     output_audio_tokens: int = 0
     web_searches: int = 0
     tier: str = ""
+    odd: bool = False
 
 
 def added(one: Usage, other: Usage) -> Usage:
@@ -39,13 +41,14 @@ def added(one: Usage, other: Usage) -> Usage:
     before, after = msgspec.structs.asdict(one), msgspec.structs.asdict(other)
     tier = after.pop("tier")
     total = {name: before[name] + count for name, count in after.items()}
-    return Usage(**{**total, "estimated": one.estimated or other.estimated}, tier=tier)
+    marks = {"estimated": one.estimated or other.estimated, "odd": one.odd or other.odd}
+    return Usage(**{**total, **marks}, tier=tier)
 
 
 def less(total: Usage, part: Usage) -> Usage:
     """What of a total is left without one of its parts; the tier is the total's."""
     whole, counts = msgspec.structs.asdict(total), msgspec.structs.asdict(part)
-    kept = {"estimated": whole.pop("estimated"), "tier": whole.pop("tier")}
+    kept = {name: whole.pop(name) for name in ("estimated", "tier", "odd")}
     return Usage(**{name: max(0, count - counts[name]) for name, count in whole.items()}, **kept)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from penstock.providers.bounds import bound_of
 from penstock.providers.ceiling import Ceiling, Kinds
 from penstock.providers.models import models_of, tables
-from penstock.providers.prices import Price, declared
+from penstock.providers.prices import Period, Price, declared
 from penstock.providers.rates import COUNTED, Amount, Rates
 from penstock.usage import Usage
 from penstock.wire.dialect import ModelFacts
@@ -97,7 +97,7 @@ def test_several_answers_share_what_is_paid_for() -> None:
 
 
 def test_any_tier_may_serve_a_call_that_does_not_say() -> None:
-    tiers = {"priority": [("", {"output": 30_000_000})], "flex": [("", {"output": 1_000_000})]}
+    tiers: dict[str, list[Period]] = {"priority": [("", {"output": 30_000_000})], "flex": [("", {"output": 1_000_000})]}
     price = Price([("", PLAIN)], tiers, source="t")
     told = [price.ceiling(0.0, tier).cost(0, 1_000_000) for tier in ("", "auto", "default", "flex", "priority")]
     assert told == [30 * 10**9, 30 * 10**9, 15 * 10**9, 15 * 10**9, 30 * 10**9]

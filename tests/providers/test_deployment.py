@@ -8,8 +8,11 @@ from penstock.config.schema import Provider
 from penstock.gateway import endpoint_of
 from penstock.providers.auth import Scheme, auth_headers
 from penstock.providers.catalogue import load_catalogue
-from penstock.providers.deployment import Deployment, Endpoint
+from penstock.providers.deployment import MOST_GIVEN, MOST_TAKEN, Deployment, Endpoint
+from penstock.providers.prices import declared
+from penstock.records import Attempt, Record
 from penstock.redact import Secret
+from penstock.usage import Usage
 from penstock.wire.dialect import ModelFacts
 
 KEY = Secret("sk-1")
@@ -129,3 +132,17 @@ def test_an_endpoint_knows_its_dialects() -> None:
 def test_a_deployment_of_a_model_nobody_knows() -> None:
     deployment = Deployment(endpoint("openai"), "m", 5.0)
     assert (deployment.id, deployment.facts) == ("up/m", ModelFacts())
+
+
+def test_a_count_that_no_call_can_have_is_booked_as_what_is_plausible() -> None:
+    record = Record("r", "chat", 0.0, 0.0, bytes_in=400)
+    price = declared({"input": 1_000_000, "output": 10_000_000})
+    deployment = Deployment(endpoint("openai"), "m", 5.0, ModelFacts(max_output_tokens=500), price=price)
+    attempt = Attempt("up/m", 0.0, 0.0)
+    deployment.book(record, attempt, Usage(7, MOST_GIVEN + 1))
+    assert attempt.usage == Usage(7, 500, estimated=True, odd=True)
+    assert attempt.cost == 7 * 1000 + 500 * 10_000
+    deployment.book(record, attempt, Usage(MOST_TAKEN + 1, 3))
+    assert attempt.usage == Usage(100, 3, estimated=True, odd=True)
+    deployment.book(record, attempt, Usage(MOST_TAKEN, MOST_GIVEN))
+    assert attempt.usage == Usage(MOST_TAKEN, MOST_GIVEN)

@@ -132,6 +132,9 @@ def test_without_a_model_the_default_is_asked_for() -> None:
 
 # --- answers
 
+# What is plausible in place of counts that cannot be: by the bytes.
+ODD = Usage(10, 1, estimated=True, odd=True)
+
 
 def test_facts() -> None:
     facts = CHAT.decode_facts(answer())
@@ -158,8 +161,11 @@ def test_facts() -> None:
             Usage(7, 2, input_audio_tokens=2),
         ),
         ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 8, "reasoning_tokens": 2}, Usage(5, 2, 0, 0, 2)),
-        ({"prompt_tokens": -1, "completion_tokens": 1e30, "reasoning_tokens": [1]}, Usage(0, 2**53)),
-        ({"prompt_tokens": 5.0, "completion_tokens": "2"}, Usage(5, 0)),
+        ({"prompt_tokens": -1, "completion_tokens": 1e30, "reasoning_tokens": [1]}, ODD),
+        ({"prompt_tokens": 5, "completion_tokens": -2, "total_tokens": 3}, ODD),
+        ({"prompt_tokens": 5.0, "completion_tokens": "2"}, ODD),
+        ({"prompt_tokens": 5.0, "completion_tokens": 2}, Usage(5, 2)),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, ODD),
         ({"prompt_tokens": None, "completion_tokens": 2}, Usage(0, 2)),
         ({}, Usage(10, 1, estimated=True)),
         (None, Usage(10, 1, estimated=True)),

@@ -16,7 +16,7 @@ from penstock.providers.prices import Price
 from penstock.providers.quirks import bend_for
 from penstock.records import Attempt, Record
 from penstock.transport.http import Origin
-from penstock.usage import Usage
+from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import ModelFacts
 from penstock.wire.extent import Extent, read_extent
 
@@ -24,6 +24,9 @@ __all__ = ["Deployment", "Endpoint"]
 
 _MODEL = b"{model}"
 _UNKNOWN = ModelFacts()
+# More than this no call has: a hundred times the largest window, and the longest answer, that there is.
+MOST_TAKEN = 200_000_000
+MOST_GIVEN = 20_000_000
 _AROUND = 6  # of a field in a body: quotes, a colon, a comma
 
 # Operations that no provider bills: https://platform.claude.com/docs/en/build-with-claude/token-counting
@@ -188,13 +191,24 @@ class Deployment:
         return bound_of(extent, self.facts, price, request.record.wall)
 
     def book(self, record: Record, attempt: Attempt, usage: Usage) -> None:
-        """Write down what an attempt at it used and what that costs."""
+        """Write down what an attempt at it used and what that costs; in place of what cannot be, what is plausible."""
+        if usage.input_tokens > MOST_TAKEN or usage.output_tokens > MOST_GIVEN:
+            usage = self._plausible(record, usage)
         attempt.usage = usage
         if record.operation in FREE:
             attempt.cost = 0
         elif self.price is not None:
             attempt.cost = self.price.cost(usage, record.wall)
             attempt.price_table = self.price.source
+
+    def _plausible(self, record: Record, told: Usage) -> Usage:
+        """The input by its bytes, the output as long as the model's can be."""
+        taken, given = told.input_tokens, told.output_tokens
+        if taken > MOST_TAKEN:
+            taken = -(-record.bytes_in // BYTES_A_TOKEN)
+        if given > MOST_GIVEN:
+            given = self.facts.max_output_tokens or self.facts.default_output_tokens
+        return Usage(taken, given, estimated=True, tier=told.tier, odd=True)
 
     def book_closed(self, record: Record, attempt: Attempt, prompt_tokens: int, other: Usage | None) -> None:
         """Write down what is likely paid for an attempt that was closed before anything of its answer had come.

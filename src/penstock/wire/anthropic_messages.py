@@ -21,7 +21,7 @@ from penstock.wire.anthropic_rest import begin_answer, may_join, open_rest
 from penstock.wire.anthropic_stream import MessageStream
 from penstock.wire.anthropic_usage import read_usage
 from penstock.wire.dialect import Decoded, Facts
-from penstock.wire.openai_usage import estimate
+from penstock.wire.openai_usage import told
 from penstock.wire.splice import decode_object, encode_object, raw_text
 from penstock.wire.tolerant_json import decode_tolerant
 
@@ -71,7 +71,7 @@ class AnthropicMessages:
         message = read_message(body)
         if message is None or message.content is None:
             message = message_of(_decoded(body))
-        usage = read_usage(message.usage) or estimate(prompt_bytes, _said(message))
+        usage = told(read_usage(message.usage), prompt_bytes, _said(message))
         return Facts(usage, message.model or None, finish_of(message.stop_reason) if message.stop_reason else None)
 
     def decode_response(self, body: bytes) -> Response:

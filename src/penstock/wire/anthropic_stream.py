@@ -26,7 +26,7 @@ from penstock.wire.anthropic_parts import (
     size_of,
 )
 from penstock.wire.anthropic_usage import folded, read_usage
-from penstock.wire.openai_usage import estimate
+from penstock.wire.openai_usage import estimate, told
 from penstock.wire.sse import parse, split
 from penstock.wire.watching import Watcher
 
@@ -58,6 +58,8 @@ class MessageStream(Watcher):
         usage = read_usage(self._counts)
         if usage is None:
             return guess
+        if usage.odd:
+            return told(usage, self._prompt_bytes, self._said_bytes)
         if self._output_told or usage.output_tokens >= guess.output_tokens:
             return usage
         return msgspec.structs.replace(usage, output_tokens=guess.output_tokens, estimated=True)

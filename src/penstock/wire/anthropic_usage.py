@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import structs
 
 from penstock.usage import Usage
-from penstock.wire.openai_usage import STANDARD, count
+from penstock.wire.openai_usage import STANDARD, count, is_odd
 
 __all__ = ["folded", "read_usage"]
 
@@ -33,6 +33,7 @@ def read_usage(value: Any) -> Usage | None:
     if not isinstance(value, dict) or ("input_tokens" not in value and "output_tokens" not in value):
         return None
     taken_in = given_out = written = read = 0
+    odd = any(is_odd(value.get(name)) for name in (*_INPUT, "output_tokens"))
     for counted in (value, *_beside(value.get("iterations"))):
         parts = [count(counted.get(name)) for name in _INPUT]
         taken_in += sum(parts)
@@ -45,8 +46,8 @@ def read_usage(value: Any) -> Usage | None:
     longer = _within(value, "cache_creation", "ephemeral_1h_input_tokens")
     searches = _within(value, "server_tool_use", "web_search_requests")
     tier = _tier(value)
-    if longer or searches or tier:
-        return structs.replace(usage, cache_write_1h_tokens=longer, web_searches=searches, tier=tier)
+    if longer or searches or tier or odd:
+        return structs.replace(usage, cache_write_1h_tokens=longer, web_searches=searches, tier=tier, odd=odd)
     return usage
 
 

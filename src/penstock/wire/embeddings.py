@@ -16,7 +16,7 @@ from penstock.messages import Embeddings, Usage
 from penstock.wire.dialect import Decoded, Facts
 from penstock.wire.openai_errors import classify, encode_error, encode_stream_error, no_answer
 from penstock.wire.openai_fields import read_model
-from penstock.wire.openai_usage import estimate, read_usage
+from penstock.wire.openai_usage import read_usage, told
 from penstock.wire.splice import decode_object, encode_object, raw_text
 from penstock.wire.tolerant_json import decode_tolerant
 
@@ -111,7 +111,7 @@ def _facts(value: dict[str, Any], prompt_bytes: int) -> Facts:
 
 
 def _usage(value: Any, prompt_bytes: int) -> Usage:
-    return read_usage(value) or estimate(prompt_bytes, 0)
+    return told(read_usage(value), prompt_bytes, 0)
 
 
 def _index(row: Any) -> int:

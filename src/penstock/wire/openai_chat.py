@@ -21,7 +21,7 @@ from penstock.wire.openai_prompt import decode_prompt
 from penstock.wire.openai_request import encode_prompt
 from penstock.wire.openai_rest import begin_answer, mark_begun, may_join, open_rest
 from penstock.wire.openai_stream import ChatStream
-from penstock.wire.openai_usage import STANDARD, PlainUsage, estimate, read_usage, served_by
+from penstock.wire.openai_usage import STANDARD, PlainUsage, read_usage, served_by, told
 from penstock.wire.splice import decode_object, encode_object, raw_text, replaced
 from penstock.wire.tolerant_json import decode_tolerant
 
@@ -131,5 +131,5 @@ def _facts(value: dict[str, Any], prompt_bytes: int) -> Facts:
     usage = next((usage for usage in map(read_usage, counts) if usage is not None), None)
     model = value.get("model")
     named = isinstance(model, str) and model
-    usage = served_by(value.get("service_tier"), usage or estimate(prompt_bytes, said_bytes))
+    usage = served_by(value.get("service_tier"), told(usage, prompt_bytes, said_bytes))
     return Facts(usage, model if named else None, finish)

@@ -15,7 +15,7 @@ from penstock.wire.openai_chunk import Choice, Chunk, Delta, plain_chunks, plain
 from penstock.wire.openai_errors import classify_body, encode_stream_error
 from penstock.wire.openai_events import decode_events
 from penstock.wire.openai_mould import Mould, cast_of, mould_of
-from penstock.wire.openai_usage import estimate, read_usage, served_by
+from penstock.wire.openai_usage import read_usage, served_by, told
 from penstock.wire.sse import MAX_EVENT, parse, split
 from penstock.wire.tolerant_json import decode_tolerant
 from penstock.wire.watching import ENDS, Watcher
@@ -67,7 +67,7 @@ class ChatStream(Watcher):
     @property
     def usage(self) -> Usage:
         """The provider's last count; else an estimate of what has passed so far."""
-        return self._usage or estimate(self._prompt_bytes, self._said_bytes)
+        return told(self._usage, self._prompt_bytes, self._said_bytes)
 
     @property
     def finish_reason(self) -> str | None:

@@ -12,7 +12,7 @@ import msgspec
 from penstock.messages import Usage
 from penstock.usage import BYTES_A_TOKEN
 
-__all__ = ["STANDARD", "PlainUsage", "count", "estimate", "read_usage", "served_by"]
+__all__ = ["STANDARD", "PlainUsage", "count", "estimate", "is_odd", "read_usage", "served_by", "told"]
 
 _MOST = 2**53
 
@@ -52,7 +52,7 @@ class PlainUsage(msgspec.Struct, gc=False):
     def counts(self) -> Usage | None:
         """What `read_usage` gives for it; None where the numbers are odd and it has to look itself."""
         taken_in, given_out = self.prompt_tokens, self.completion_tokens
-        if taken_in + given_out != self.total_tokens:
+        if taken_in + given_out != self.total_tokens or not self.total_tokens:
             return None
         prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
         cached = (prompt and prompt.cached_tokens) or self.prompt_cache_hit_tokens
@@ -81,6 +81,7 @@ def read_usage(value: Any) -> Usage | None:
         taken_in, given_out = get("input_tokens"), get("output_tokens")
         if taken_in is None and given_out is None:
             return Usage(input_tokens=total) if "total_tokens" in value else None  # Voyage's embeddings
+    odd = is_odd(taken_in) or is_odd(given_out)
     taken_in, given_out = count(taken_in), count(given_out)
     cached = written = reasoning = heard = spoken = 0
     prompt = get("prompt_tokens_details") or get("input_tokens_details")
@@ -107,6 +108,7 @@ def read_usage(value: Any) -> Usage | None:
         output_audio_tokens=spoken,
         web_searches=count(get("num_search_queries")),  # Perplexity
         tier=_searched(get("search_context_size")),
+        odd=odd,
     )
 
 
@@ -129,6 +131,20 @@ def estimate(prompt_bytes: int, output_bytes: int) -> Usage:
         output_tokens=-(-output_bytes // BYTES_A_TOKEN),
         estimated=True,
     )
+
+
+def told(usage: Usage | None, prompt_bytes: int, output_bytes: int) -> Usage:
+    """The provider's count; an estimate where it gave none, or one that cannot be, which is marked besides."""
+    if usage is None:
+        return estimate(prompt_bytes, output_bytes)
+    if usage.odd or (output_bytes and not usage.output_tokens and not usage.input_tokens):
+        return msgspec.structs.replace(estimate(prompt_bytes, output_bytes), odd=True, tier=usage.tier)
+    return usage
+
+
+def is_odd(number: Any) -> bool:
+    """Whether a provider's number cannot be one of tokens; where it leaves it out there is none."""
+    return number is not None and count(number) != number
 
 
 def count(number: Any) -> int:
