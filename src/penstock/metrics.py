@@ -201,6 +201,20 @@ class Metrics:
         self.rehearsal_cost = Counter(
             "penstock_rehearsal_cost_usd_total", "What rehearsals cost, in dollars.", ("deployment",)
         )
+        self.alerts = Counter("penstock_alerts_total", "Alerts, each told once.", ("kind",))
+        self.alert_deliveries = Counter(
+            "penstock_alert_deliveries_total",
+            "Times that an alert was sent to the webhook: sent, failed, given_up, or dropped without being sent.",
+            ("outcome",),
+        )
+        self.budget_used = Gauge(
+            "penstock_budget_used_ratio", "What of a budget is spent in its window.", ("budget", "value")
+        )
+        self.budget_exhausted_at = Gauge(
+            "penstock_budget_exhausted_at_seconds",
+            "When a budget will be used up at the recent rate, in Unix time; +Inf: not within its window.",
+            ("budget", "value"),
+        )
         self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
 
         self._noted: list[Record] = []

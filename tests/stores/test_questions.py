@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from penstock.clock import SystemClock
 from penstock.errors import Overloaded
 from penstock.stores.questions import ANSWER_SECONDS, MOST_OPEN, Answers, Question, Questions, Replied
 from penstock.testing import SimLoop, run
+from penstock.testing.clock import SimClock
 from penstock.testing.sweep import Cancel, sweep_scenario
 
 Topic = Callable[[bytes], Awaitable[bytes | None]]
@@ -39,12 +39,12 @@ class Both:
 
 
 async def echo(asked: bytes) -> bytes | None:
-    await SystemClock().sleep(0.01)
+    await SimClock(asyncio.get_running_loop()).sleep(0.01)
     return asked.upper() or None
 
 
 async def silent(asked: bytes) -> bytes | None:
-    await SystemClock().sleep(60.0)
+    await asyncio.get_running_loop().create_future()
     return asked
 
 
