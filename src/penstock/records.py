@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.reservation import Level
 from penstock.usage import Usage, added
 
 __all__ = ["AFTERWARDS", "Attempt", "Decision", "Record"]
@@ -94,6 +95,8 @@ class Record(msgspec.Struct, gc=False, eq=False):
         candidates: the deployments it could have gone to, as listed.
         decisions: what was decided besides the obvious: a request that the first candidate answered at once has none.
         degraded: it was answered by other means than asked for (`on_failure`).
+        limits: how what limits it stood once it was admitted, or refused: of requests and of tokens what was nearest to
+            its end; `resets` counts from `wall`.
     """
 
     id: str
@@ -131,6 +134,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     candidates: tuple[str, ...] = ()
     decisions: list[Decision] = []
     degraded: bool = False
+    limits: tuple[Level, ...] = ()
 
     def adopt(self, attempt: Attempt) -> None:
         """That attempt's answer is the one the caller gets; what all attempts cost is the request's cost."""

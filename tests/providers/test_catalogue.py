@@ -119,6 +119,16 @@ def test_a_good_row() -> None:
         ({"headers": Headers(up=("api-key",))}, "headers", '"api-key" never passes'),
         ({"headers": Headers(up=("openai-organization",))}, "headers", '"openai-organization" never passes'),
         ({"headers": Headers(down=("x-request-id",))}, "headers", '"x-request-id" never passes'),
+        (
+            {"headers": Headers(down=("x-ratelimit-limit-tokens",))},
+            "headers",
+            '"x-ratelimit-limit-tokens" never passes',
+        ),
+        (
+            {"headers": Headers(down=("anthropic-ratelimit-tokens-reset",))},
+            "headers",
+            '"anthropic-ratelimit-tokens-reset" never passes: callers are told of the limits that hold here',
+        ),
         ({"headers": Headers(defaults={"x-a": "1"})}, "headers", 'the default of "x-a" is for a header that is not in'),
         ({"headers": Headers(("x-a",), (), {"x-a": "1\r\nx: 2"})}, "headers", 'the default of "x-a" is no text'),
         ({"headers": Headers(("x-a",), (), {"x-a": ""})}, "headers", 'the default of "x-a" is no text'),

@@ -192,6 +192,8 @@ def _check_headers(headers: Headers) -> Iterator[tuple[str, str]]:
             yield "headers", f'"{name}" is no header in small letters'
         elif name in _PRIVATE:
             yield "headers", f'"{name}" never passes: it says who calls, or whose account pays'
+        elif "ratelimit" in name:
+            yield "headers", f'"{name}" never passes: callers are told of the limits that hold here'
     for name, value in headers.defaults.items():
         if name not in headers.up:
             yield "headers", f'the default of "{name}" is for a header that is not in up'

@@ -23,6 +23,7 @@ from penstock.errors import (
     PenstockError,
     ProtocolError,
     ProviderAnswer,
+    RateLimited,
     UnknownModel,
     UpstreamCredential,
     UpstreamError,
@@ -44,6 +45,7 @@ from penstock.usage import usd
 from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
 from penstock.wire.h1 import HttpRequest, Refused, encode_headers
+from penstock.wire.limit_headers import limit_lines
 from penstock.wire.structured_fields import read_dictionary
 from penstock.wire.tolerant_json import decode_tolerant
 
@@ -344,6 +346,8 @@ class Routes:
             headers.append((b"allow", error.allowed))
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % -(-error.retry_after // 1)))
+            if isinstance(error, RateLimited):  # the exact wait, which OpenAI's clients read first
+                headers.append((b"retry-after-ms", b"%d" % -(-error.retry_after * 1000 // 1)))
         status, body = error.status, None
         answer = _own_words(error, dialect)
         if answer is not None:
@@ -354,7 +358,7 @@ class Routes:
             body = dialect.encode_error(error, record.id)
             if not error.retryable and (status >= 500 or status in (408, 409, 429)):
                 headers.append((b"x-should-retry", b"false"))
-        out.send(status, encode_headers(headers), body)
+        out.send(status, encode_headers(headers) + limit_lines(record.limits, dialect.name, record.wall), body)
 
 
 def _told(error: Exception, record: Record) -> PenstockError:
@@ -435,6 +439,8 @@ def _reply_headers(reply: Reply, request: Request) -> bytes:
     ).encode("latin-1")
     if request.dialect.startswith("anthropic"):
         block += b"request-id: %b\r\n" % record.id.encode()
+    if record.limits:
+        block += limit_lines(record.limits, request.dialect, record.wall)
     if record.dropped:
         block += b"x-penstock-dropped: %b\r\n" % _header_safe(", ".join(record.dropped))
     if record.clamped:
@@ -445,7 +451,8 @@ def _reply_headers(reply: Reply, request: Request) -> bytes:
 def _waiting_headers(request: Request) -> bytes:
     """The head of a stream of which nothing else is known yet."""
     known = [(b"content-type", STREAM_TYPE), *_ids(request.record, CALLERS[request.dialect])]
-    return encode_headers([*known, (b"x-penstock-cache", b"off")])
+    limits = limit_lines(request.record.limits, request.dialect, request.record.wall)
+    return encode_headers([*known, (b"x-penstock-cache", b"off")]) + limits
 
 
 @lru_cache(1024)
