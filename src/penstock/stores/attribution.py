@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from penstock.errors import InvalidRequest
 from penstock.stores.bookings import BUCKET_SECONDS, DIMENSIONS, SHARED, Booked, Measures, summed, sums
 
-__all__ = ["Question", "Tally", "usage_of"]
+__all__ = ["ROWS", "Question", "Tally", "usage_of"]
 
 _NANOSECONDS = 10**9
 # Later than anything, and its nanoseconds still fit: the year 2255.
@@ -31,7 +31,7 @@ FROM rollups
 WHERE dimension = :dimension AND bucket >= :since AND bucket < :until AND value >= :low AND value <= :high
 GROUP BY value, at
 """
-_EDGES = """
+ROWS = """
 SELECT
     request, number, opened, closed, tenant, project, key, user, task, prompt, tags, model, deployment, provider, kind,
     status, outcome, answered, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
@@ -174,7 +174,7 @@ def _from_rollups(
         for value, at, *measures in connection.execute(_ROLLUPS, asked):
             found.setdefault((value, at), []).append(Measures._make(measures))
     for start, end in edges:
-        rows = map(Booked._make, connection.execute(_EDGES, (start, end))) if start < end else ()
+        rows = map(Booked._make, connection.execute(ROWS, (start, end))) if start < end else ()
         for (dimension, bucket, value), measures in sums(rows).items():
             if dimension == rollup.dimension and rollup.low <= value <= rollup.high:
                 at = bucket - bucket % question.step if question.step else 0

@@ -18,12 +18,15 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.clock import Clock, Random, uuid7
+from penstock.reservation import Rule
 from penstock.stores.attribution import Question, Tally, usage_of
 from penstock.stores.bookings import lost, stranger
 from penstock.stores.journal import segment_path
 from penstock.stores.journal_reader import Row, journals_in, read_piece
 from penstock.stores.posting import Ended, Settled, post
+from penstock.stores.recompute import differences
 from penstock.stores.rows import Closed, Heard, Opened
+from penstock.stores.spending import Since, adopt_rules, spent_of
 from penstock.stores.sqlite import Database
 
 __all__ = ["Buried", "Folded", "Ledger", "journals_of"]
@@ -34,6 +37,8 @@ log = logging.getLogger("penstock.stores")
 FOLD_BYTES = 4 * 1024 * 1024
 # Of each account, what a worker took is remembered for so many windows: it lives on into a new one.
 MOST_WINDOWS = 2
+
+_NANOSECONDS = 10**9
 
 _encode = msgspec.msgpack.Encoder().encode
 _opened = msgspec.msgpack.Decoder(Opened)
@@ -209,6 +214,30 @@ class Ledger:
     async def usage(self, question: Question) -> list[Tally]:
         """What attempts that are booked add up to; raises as `usage_of`, and StoreFailed."""
         return await self.database.read(lambda connection: usage_of(connection, question))
+
+    async def adopt(self, budgets: Iterable[Since], now: float) -> list[str]:
+        """From now on (Unix seconds) these are all the budgets, each with the window that runs; as `adopt_rules`.
+
+        To be called before anybody asks what was spent under a rule that may be new.
+        """
+        while (await self.fold()).behind:
+            pass
+        budgets = list(budgets)
+        return await self.database.run(lambda connection: adopt_rules(connection, budgets, int(now * _NANOSECONDS)))
+
+    def spent(self, rule: Rule, value: str, window: int) -> int:
+        """What was spent of a budget's account in the window that began then (Unix seconds); 0 for a rate.
+
+        Raises:
+            StoreFailed: the store cannot be read now.
+        """
+        if not window:
+            return 0
+        return self.database.look(lambda connection: spent_of(connection, rule, value, window))
+
+    async def recompute(self) -> list[str]:
+        """Where the sums are not those of the rows, as `differences`; it takes its time. Raises StoreFailed."""
+        return await self.database.read(differences)
 
     async def _step(self, dead: str | None) -> Folded:
         async with self._turn:

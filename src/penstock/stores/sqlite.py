@@ -69,6 +69,7 @@ class Database:
         self._memory = str(path) == _MEMORY
         self._writing = _Desk("penstock-store")
         self._reading = self._writing if self._memory else _Desk("penstock-store-reads")
+        self._looking: sqlite3.Connection | None = None
         known = known_migrations() if migrations is None else migrations
         try:
             self._writing.connection = _open(self.path, self._memory)
@@ -104,6 +105,18 @@ class Database:
         """As `run`, in this thread, which must wait: before the loop runs and after it has ended."""
         return self._writing.wait_for(lambda connection: _in_transaction(connection, work, "BEGIN IMMEDIATE"))
 
+    def look(self, work: Work[T]) -> T:
+        """Do a short reading in this thread, on what is committed: it waits for nobody. Raises as `run`."""
+        if self._memory:
+            connection = self._writing.connection
+            if connection is None:
+                raise StoreFailed("the store is closed")
+        elif self._looking is None:
+            connection = self._looking = open_reader(self.path, checked=False)
+        else:
+            connection = self._looking
+        return _in_transaction(connection, work, "BEGIN")
+
     async def _do(self, desk: _Desk, work: Work[T], begin: str) -> T:
         connection = desk.connection
         if connection is None:
@@ -117,6 +130,9 @@ class Database:
         """End what is being done, and close; further calls do nothing."""
         self._writing.close()
         self._reading.close()
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.close()
 
 
 class _Desk:

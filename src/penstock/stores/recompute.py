@@ -1,0 +1,69 @@
+"""The ledger against itself: every sum and every account anew from the rows of attempts, compared bit for bit."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from penstock.stores.attribution import ROWS
+from penstock.stores.bookings import Booked, Measures, summed, sums
+
+__all__ = ["differences"]
+
+# Rows in memory at a time.
+BATCH = 10_000
+
+_Key = tuple[str, int, str]
+_holds = msgspec.msgpack.Decoder(list[tuple[int, int, int]])
+
+
+def differences(connection: sqlite3.Connection) -> list[str]:
+    """Where the stored sums are not those of the rows: nothing, in a ledger that is whole.
+
+    It reads every attempt there is, and is to be done on one consistent state (`Database.read`).
+    """
+    rollups: dict[_Key, Measures] = {}
+    accounts: dict[int, int] = {}
+    for batch in _batches(connection):
+        for key, measures in sums(batch).items():
+            known = rollups.get(key)
+            rollups[key] = measures if known is None else summed((known, measures))
+        for row in batch:
+            for account, _, settled in _holds.decode(row.holds):
+                accounts[account] = accounts.get(account, 0) + settled
+    return [*_of_rollups(connection, rollups), *_of_accounts(connection, accounts), *_doubled(connection)]
+
+
+def _batches(connection: sqlite3.Connection) -> Iterator[list[Booked]]:
+    rows = map(Booked._make, connection.execute(ROWS, (-(2**63), 2**63 - 1)))
+    while batch := list(islice(rows, BATCH)):
+        yield batch
+
+
+def _of_rollups(connection: sqlite3.Connection, expected: dict[_Key, Measures]) -> Iterator[str]:
+    for dimension, bucket, value, *measures in connection.execute("SELECT * FROM rollups"):
+        right = expected.pop((dimension, bucket, value), None)
+        if right != tuple(measures):
+            yield f"sum of {dimension or 'all'} {value!r} at {bucket}: {measures}, by the rows {right and list(right)}"
+    for (dimension, bucket, value), missing in expected.items():
+        yield f"sum of {dimension or 'all'} {value!r} at {bucket}: none, by the rows {list(missing)}"
+
+
+def _of_accounts(connection: sqlite3.Connection, expected: dict[int, int]) -> Iterator[str]:
+    for id, rule, value, window, settled in connection.execute(
+        'SELECT id, rule, value, "window", settled FROM accounts'
+    ):
+        right = expected.pop(id, 0)
+        if right != settled:
+            yield f"account {rule}|{value} at {window}: {settled}, by the rows {right}"
+    for id, missing in expected.items():
+        yield f"account {id}: none, by the rows {missing}"
+
+
+def _doubled(connection: sqlite3.Connection) -> Iterator[str]:
+    query = "SELECT request, number, count(*) FROM attempts GROUP BY request, number HAVING count(*) > 1"
+    for request, number, count in connection.execute(query):
+        yield f"attempt {number} of request {request}: {count} rows"
