@@ -97,6 +97,7 @@ class Caller:
         provider_credential: the caller's own for the provider, where Penstock's key came apart from it.
         trusted: True for calls from inside the process, which need no key.
         admits: which models its key may ask for, once that is known; None means any.
+        max_output: the most tokens of output that its key may ask for, likewise.
         digest: what the key is looked up by, once that is known.
         wishes: what it asks for besides the answer (`routing/wishes.py`); None for nothing.
         tags: what its headers file it under (`routing/labels.py`).
@@ -108,6 +109,7 @@ class Caller:
         "credential",
         "digest",
         "headers",
+        "max_output",
         "provider_credential",
         "query",
         "sent",
@@ -130,6 +132,7 @@ class Caller:
         self.provider_credential: str | None = None
         self.trusted = trusted
         self.admits: Callable[[Any], bool] | None = None
+        self.max_output: int | None = None
         self.digest: bytes | None = None
         self.sent: Any = None
         self.tags: tuple[tuple[str, str], ...] = ()

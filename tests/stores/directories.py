@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from penstock.clock import Clock
 from penstock.redact import Secret
 from penstock.stores.directory import Directory, open_directory
 from penstock.stores.directory_rows import MadeKey, NewKey
-from penstock.stores.sqlite import Database
+from penstock.stores.sqlite import Database, StoreFailed
 from penstock.testing import FakeClock, SeededRandom
 
+T = TypeVar("T")
+
 ENCRYPTION_KEY = Secret("0123456789abcdef0123456789abcdef", "env:PENSTOCK_SECRET")
+
+
+class FailingDatabase(Database):
+    """A store that does nothing while `failure` says why not: its disk is away."""
+
+    failure = ""
+    reads = 0
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._look()
+        return await super().run(work)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._look()
+        return await super().read(work)
+
+    def _look(self) -> None:
+        self.reads += 1
+        if self.failure:
+            raise StoreFailed(self.failure)
 
 
 class Opened:
     """A directory, its store and its clock."""
 
-    def __init__(self, folder: Path, encryption_key: Secret | None = ENCRYPTION_KEY) -> None:
-        self.clock = FakeClock()
-        self.db = Database(folder / "penstock.db", inline=True)
+    def __init__(
+        self, folder: Path, encryption_key: Secret | None = ENCRYPTION_KEY, clock: Clock | None = None
+    ) -> None:
+        self.hand = FakeClock()
+        self.clock = clock if clock is not None else self.hand
+        self.db = FailingDatabase(folder / "penstock.db", inline=True)
         try:
             self.directory: Directory = open_directory(self.db, folder, encryption_key, self.clock, SeededRandom(1))
         except BaseException:

@@ -183,9 +183,9 @@ def test_a_key_is_rotated_with_an_overlap(tmp_path: Path) -> None:
         ends = {each.prefix: each.ends for each in third.key.secrets}
         shown = [made.secret.reveal()[:13] for made in (first, second, third)]
         assert [ends[prefix] for prefix in shown] == [opened.now + 3600, opened.now + DAY, None]
-        opened.clock.advance(3599)
+        opened.hand.advance(3599)
         assert await keys.holder(first.secret.reveal()) is not None
-        opened.clock.advance(1)
+        opened.hand.advance(1)
         assert await keys.holder(first.secret.reveal()) is None
         assert await keys.holder(third.secret.reveal()) is not None
         at_once = await keys.rotate(first.key.id)
@@ -315,7 +315,7 @@ def test_of_a_key_that_expired_the_rest_may_be_changed_and_its_end_put_off(tmp_p
     async def work(opened: Opened) -> None:
         keys = opened.directory.keys
         made = await opened.key(expires=opened.now + 60)
-        opened.clock.advance(60)
+        opened.hand.advance(60)
         assert await keys.holder(made.secret.reveal()) is None
         kept = await keys.change(made.key.id, KeyRights(expires=made.key.expires, max_output=7))
         assert (kept.expires, kept.max_output) == (made.key.expires, 7)
@@ -393,11 +393,11 @@ def test_last_used_is_coarse_and_changes_no_version(tmp_path: Path) -> None:
         key = (await opened.key()).key
         first = opened.now
         await keys.used([key.id, "unknown"])
-        opened.clock.advance(USED_SECONDS - 1)
+        opened.hand.advance(USED_SECONDS - 1)
         await keys.used([key.id])
         found = await keys.get(key.id)
         assert (found.last_used, found.version) == (first, key.version)
-        opened.clock.advance(1)
+        opened.hand.advance(1)
         await keys.used([key.id])
         assert (await keys.get(key.id)).last_used == first + USED_SECONDS
 

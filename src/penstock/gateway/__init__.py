@@ -30,10 +30,11 @@ from penstock.clock import Clock, Ids, Random
 from penstock.config.kinds import rows_of
 from penstock.config.naming import names_of
 from penstock.config.schema import Config, Provider
+from penstock.gateway.keys import keyring_of
 from penstock.gateway.own_layers import load_layers, name_layers
 from penstock.gateway.plans import Plans, Running
 from penstock.layers.attempts import Attempts
-from penstock.layers.authenticate import Authenticate, Key, Keyring
+from penstock.layers.authenticate import Authenticate, Key
 from penstock.layers.breaker import Breaker
 from penstock.layers.concurrency import Concurrency
 from penstock.layers.deadline import Deadline
@@ -52,9 +53,10 @@ from penstock.providers.joined import join
 from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
-from penstock.routing.names import AllowList, Found
+from penstock.routing.names import Found
 from penstock.stores.authority import Authority
 from penstock.stores.health import Desk, OwnDesk
+from penstock.stores.key_link import KeyLink
 from penstock.stores.pace import Pace
 from penstock.stores.permits import Permits
 from penstock.stores.questions import Questions
@@ -82,6 +84,7 @@ class Shared(NamedTuple):
         desk: who decides how deployments stand; None: this process.
         layers: a program's own, inside those that the configuration names.
         questions: to the centre; None: this process is all there is.
+        keys: the store's keys; None: there are none but the declared ones.
     """
 
     state: Registry
@@ -89,6 +92,7 @@ class Shared(NamedTuple):
     desk: Desk | None = None
     layers: tuple[Layer, ...] = ()
     questions: Questions | None = None
+    keys: KeyLink | None = None
 
 
 class Gateway:
@@ -134,7 +138,7 @@ class Gateway:
         self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
         running = Running(shared.state, self._desk, shared.permits)
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)
-        self._keyring = None if self.auth_open else _keyring(config)
+        self._keyring = None if self.auth_open else keyring_of(config, shared.keys)
         self._random = random
         self.attempt: Call = Upstream(self._pool, DIALECTS, clock)
         self._own = [*load_layers(config), *name_layers(shared.layers)]
@@ -162,6 +166,8 @@ class Gateway:
 
         Raises:
             Unauthenticated: without a known key, where one is needed.
+            Forbidden: the key may not ask for that, or not from there.
+            Overloaded: nobody knows the key, as the store of keys cannot be reached.
         """
         key = self.whose(caller, record)
         return self.names.listed() if key is None else self.names.listed(key.admits)
@@ -170,9 +176,7 @@ class Gateway:
         """The caller's key, noted in the record; None where none is needed. Raises Unauthenticated."""
         if self._keyring is None or caller.trusted:
             return None
-        key = self._keyring.identify(caller)
-        record.key, record.tenant, record.project = key.name, key.tenant, key.project
-        return key
+        return self._keyring.admit(caller, record)
 
     @property
     def deployments(self) -> list[Deployment]:
@@ -281,13 +285,3 @@ def _headers(host: str) -> dict[str, str]:
         "accept-encoding": "identity",
         "content-type": "application/json",
     }
-
-
-def _keyring(config: Config) -> Keyring:
-    return Keyring(
-        (
-            key.key.reveal(),
-            Key(key.name, key.tenant, key.project, AllowList(key.models).admits, key.trusted_user, key.overrides),
-        )
-        for key in config.keys
-    )

@@ -32,6 +32,8 @@ from penstock.usage import Usage
 
 __all__ = ["Plans", "Running"]
 
+# Plans that are kept of what keys may use of a name.
+MOST_NARROWED = 10_000
 _THOUSAND = Usage(input_tokens=1000, output_tokens=1000)
 
 
@@ -145,6 +147,8 @@ class Plans:
         if narrowed is None or plan is not self._known.get(found.name):
             narrowed = admitted(plan, found, admits)
             if plan is self._known.get(found.name):
+                if len(self._narrowed) >= MOST_NARROWED:
+                    self._narrowed.clear()  # the store's keys come and go
                 self._narrowed[key] = narrowed
         return narrowed
 

@@ -1,28 +1,46 @@
-"""Layer 3, authenticate: who asks. Keys are looked up by their SHA-256, so none is kept in the clear here."""
+"""Layer 3, authenticate: who asks, and whether this may be asked with their key. No key is kept in the clear here."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from hashlib import sha256
-from typing import Any
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Iterable, Set
+from hmac import digest as hmac_digest
+from typing import Any, Protocol
 
 import msgspec
 
 from penstock.call import Call, Reply
 from penstock.errors import Forbidden, Unauthenticated
 from penstock.messages import Caller, Request
+from penstock.records import Record
 from penstock.routing.labels import label
+from penstock.routing.wishes import at_most
 
-__all__ = ["Authenticate", "Key", "Keyring", "digest"]
+__all__ = ["LONGEST_KEY", "Authenticate", "Key", "Keyring", "NoStore", "Stored"]
+
+# Longer than any key that anybody makes; what is longer is not even hashed.
+LONGEST_KEY = 4096
+# What is asked about the key itself every key may ask.
+_ABOUT_ITSELF = ("key", "requests")
+_NEVER = float("inf")
+_UNKNOWN = "the API key is not known here"
 
 
-class Key(msgspec.Struct, frozen=True):
+class Key(msgspec.Struct, eq=False):
     """A caller's credential, without the secret.
 
     Attributes:
         admits: which models it may ask for.
         trusts_user: whether the user a request names counts.
         overrides: whether its calls may say how they are tried.
+        id: the store's; "" for one that the configuration declares.
+        expires: Unix time from which on it is no longer good.
+        near: whether it may be used from an address; None: from any.
+        operations: what it may ask for; None: everything.
+        max_output: the most tokens of output that a call may ask for; None: no bound.
+        priority: how urgent its calls are at most, and where they do not say; None: as they say.
+        used: Unix time of its last call.
+        guarded: whether any of that must be looked at.
     """
 
     name: str
@@ -31,38 +49,146 @@ class Key(msgspec.Struct, frozen=True):
     admits: Callable[[Any], bool]
     trusts_user: bool = False
     overrides: bool = False
+    id: str = ""
+    expires: float = _NEVER
+    near: Callable[[str | None], bool] | None = None
+    operations: Collection[str] | None = None
+    max_output: int | None = None
+    priority: str | None = None
+    used: float = 0.0
+    guarded: bool = False
+
+    def __post_init__(self) -> None:
+        self.guarded = self.expires != _NEVER or self.near is not None or self.operations is not None
+
+    def guard(self, record: Record) -> None:
+        """See that a request may be made with it.
+
+        Raises:
+            Unauthenticated: it has expired.
+            Forbidden: not from there, or not for that.
+        """
+        if record.wall >= self.expires:
+            raise Unauthenticated("this API key has expired", do="Use the one that has taken its place.")
+        if self.near is not None and not self.near(record.address):
+            raise Forbidden(
+                f"this API key may not be used from {record.address or 'an address that is not known'}",
+                do="Call from where it may be used, or have the key's `addresses` changed.",
+            )
+        allowed = self.operations
+        if allowed is not None and record.operation not in allowed and record.operation not in _ABOUT_ITSELF:
+            may = f"It may: {', '.join(sorted(allowed))}." if allowed else "It is for the control plane alone."
+            raise Forbidden(f"this API key may not ask for {record.operation}", do=may)
 
 
-def digest(secret: str) -> bytes:
-    """What a key is looked up by. Not a password hash: keys are random and long (security.md 31)."""
-    return sha256(secret.encode("utf-8", "surrogatepass")).digest()
+class Stored(Protocol):
+    """Keys that are known besides the declared ones, and how any key is looked up.
+
+    Attributes:
+        archived: tenants that have ended: declared keys too end with them.
+    """
+
+    @property
+    def archived(self) -> Set[str]: ...
+
+    def digest(self, presented: str) -> bytes:
+        """What a key is looked up by."""
+        ...
+
+    def is_mistyped(self, presented: str) -> bool:
+        """Whether it cannot be the key that it was meant to be."""
+        ...
+
+    def find(self, digest: bytes) -> Key | None:
+        """That key, None where there is none; raises Overloaded where nobody knows."""
+        ...
+
+
+class NoStore:
+    """No keys but the declared ones."""
+
+    archived: Set[str] = frozenset()
+    _pepper = secrets.token_bytes(32)
+
+    def digest(self, presented: str) -> bytes:
+        return hmac_digest(self._pepper, presented.encode("utf-8", "surrogatepass"), "sha256")
+
+    def is_mistyped(self, presented: str) -> bool:
+        return False
+
+    def find(self, digest: bytes) -> Key | None:
+        return None
 
 
 class Keyring:
-    """The known keys.
+    """The known keys: those that the configuration declares, and of the store's those that have been used.
+
+    They are looked up by their HMAC under a pepper, which nobody can choose who doesn't know it: so how long a look-up
+    takes says nothing about the keys there are.
 
     Attributes:
-        keys: by digest.
+        keys: by digest; what stands here may be used. What does not may still: ask `identify`.
     """
 
-    def __init__(self, keys: Iterable[tuple[str, Key]]) -> None:
-        self.keys: dict[bytes | None, Key] = {digest(secret): key for secret, key in keys}
+    def __init__(self, keys: Iterable[tuple[str, Key]], stored: Stored | None = None) -> None:
+        self._stored = stored = stored if stored is not None else NoStore()
+        self._declared = {stored.digest(secret): key for secret, key in keys}
+        self.keys: dict[bytes | None, Key] = {}
+        self.forget(None)
 
     def identify(self, caller: Caller) -> Key:
         """The caller's key.
 
         Raises:
-            Unauthenticated: none was given, or it is not known.
+            Unauthenticated: none was given, or it is not known: in the same words whether it was never made, was
+                revoked, or is another tenant's that has ended.
+            Overloaded: nobody knows, as the store of keys cannot be reached.
         """
-        hashed = caller.digest
-        if hashed is None:
-            if caller.credential is None:
-                raise Unauthenticated("no API key was given", do="Send it as `Authorization: Bearer <key>`.")
-            hashed = caller.digest = digest(caller.credential)
-        key = self.keys.get(hashed)
-        if key is None:
-            raise Unauthenticated("the API key is not known here", do="It must be one of this gateway's own keys.")
+        presented, stored = caller.credential, self._stored
+        if presented is None:
+            raise Unauthenticated("no API key was given", do="Send it as `Authorization: Bearer <key>`.")
+        if len(presented) > LONGEST_KEY:
+            raise Unauthenticated(_UNKNOWN, do=f"No key has more than {LONGEST_KEY} characters.")
+        digest = caller.digest = stored.digest(presented)
+        key = self.keys.get(digest)
+        if key is not None:
+            return key
+        if digest not in self._declared:
+            if stored.is_mistyped(presented):
+                raise Unauthenticated(
+                    "the API key has a typo: its checksum is wrong", do="Copy the whole of it once more."
+                )
+            key = stored.find(digest)
+            if key is not None:
+                self.keys[digest] = key
+                return key
+        raise Unauthenticated(_UNKNOWN, do="It must be one of this gateway's own keys.")
+
+    def admit(self, caller: Caller, record: Record) -> Key:
+        """The caller's key, once it is known to be good for what the record says is asked; raises as both do."""
+        key = self.keys.get(caller.digest) or self.identify(caller)
+        record.key, record.tenant, record.project = key.name, key.tenant, key.project
+        key.used = record.wall
+        if key.guarded:
+            key.guard(record)
         return key
+
+    def forget(self, digests: list[bytes] | None) -> None:
+        """Look those up anew when they are used next; None: all of them."""
+        if digests is None:
+            archived = self._stored.archived
+            self.keys = {digest: key for digest, key in self._declared.items() if key.tenant not in archived}
+            return
+        for digest in digests:
+            if digest not in self._declared:
+                self.keys.pop(digest, None)
+
+    def used(self) -> list[str]:
+        """Ids of the store's keys that were used since this was asked last."""
+        found = [key for key in self.keys.values() if key.used and key.id]
+        for key in found:
+            key.used = 0.0
+        return [key.id for key in found]
 
 
 class Authenticate:
@@ -77,20 +203,26 @@ class Authenticate:
         self._keyring = keyring
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        """Raises Unauthenticated; Forbidden where the call says more than its key may."""
+        """Raises Unauthenticated; Forbidden where the call says more than its key may; Overloaded as `Keyring`."""
         caller = request.caller
         if caller.trusted:
             label(request, trusted=True)
         elif self._keyring is not None:
-            key = self._keyring.keys.get(caller.digest) or self._keyring.identify(caller)
-            record = request.record
+            keyring, record = self._keyring, request.record
+            key = keyring.keys.get(caller.digest) or keyring.identify(caller)
             record.key, record.tenant, record.project = key.name, key.tenant, key.project
-            caller.admits = key.admits
+            key.used = record.wall
+            if key.guarded:
+                key.guard(record)
             if caller.wishes is not None and not key.overrides and caller.wishes.overrides:
                 raise Forbidden(
                     f"this key may not say how its calls are tried ({caller.wishes.overrides})",
                     do="Leave it out, or have `overrides: allowed` written on the key.",
                 )
+            if key.priority is not None:
+                # Not in the caller itself, which further requests share.
+                caller = request.caller = caller.wishing(at_most(caller.wishes, key.priority))
+            caller.admits, caller.max_output = key.admits, key.max_output
             if key.trusts_user or "metadata" in request.fields:
                 label(request, trusted=key.trusts_user)
         elif "metadata" in request.fields:

@@ -14,7 +14,7 @@ from penstock.errors import InvalidRequest
 from penstock.routing.nearest import did_you_mean, quoted
 from penstock.routing.timeouts import read_seconds
 
-__all__ = ["HEADERS", "MOST_RETRIES", "PRIORITIES", "Wishes", "read_wishes", "wishes_of"]
+__all__ = ["HEADERS", "MOST_RETRIES", "PRIORITIES", "Wishes", "at_most", "read_wishes", "wishes_of"]
 
 PRIORITIES = ("critical", "high", "normal", "low", "sheddable")
 MOST_RETRIES = 5
@@ -101,6 +101,14 @@ def read_wishes(said: Mapping[str, str], base: Wishes | None = None, *, prefix: 
                 f"{prefix}{name}: {error}", do="Correct it, or leave it out.", param=prefix + name
             ) from None
     return msgspec.structs.replace(base if base is not None else Wishes(), **found)
+
+
+def at_most(wishes: Wishes | None, priority: str) -> Wishes:
+    """The same, no more urgent than that; so urgent where nothing was asked for at all."""
+    if wishes is None:
+        return Wishes(priority=priority)
+    urgent = max(wishes.priority, priority, key=PRIORITIES.index)
+    return wishes if urgent == wishes.priority else msgspec.structs.replace(wishes, priority=urgent)
 
 
 def _seconds(text: str) -> float:

@@ -26,6 +26,8 @@ from penstock.server.posts import Hire, Posts
 from penstock.server.worker import Worker
 from penstock.stores.authority import Authority
 from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
+from penstock.stores.directory import Directory
+from penstock.stores.key_centre import KeyCentre
 from penstock.stores.recent import Told
 
 __all__ = ["InProcess", "Supervisor"]
@@ -69,6 +71,7 @@ class Supervisor:
         centre: what the workers are connected to.
         health: decides for all of them how deployments stand.
         lookout: looks for providers, and rehearses.
+        keys: tells workers of the store's keys.
     """
 
     def __init__(
@@ -84,12 +87,22 @@ class Supervisor:
         self.health = Authority(random.random, metrics.moved, metrics.retry_refused)
         self.overview = Standing(config, metrics, self.health)
         self.centre = Centre(metrics.add, clock, self.health)
+        self.keys = KeyCentre(clock)
         self.lookout = Lookout(clock, random, self.health, metrics)
         self.centre.questions.topics[REQUEST] = self._tell_own
         self._clock = clock
         self._posts = Posts(
             held, self.centre, clock, hire, lambda: self.overview.config.server.drain, metrics.restarts.inc
         )
+
+    async def keep(self, directory: Directory) -> None:
+        """Have workers know a directory's keys; to be called before they are started.
+
+        Raises:
+            StoreFailed: it cannot be read.
+        """
+        await self.keys.open(directory)
+        self.centre.keys = self.keys
 
     async def begin(self) -> None:
         """Start every worker.
@@ -190,6 +203,7 @@ class Supervisor:
     async def aclose(self) -> None:
         """Cut what is left, wait for every worker's end, and close the listeners."""
         await self.lookout.aclose()
+        await self.keys.aclose()
         self._posts.replace_no_more()
         for member in self.centre.members:
             member.channel.send(Drain(0.0))

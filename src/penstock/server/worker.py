@@ -49,6 +49,8 @@ from penstock.stores.centre import (
 )
 from penstock.stores.health_link import HealthLink
 from penstock.stores.health_messages import FromHealth
+from penstock.stores.key_link import KeyLink
+from penstock.stores.key_messages import FromKeys
 from penstock.stores.log import LogWriter
 from penstock.stores.permits import Permits
 from penstock.stores.questions import Questions, Replied
@@ -95,6 +97,7 @@ class Worker:
 
     Attributes:
         plane: the data plane, once there was a configuration.
+        keys: the store's keys, as the centre tells them.
     """
 
     def __init__(
@@ -116,7 +119,8 @@ class Worker:
         self._permits = Permits(channel.send)
         self._health = HealthLink(channel.send, clock)
         self._questions = Questions(channel.send, clock)
-        self._shared = Shared(Registry(), self._permits, self._health, questions=self._questions)
+        self.keys = KeyLink(channel.send, clock)
+        self._shared = Shared(Registry(), self._permits, self._health, questions=self._questions, keys=self.keys)
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -132,6 +136,7 @@ class Worker:
         self._channel.open(self._received, self._on_lost)
         # Before the configuration: nothing is asked that must not be.
         self._health.watch()
+        self.keys.watch()
         self._channel.send(Subscribe(CONFIG))
         try:
             while (message := await self._inbox.get()) is not None:
@@ -158,6 +163,8 @@ class Worker:
             self._health.received(message)
         elif isinstance(message, Replied):
             self._questions.received(message)
+        elif isinstance(message, FromKeys):
+            self.keys.received(message)
         else:
             self._inbox.put_nowait(message)
 
@@ -187,6 +194,8 @@ class Worker:
         """The gateway of a configuration; with the first one, what it logs to and the data plane are opened."""
         if self.plane is not None:
             return self._build(config)
+        # Whoever connects to the one that it takes over from has a key that is known there.
+        await self.keys.ready()
         sink, close = self._open_log(config.log.to)
         writer = LogWriter(self._ended.encode, sink, self._clock, self._log_lost)
         self._log, self._flush_log = writer.add, writer.flush
@@ -216,6 +225,7 @@ class Worker:
             self._report()
             self._tell_ended()
         self._permits.beat()
+        self.keys.beat()
         for life in [life for life in self._lives[:-1] if life.is_over()]:
             self._lives.remove(life)
             self._inbox.put_nowait(life)
@@ -259,6 +269,7 @@ class Worker:
         self._lost.set()
         self._health.lost()
         self._questions.lost()
+        self.keys.lost()
         self._inbox.put_nowait(Drain(ORPHAN_SECONDS, accepting=False))
 
     async def _begin_drain(self, message: Drain) -> None:
@@ -291,6 +302,7 @@ class Worker:
         self._close_log()
         self._permits.close()
         self._health.close()
+        self.keys.tell_used()
         self._report()
         self._tell_ended()
         self._channel.close()

@@ -21,6 +21,7 @@ from penstock.clock import Clock, Timer
 from penstock.stores.authority import Authority
 from penstock.stores.health_centre import HealthCentre
 from penstock.stores.health_messages import FromHealth, HealthMessage, ToHealth
+from penstock.stores.key_messages import FromKeys, KeyMessage, KeysPage, ToKeys
 from penstock.stores.leases import Decision, Leases
 from penstock.stores.message import Message
 from penstock.stores.questions import Answers, Question, Replied
@@ -211,9 +212,21 @@ class Drain(Message, frozen=True, tag=True):
 
 
 ToCentre = (
-    Subscribe | Taken | Refused | Counted | Finished | Seen | Draining | Leaving | Lease | Settle | ToHealth | Question
+    Subscribe
+    | Taken
+    | Refused
+    | Counted
+    | Finished
+    | Seen
+    | Draining
+    | Leaving
+    | Lease
+    | Settle
+    | ToHealth
+    | ToKeys
+    | Question
 )
-FromCentre = Publish | Report | Look | Drain | Leased | Recall | FromHealth | Replied
+FromCentre = Publish | Report | Look | Drain | Leased | Recall | FromHealth | FromKeys | Replied
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -280,6 +293,26 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """End it once what was sent has left."""
+
+
+class Keys(Protocol):
+    """Who tells workers of the store's keys (`stores/key_centre.py`)."""
+
+    def received(self, worker: Channel, message: KeyMessage) -> None:
+        """A worker says or asks something."""
+
+    def left(self, worker: Channel) -> None:
+        """A worker is gone."""
+
+
+class _NoKeys:
+    """There is no store: no key can come."""
+
+    def received(self, worker: Channel, message: KeyMessage) -> None:
+        worker.send(KeysPage(0, 0, True, b"", [], ()))
+
+    def left(self, worker: Channel) -> None:
+        pass
 
 
 def _unheard(message: Message) -> None:
@@ -380,6 +413,7 @@ class Centre:
         health: what they hear of deployments, and what they ask for.
         recent: the requests that ended last.
         questions: what they ask, and who answers.
+        keys: what they hear of the store's keys; to be set before any joins.
     """
 
     def __init__(self, count: Callable[[Counts], object], clock: Clock, authority: Authority | None = None) -> None:
@@ -388,6 +422,7 @@ class Centre:
         self._expiries: dict[Member, Timer] = {}
         self.leases: Leases[Member] = Leases()
         self.health = HealthCentre(authority if authority is not None else Authority(), clock)
+        self.keys: Keys = _NoKeys()
         self._published: dict[str, Publish] = {}
         self._reports = 0
         self._looks: dict[int, _Look] = {}
@@ -468,12 +503,23 @@ class Centre:
 
     def _received(self, member: Member, message: Message) -> None:
         member.silent = 0
+        if not self._passed_on(member, message):
+            self._heard(member, message)
+            self.changed()
+
+    def _passed_on(self, member: Member, message: Message) -> bool:
+        """Whether it was for somebody else at the centre."""
         if isinstance(message, HealthMessage):
             self.health.received(member.channel, message)
-            return
-        if isinstance(message, Question):
+        elif isinstance(message, KeyMessage):
+            self.keys.received(member.channel, message)
+        elif isinstance(message, Question):
             self.questions.received(member, member.channel.send, message)
-            return
+        else:
+            return False
+        return True
+
+    def _heard(self, member: Member, message: Message) -> None:
         if isinstance(message, Counted):
             self._count(message.counts)
             member.gauges = message.gauges
@@ -499,7 +545,6 @@ class Centre:
             self._decided(self.leases.lease(member, message.guard, message.amount, message.total))
         elif isinstance(message, Settle):
             self._decided(self.leases.settle(member, message.guard, message.returned))
-        self.changed()
 
     def _decided(self, decisions: list[Decision[Member]]) -> None:
         for holder, guard, granted, unused, owed in decisions:
@@ -510,6 +555,7 @@ class Centre:
         self.members.pop(member, None)
         self.health.left(member.channel)
         self.questions.left(member)
+        self.keys.left(member.channel)
         self._decided(self.leases.withdraw(member))
         if self.leases.holds(member):
             # What it began may still go on at the other end.

@@ -1,8 +1,8 @@
 """What the centre tells workers of the store's keys, and what they ask and say; carried as `stores/centre.py` says.
 
-A worker asks for all there is, page by page, and hears of each change from then on; every second it hears at which
-version the centre is and how long ago the store last answered. So it sees that it has missed something, and knows
-whether a key that it doesn't know is unknown.
+A worker asks for all there is, page by page, and hears of each change from then on; every second, as the store
+answers, it hears at which change the centre is. So it sees that it has missed something, and knows whether a key that
+it doesn't know is unknown.
 """
 
 from __future__ import annotations
@@ -58,12 +58,14 @@ class KeysPage(Message, frozen=True, tag=True):
     """A page of all there is.
 
     Attributes:
+        number: of the last change that it has in it.
         last: there is no further one.
-        pepper: what keys are hashed under.
+        pepper: what keys are hashed under; empty where there is no store.
         archived: tenants that have ended.
     """
 
     page: int
+    number: int
     last: bool
     pepper: bytes
     rows: list[KeyRow]

@@ -16,6 +16,7 @@ from penstock.gateway import Gateway
 from penstock.server.supervisor import InProcess, Supervisor
 from penstock.server.worker import Worker
 from penstock.stores.centre import MemoryChannel, memory_pair
+from penstock.stores.directory import Directory
 from penstock.testing.clock import SeededRandom
 from penstock.testing.simloop import SimLoop
 from penstock.transport.memory import Address
@@ -69,6 +70,7 @@ class Fleet:
         workers: how many.
         seed: of the workers' own chance.
         clock: the whole fleet's time; the loop's by default.
+        directory: whose keys are good besides the declared ones.
 
     Attributes:
         addresses: where each worker listens. Behind a kernel's one address it would choose.
@@ -77,12 +79,20 @@ class Fleet:
     """
 
     def __init__(
-        self, loop: SimLoop, config: Config, workers: int = 2, *, seed: int = 0, clock: Clock | None = None
+        self,
+        loop: SimLoop,
+        config: Config,
+        workers: int = 2,
+        *,
+        seed: int = 0,
+        clock: Clock | None = None,
+        directory: Directory | None = None,
     ) -> None:
         self.addresses: list[Address] = [(f"10.128.0.{number + 1}", PORT) for number in range(workers)]
         self.hired: list[FleetWorker] = []
         self._loop = loop
         self._seed = seed
+        self._directory = directory
         self._clock = clock if clock is not None else loop.clock
         held: Any = [[ListeningSocket(address)] for address in self.addresses]
         self.supervisor = Supervisor(config, held, self._clock, self._hire, SeededRandom(seed))
@@ -108,6 +118,8 @@ class Fleet:
         return next(one for one in reversed(self.hired) if one.number == number)
 
     async def __aenter__(self) -> Self:
+        if self._directory is not None:
+            await self.supervisor.keep(self._directory)
         await self.supervisor.begin()
         await self.supervisor.serving()
         return self
