@@ -74,7 +74,7 @@ class Rulebook:
         made = msgspec.structs.replace(rule, id=self._ids.new(), created=int(self._clock.wall()), version=1)
 
         def write(connection: sqlite3.Connection) -> StoredRule:
-            connection.execute("INSERT INTO rules VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(made))
+            connection.execute("INSERT INTO stored_rules VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(made))
             note(connection, Noted(f"{made.kind}.create", made.id, made.tenant, None, made.body))
             return made
 
@@ -94,7 +94,7 @@ class Rulebook:
             before = _expected(connection, rule.kind, rule.id, version)
             after = msgspec.structs.replace(before, tenant=rule.tenant, body=rule.body, version=before.version + 1)
             connection.execute(
-                "UPDATE rules SET tenant = ?, body = ?, version = ? WHERE id = ?",
+                "UPDATE stored_rules SET tenant = ?, body = ?, version = ? WHERE id = ?",
                 (after.tenant, msgspec.json.encode(after.body).decode(), after.version, after.id),
             )
             note(connection, Noted(f"{after.kind}.change", after.id, after.tenant, before.body, after.body))
@@ -107,14 +107,14 @@ class Rulebook:
 
         def write(connection: sqlite3.Connection) -> StoredRule:
             before = _expected(connection, kind, id, version)
-            connection.execute("DELETE FROM rules WHERE id = ?", (id,))
+            connection.execute("DELETE FROM stored_rules WHERE id = ?", (id,))
             note(connection, Noted(f"{kind}.remove", id, before.tenant, before.body, None))
             return before
 
         return await self._db.run(write)
 
 
-_ALL = "SELECT * FROM rules ORDER BY id"
+_ALL = "SELECT * FROM stored_rules ORDER BY id"
 
 
 def _row(rule: StoredRule) -> tuple[Any, ...]:
@@ -128,7 +128,7 @@ def _rule(row: tuple[Any, ...]) -> StoredRule:
 
 
 def _known(connection: sqlite3.Connection, kind: Kind, id: str) -> StoredRule:
-    row = connection.execute("SELECT * FROM rules WHERE id = ? AND kind = ?", (id, kind)).fetchone()
+    row = connection.execute("SELECT * FROM stored_rules WHERE id = ? AND kind = ?", (id, kind)).fetchone()
     if row is None:
         raise NotFound(f"there is no {kind} {id[:64]!r}", do=f"GET /api/v1/{kind}s lists those there are.")
     return _rule(row)
