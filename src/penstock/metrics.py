@@ -201,6 +201,16 @@ class Metrics:
         self.rehearsal_cost = Counter(
             "penstock_rehearsal_cost_usd_total", "What rehearsals cost, in dollars.", ("deployment",)
         )
+        self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
+
+        self._watching()
+        self._noted: list[Record] = []
+        for metric in self:
+            metric.settle = self.settle
+        self._bound: dict[tuple[str, str, int], _Bound] = {}
+
+    def _watching(self) -> None:
+        """What whoever watches the spending counts."""
         self.alerts = Counter("penstock_alerts_total", "Alerts, each told once.", ("kind",))
         self.alert_deliveries = Counter(
             "penstock_alert_deliveries_total",
@@ -215,12 +225,6 @@ class Metrics:
             "When a budget will be used up at the recent rate, in Unix time; +Inf: not within its window.",
             ("budget", "value"),
         )
-        self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
-
-        self._noted: list[Record] = []
-        for metric in self:
-            metric.settle = self.settle
-        self._bound: dict[tuple[str, str, int], _Bound] = {}
 
     def __iter__(self) -> Iterator[Counter | Histogram]:
         return (metric for metric in vars(self).values() if isinstance(metric, Counter | Histogram))

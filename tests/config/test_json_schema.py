@@ -61,7 +61,7 @@ BEYOND = re.compile(
     r"|the key 1 is not a string|too long: at most|switched off on|nobody knows what|too fine|has no api_version"
     r"|stands there twice|is more than (max_total|total|attempt|max_wait|max_open)|falls back to itself"
     r"|hedge asks a second target"
-    r"|leads to is (no place|too short)|no time zone|downgrade leads to"
+    r"|leads to is (no place|too short)|the webhook's secret|no time zone|downgrade leads to"
     r"|stands behind|is by the minute|fewer than one request|leave burst out|burst is so many|is for rates"
     r"|is not for scope: request|it limits nothing|is everything there is"
     r"|base_url (is missing|still is|ends with|names a deployment)"

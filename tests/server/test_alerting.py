@@ -271,7 +271,7 @@ def test_nothing_of_the_urls_path_or_the_secret_is_logged(caplog: pytest.LogCapt
         (URL, "", True, "empty"),
         (URL, " ", True, "empty"),
         (URL, "whsec_short", True, ""),
-        (URL, f"{SECRET} whsec_", True, "0 bytes"),
+        (URL, f"{SECRET},whsec_", True, "0 bytes"),
         ("ftp://hooks", SECRET, True, "https://"),
         ("https://user@hooks", SECRET, True, "user"),
         ("https://", SECRET, True, "https://"),

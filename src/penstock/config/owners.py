@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
@@ -17,15 +15,12 @@ from penstock.config.tree import Node, Place
 from penstock.redact import Secret
 from penstock.routing.nearest import did_you_mean, quoted
 from penstock.routing.scopes import NOBODY
+from penstock.wire.webhook import read_secret
 
 __all__ = ["expiry", "read_alerts", "read_operations", "read_tenants", "tenant_name"]
 
 _CHARGES: Mapping[str, Charge] = {"attempts": "attempts", "winner": "winner"}
 _WEIGHT = values.whole("weight", 1, MOST_WEIGHT)
-# Standard Webhooks (https://www.standardwebhooks.com): 24 to 64 bytes, in base64 behind this.
-_PREFIX = "whsec_"
-_LEAST_SECRET = 24
-_MOST_SECRET = 64
 
 
 def tenant_name(value: object) -> str:
@@ -122,22 +117,18 @@ def _webhook_secret(reader: Reader, node: Node) -> Secret | None:
         reader.problems.add(node.place, f"{unset}, and a webhook needs its secret: set it, or leave the webhook out")
         return None
     if secret is not None and (problem := _weak(secret.reveal())):
-        reader.problems.add(node.place, f"what {quoted(secret.source)} leads to {problem}")
+        reader.problems.add(node.place, f"{quoted(secret.source)}: {problem}")
         return None
     return secret
 
 
 def _weak(secret: str) -> str:
-    """What is wrong with it; "" for nothing."""
-    if not secret.startswith(_PREFIX):
-        least = f"is too short for a webhook's secret: at least {_LEAST_SECRET} characters"
-        return least if len(secret) < _LEAST_SECRET else ""
+    """What is wrong with it; "" for nothing. Two, separated by a comma, are for while one is being replaced."""
     try:
-        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        return f"begins with {_PREFIX}, and what follows is no base64"
-    if not _LEAST_SECRET <= len(key) <= _MOST_SECRET:
-        return f"has {len(key)} bytes behind {_PREFIX}: {_LEAST_SECRET} to {_MOST_SECRET} are meant"
+        for one in secret.split(","):
+            read_secret(one)
+    except ValueError as error:
+        return str(error)
     return ""
 
 

@@ -191,8 +191,8 @@ RULE_SECTIONS: dict[str, dict[str, Entry]] = {
         "url": Entry(forms.WEBHOOK_URL, "An https address.", "https://hooks.example.com/penstock"),
         "secret": Entry(
             forms.CALLER_SECRET,
-            "What the signature is made with: `whsec_` and 24 to 64 bytes in base64, or any text of at least 24"
-            " characters.",
+            "What the signature is made with: `whsec_` and 24 to 64 bytes in base64; two of them, separated by a comma,"
+            " while one is being replaced.",
             "env:ALERT_SECRET",
         ),
     },

@@ -44,7 +44,7 @@ class Webhook:
     """Where alerts are sent to.
 
     Args:
-        secret: `whsec_` and base64; several, separated by spaces, while one is being replaced.
+        secret: `whsec_` and base64; two, separated by a comma, while one is being replaced.
         declared: the configuration file names it, which may lead anywhere; else it must lead outside.
 
     Raises:
@@ -55,7 +55,7 @@ class Webhook:
         problem = "" if declared else url_problem(url)
         if problem:
             raise ValueError(f"that URL is not called: {problem}")
-        self.keys = [read_secret(one) for one in secret.split()] or [read_secret("")]
+        self.keys = [read_secret(one) for one in secret.split(",")]
         self.address = Address(url)
         self.admits = None if declared else is_public
 

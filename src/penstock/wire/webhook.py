@@ -25,7 +25,7 @@ _TIMESTAMP = re.compile(r"[0-9]{1,15}")
 
 
 def read_secret(written: str) -> bytes:
-    """The key in a secret, written as `whsec_` and base64; with several, separated by spaces, use each.
+    """The key in a secret, written as `whsec_` and base64; of several, each has its own.
 
     Raises:
         ValueError: it is empty, of another form, or too short to keep a secret; the message never has it in it.
