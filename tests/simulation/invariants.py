@@ -318,10 +318,19 @@ def whoever_can_be_served_is(story: Story) -> Iterator[Violation]:
         if ask.deadline and ask.deadline < 5.0:
             continue
         read = _read(got)
-        # Where few may be asked at a time, its turn may not have come by when it wanted to be done.
-        queued = ("overloaded", "deadline_exceeded") if ask.deadline and not case.arrivals else ("overloaded",)
-        if read.end != "clean" and not (story.history.most and read.code in queued):
+        if read.end != "clean" and not (story.history.most and read.code in _full(case, targets)):
             yield f"{case} could have been served, and got {got.status} {read}: {case.arrivals}"
+
+
+def _full(case: _Case, targets: tuple[str, ...]) -> list[str]:
+    """What it may be told where few may be asked at a time: its turn did not come, at any of those that are well."""
+    well = [name for name in targets if case.well(name)]
+    told = ["overloaded"]
+    if not any(arrival.vendor.name in well for arrival in case.arrivals):
+        told.append("every_deployment_failed")
+    if case.ask.deadline and not case.arrivals:
+        told.append("deadline_exceeded")
+    return told
 
 
 def nobody_is_hung_up_on(story: Story) -> Iterator[Violation]:
