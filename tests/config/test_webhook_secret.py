@@ -28,7 +28,9 @@ def test_one_and_two_while_it_is_replaced() -> None:
     load(f"{GOOD},whsec_{b64encode(b'y' * 24).decode()}")
 
 
-@pytest.mark.parametrize("secret", ["", " ", "whsec_", "a text that is long enough but no secret", f"{GOOD},whsec_AAAA"])
+@pytest.mark.parametrize(
+    "secret", ["", " ", "whsec_", "a text that is long enough but no secret", f"{GOOD},whsec_AAAA"]
+)
 def test_an_empty_or_weak_one_is_refused(secret: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load(secret)
