@@ -121,3 +121,29 @@ def test_a_clock_that_goes_back_gives_nothing() -> None:
     ours.take(60, 10 * SECOND)
     assert ours.left(5 * SECOND) == 0
     assert ours.left(11 * SECOND) == 1
+
+
+def test_what_comes_evenly_comes_one_by_one() -> None:
+    """`leaky` without a burst: each has its turn when time has made up for the last, however much that was."""
+    ours = Gcra(Rule("r", "key", "leaky", "tokens", 600, seconds=60), 0)
+    ours.take(300, 0)
+    assert ours.left(0) == 0
+    assert ours.wait(1, 0) == 30 * SECOND
+    assert ours.wait(600, 0) == 30 * SECOND
+    assert ours.wait(601, 0) is None
+    ours.give(100, 0)
+    assert ours.wait(1, 0) == 20 * SECOND
+    assert (ours.left(20 * SECOND - 1), ours.left(20 * SECOND)) == (0, 600)
+
+
+@given(st.integers(1, 600), st.lists(st.tuples(st.integers(1, 50), st.integers(0, SECOND)), max_size=40))
+def test_what_comes_evenly_is_never_faster_than_its_rate(limit: int, calls: list[tuple[int, int]]) -> None:
+    ours, now, free = Gcra(Rule("r", "key", "leaky", "tokens", limit, seconds=1), 0), 0, Fraction(0)
+    for amount, pause in calls:
+        now += pause
+        if amount <= limit and ours.left(now) >= amount:
+            assert now >= free
+            ours.take(amount, now)
+            free = now + Fraction(amount * SECOND, limit)
+        elif amount <= limit:
+            assert now < free

@@ -59,8 +59,10 @@ from penstock.stores.health import Desk, OwnDesk
 from penstock.stores.key_link import KeyLink
 from penstock.stores.pace import Pace
 from penstock.stores.permits import Permits
+from penstock.stores.purse import Purse, open_purse
 from penstock.stores.questions import Questions
 from penstock.stores.state import Registry
+from penstock.stores.treasury import Treasury
 from penstock.transport.http import Origin, Pool
 from penstock.transport.proxy import read_proxy
 from penstock.transport.tls import client_context
@@ -85,6 +87,7 @@ class Shared(NamedTuple):
         layers: a program's own, inside those that the configuration names.
         questions: to the centre; None: this process is all there is.
         keys: the store's keys; None: there are none but the declared ones.
+        purse: what may be spent of limits and budgets; None: this process keeps them itself.
     """
 
     state: Registry
@@ -93,6 +96,7 @@ class Shared(NamedTuple):
     layers: tuple[Layer, ...] = ()
     questions: Questions | None = None
     keys: KeyLink | None = None
+    purse: Purse | None = None
 
 
 class Gateway:
@@ -108,6 +112,7 @@ class Gateway:
         plans: where each name's requests may go.
         auth_open: whether calls need no key.
         shared: what it has in common with other gateways.
+        purse: what may be spent of limits and budgets.
         clock: all its time; `now`: the monotonic one.
         attempt: one attempt at a request's `target`, past every policy.
         begin: makes the record of a request that has just arrived, by its operation's name; it must reach `call` or
@@ -135,6 +140,8 @@ class Gateway:
         self._rows = rows_of(config)
         self._endpoints = self._make_endpoints()
         self.names = names_of(config)
+        self.purse = shared.purse if shared.purse is not None else self._own_purse(shared.state)
+        self.purse.adopt(config.rules)
         self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
         running = Running(shared.state, self._desk, shared.permits)
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)
@@ -244,6 +251,12 @@ class Gateway:
         """The authority in this process; the one that a gateway before this one left, if it did."""
         authority = Authority(random.random, self.metrics.moved, self.metrics.retry_refused)
         return state.of("desk", "", lambda _: OwnDesk(authority, self._clock))
+
+    def _own_purse(self, state: Registry) -> Purse:
+        """What limits and budgets leave in this process; the one that a gateway before this one left, if it did."""
+        treasury = state.of("treasury", "", lambda _: Treasury(self._clock))
+        treasury.adopt(self.config.rules)
+        return state.of("purse", "", lambda _: open_purse(treasury, self._clock))
 
     def _make_endpoints(self) -> dict[str, Endpoint]:
         on = (provider for provider in self.config.providers.values() if not provider.off)

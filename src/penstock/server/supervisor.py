@@ -110,7 +110,7 @@ class Supervisor:
         Raises:
             OSError: the machine cannot start one more process.
         """
-        self.centre.publish(CONFIG, encode_config(self.overview.config))
+        self._publish(self.overview.config)
         await self._posts.fill()
 
     async def serving(self) -> None:
@@ -171,16 +171,21 @@ class Supervisor:
         """
         before = self.overview.config
         _check_fixed(before, config)
-        generation = self.centre.publish(CONFIG, encode_config(config))
+        generation = self._publish(config)
         self.overview.adopt(config)
         try:
             await self._posts.ready()
         except PenstockError:
-            self.centre.publish(CONFIG, encode_config(before))
+            self._publish(before)
             self.overview.adopt(before)
             raise
         self.lookout.adopt(config)
         return generation
+
+    def _publish(self, config: Config) -> int:
+        # First the accounts: whatever a worker goes by is known there.
+        self.centre.treasury.adopt(config.rules)
+        return self.centre.publish(CONFIG, encode_config(config))
 
     async def renew(self) -> None:
         """Replace every worker by a fresh one, one after another, without a lost request; raises as `Posts.renew`."""

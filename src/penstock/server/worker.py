@@ -52,7 +52,9 @@ from penstock.stores.health_messages import FromHealth
 from penstock.stores.key_link import KeyLink
 from penstock.stores.key_messages import FromKeys
 from penstock.stores.log import LogWriter
+from penstock.stores.money_messages import TreasuryMessage
 from penstock.stores.permits import Permits
+from penstock.stores.purse import Purse
 from penstock.stores.questions import Questions, Replied
 from penstock.stores.state import Registry
 
@@ -120,7 +122,10 @@ class Worker:
         self._health = HealthLink(channel.send, clock)
         self._questions = Questions(channel.send, clock)
         self.keys = KeyLink(channel.send, clock)
-        self._shared = Shared(Registry(), self._permits, self._health, questions=self._questions, keys=self.keys)
+        self._purse = Purse(channel.send, clock)
+        self._shared = Shared(
+            Registry(), self._permits, self._health, questions=self._questions, keys=self.keys, purse=self._purse
+        )
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -137,6 +142,7 @@ class Worker:
         # Before the configuration: nothing is asked that must not be.
         self._health.watch()
         self.keys.watch()
+        self._purse.open()
         self._channel.send(Subscribe(CONFIG))
         try:
             while (message := await self._inbox.get()) is not None:
@@ -165,6 +171,8 @@ class Worker:
             self._questions.received(message)
         elif isinstance(message, FromKeys):
             self.keys.received(message)
+        elif isinstance(message, TreasuryMessage):
+            self._purse.received(message)
         else:
             self._inbox.put_nowait(message)
 
@@ -226,6 +234,7 @@ class Worker:
             self._tell_ended()
         self._permits.beat()
         self.keys.beat()
+        self._purse.beat()
         for life in [life for life in self._lives[:-1] if life.is_over()]:
             self._lives.remove(life)
             self._inbox.put_nowait(life)
@@ -270,6 +279,7 @@ class Worker:
         self._health.lost()
         self._questions.lost()
         self.keys.lost()
+        self._purse.lost()
         self._inbox.put_nowait(Drain(ORPHAN_SECONDS, accepting=False))
 
     async def _begin_drain(self, message: Drain) -> None:
@@ -301,6 +311,7 @@ class Worker:
             await life.gateway.aclose()
         self._close_log()
         self._permits.close()
+        self._purse.close()
         self._health.close()
         self.keys.tell_used()
         self._report()

@@ -24,8 +24,10 @@ from penstock.stores.health_messages import FromHealth, HealthMessage, ToHealth
 from penstock.stores.key_messages import FromKeys, KeyMessage, KeysPage, ToKeys
 from penstock.stores.leases import Decision, Leases
 from penstock.stores.message import Message
+from penstock.stores.money_messages import FromTreasury, MoneyMessage, ToTreasury
 from penstock.stores.questions import Answers, Question, Replied
 from penstock.stores.recent import Recent, Told
+from penstock.stores.treasury import Treasury
 
 __all__ = [
     "CONFIG",
@@ -224,9 +226,10 @@ ToCentre = (
     | Settle
     | ToHealth
     | ToKeys
+    | ToTreasury
     | Question
 )
-FromCentre = Publish | Report | Look | Drain | Leased | Recall | FromHealth | FromKeys | Replied
+FromCentre = Publish | Report | Look | Drain | Leased | Recall | FromHealth | FromKeys | FromTreasury | Replied
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -406,23 +409,32 @@ class Centre:
     Args:
         count: takes what a member counted.
         authority: decides how deployments stand; None: one without chance, which tells nobody else.
+        treasury: keeps the accounts of limits and budgets; None: one that knows nothing of before.
 
     Attributes:
         members: those that are connected.
         leases: what they hold, and what those still hold that died a moment ago.
         health: what they hear of deployments, and what they ask for.
+        treasury: what they have in hand of limits and budgets.
         recent: the requests that ended last.
         questions: what they ask, and who answers.
         keys: what they hear of the store's keys; to be set before any joins.
     """
 
-    def __init__(self, count: Callable[[Counts], object], clock: Clock, authority: Authority | None = None) -> None:
+    def __init__(
+        self,
+        count: Callable[[Counts], object],
+        clock: Clock,
+        authority: Authority | None = None,
+        treasury: Treasury | None = None,
+    ) -> None:
         self._count = count
         self._clock = clock
         self._expiries: dict[Member, Timer] = {}
         self.leases: Leases[Member] = Leases()
         self.health = HealthCentre(authority if authority is not None else Authority(), clock)
         self.keys: Keys = _NoKeys()
+        self.treasury = treasury if treasury is not None else Treasury(clock)
         self._published: dict[str, Publish] = {}
         self._reports = 0
         self._looks: dict[int, _Look] = {}
@@ -436,6 +448,7 @@ class Centre:
         """A worker is connected."""
         member = Member(name, channel)
         self.members[member] = None
+        self.treasury.join(member, channel.send)
         channel.open(lambda message: self._received(member, message), lambda: self._lost(member))
         return member
 
@@ -511,6 +524,8 @@ class Centre:
         """Whether it was for somebody else at the centre."""
         if isinstance(message, HealthMessage):
             self.health.received(member.channel, message)
+        elif isinstance(message, MoneyMessage):
+            self.treasury.received(member, message)
         elif isinstance(message, KeyMessage):
             self.keys.received(member.channel, message)
         elif isinstance(message, Question):
@@ -556,6 +571,7 @@ class Centre:
         self.health.left(member.channel)
         self.questions.left(member)
         self.keys.left(member.channel)
+        self.treasury.left(member)
         self._decided(self.leases.withdraw(member))
         if self.leases.holds(member):
             # What it began may still go on at the other end.
@@ -572,3 +588,4 @@ class Centre:
             timer.cancel()
         self._expiries.clear()
         self.questions.close()
+        self.treasury.close()

@@ -1,6 +1,7 @@
 """A rate as GCRA has it (ITU-T I.371), with weights, in whole numbers.
 
-`TAT' = max(now, TAT) + n * T`, admitted iff `TAT' - now <= tau` (semantics.md: Rate limits).
+`TAT' = max(now, TAT) + n * T`, admitted iff `TAT' - now <= tau` (semantics.md: Rate limits). Where nothing may come at
+once (`leaky` without a burst) tau is a request's own `n * T`: each has its turn when time has made up for the last.
 
 What is kept is not the moment TAT but the debt `(TAT - now) / T`, in amounts times nanoseconds: nothing is rounded,
 and a limit that is changed goes on with what was taken.
@@ -22,7 +23,7 @@ class Gcra:
         whole: how much can be had at once, if nothing was taken: more than that never is.
     """
 
-    __slots__ = ("_at", "_debt", "_limit", "_span", "whole")
+    __slots__ = ("_at", "_debt", "_even", "_limit", "_span", "whole")
 
     def __init__(self, rule: Rule, now: int) -> None:
         self._debt = 0
@@ -42,6 +43,8 @@ class Gcra:
     def left(self, now: int) -> int:
         """How much can be had now; negative where more was taken than there was."""
         self._drain(now)
+        if self._even and self._debt:
+            return min(0, self.whole - _ceil(self._debt, self._span))
         return (self.whole * self._span - self._debt) // self._span
 
     def take(self, amount: int, now: int) -> None:
@@ -59,6 +62,8 @@ class Gcra:
         self._drain(now)
         if amount > self.whole or self._limit <= 0:
             return None if amount > 0 else 0
+        if self._even:
+            return _ceil(self._debt, self._limit) if amount > 0 else 0
         return max(0, _ceil(self._debt + (amount - self.whole) * self._span, self._limit))
 
     def resets(self, now: int) -> int:
@@ -70,6 +75,7 @@ class Gcra:
         self._limit = rule.limit
         self._span = max(1, rule.seconds) * _SECOND
         self.whole = rule.burst or rule.limit
+        self._even = rule.kind == "leaky" and not rule.burst
 
     def _drain(self, now: int) -> None:
         if now > self._at:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from penstock.clock import Clock, Timer
@@ -25,12 +25,14 @@ class Holder:
 
     Attributes:
         books: by what name the ledger knows what it settles.
+        settled: what they say that it did, where they are closed before its end is heard of.
         waiting: what it asked for and that is not decided yet, by number.
     """
 
     def __init__(self, send: Callable[[Message], object]) -> None:
         self.send = send
         self.books = ""
+        self.settled: Mapping[tuple[str, int], int] | None = None
         self.waiting: dict[int, Waiting] = {}
 
 

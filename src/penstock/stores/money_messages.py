@@ -26,6 +26,7 @@ __all__ = [
     "Stand",
     "ToTreasury",
     "Told",
+    "TreasuryMessage",
 ]
 
 
@@ -134,14 +135,18 @@ class Inspect(MoneyMessage, frozen=True, tag=True):
     accounts: list[tuple[str, str]]
 
 
-class Granted(Message, frozen=True, tag=True):
+class TreasuryMessage(Message, frozen=True):
+    """What the treasury says."""
+
+
+class Granted(TreasuryMessage, frozen=True, tag=True):
     """All that was asked for; maybe more, so that the next needs no asking."""
 
     number: int
     shares: list[Share]
 
 
-class Denied(Message, frozen=True, tag=True):
+class Denied(TreasuryMessage, frozen=True, tag=True):
     """One account has not enough, and of the others nothing was taken.
 
     Attributes:
@@ -158,7 +163,7 @@ class Denied(Message, frozen=True, tag=True):
     resets: float
 
 
-class Reclaim(Message, frozen=True, tag=True):
+class Reclaim(TreasuryMessage, frozen=True, tag=True):
     """Others need what is in hand and not in use; until the next grant each is asked for."""
 
     number: int
@@ -166,7 +171,7 @@ class Reclaim(Message, frozen=True, tag=True):
     value: str
 
 
-class Inspected(Message, frozen=True, tag=True):
+class Inspected(TreasuryMessage, frozen=True, tag=True):
     """How accounts stand, in the order asked for; None for one that no rule is known for."""
 
     number: int

@@ -20,7 +20,6 @@ from penstock.stores.money_messages import (
     Ask,
     Denied,
     Forget,
-    FromTreasury,
     Granted,
     Inspect,
     Inspected,
@@ -29,6 +28,7 @@ from penstock.stores.money_messages import (
     Open,
     Reclaim,
     Told,
+    TreasuryMessage,
 )
 from penstock.stores.treasury import Treasury
 
@@ -73,13 +73,16 @@ class Purse:
     Args:
         send: to the treasury.
         books: by what name the ledger knows what this worker settles; "" where nothing is kept.
+
+    Attributes:
+        books: as above; to be set before `open`.
     """
 
     def __init__(self, send: Callable[[Message], object], clock: Clock, books: str = "") -> None:
         self._send = send
         self._clock = clock
         self._now = clock.monotonic
-        self._books = books
+        self.books = books
         self._rules: dict[str, Rule] = {}
         self._hand = Hand()
         self._leases, self._spent = self._hand.leases, self._hand.spent
@@ -95,7 +98,7 @@ class Purse:
 
     def open(self) -> None:
         """Begin: tell the centre who this is."""
-        self._send(Open(self._books))
+        self._send(Open(self.books))
 
     def adopt(self, rules: Iterable[Rule]) -> None:
         """Go by these rules from now on. What is in hand of one whose limit has changed goes back."""
@@ -265,7 +268,7 @@ class Purse:
 
     # --- what comes from the centre
 
-    def received(self, message: FromTreasury) -> None:
+    def received(self, message: TreasuryMessage) -> None:
         """The treasury says something."""
         if isinstance(message, Granted):
             self._granted(message)
@@ -273,8 +276,10 @@ class Purse:
             self._denied(message)
         elif isinstance(message, Reclaim):
             self._send(Told(self._hand.reclaimed(message.rule, message.value), message.number))
-        elif (answer := self._looking.get(message.number)) is not None and not answer.done():
-            answer.set_result(message)
+        elif isinstance(message, Inspected):
+            answer = self._looking.get(message.number)
+            if answer is not None and not answer.done():
+                answer.set_result(message)
 
     def lost(self) -> None:
         """The centre is gone: whoever waits hears so, and what is in hand is all there is."""

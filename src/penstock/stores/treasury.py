@@ -68,6 +68,8 @@ class Treasury:
         """
         at = moment(self._clock)
         for rule in rules:
+            if rule.kind == "concurrency":
+                continue  # of calls that run there are permits (`stores/permits.py`)
             before = self.accounts.adopt(rule)
             if before is None or before == rule:
                 continue
@@ -119,7 +121,9 @@ class Treasury:
                     entry.account.post(holder)
             if waited_for:
                 self._grants.look_again(entry, moment(self._clock))
-        if owes:
+        if holder.settled is not None:
+            self._reconcile(holder, holder.settled)
+        elif owes:
             self._gone.setdefault(holder.books, []).append(holder)
         self._deliver()
 
@@ -132,12 +136,11 @@ class Treasury:
             spent: by account (`rule id|value`) and window.
         """
         for holder in self._gone.pop(books, ()):
-            for entry in self.accounts:
-                account = entry.account
-                if isinstance(account, Budget):
-                    account.reconcile(
-                        holder, {window: spent.get((account.id, window), 0) for window in account.windows}
-                    )
+            self._reconcile(holder, spent)
+        for holder in self._holders.values():
+            # Its process has ended, and the end of its channel is still to be heard of.
+            if holder.books == books != "":
+                holder.settled = spent
         self._deliver()
 
     @property
@@ -179,6 +182,12 @@ class Treasury:
             touched[answered] = None
         for entry in touched:
             self._grants.look_again(entry, at)
+
+    def _reconcile(self, holder: Holder, spent: Mapping[tuple[str, int], int]) -> None:
+        for entry in self.accounts:
+            account = entry.account
+            if isinstance(account, Budget):
+                account.reconcile(holder, {window: spent.get((account.id, window), 0) for window in account.windows})
 
     def _stand(self, rule: str, value: str, at: Moment) -> Stand | None:
         entry = self.accounts.get(rule, value, at)
