@@ -176,6 +176,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
         extent: how much it can use (`wire/extent.py`), once somebody has looked.
         most_output: tokens that each answer of the next attempt may have at most; 0: as the caller says. What is less
             than that is named in `x-penstock-clamped`.
+        opening: called just before the next attempt is sent, and with it counted; it may refuse that.
         money: what it may cost in all, where that is limited (`routing/allowance.py`).
         place: tells its place in the queue in which it waits, the next one's being 1; None while it is in none.
     """
@@ -205,6 +206,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     place: Callable[[], int] | None = None
     extent: Any = None
     most_output: int = 0
+    opening: Callable[[], None] | None = None
     money: Any = None
 
     def __repr__(self) -> str:

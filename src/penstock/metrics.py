@@ -194,6 +194,11 @@ class Metrics:
         self.retries_refused = Counter(
             "penstock_retries_refused_total", "Retries that a deployment's quota did not allow.", ("deployment",)
         )
+        self.short = Counter(
+            "penstock_budget_short_total",
+            "Attempts that a budget or a limit had too little left for: clamped (made smaller), refused.",
+            ("scope", "what"),
+        )
         self.probe_up = Gauge("penstock_probe_up", "0 where a provider's probes fail in a row.", ("provider",))
         self.rehearsal_ok = Gauge(
             "penstock_rehearsal_ok", "1 where the last rehearsal of a deployment was answered.", ("deployment",)

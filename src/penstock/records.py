@@ -30,6 +30,8 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
         kind: `first`; `retry`: the same deployment again; `fallback`: the next one; `hedge`; `resume`.
         wait: seconds waited before it.
         ambiguous: it failed after the request was sent, so that the provider may have answered, and charge for it.
+        unsent: it ended before anything was sent.
+        lost: another attempt at the same time was quicker: its answer is nobody's.
         usage, cost, price_table: what it used and costs (nano-dollars), as a `Record` has it.
         response_model, finish_reason, dropped_events, stream_error, dropped, clamped: as a `Record` has them.
     """
@@ -43,6 +45,8 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
     kind: str = "first"
     wait: float = 0.0
     ambiguous: bool = False
+    unsent: bool = False
+    lost: bool = False
     usage: Usage | None = None
     cost: int | None = None
     price_table: str | None = None

@@ -192,7 +192,7 @@ class Attempts:
             candidate = request.candidate
             known = tried.setdefault(candidate.id, Tried())
             known.failure = failure_of(error)
-            known.count += not known.failure.busy
+            known.count += not (known.failure.busy or known.failure.unsent)
             known.ready_at = self._now()
             self._decide(request, "failed", candidate, error.code)
             option = await self._next(request, order, tried)

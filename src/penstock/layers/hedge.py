@@ -69,6 +69,8 @@ class Hedging:
         reply = winner.task.result()
         for loser in race.entries:
             if loser is not winner:
+                if loser.request.attempt is not None:
+                    loser.request.attempt.lost = True
                 await loser.end()
                 self._settle(loser, winner, reply)
         if winner.request is not request:
@@ -108,9 +110,12 @@ class Hedging:
             self._failed(loser, error)
             return
         attempt: Attempt | None = loser.request.attempt
-        if attempt is None or attempt.outcome != "cancelled" or attempt.usage is not None:
+        if attempt is None or attempt.outcome != "cancelled":
             return
-        self._note_silence(loser.request, attempt)
+        if loser.task.cancelled():
+            self._note_silence(loser.request, attempt)
+        if attempt.usage is not None:
+            return
         closed = _Closed(loser.request.record, loser.request.candidate.deployment, attempt, winner.request.attempt)
         if reply.streaming:
             reply.on_end(_Closed.book, closed)  # by then it is known what the winner used

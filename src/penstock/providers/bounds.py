@@ -12,7 +12,7 @@ from penstock.providers.prices import Price
 from penstock.wire.dialect import ModelFacts
 from penstock.wire.extent import Extent
 
-__all__ = ["LEAST_OUTPUT", "LEAST_SPOKEN", "Bound", "bound_of"]
+__all__ = ["FOR_NOTHING", "LEAST_OUTPUT", "LEAST_SPOKEN", "Bound", "bound_of"]
 
 # The least that an answer is cut to, and the least besides what is thought.
 LEAST_OUTPUT = 16
@@ -31,6 +31,7 @@ class Bound(msgspec.Struct, gc=False):
         answers: how many there may be.
         searches: how often a vendor's own tools may be used; None: nobody limits them.
         ceiling: the dearest that it can be; None where the price is not known.
+        free: no provider bills such a call.
     """
 
     taken: int | None
@@ -40,6 +41,7 @@ class Bound(msgspec.Struct, gc=False):
     answers: int = 1
     searches: int | None = 0
     ceiling: Ceiling | None = None
+    free: bool = False
 
     @property
     def bounded(self) -> bool:
@@ -64,6 +66,10 @@ class Bound(msgspec.Struct, gc=False):
     def counted(self, tokens: int) -> int:
         """How long each answer can be for so many tokens of input and output."""
         return (tokens - (self.taken or 0)) // self.answers
+
+
+# Of what no provider bills.
+FOR_NOTHING = Bound(0, 0, own=True, least=0, ceiling=Ceiling(()), free=True)
 
 
 def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float) -> Bound:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from penstock.messages import Request
-from penstock.providers.bounds import Bound, bound_of
+from penstock.providers.bounds import FOR_NOTHING, Bound, bound_of
 from penstock.providers.catalogue import Row
 from penstock.providers.prices import Price
 from penstock.providers.quirks import bend_for
@@ -178,6 +178,8 @@ class Deployment:
 
     def bound(self, request: Request) -> Bound:
         """What an attempt at it can use and cost at most."""
+        if request.record.operation in FREE:
+            return FOR_NOTHING
         extent: Extent | None = request.extent
         if extent is None or request.begun:
             # What is gone on with says more than the request that came.
@@ -187,8 +189,7 @@ class Deployment:
             extent = read_extent(request.dialect, request.fields, size)
             if not request.begun:
                 request.extent = extent
-        price = None if request.record.operation in FREE else self.price
-        return bound_of(extent, self.facts, price, request.record.wall)
+        return bound_of(extent, self.facts, self.price, request.record.wall)
 
     def book(self, record: Record, attempt: Attempt, usage: Usage) -> None:
         """Write down what an attempt at it used and what that costs; in place of what cannot be, what is plausible."""
@@ -209,6 +210,11 @@ class Deployment:
         if given > MOST_GIVEN:
             given = self.facts.max_output_tokens or self.facts.default_output_tokens
         return Usage(taken, given, estimated=True, tier=told.tier, odd=True)
+
+    def book_left(self, record: Record, attempt: Attempt) -> None:
+        """Write down what is at least paid for an attempt whose caller left before anything of its answer had come."""
+        tokens = -(-record.bytes_in // BYTES_A_TOKEN)
+        self.book(record, attempt, Usage(input_tokens=tokens, estimated=True))
 
     def book_closed(self, record: Record, attempt: Attempt, prompt_tokens: int, other: Usage | None) -> None:
         """Write down what is likely paid for an attempt that was closed before anything of its answer had come.

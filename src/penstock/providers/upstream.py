@@ -86,6 +86,8 @@ class Upstream:
             say = partial(_payload, request, deployment, dialect)
             payload, dropped, clamped = await self._beside(say) if heavy else say()  # what cannot be said is no attempt
         stream, origin = request.stream, deployment.endpoint.origin
+        if request.opening is not None:
+            request.opening()
         now = self._now()
         attempt = request.attempt = Attempt(deployment.id, now, now, kind=request.kind, wait=request.pause)
         attempt.dropped, attempt.clamped = dropped, clamped
@@ -112,6 +114,7 @@ class Upstream:
                     error.blame_caller()
             attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
             attempt.answered = self._now()
+            attempt.unsent = connection is None
             attempt.ambiguous = connection is not None and _is_ambiguous(error, attempt)
             if attempt.ambiguous:
                 deployment.book(request.record, attempt, _at_least(request))

@@ -49,6 +49,7 @@ class Failure(NamedTuple):
         throttled: too many requests, which takes a longer backoff and costs less of the quota.
         seconds: how long the provider asks to be left alone.
         busy: nothing was sent, for another has room at once: after that one this one may be waited for.
+        unsent: nothing was sent, for a limit or a budget has too little left: that is no attempt.
     """
 
     again: bool
@@ -56,8 +57,11 @@ class Failure(NamedTuple):
     throttled: bool = False
     seconds: float | None = None
     busy: bool = False
+    unsent: bool = False
 
 
+# Too dear, or nobody knows how dear, where a budget holds; or a limit of its own is reached.
+_SHORT = (e.BudgetExceeded, e.UnknownPrice, e.RateLimited, e.LargerThanLimit)
 _FINAL = Failure(again=False, onward="none")
 
 
@@ -101,6 +105,8 @@ def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, e.Overloaded | e.CircuitOpen | e.InvalidRequest):
         # No place at this one, or no word for what is asked in its dialect.
         return Failure(again=False, onward="any")
+    if isinstance(error, _SHORT):
+        return Failure(again=False, onward="any", unsent=True)
     return _FINAL
 
 

@@ -1,0 +1,374 @@
+"""Layer meter: of each attempt, what it may cost is reserved before it is sent, and what it did cost is booked after.
+
+Every budget that holds for it is asked in one step, with the limits of its provider and deployment. Where they are
+short its answer is made shorter, or it is refused and another deployment may be asked. Its row in the ledger is
+written before the first byte leaves (semantics.md: Money).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from penstock.call import Call, Reply
+from penstock.clock import Clock
+from penstock.errors import BudgetExceeded, Overloaded
+from penstock.messages import Request
+from penstock.metrics import Metrics
+from penstock.records import Attempt, Record
+from penstock.reservation import Level, Reservation, Rule, Shortage, Want
+from penstock.routing.allowance import Allowance
+from penstock.routing.money import Scopes, Use, check_bounded, exhausted, shortened, shrunk, wanted
+from penstock.routing.scopes import Facts, Rules
+from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Hold, Opened
+
+__all__ = ["Booking", "Journal", "Meter", "Purse", "metered_rules"]
+
+# How often an attempt may be made smaller because others were quicker.
+MOST_TRIES = 6
+# No second attempt is made beside the first where a budget is so near its end, in parts of a hundred.
+HEDGED_UPTO = 80
+_NANOS = 1_000_000_000
+
+
+class Purse(Protocol):
+    """What reserves (`stores/purse.py`)."""
+
+    def try_reserve(self, wants: Sequence[Want]) -> Reservation | None: ...
+    async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage: ...
+    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> None: ...
+    def void(self, reservation: Reservation) -> None: ...
+    def standing(self, rule: Rule, value: str) -> Level | None: ...
+    async def look(self, wants: Sequence[Want]) -> list[Level]: ...
+
+
+class Journal(Protocol):
+    """What writes the ledger's rows (`stores/journal.py`)."""
+
+    def open(self, row: Opened) -> None: ...
+    def close(self, row: Closed) -> None: ...
+
+
+class Booking(NamedTuple):
+    """By what attempts are booked.
+
+    Attributes:
+        rules: those of `metered_rules`.
+        purse: None where there are none.
+        journal: None where nothing is kept.
+        winner_pays: the tenants that pay for the attempt that answered alone.
+    """
+
+    rules: Rules
+    purse: Purse | None = None
+    journal: Journal | None = None
+    winner_pays: frozenset[str] = frozenset()
+
+
+def metered_rules(rules: Iterable[Rule]) -> Rules:
+    """Those that an attempt reserves of: every budget, and the rates of where it goes."""
+    return Rules(
+        rule
+        for rule in rules
+        if rule.kind == "budget" or (rule.kind != "concurrency" and rule.scope in ("provider", "deployment"))
+    )
+
+
+class _Held:
+    """What is held for one attempt.
+
+    Attributes:
+        given: how long each of its answers may be; `use`: what it may use.
+        number: of its row, 0 while there is none.
+        answered: it has given an answer, or the beginning of one.
+    """
+
+    __slots__ = (
+        *("answered", "before", "bound", "given", "money", "number"),
+        *("request", "reservation", "scopes", "use"),
+    )
+
+    def __init__(self, request: Request, bound: Any, scopes: Scopes) -> None:
+        self.request = request
+        self.bound = bound
+        self.scopes = scopes
+        self.money: Allowance | None = request.money
+        self.given: int = bound.given
+        self.use = Use(0, 0)
+        self.number = 0
+        self.reservation: Reservation | None = None
+        self.answered = False
+        self.before = request.attempt
+
+
+class Meter:
+    """Reserves, opens, and settles or voids, exactly once for each attempt."""
+
+    def __init__(self, call: Call, clock: Clock, booking: Booking, metrics: Metrics) -> None:
+        self._call = call
+        self._wall = clock.wall
+        self._rules = booking.rules
+        self._purse = booking.purse
+        self._journal = booking.journal
+        self._winner_pays = booking.winner_pays
+        self._metrics = metrics
+
+    async def __call__(self, request: Request) -> Reply:
+        """Raises BudgetExceeded, RateLimited, LargerThanLimit, UnknownPrice: nothing was sent.
+
+        InvalidRequest: what it may use has no bound. Overloaded: budgets or the ledger cannot be asked.
+        """
+        bound = request.candidate.deployment.bound(request)
+        held = _Held(request, bound, self._scopes(request))
+        request.most_output = 0
+        if held.scopes or held.money is not None:
+            await self._reserve(held)
+        # From here on nothing is waited for before whoever may leave has given back.
+        try:
+            request.opening = self._opening(held)
+            reply = await self._call(request)
+        except BaseException:
+            self._end(held)
+            raise
+        held.answered = True
+        reply.on_end(self._end, held)
+        return reply
+
+    # --- before
+
+    def _scopes(self, request: Request) -> Scopes:
+        if not self._rules:
+            return ()
+        record, candidate = request.record, request.candidate
+        return self._rules.of(
+            Facts(
+                record.tenant,
+                record.project,
+                record.key,
+                record.user,
+                record.task,
+                record.tags,
+                request.model or request.plan.name,
+                candidate.deployment.endpoint.name,
+                candidate.name,
+            )
+        )
+
+    async def _reserve(self, held: _Held) -> None:
+        request, bound, scopes = held.request, held.bound, held.scopes
+        if check_bounded(scopes, held.money, bound, request.candidate.name):
+            levels = await self._levels(held)
+            held.given = shortened(levels, held.money, bound, bound.given)
+            if request.kind == "hedge":
+                self._spare(levels)
+            for _ in range(MOST_TRIES):
+                shortage = await self._try(held)
+                if shortage is None:
+                    break
+                held.given = self._shrink(held, shortage)
+            else:
+                raise Overloaded(
+                    "the budget of this call is asked for by too many at once", do="Try again.", retry_after=1.0
+                )
+            if not bound.own or held.given < bound.given:
+                request.most_output = held.given
+                self._note_clamped(held)
+        elif (shortage := await self._try(held)) is not None:
+            self._shrink(held, shortage)
+
+    async def _levels(self, held: _Held) -> list[Level | None]:
+        """How the hard budgets stand; what nobody has heard of for long is asked for, where it matters."""
+        purse = self._purse
+        if purse is None or (held.bound.own and held.request.kind != "hedge"):
+            return []
+        hard = [(rule, value) for rule, value in held.scopes if rule.kind == "budget" and rule.unit != "requests"]
+        levels = [purse.standing(rule, value) for rule, value in hard]
+        if any(level is None for level in levels):
+            return list(await purse.look([Want(rule, value, 0) for rule, value in hard]))
+        return levels
+
+    def _spare(self, levels: Iterable[Level | None]) -> None:
+        for level in levels:
+            if level is not None and level.used * 100 > level.rule.limit * HEDGED_UPTO:
+                raise BudgetExceeded("a budget is too near its end for a second attempt beside the first")
+
+    async def _try(self, held: _Held) -> Shortage | None:
+        """Reserve all that it may use, or nothing: then what was short."""
+        bound, money = held.bound, held.money
+        use = held.use = Use(bound.cost(held.given), bound.tokens(held.given))
+        if money is not None and not money.take(use.usd or 0, use.tokens):
+            raise exhausted(money, bound, held.given)
+        purse = self._purse
+        if purse is None or not held.scopes:
+            return None
+        wants = wanted(held.scopes, use)
+        try:
+            got = purse.try_reserve(wants) or await purse.reserve(wants)
+        except BaseException:
+            self._give_back(held)
+            raise
+        if isinstance(got, Reservation):
+            held.reservation = got
+            return None
+        self._give_back(held)
+        return got
+
+    def _give_back(self, held: _Held) -> None:
+        if held.money is not None:
+            held.money.give(held.use.usd or 0, held.use.tokens)
+
+    def _shrink(self, held: _Held, shortage: Shortage) -> int:
+        try:
+            return shrunk(shortage, held.bound, held.given, self._wall())
+        except Exception:
+            self._metrics.short.inc((shortage.rule.scope, "refused"))
+            raise
+
+    def _note_clamped(self, held: _Held) -> None:
+        if held.given < held.bound.given:
+            scopes: set[str] = {rule.scope for rule, _ in held.scopes if rule.kind == "budget"}
+            for scope in scopes or {"request"}:
+                self._metrics.short.inc((scope, "clamped"))
+
+    # --- the ledger's rows
+
+    def _opening(self, held: _Held) -> Callable[[], None] | None:
+        if self._journal is None:
+            return None
+        return lambda: self._open(held)
+
+    def _open(self, held: _Held) -> None:
+        """Write the row, just before the attempt is sent. Raises Overloaded: then it must not be."""
+        request, bound, use = held.request, held.bound, held.use
+        record: Record = request.record
+        candidate = request.candidate
+        number = len(record.attempts) + 1
+        tokens = -(-record.bytes_in // 4)
+        row = Opened(
+            record.id,
+            number,
+            int(self._wall() * _NANOS),
+            request.model or request.plan.name,
+            candidate.id,
+            candidate.deployment.endpoint.name,
+            request.kind,
+            record.tenant,
+            record.project,
+            record.key,
+            record.user,
+            record.task,
+            None,
+            record.tags,
+            _holds(held.reservation),
+            tokens,
+            bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None,
+            use.usd if held.reservation is not None else bound.cost(held.given),
+            record.tenant in self._winner_pays,
+        )
+        assert self._journal is not None
+        try:
+            self._journal.open(row)
+        except OSError as error:
+            raise Overloaded(
+                f"the ledger cannot be written: {error.strerror or type(error).__name__}",
+                do="Wait as long as `retry-after` says. The operator: the disk of the state may be full.",
+                retry_after=1.0,
+            ) from error
+        held.number = number
+
+    # --- after
+
+    def _end(self, held: _Held) -> None:
+        """It is over: book what it used, once."""
+        attempt: Attempt | None = held.request.attempt
+        if attempt is held.before:
+            attempt = None  # it was not sent
+        used = self._used(held, attempt)
+        reservation, money = held.reservation, held.money
+        if money is not None:
+            money.give((held.use.usd or 0) - (used.usd or 0), held.use.tokens - used.tokens)
+        amounts: list[int] = []
+        if reservation is not None and self._purse is not None:
+            if attempt is None:
+                self._purse.void(reservation)
+            else:
+                amounts = [used.of(rule) for rule, _, _ in reservation.wants]
+                self._purse.settle(reservation, amounts)
+        if held.number and self._journal is not None:
+            self._journal.close(_closed(held, attempt, self._wall(), amounts))
+
+    def _used(self, held: _Held, attempt: Attempt | None) -> Use:
+        """What is settled."""
+        if attempt is None or attempt.unsent:
+            return Use(0, 0, 0)
+        deployment, request = held.request.candidate.deployment, held.request
+        if attempt.usage is None and attempt.outcome == "cancelled":
+            deployment.book_left(request.record, attempt)
+            return Use(self._bound_cost(held), held.bound.tokens(held.given))
+        usage = attempt.usage
+        if usage is None:
+            return Use(0, 0, 0)
+        if held.bound.free:
+            return Use(0, 0)
+        tokens = usage.input_tokens + usage.output_tokens
+        cost = attempt.cost
+        if cost is None:  # the tier that served it has no price: no more than was reserved is known
+            cost = self._bound_cost(held)
+        if attempt.outcome == "cancelled" and deployment.endpoint.billed == "full":
+            return Use(max(cost or 0, self._bound_cost(held) or 0), max(tokens, held.bound.tokens(held.given)))
+        return Use(cost, tokens)
+
+    def _bound_cost(self, held: _Held) -> int | None:
+        cost: int | None = held.bound.cost(held.given)
+        return cost
+
+
+def _holds(reservation: Reservation | None) -> tuple[Hold, ...]:
+    """What of a reservation the ledger knows: budgets. What is left of a rate is gone with its time."""
+    if reservation is None:
+        return ()
+    return tuple(
+        Hold(rule.id, value, window, rule.unit, amount)
+        for (rule, value, amount), window in zip(reservation.wants, reservation.windows, strict=True)
+        if rule.kind == "budget"
+    )
+
+
+def _closed(held: _Held, attempt: Attempt | None, wall: float, amounts: Sequence[int]) -> Closed:
+    record, reservation = held.request.record, held.reservation
+    settled: tuple[int, ...] = ()
+    if reservation is not None:
+        taken = zip(reservation.wants, amounts or [0] * len(reservation.wants), strict=True)
+        settled = tuple(amount for want, amount in taken if want.rule.kind == "budget")
+    at = int(wall * _NANOS)
+    if attempt is None:
+        return Closed(record.id, held.number, at, outcome="unsent", settled=settled)
+    usage = attempt.usage
+    flags = AMBIGUOUS if attempt.ambiguous else 0
+    if usage is None:
+        return Closed(record.id, held.number, at, attempt.status, attempt.outcome, flags=flags, settled=settled)
+    if usage.estimated:
+        flags |= ESTIMATED
+    if usage.odd:
+        flags |= ABSURD
+    if attempt.cost is None:
+        flags |= UNPRICED
+    elif held.use.usd and attempt.cost > held.use.usd:
+        flags |= OVERRUN
+    return Closed(
+        record.id,
+        held.number,
+        at,
+        attempt.status,
+        attempt.outcome,
+        held.answered and not attempt.lost and attempt.outcome != "no_match",
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        attempt.cost,
+        attempt.price_table,
+        flags,
+        settled,
+    )

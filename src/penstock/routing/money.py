@@ -1,0 +1,203 @@
+"""What an attempt reserves of its budgets and limits, how much less it asks for where they are short, and what is told
+where that is not enough. Pure; semantics.md: Money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from penstock.errors import BudgetExceeded, InvalidRequest, LargerThanLimit, PenstockError, RateLimited, UnknownPrice
+from penstock.reservation import Level, Rule, Shortage, Want
+from penstock.routing.allowance import Allowance
+from penstock.usage import usd
+
+__all__ = ["Bounded", "Scopes", "Use", "check_bounded", "exhausted", "shortened", "shrunk", "wanted"]
+
+# A request without a limit of its own holds at most such a part of what is left.
+SHARE = 10
+NEVER = float("inf")
+
+# The rules that hold for an attempt, each with the value of its scope.
+Scopes = Sequence[tuple[Rule, str]]
+
+
+class Bounded(Protocol):
+    """What an attempt can use at most (`providers/bounds.py`)."""
+
+    @property
+    def own(self) -> bool: ...
+    @property
+    def least(self) -> int: ...
+    @property
+    def bounded(self) -> bool: ...
+    def tokens(self, given: int) -> int: ...
+    def cost(self, given: int) -> int | None: ...
+    def paid(self, nanos: int) -> int: ...
+    def counted(self, tokens: int) -> int: ...
+
+
+class Use(NamedTuple):
+    """What was used, or may be: nano-dollars (None: nobody knows), tokens, requests."""
+
+    usd: int | None
+    tokens: int
+    requests: int = 1
+
+    def of(self, rule: Rule) -> int:
+        """As much of it as a rule counts."""
+        if rule.unit == "usd":
+            return self.usd or 0
+        return self.tokens if rule.unit == "tokens" else self.requests
+
+
+def wanted(scopes: Scopes, use: Use) -> list[Want]:
+    """What is reserved for an attempt that may use so much."""
+    cost, tokens = use.usd or 0, use.tokens
+    wants = []
+    for rule, value in scopes:
+        unit = rule.unit
+        wants.append(Want(rule, value, cost if unit == "usd" else tokens if unit == "tokens" else use.requests))
+    return wants
+
+
+def check_bounded(scopes: Scopes, money: Allowance | None, bound: Bounded, name: str) -> bool:
+    """Whether a hard budget holds, so that the attempt must have a most.
+
+    Args:
+        name: the deployment's.
+
+    Raises:
+        InvalidRequest: it has none: a vendor's tools may be used as often as they like, or the window is not known.
+        UnknownPrice: money is limited, and nobody knows what it costs.
+    """
+    units = {rule.unit for rule, _ in scopes if rule.hard and rule.kind == "budget"}
+    if money is not None:
+        units |= {"usd"} if money.usd is not None else set()
+        units |= {"tokens"} if money.tokens is not None else set()
+    units.discard("requests")
+    if not units:
+        return False
+    if not bound.bounded:
+        raise InvalidRequest(
+            f"what this call may use at {name} has no bound, and a budget holds for it",
+            do="Give each of the provider's own tools a max_uses, or leave out what is stored at the provider.",
+            param="tools",
+        )
+    if "usd" in units and bound.cost(0) is None:
+        raise UnknownPrice(
+            f"nobody knows what '{name}' costs, and a budget holds for this call",
+            do="Ask for another model, or have its price declared under prices.",
+            param="model",
+        )
+    return True
+
+
+def shortened(levels: Iterable[Level | None], money: Allowance | None, bound: Bounded, given: int) -> int:
+    """How long each answer may be by what is left, without asking for more than there is: of a request that says no
+    limit itself a tenth, and of the request's own allowance what it has.
+
+    It is never less than the least that is of use: whether that is there is for the reservation to find.
+    """
+    most = given
+    if not bound.own:
+        for level in levels:
+            if level is not None and level.rule.hard:
+                most = min(most, _affordable(level.rule, level.left // SHARE, bound))
+    if money is not None and money.clamp:
+        if money.usd is not None:
+            most = min(most, bound.paid(money.usd))
+        if money.tokens is not None:
+            most = min(most, bound.counted(money.tokens))
+    return min(given, max(most, bound.least))
+
+
+def shrunk(shortage: Shortage, bound: Bounded, given: int, wall: float) -> int:
+    """How long each answer may be after a shortage; less than `given`.
+
+    Raises:
+        BudgetExceeded, RateLimited, LargerThanLimit: it would be of no use, or may not be made smaller.
+    """
+    rule = shortage.rule
+    if rule.kind == "budget" and rule.clamp and rule.unit != "requests":
+        less = min(_affordable(rule, shortage.left, bound), given - 1)
+        if less >= bound.least:
+            return less
+    raise _refused(shortage, bound, given, wall)
+
+
+def exhausted(money: Allowance, bound: Bounded, given: int) -> BudgetExceeded:
+    """What one request may use is not enough for the attempt."""
+    cost, tokens = bound.cost(given), bound.tokens(given)
+    over = money.usd is not None and cost is not None and cost > money.usd
+    left = f"{_dollars(money.usd or 0)}" if over else f"{money.tokens or 0} tokens"
+    need = _dollars(cost or 0) if over else f"{tokens} tokens"
+    return BudgetExceeded(
+        f"{money.where} leaves {left} for this request, and it may take {need}",
+        do="Raise it, send a shorter prompt, ask for less output, or ask for a cheaper model.",
+        param="budget.max_cost_usd" if money.where == "max_cost_usd" else None,
+    )
+
+
+def _affordable(rule: Rule, left: int, bound: Bounded) -> int:
+    if rule.unit == "usd":
+        return bound.paid(left)
+    return bound.counted(left)
+
+
+def _refused(shortage: Shortage, bound: Bounded, given: int, wall: float) -> PenstockError:
+    rule, wait = shortage.rule, shortage.wait
+    use = Use(bound.cost(given), bound.tokens(given))
+    if rule.kind != "budget":
+        if wait == NEVER or use.of(rule) > rule.limit:
+            return LargerThanLimit(
+                f"this request alone takes {use.of(rule)} {rule.unit}, and {_named(shortage)} admits {rule.limit}"
+                f" in {rule.seconds} s",
+                do="Send a shorter prompt, or ask for less output.",
+            )
+        return RateLimited(
+            f"{_named(shortage)} admits no more at the moment",
+            do=f"Wait {wait:.3g} s, or ask for another model.",
+            retry_after=wait,
+            unit="tokens" if rule.unit == "tokens" else "requests",
+        )
+    least = Use(bound.cost(bound.least), bound.tokens(bound.least))
+    left = ""
+    if rule.scope in _CALLERS_OWN:
+        left = f": {_amount(rule, shortage.left)} is left of {_amount(rule, rule.limit)} a {rule.period}"
+        left += f", and this call takes at least {_amount(rule, least.of(rule) if rule.clamp else use.of(rule))}"
+    again = "" if wait == NEVER else f" It is there again {_moment(wall + wait)}."
+    return BudgetExceeded(
+        f"{_named(shortage)} has too little left{left}",
+        do=f"Ask for a cheaper model, a shorter answer, or have it raised.{again}",
+        retry_after=None if wait == NEVER else wait,
+    )
+
+
+# What others spend is nobody's business: of what they share only these scopes tell figures.
+_CALLERS_OWN = frozenset(("tenant", "project", "key", "user", "task", "tag"))
+
+
+def _named(shortage: Shortage) -> str:
+    """Which account it is, in words."""
+    rule, value = shortage.rule, shortage.value
+    kind = "budget" if rule.kind == "budget" else f"limit of {rule.unit}"
+    if rule.scope == "global":
+        return f"the {kind} of this gateway"
+    name = value.partition("/")[2] if rule.scope in ("project", "user", "task", "tag") else value
+    return f"the {kind} of {rule.scope} '{name}'"
+
+
+def _amount(rule: Rule, amount: int) -> str:
+    return _dollars(amount) if rule.unit == "usd" else f"{amount} {rule.unit}"
+
+
+def _dollars(nanos: int) -> str:
+    """Without the zeros that say nothing."""
+    text = usd(max(nanos, 0)).rstrip("0")
+    return f"{text}{'00'[: max(0, 3 - len(text) + text.index('.'))]} USD"
+
+
+def _moment(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).strftime("at %Y-%m-%d %H:%M:%S UTC")
