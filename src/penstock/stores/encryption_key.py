@@ -6,6 +6,7 @@ and hide what happened.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import string
 from pathlib import Path
@@ -16,6 +17,8 @@ from penstock.stores.secret_file import make_secret_file, read_secret_file
 from penstock.stores.vault import SHORTEST, Vault
 
 __all__ = ["FILE", "load_vault", "lost"]
+
+log = logging.getLogger("penstock.store")
 
 FILE = "penstock.secret"
 
@@ -44,6 +47,8 @@ def load_vault(folder: Path, declared: Secret | None, *, make: bool) -> Vault | 
             # `secrets`, not clock.Random: this is a secret, not chance, and must not follow from a seed.
             make_secret_file(path, "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH)))
             found = read_secret_file(path, "the encryption key")
+        if found.warning:
+            log.warning("%s", found.warning)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(
