@@ -94,7 +94,7 @@ def test_a_refusal_says_which_scope_how_much_and_when_it_is_there_again() -> Non
 
 def test_what_others_spend_is_not_told() -> None:
     for scope in ("global", "provider", "deployment", "model"):
-        rule = Rule("x", scope, "budget", "usd", 50_000_000, period="day")  # type: ignore[arg-type]
+        rule = Rule("x", scope, "budget", "usd", 50_000_000, period="day")
         with pytest.raises(BudgetExceeded) as raised:
             shrunk(Shortage(rule, "up", 123_456, 60.0), bound(), 500, 0.0)
         assert "USD" not in raised.value.message

@@ -281,6 +281,9 @@ def test_what_a_killed_gateway_left_is_taken_up_by_the_next(tmp_path: Path) -> N
     for story in stories:
         story.attempt(f"{story.name}-later")
     first.database.close()
+    assert run(ledger_of(tmp_path).recover()).posted == 0  # they live
+    for story in stories:
+        story.journal.end()
     second = ledger_of(tmp_path)
     buried = run(second.recover())
     assert (buried.posted, buried.lost) == (6, 3)

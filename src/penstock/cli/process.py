@@ -25,6 +25,7 @@ from penstock.clock import Clock, SystemClock, SystemRandom
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address, Config, Key
 from penstock.routing.names import AllowList
+from penstock.server.books import open_books
 from penstock.server.collector import settle_collector
 from penstock.server.listeners import hold_listeners
 from penstock.server.posts import Hire, Hired
@@ -77,7 +78,8 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
     raise_file_limit()
     held = await hold_listeners(config.server.listen, config.server.workers, clock)
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
-    supervisor = Supervisor(config, held, clock, crew.hire if crew is not None else _hire_here(clock))
+    hire = crew.hire if crew is not None else _hire_here(clock)
+    supervisor = Supervisor(config, held, clock, hire, books=open_books(config, clock, SystemRandom()))
     admin: AdminServer | None = None
     systemd = Systemd(os.environ, clock)
     reload = Reload(

@@ -56,6 +56,7 @@ from penstock.records import Record
 from penstock.routing.names import Found
 from penstock.stores.authority import Authority
 from penstock.stores.health import Desk, OwnDesk
+from penstock.stores.journal import Journal
 from penstock.stores.key_link import KeyLink
 from penstock.stores.pace import Pace
 from penstock.stores.permits import Permits
@@ -88,6 +89,7 @@ class Shared(NamedTuple):
         questions: to the centre; None: this process is all there is.
         keys: the store's keys; None: there are none but the declared ones.
         purse: what may be spent of limits and budgets; None: this process keeps them itself.
+        journal: where attempts are written down; None: nothing is kept of them.
     """
 
     state: Registry
@@ -97,6 +99,7 @@ class Shared(NamedTuple):
     questions: Questions | None = None
     keys: KeyLink | None = None
     purse: Purse | None = None
+    journal: Journal | None = None
 
 
 class Gateway:

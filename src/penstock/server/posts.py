@@ -78,6 +78,7 @@ class Posts:
         restarted: is told of every worker that died and is replaced.
 
     Attributes:
+        joined, gone: are told of every worker that has joined, before it says anything, and whose process has ended.
         failure: why the workers have been given up; None while they have not.
         stopping: from here on nobody is replaced.
     """
@@ -93,6 +94,8 @@ class Posts:
     ) -> None:
         self.failure: PenstockError | None = None
         self.stopping = False
+        self.joined: Callable[[Member], object] = lambda member: None
+        self.gone: Callable[[Member], object] = lambda member: None
         self._centre = centre
         self._clock = clock
         self._hire = hire
@@ -187,6 +190,7 @@ class Posts:
     async def _start(self, post: _Post) -> Member:
         hired = await self._hire(int(post.name), post.sockets)
         member = self._centre.join(post.name, hired.channel)
+        self.joined(member)
         task = asyncio.get_running_loop().create_task(self._watch(post, member, hired))
         self._watched[task] = hired
         task.add_done_callback(self._unwatch)
@@ -206,6 +210,7 @@ class Posts:
                 self._begin(self._let_go(post, member))
                 await self._centre.until(lambda: member.lost or not member.leaving)
         why = await hired.gone()
+        self.gone(member)
         if self.stopping:
             # Nobody will answer what waits there: better refused now than left to wait.
             post.close()

@@ -20,6 +20,7 @@ from penstock.config.parcel import encode_config
 from penstock.config.schema import Config
 from penstock.errors import ConfigError, PenstockError
 from penstock.metrics import Metrics
+from penstock.server.books import Books
 from penstock.server.lookout import Lookout
 from penstock.server.own import REQUEST, Asked, own_view
 from penstock.server.posts import Hire, Posts
@@ -65,6 +66,7 @@ class Supervisor:
     Args:
         held: each worker's listening sockets, closed with this; `hire` duplicates what it gives away.
         random: by how much breakers' times differ.
+        books: what is kept of what workers spend, opened and closed with this; None: nothing.
 
     Attributes:
         overview: what the control plane shows.
@@ -72,6 +74,7 @@ class Supervisor:
         health: decides for all of them how deployments stand.
         lookout: looks for providers, and rehearses.
         keys: tells workers of the store's keys.
+        books: as given.
     """
 
     def __init__(
@@ -81,7 +84,9 @@ class Supervisor:
         clock: Clock,
         hire: Hire,
         random: Random | None = None,
+        books: Books | None = None,
     ) -> None:
+        self.books = books
         metrics = Metrics()
         random = random if random is not None else SystemRandom()
         self.health = Authority(random.random, metrics.moved, metrics.retry_refused)
@@ -94,6 +99,8 @@ class Supervisor:
         self._posts = Posts(
             held, self.centre, clock, hire, lambda: self.overview.config.server.drain, metrics.restarts.inc
         )
+        if books is not None:
+            self._posts.joined, self._posts.gone = books.joined, books.gone
 
     async def keep(self, directory: Directory) -> None:
         """Have workers know a directory's keys; to be called before they are started.
@@ -108,8 +115,11 @@ class Supervisor:
         """Start every worker.
 
         Raises:
-            OSError: the machine cannot start one more process.
+            OSError: the machine cannot start one more process, or what is kept cannot be read or written.
         """
+        if self.books is not None:
+            await self.books.open()
+            await self.books.adopt(self.overview.config.rules)
         self._publish(self.overview.config)
         await self._posts.fill()
 
@@ -171,6 +181,8 @@ class Supervisor:
         """
         before = self.overview.config
         _check_fixed(before, config)
+        if self.books is not None:
+            await self.books.adopt(config.rules)
         generation = self._publish(config)
         self.overview.adopt(config)
         try:
@@ -214,6 +226,8 @@ class Supervisor:
             member.channel.send(Drain(0.0))
         await self._posts.ended(0.0)
         self._posts.close()
+        if self.books is not None:
+            await self.books.aclose()
         self.centre.close()
 
 
@@ -224,6 +238,7 @@ def _check_fixed(before: Config, after: Config) -> None:
         "server.workers": (before.server.workers, after.server.workers),
         "server.tls": (before.server.tls is None, after.server.tls is None),
         "log": (before.log, after.log),
+        "state": (before.state, after.state),
     }
     changed = [name for name, (old, new) in fixed.items() if old != new]
     if changed:

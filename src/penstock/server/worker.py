@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -35,6 +36,7 @@ from penstock.stores.centre import (
     Drain,
     Draining,
     FromCentre,
+    Keep,
     Leased,
     Leaving,
     Look,
@@ -49,6 +51,7 @@ from penstock.stores.centre import (
 )
 from penstock.stores.health_link import HealthLink
 from penstock.stores.health_messages import FromHealth
+from penstock.stores.journal import Journal
 from penstock.stores.key_link import KeyLink
 from penstock.stores.key_messages import FromKeys
 from penstock.stores.log import LogWriter
@@ -129,6 +132,7 @@ class Worker:
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
+        self._keep: Keep | None = None
         self._lost = asyncio.Event()
 
     @property
@@ -148,6 +152,8 @@ class Worker:
             while (message := await self._inbox.get()) is not None:
                 if isinstance(message, Publish):
                     await self._adopt(message)
+                elif isinstance(message, Keep):
+                    self._keep = message
                 elif isinstance(message, Report):
                     self._report(message.report)
                 elif isinstance(message, Look):
@@ -204,6 +210,7 @@ class Worker:
             return self._build(config)
         # Whoever connects to the one that it takes over from has a key that is known there.
         await self.keys.ready()
+        self._open_journal()
         sink, close = self._open_log(config.log.to)
         writer = LogWriter(self._ended.encode, sink, self._clock, self._log_lost)
         self._log, self._flush_log = writer.add, writer.flush
@@ -218,6 +225,12 @@ class Worker:
         await plane.open(self._sockets)
         self.plane = plane
         return gateway
+
+    def _open_journal(self) -> None:
+        keep, self._keep = self._keep, None
+        if keep is not None:
+            journal = Journal(Path(keep.folder), keep.name, power=keep.power)
+            self._shared = self._shared._replace(journal=journal)
 
     def _build(self, config: Config) -> Gateway:
         return Gateway(config, self._clock, self._random, self._log, shared=self._shared)
@@ -310,6 +323,8 @@ class Worker:
         for life in self._lives:
             await life.gateway.aclose()
         self._close_log()
+        if self._shared.journal is not None:
+            self._shared.journal.end()
         self._permits.close()
         self._purse.close()
         self._health.close()

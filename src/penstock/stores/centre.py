@@ -40,6 +40,7 @@ __all__ = [
     "Finished",
     "Frames",
     "FromCentre",
+    "Keep",
     "Lease",
     "Leased",
     "Leaving",
@@ -186,6 +187,20 @@ class Report(Message, frozen=True, tag=True):
     report: int
 
 
+class Keep(Message, frozen=True, tag=True):
+    """A worker is to keep a journal; comes before any configuration, or not at all.
+
+    Attributes:
+        folder: where.
+        name: its name, which the ledger knows this worker by.
+        power: each record is to be on the disk before anything is sent.
+    """
+
+    folder: str
+    name: str
+    power: bool = False
+
+
 class Look(Message, frozen=True, tag=True):
     """The centre wants to know which requests are being answered now.
 
@@ -229,7 +244,7 @@ ToCentre = (
     | ToTreasury
     | Question
 )
-FromCentre = Publish | Report | Look | Drain | Leased | Recall | FromHealth | FromKeys | FromTreasury | Replied
+FromCentre = Publish | Report | Keep | Look | Drain | Leased | Recall | FromHealth | FromKeys | FromTreasury | Replied
 
 _encoder = msgspec.msgpack.Encoder()
 

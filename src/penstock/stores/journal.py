@@ -3,11 +3,12 @@
 So what a killed process did is known to the kernel, and with `power` to the disk. The file's form, which
 `journal_reader.py` reads: each record is its body's length and CRC-32 (four bytes each, little-endian), then the body,
 one of `rows.py` in msgpack. Segments `NAME.00000001.journal`, ... follow each other; whoever folds them into the
-ledger deletes those that it has taken whole.
+ledger deletes those that it has taken whole. The writer holds a lock (flock) on the one it writes.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 from errno import ENOSPC
 from pathlib import Path
@@ -166,6 +167,8 @@ class Journal:
     def _turn_over(self) -> None:
         path = segment_path(self._folder, self._name, self._segment + 1)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        # For as long as this process lives, so that nobody takes it for dead; the one before is let go only then.
+        fcntl.flock(file, fcntl.LOCK_EX)
         if self._power:
             _sync_folder(self._folder)
         before, self._file = self._file, file

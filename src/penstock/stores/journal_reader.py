@@ -6,8 +6,9 @@ that it told of is then posted as lost, or as one of which nobody knows whose it
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -17,7 +18,7 @@ import msgspec
 from penstock.stores.journal import HEAD, segment_path
 from penstock.stores.rows import Closed, Heard, Opened
 
-__all__ = ["Piece", "Row", "journals_in", "read_piece"]
+__all__ = ["Piece", "Row", "is_written", "journals_in", "read_piece"]
 
 Row = Opened | Heard | Closed
 
@@ -58,6 +59,26 @@ def journals_in(folder: Path) -> dict[str, list[int]]:
     for segments in found.values():
         segments.sort()
     return found
+
+
+def is_written(folder: Path, name: str, segments: Iterable[int]) -> bool:
+    """Whether the process that writes a journal still lives.
+
+    Args:
+        segments: in order; the writer holds the older until it has the newer.
+    """
+    for segment in segments:
+        try:
+            file = os.open(segment_path(folder, name, segment), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file)
+    return False
 
 
 def read_piece(folder: Path, name: str, segment: int, offset: int, most: int) -> Piece:

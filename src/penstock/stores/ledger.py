@@ -22,7 +22,7 @@ from penstock.reservation import Rule
 from penstock.stores.attribution import Question, Tally, usage_of
 from penstock.stores.bookings import lost, stranger
 from penstock.stores.journal import segment_path
-from penstock.stores.journal_reader import Row, journals_in, read_piece
+from penstock.stores.journal_reader import Row, is_written, journals_in, read_piece
 from penstock.stores.posting import Ended, Settled, post
 from penstock.stores.recompute import differences
 from penstock.stores.rows import Closed, Heard, Opened
@@ -203,13 +203,22 @@ class Ledger:
                 return Buried(posted, step.lost, {} if life is None else life.spent())
 
     async def recover(self) -> Buried:
-        """Bury every journal there is: to be called before the first worker begins. Raises as `fold`."""
+        """Bury every journal whose writer is gone: to be called before the first worker begins. Raises as `fold`."""
         posted = lost = 0
         for name in await self.database.run(self._known):
-            buried = await self.bury(name)
-            posted += buried.posted
-            lost += buried.lost
+            if not self.is_written(name):
+                buried = await self.bury(name)
+                posted += buried.posted
+                lost += buried.lost
         return Buried(posted, lost, {})
+
+    def written(self) -> list[str]:
+        """The journals whose writers live."""
+        return [name for name in journals_in(self.folder) if self.is_written(name)]
+
+    def is_written(self, name: str) -> bool:
+        """Whether the writer of that journal lives."""
+        return is_written(self.folder, name, journals_in(self.folder).get(name, ()))
 
     async def usage(self, question: Question) -> list[Tally]:
         """What attempts that are booked add up to; raises as `usage_of`, and StoreFailed."""

@@ -44,11 +44,11 @@ def adopt_rules(connection: sqlite3.Connection, budgets: Iterable[Since], now: i
     What is being answered at that moment, and was begun without a new rule, does not count for it.
     """
     there = {since.rule.id: since for since in budgets}
-    known = {id for (id,) in connection.execute("SELECT id FROM rules")}
-    connection.executemany("DELETE FROM rules WHERE id = ?", [(id,) for id in known - there.keys()])
+    known = {id for (id,) in connection.execute("SELECT rule FROM budget_starts")}
+    connection.executemany("DELETE FROM budget_starts WHERE rule = ?", [(id,) for id in known - there.keys()])
     new = [id for id in there if id not in known]
     for id in new:
-        connection.execute("INSERT INTO rules VALUES (?, ?)", (id, now))
+        connection.execute("INSERT INTO budget_starts VALUES (?, ?)", (id, now))
         _seed(connection, there[id], now)
     return new
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 from penstock.clock import Clock
 from penstock.config.schema import Config
 from penstock.gateway import Gateway
+from penstock.server.books import Books
 from penstock.server.supervisor import InProcess, Supervisor
 from penstock.server.worker import Worker
 from penstock.stores.centre import MemoryChannel, memory_pair
@@ -57,6 +58,9 @@ class FleetWorker(InProcess):
         """End it as SIGKILL does: it says nothing more, and its connections break."""
         self.dead = True
         self.channel.close()
+        journal = self.worker.gateways[-1].shared.journal if self.worker.gateways else None
+        if journal is not None:
+            journal.end()
         if self.worker.plane is not None:
             for connection in list(self.worker.plane.listener.connections):
                 connection.abort()
@@ -71,6 +75,7 @@ class Fleet:
         seed: of the workers' own chance.
         clock: the whole fleet's time; the loop's by default.
         directory: whose keys are good besides the declared ones.
+        books: what is kept of what workers spend; made for virtual time (`inline`).
 
     Attributes:
         addresses: where each worker listens. Behind a kernel's one address it would choose.
@@ -87,6 +92,7 @@ class Fleet:
         seed: int = 0,
         clock: Clock | None = None,
         directory: Directory | None = None,
+        books: Books | None = None,
     ) -> None:
         self.addresses: list[Address] = [(f"10.128.0.{number + 1}", PORT) for number in range(workers)]
         self.hired: list[FleetWorker] = []
@@ -95,7 +101,7 @@ class Fleet:
         self._directory = directory
         self._clock = clock if clock is not None else loop.clock
         held: Any = [[ListeningSocket(address)] for address in self.addresses]
-        self.supervisor = Supervisor(config, held, self._clock, self._hire, SeededRandom(seed))
+        self.supervisor = Supervisor(config, held, self._clock, self._hire, SeededRandom(seed), books)
 
     async def _hire(self, number: int, sockets: Sequence[Any]) -> FleetWorker:
         here, there = memory_pair(self._loop.call_soon)

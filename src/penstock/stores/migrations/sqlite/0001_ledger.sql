@@ -75,8 +75,8 @@ CREATE TABLE accounts (
 ) STRICT;
 
 -- Since when each rule has been there without a gap: what was spent before, in the window that then ran, is `seeded`.
-CREATE TABLE rules (
-    id TEXT PRIMARY KEY,
+CREATE TABLE budget_starts (
+    rule TEXT PRIMARY KEY,
     since INTEGER NOT NULL         -- Unix nanoseconds
 ) STRICT, WITHOUT ROWID;
 

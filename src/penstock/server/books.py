@@ -1,0 +1,186 @@
+"""The books of a gateway: its store, and the ledger in it, kept by the supervisor while workers write their journals.
+
+Each worker gets a journal of its own when it joins. What they write is folded into the ledger several times a second,
+in the store's thread; the journal of one that has ended is folded to its end, and what it left open is posted. A store
+that cannot be written holds nobody up until the journals are full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from penstock.clock import Clock, Random
+from penstock.config.schema import Config
+from penstock.reservation import Rule
+from penstock.stores.calendar import window_at
+from penstock.stores.centre import Keep, Member
+from penstock.stores.ledger import Buried, Ledger, journals_of
+from penstock.stores.spending import Since
+from penstock.stores.sqlite import Database
+
+__all__ = ["Books", "open_books"]
+
+log = logging.getLogger("penstock.server")
+
+FOLD_SECONDS = 0.2
+# After a step that failed: the disk may be full, and nothing is lost meanwhile.
+AGAIN_SECONDS = 1.0
+# A worker without its supervisor ends within 2 s.
+ORPHAN_SECONDS = 4.0
+
+# What is not buried by then the next gateway takes up.
+FAREWELL_SECONDS = 5.0
+
+_Told = Callable[[str, Buried], object]
+
+
+def open_books(config: Config, clock: Clock, random: Random, *, inline: bool = False) -> Books | None:
+    """The books that a configuration asks for; None where its state is in memory.
+
+    Args:
+        inline: the store's work is done where it is asked for, not in a thread: for virtual time.
+
+    Raises:
+        ConfigError: the store cannot be used.
+    """
+    if config.state == "memory":
+        return None
+    return Books(Database(Path(config.state), inline=inline), clock, random)
+
+
+class Books:
+    """Kept from `open` to `aclose`.
+
+    Attributes:
+        ledger: whom to ask what was spent.
+        closed: is told of every journal that was folded to its end: its name, and what its worker had spent.
+    """
+
+    def __init__(self, database: Database, clock: Clock, random: Random) -> None:
+        self.ledger = Ledger(database, journals_of(database.path))
+        self.closed: _Told = lambda name, buried: None
+        self._clock = clock
+        self._random = random
+        self._names: dict[Member, str] = {}
+        self._burials: set[asyncio.Task[None]] = set()
+        self._folding: asyncio.Task[None] | None = None
+        self._failing = False
+
+    def __repr__(self) -> str:
+        return f"<Books {self.ledger.database.path}, {len(self._names)} journals>"
+
+    @property
+    def database(self) -> Database:
+        """The store."""
+        return self.ledger.database
+
+    async def open(self) -> None:
+        """Take up what a gateway before this one left, and begin to fold; to be called before a worker is started.
+
+        Raises:
+            StoreFailed: the store cannot be written.
+            OSError: a journal cannot be read.
+        """
+        left = await self._take_up()
+        if left:
+            log.warning("%d attempts were open when the gateway ended last: posted by what is known of them", left)
+        for name in self.ledger.written():
+            self._begin(self._bury(name))
+        self._folding = asyncio.get_running_loop().create_task(self._fold())
+
+    async def _take_up(self) -> int:
+        """Bury what was left, waiting for workers that have lost their supervisor and end by themselves."""
+        deadline = self._clock.monotonic() + ORPHAN_SECONDS
+        lost = 0
+        while True:
+            lost += (await self.ledger.recover()).lost
+            if not self.ledger.written() or self._clock.monotonic() > deadline:
+                return lost
+            await self._clock.sleep(FOLD_SECONDS)
+
+    async def adopt(self, rules: tuple[Rule, ...]) -> None:
+        """Go by these rules from now on; a budget that is new begins with what was spent in its window so far.
+
+        Raises:
+            StoreFailed: the store cannot be written now.
+        """
+        now = self._clock.wall()
+        budgets = [Since(rule, window_at(rule.period, rule.zone, now).start) for rule in rules if rule.kind == "budget"]
+        await self.ledger.adopt(budgets, now)
+
+    # --- workers
+
+    def joined(self, member: Member) -> None:
+        """A worker is connected: it gets its journal before it gets a configuration."""
+        name = self._names[member] = Ledger.new_name(member.name, self._clock, self._random)
+        member.channel.send(Keep(str(self.ledger.folder), name))
+
+    def gone(self, member: Member) -> None:
+        """A worker has ended, and writes no more."""
+        name = self._names.pop(member, None)
+        if name is not None:
+            self._begin(self._bury(name))
+
+    def _begin(self, burial: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(burial)
+        self._burials.add(task)
+        task.add_done_callback(self._burials.discard)
+
+    async def _bury(self, name: str) -> None:
+        while self.ledger.is_written(name):
+            await self._clock.sleep(AGAIN_SECONDS)
+        while True:
+            try:
+                buried = await self.ledger.bury(name)
+            except OSError as error:
+                self._failed(error)
+                await self._clock.sleep(AGAIN_SECONDS)
+            else:
+                break
+        if buried.lost:
+            log.warning("%d attempts were open when a worker died: posted by what is known of them", buried.lost)
+        self.closed(name, buried)
+
+    # --- folding
+
+    async def _fold(self) -> None:
+        while True:
+            try:
+                behind = (await self.ledger.fold()).behind
+            except OSError as error:
+                self._failed(error)
+                await self._clock.sleep(AGAIN_SECONDS)
+            else:
+                self._works()
+                await self._clock.sleep(0.0 if behind else FOLD_SECONDS)
+
+    def _failed(self, error: OSError) -> None:
+        if not self._failing:
+            log.error("the ledger cannot be written, and is tried again every second: %s", error)
+        self._failing = True
+
+    def _works(self) -> None:
+        if self._failing:
+            log.warning("the ledger can be written again")
+        self._failing = False
+
+    async def aclose(self) -> None:
+        """Bring the ledger up to date, once the workers have ended, and close the store.
+
+        What cannot be written now is taken up by the next gateway.
+        """
+        if self._folding is not None:
+            self._folding.cancel()
+            await asyncio.wait((self._folding,))
+        with suppress(TimeoutError):
+            async with self._clock.timeout(FAREWELL_SECONDS):
+                while self._burials:
+                    await asyncio.wait(self._burials)
+        for task in self._burials:
+            task.cancel()
+        self.database.close()
