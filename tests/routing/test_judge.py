@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import errors as e
-from penstock.routing.judge import THROTTLED, TRANSIENT, Option, Tried, effect_of, failure_of, options
+from penstock.routing.judge import THROTTLED, TRANSIENT, Failure, Option, Tried, effect_of, failure_of, options
 from penstock.routing.plan import Candidate, Plan, Retry
 from penstock.standing import NO_EFFECT, READY, Standing
 from penstock.wire import openai_errors
@@ -129,6 +129,15 @@ def test_one_not_tried_goes_before_a_retry() -> None:
         ("c/m", "fallback", 0.0, 0),
         ("a/m", "retry", 0.025, TRANSIENT),
     ]
+
+
+@pytest.mark.parametrize("kind", [e.BudgetExceeded, e.UnknownPrice, e.RateLimited, e.LargerThanLimit])
+def test_a_shortage_at_one_leads_to_the_next_and_is_no_attempt(kind: type[e.PenstockError]) -> None:
+    assert chosen(kind("short"), (A, B, C)) == [("b/m", "fallback", 0.0, 0), ("c/m", "fallback", 0.0, 0)]
+    assert failure_of(kind("short")) == Failure(again=False, onward="any", unsent=True)
+    assert effect_of(kind("short")) is NO_EFFECT
+    # Nothing was sent, so the next is not the last attempt that there is.
+    assert chosen(kind("short"), (A, B), {"a/m": 0}, retry=Retry(max_total=1)) == [("b/m", "fallback", 0.0, 0)]
 
 
 def test_a_silent_one_is_not_asked_again() -> None:
