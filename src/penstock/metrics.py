@@ -175,6 +175,15 @@ class Metrics:
             "Requests answered by the text of on_failure, by the deployment they should have gone to.",
             ("deployment",),
         )
+        self.limited = Counter(
+            "penstock_limited_total", "Requests refused by a limit, by its scope and what it counts.", ("scope", "unit")
+        )
+        self.shed = Counter(
+            "penstock_shed_total", "Requests refused because the process had too much to do.", ("priority",)
+        )
+        self.repeats = Counter(
+            "penstock_repeats_total", "Requests refused because the same was asked again and again.", ("key",)
+        )
         self.in_flight = Gauge("penstock_requests_in_flight", "Requests being answered.")
         self.connections = Gauge("penstock_connections", "Callers' connections open.")
         self.upstream_connections = Gauge("penstock_upstream_connections", "Connections to providers open.")

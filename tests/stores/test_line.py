@@ -60,7 +60,8 @@ class Scene:
         wants = [Want(rule, "a", amount) for rule in rules]
         found: Reservation | Shortage = self.lines.before(wants, rank) or await self.purse.reserve(wants)
         if isinstance(found, Shortage):
-            asking = Asking(rank, tenant, 1.0, self.loop.time() + patience)
+            now = self.loop.time()
+            asking = Asking(rank, tenant, 1.0, now, now + patience)
 
             def tell(place: Callable[[], int] | None) -> None:
                 self.places[name] = place

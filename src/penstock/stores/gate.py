@@ -13,7 +13,6 @@ from typing import Literal, Protocol
 import msgspec
 
 from penstock.stores.fair import FairQueue
-from penstock.stores.pace import Pace
 
 __all__ = ["Gate", "GateRules", "Permits", "Place", "Turn"]
 
@@ -36,6 +35,23 @@ class GateRules(msgspec.Struct, frozen=True):
 
     most: int | None = None
     queue: int = 1000
+
+
+class Counted(Protocol):
+    """What counts a gate's calls: a deployment's pace, or a scope's seats.
+
+    Attributes:
+        id: whose they are.
+        in_flight: those that run and those that wait.
+    """
+
+    id: str
+    in_flight: int
+
+    @property
+    def ewma(self) -> float | None:
+        """How long one takes, in seconds; None where that is not known."""
+        ...
 
 
 class Permits(Protocol):
@@ -123,7 +139,7 @@ class _Cover:
 
 
 class Gate:
-    """Of one deployment, whose pace counts its calls and says when one has ended.
+    """Of one deployment, whose pace counts its calls and says when one has ended; or of one value of a scope.
 
     Attributes:
         guard: the name under which `most` is kept at the centre.
@@ -136,7 +152,7 @@ class Gate:
         *("guard", "guesses", "limit"),
     )
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Counted) -> None:
         self._pace = pace
         self._rules = GateRules()
         self.guard = f"calls:{pace.id}"

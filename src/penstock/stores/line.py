@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from penstock.clock import Clock, Timer
-from penstock.reservation import Reservation, Shortage, Want
+from penstock.reservation import Reservation, Rule, Shortage, Want
 from penstock.stores.fair import FairQueue
 
 __all__ = ["Asking", "Lines", "Purse"]
@@ -43,13 +43,19 @@ class Asking(NamedTuple):
     Attributes:
         rank: of its priority; the lowest goes first.
         tenant, weight: whose it is, and that tenant's part beside others'.
-        deadline: monotonic; until then it may wait.
+        came: monotonic; from then on a rule's `queue` counts.
+        deadline: monotonic; it waits no longer, whatever the rule says.
     """
 
     rank: int
     tenant: str
     weight: float
+    came: float
     deadline: float
+
+    def until(self, rule: Rule) -> float:
+        """Until when it may wait because of a rule."""
+        return min(self.deadline, self.came + rule.queue)
 
 
 class _Place:
@@ -57,10 +63,11 @@ class _Place:
 
     __slots__ = ("deadline", "line", "number", "rank", "tenant", "turn", "weight")
 
-    def __init__(self, line: _Line, number: int, asking: Asking) -> None:
+    def __init__(self, line: _Line, number: int, asking: Asking, deadline: float) -> None:
         self.line = line
         self.number = number
-        self.rank, self.tenant, self.weight, self.deadline = asking
+        self.rank, self.tenant, self.weight = asking.rank, asking.tenant, asking.weight
+        self.deadline = deadline
         self.turn: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
 
     @property
@@ -195,25 +202,27 @@ class Lines:
         self,
         wants: Sequence[Want],
         short: Shortage,
-        asking: Asking,
+        asking: tuple[int, str, float, float, float],
         tell: Callable[[Callable[[], int] | None], None],
     ) -> Reservation | Shortage:
         """Wait for enough of everything; or what was short when its time was over, or there was no place to wait.
 
         Args:
             short: of which account there was not enough, or where others wait (then `wait` is 0).
+            asking: who asks, as `Asking` has it.
             tell: is given what tells its place in the line, and None once it has none.
         """
+        who = Asking._make(asking)
         found: Reservation | Shortage = short
-        while isinstance(found, Shortage) and self._may_wait(found, asking):
+        while isinstance(found, Shortage) and self._may_wait(found, who):
             account = (found.rule.id, found.value)
-            place = self._enter(account, found.wait, asking)
+            place = self._enter(account, found, who)
             if place is None:
                 break
-            timer = self._clock.call_later(asking.deadline - self._clock.monotonic(), partial(_late, place))
+            timer = self._clock.call_later(place.deadline - self._clock.monotonic(), partial(_late, place))
             try:
                 tell(partial(_position, place))
-                found = await self._turn(wants, place, found, asking)
+                found = await self._turn(wants, place, found, who)
             finally:
                 tell(None)
                 timer.cancel()
@@ -238,9 +247,9 @@ class Lines:
         return short
 
     def _may_wait(self, short: Shortage, asking: Asking) -> bool:
-        return short.rule.queue > 0 and self._clock.monotonic() + short.wait < asking.deadline
+        return short.rule.queue > 0 and self._clock.monotonic() + short.wait < asking.until(short.rule)
 
-    def _enter(self, account: Account, wait: float, asking: Asking) -> _Place | None:
+    def _enter(self, account: Account, short: Shortage, asking: Asking) -> _Place | None:
         line = self._lines.get(account) or _Line(self._clock)
         if len(line) >= self._most:
             last = line.queue.yields_to(asking.rank, asking.tenant, asking.weight)
@@ -254,8 +263,8 @@ class Lines:
         self._lines[account] = line
         self._number += 1
         self._waiting += 1
-        place = _Place(line, self._number, asking)
-        line.add(place, wait)
+        place = _Place(line, self._number, asking, asking.until(short.rule))
+        line.add(place, short.wait)
         return place
 
     def _leave(self, account: Account, place: _Place) -> None:

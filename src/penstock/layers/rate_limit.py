@@ -1,0 +1,341 @@
+"""Layer rate_limit: requests and tokens of every rate that holds for a call, admitted in one step (semantics.md: Rate
+limits).
+
+Once per request, retries and fallbacks included. What is not there yet is refused with the exact wait, or waited for
+where the rule has a queue. Tokens are an estimate of the prompt and the output that may come; what was used is told at
+the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from penstock.call import Call, Reply
+from penstock.clock import Clock
+from penstock.errors import LargerThanLimit, RateLimited
+from penstock.messages import Request
+from penstock.metrics import Metrics
+from penstock.records import Decision
+from penstock.reservation import Level, Reservation, Rule, Shortage, Want
+from penstock.routing.scopes import Facts
+from penstock.usage import BYTES_A_TOKEN
+
+__all__ = ["Lines", "Purse", "RateLimit", "Rates", "facts_of", "size_of"]
+
+# What a caller's priority comes to: the lower, the sooner.
+RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
+NORMAL = RANKS["normal"]
+# Strangers choose the names of users, tasks and tags: what is remembered of them must end somewhere.
+MOST_KEPT = 4096
+# Output that is reckoned with where the caller sets no bound: more than nine of ten answers have.
+USUAL_OUTPUT = 1024
+# Of a refusal for too many tokens, what must be left for a smaller answer to be worth asking for.
+LEAST_OUTPUT = 16
+NEVER = float("inf")
+# What lies between a request's arrival and its admission matters to nobody below that.
+A_WHILE = 0.1
+# A call whose budget runs short is held up for so long at most.
+LONGEST_PACE = 10.0
+_SPANS = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}
+_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+class Purse(Protocol):
+    """What calls are admitted by (`stores/purse.py`)."""
+
+    def try_reserve(self, wants: Sequence[Want]) -> Reservation | None:
+        """All of it from what is in hand; None: the centre must be asked."""
+        ...
+
+    async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
+        """All of it, or what is short."""
+        ...
+
+    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> None:
+        """What was used of each, once."""
+
+    def void(self, reservation: Reservation) -> None:
+        """Nothing was used."""
+
+    def standing(self, rule: Rule, value: str) -> Level | None:
+        """How an account stands, as far as is known."""
+        ...
+
+
+class Lines(Protocol):
+    """Where calls wait (`stores/line.py`)."""
+
+    def __bool__(self) -> bool:
+        """Whether anybody waits."""
+        ...
+
+    def before(self, wants: Sequence[Want], rank: int) -> Shortage | None:
+        """Where others wait who go before one of that rank that comes now."""
+        ...
+
+    def expected(self, want: Want) -> float:
+        """A guess at how many seconds it takes until all who wait there, and this one, have had as much."""
+        ...
+
+    async def reserve(
+        self,
+        wants: Sequence[Want],
+        short: Shortage,
+        asking: tuple[int, str, float, float, float],
+        tell: Callable[[Callable[[], int] | None], None],
+    ) -> Reservation | Shortage:
+        """Wait for enough of everything; `asking`: see `stores/line.Asking`."""
+        ...
+
+
+class Size(NamedTuple):
+    """How many tokens a call may come to.
+
+    Attributes:
+        output: None where nobody has set a bound.
+    """
+
+    input: int
+    output: int | None
+
+
+class Pacer(Protocol):
+    """What slows calls down (`stores/pacer.py`)."""
+
+    def came(self, account: str, pressure: float, now: float) -> float:
+        """A call comes; after how many seconds it may go, not at all if these are more than `LONGEST_PACE`."""
+        ...
+
+
+class Rates(NamedTuple):
+    """What the layer goes by.
+
+    Attributes:
+        of: the rates, and the budgets that slow calls down, that hold for a call, and for which value
+            (`routing/scopes.Rules.of`).
+        weigh: a tenant's part of the turns beside others'.
+        size: how many tokens a call may come to.
+        pressure: by which part what draws on an account would have to slow down, for the account to last.
+    """
+
+    of: Callable[[Facts], Sequence[tuple[Rule, str]]]
+    purse: Purse
+    lines: Lines
+    pacer: Pacer
+    metrics: Metrics
+    weigh: Callable[[str], float] = lambda tenant: 1.0
+    size: Callable[[Request], Size] = lambda request: size_of(request)
+    pressure: Callable[[str], float] = lambda account: 0.0
+
+
+class _Held(NamedTuple):
+    """What holds for calls about which the same is known.
+
+    Attributes:
+        requests: wants of one request each.
+        tokens: whose tokens are counted.
+        slow: wants of nothing from the accounts that slow calls down.
+    """
+
+    requests: tuple[Want, ...]
+    tokens: tuple[tuple[Rule, str], ...]
+    slow: tuple[Want, ...]
+
+
+class RateLimit:
+    """Admits a call once every rate that holds for it has room, and settles with each at its end."""
+
+    def __init__(self, call: Call, rates: Rates, clock: Clock) -> None:
+        self._call = call
+        self._rates = rates
+        self._purse = rates.purse
+        self._clock = clock
+        self._now = clock.monotonic
+        self._kept: dict[Facts, _Held | None] = {}
+
+    def __call__(self, request: Request) -> Awaitable[Reply]:
+        facts = facts_of(request)
+        held = self._kept.get(facts, self)
+        if held is self:
+            held = self._look_up(facts)
+        if held is None:
+            return self._call(request)
+        return self._admit(request, held)  # type: ignore[arg-type]
+
+    def _look_up(self, facts: Facts) -> _Held | None:
+        found = self._rates.of(facts)
+        rates = [each for each in found if each[0].kind != "budget"]
+        held = _Held(
+            tuple(Want(rule, value, 1) for rule, value in rates if rule.unit == "requests"),
+            tuple(each for each in rates if each[0].unit == "tokens"),
+            tuple(Want(rule, value, 0) for rule, value in found if rule.kind == "budget" and rule.throttle),
+        )
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        kept = self._kept[facts] = held if any(held) else None
+        return kept
+
+    async def _admit(self, request: Request, held: _Held) -> Reply:
+        """Raises RateLimited, LargerThanLimit."""
+        if held.slow:
+            await self._slow_down(request, held.slow)
+        wants: Sequence[Want] = held.requests
+        if held.tokens:
+            wants = [*wants, *_tokens(held.tokens, self._rates.size(request))]
+        reservation = self._purse.try_reserve(wants) if not self._rates.lines else None
+        if reservation is None:
+            reservation = await self._ask(request, wants)
+        try:
+            self._note(request, wants)
+            reply = await self._call(request)
+        except BaseException:
+            self._settle((request, reservation))
+            raise
+        if reply.streaming:
+            reply.hooks.append((self._settle, (request, reservation)))
+        else:
+            self._settle((request, reservation))
+        return reply
+
+    async def _slow_down(self, request: Request, slow: Sequence[Want]) -> None:
+        """Raises RateLimited where a budget is so short that the call would have to wait for long."""
+        rates, now = self._rates, self._now()
+        waits = [(rates.pacer.came(want.account, rates.pressure(want.account), now), want) for want in slow]
+        wait, want = max(waits, key=lambda each: each[0])
+        if wait <= 0:
+            return
+        budget = f"the budget{_whose(want.rule, want.value)}"
+        if wait > LONGEST_PACE or now + wait >= request.deadline:
+            rates.metrics.limited.inc((want.rule.scope, want.rule.unit))
+            raise RateLimited(
+                f"{budget} runs short, and calls are slowed down so that it lasts",
+                do="Wait as long as retry-after says, ask for a cheaper model or for less output.",
+                retry_after=wait,
+                unit=want.rule.unit,
+            )
+        request.record.decisions.append(Decision("waited", "", f"{budget} runs short", now, wait))
+        await self._clock.sleep(wait)
+
+    async def _ask(self, request: Request, wants: Sequence[Want]) -> Reservation:
+        """What the centre grants, now or after a wait."""
+        lines, began = self._rates.lines, self._now()
+        wishes, tenant = request.caller.wishes, request.record.tenant or ""
+        rank = RANKS.get(wishes.priority, NORMAL) if wishes is not None else NORMAL
+        found: Reservation | Shortage = lines.before(wants, rank) or await self._purse.reserve(wants)
+        if isinstance(found, Shortage) and found.rule.queue > 0:
+
+            def tell(place: Callable[[], int] | None) -> None:
+                request.place = place
+
+            asking = (rank, tenant, self._rates.weigh(tenant), began, request.deadline)
+            short, found = found, await lines.reserve(wants, found, asking, tell)
+            why = f"{_named(short.rule, short.value)}: {'go' if isinstance(found, Reservation) else 'late'}"
+            request.record.decisions.append(Decision("waited", "", why, began, self._now() - began))
+        if isinstance(found, Reservation):
+            return found
+        self._note(request, wants)
+        raise self._refused(found, wants, request)
+
+    def _refused(self, short: Shortage, wants: Sequence[Want], request: Request) -> RateLimited | LargerThanLimit:
+        rule = short.rule
+        self._rates.metrics.limited.inc((rule.scope, rule.unit))
+        limit = f"the limit of {rule.limit:,} {rule.unit} {_span(rule.seconds)}{_whose(rule, short.value)}"
+        want = next(each for each in wants if each.rule is rule and each.value == short.value)
+        if short.wait == NEVER:
+            return LargerThanLimit(
+                f"this request may come to {want.amount:,} {rule.unit}, and {limit} never lets so many through at once",
+                do="Send a shorter prompt, or ask for less output.",
+                param=next((name for name in _BOUNDS if name in request.fields), None),
+            )
+        wait = short.wait if short.wait > 0 else self._rates.lines.expected(want)
+        ways = ["Wait as long as retry-after says"]
+        if rule.unit == "tokens":
+            room = short.left - self._rates.size(request).input
+            if room >= LEAST_OUTPUT:
+                ways.append(f"ask for at most {room:,} tokens of output")
+            else:
+                ways.append("send a shorter prompt")
+        if rule.scope == "model":
+            ways.append("ask for another model")
+        return RateLimited(f"{limit} is reached", do=f"{', or '.join(ways)}.", retry_after=wait, unit=rule.unit)
+
+    def _note(self, request: Request, wants: Sequence[Want]) -> None:
+        """Remember how what is nearest to its end stands, which the caller is told."""
+        nearest: dict[str, Level] = {}
+        since = self._now() - request.record.started
+        for want in wants:
+            level = self._purse.standing(want.rule, want.value)
+            if level is not None:
+                unit = want.rule.unit
+                other = nearest.get(unit)
+                if other is None or level.left < other.left:
+                    nearest[unit] = level
+        if since < A_WHILE:
+            request.record.limits = tuple(nearest.values())
+        else:
+            request.record.limits = tuple(level._replace(resets=level.resets + since) for level in nearest.values())
+
+    def _settle(self, what: tuple[Request, Reservation]) -> None:
+        """One request, and the tokens that all its attempts used; nothing where nobody was asked."""
+        request, reservation = what
+        attempts = request.record.attempts
+        if not attempts:
+            self._purse.void(reservation)
+            return
+        used = 0
+        for attempt in attempts:
+            usage = attempt.usage
+            if usage is not None:
+                used += usage.input_tokens + usage.output_tokens
+            elif attempt.outcome == "cancelled":  # its prompt may have been read
+                used += request.record.bytes_in // BYTES_A_TOKEN
+        self._purse.settle(
+            reservation, [used if want.rule.unit == "tokens" else want.amount for want in reservation.wants]
+        )
+
+
+def _tokens(held: Sequence[tuple[Rule, str]], size: Size) -> list[Want]:
+    """What is reserved: where no bound of the output is known, no more than the rule can ever give."""
+    if size.output is not None:
+        amount = size.input + size.output
+        return [Want(rule, value, amount) for rule, value in held]
+    usual = size.input + USUAL_OUTPUT
+    return [Want(rule, value, min(usual, max(size.input, rule.burst or rule.limit))) for rule, value in held]
+
+
+def facts_of(request: Request) -> Facts:
+    """What is known of a call before it is routed."""
+    record = request.record
+    return Facts(record.tenant, record.project, record.key, record.user, record.task, record.tags, record.model)
+
+
+def size_of(request: Request) -> Size:
+    """A plain estimate: so many bytes a token, and the bound that the caller sets."""
+    tokens = request.record.bytes_in // BYTES_A_TOKEN + 1
+    operation = request.record.operation
+    if operation != "chat":
+        return Size(tokens if operation != "count_tokens" else 0, 0)
+    fields = request.fields
+    for name in _BOUNDS:
+        raw = fields.get(name)
+        if raw is not None:
+            try:
+                return Size(tokens, max(0, msgspec.json.decode(raw, type=int)))
+            except msgspec.MsgspecError:
+                break
+    return Size(tokens, None)
+
+
+def _span(seconds: int) -> str:
+    return _SPANS.get(seconds, f"in {seconds} s")
+
+
+def _whose(rule: Rule, value: str) -> str:
+    return f" for {rule.scope} '{value}'" if value else ""
+
+
+def _named(rule: Rule, value: str) -> str:
+    return f"{rule.limit:,} {rule.unit} {_span(rule.seconds)}{_whose(rule, value)}"
