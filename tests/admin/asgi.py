@@ -12,6 +12,7 @@ from penstock.admin.app import ControlPlane, Shown
 from penstock.admin.credential import Credential
 from penstock.admin.door import Door, Principals
 from penstock.admin.overview import as_it_is
+from penstock.admin.register import Register
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.gateway import Gateway
@@ -118,28 +119,36 @@ def control_plane(
     requests: Kept | None = None,
     rehearsals: Played | None = None,
     principals: Principals | None = None,
+    register: Register | None = None,
 ) -> tuple[ControlPlane, Gateway]:
     """A control plane whose admin key is KEY, and its gateway."""
     clock = clock or FakeClock()
     gateway = Gateway(loaded or config(), clock, SeededRandom(1))
-    shown = Shown(refresh, requests or Kept(known()), rehearsals or Played())
+    shown = Shown(refresh, requests or Kept(known()), rehearsals or Played(), register)
     plane = ControlPlane(gateway, Door(Credential(Secret(KEY)), principals), clock, shown)
     return plane, gateway
 
 
-def ask(plane: ControlPlane, url: str, *headers: Header, method: str = "GET", host: Header = LOCAL) -> Answer:
+def ask(
+    plane: ControlPlane,
+    url: str,
+    *headers: Header,
+    method: str = "GET",
+    host: Header = LOCAL,
+    body: bytes = b"",
+) -> Answer:
     """What the control plane answers; `host` is the first header."""
     path, _, query = url.replace("{id:path}", "sim/small").replace("{id}", KNOWN).partition("?")
     sent: list[dict[str, Any]] = []
-    asyncio.run(_run(plane, _scope(method, path, query, [host, *headers]), sent))
+    asyncio.run(_run(plane, _scope(method, path, query, [host, *headers]), sent, body))
     start, *rest = sent
     names = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], names, b"".join(part.get("body", b"") for part in rest))
 
 
-async def _run(plane: ControlPlane, scope: dict[str, Any], sent: list[dict[str, Any]]) -> None:
+async def _run(plane: ControlPlane, scope: dict[str, Any], sent: list[dict[str, Any]], body: bytes) -> None:
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)

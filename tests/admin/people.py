@@ -23,7 +23,7 @@ class People:
     def __init__(self) -> None:
         self.revoked: set[str] = set()
 
-    async def principal(self, secret: str) -> Principal | None:
+    async def principal(self, secret: str, address: str) -> Principal | None:
         return PEOPLE.get(secret) if secret not in self.revoked else None
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jsonschema_rs import Draft202012Validator
 from starlette.routing import Route
 
 from tests.admin.asgi import ADMIN, ask, control_plane
+from tests.admin.registered import Registered
 from tests.admin.test_app import answered
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -34,6 +36,8 @@ def mismatches(document: Any, schema: Any, value: Any, where: str = "$") -> list
     schema = resolve(document, schema)
     if "enum" in schema:
         return [] if value in schema["enum"] else [where]
+    if "type" not in schema:
+        return []
     kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     if not any(isinstance(value, KINDS[kind]) for kind in kinds):
         return [where]
@@ -128,3 +132,34 @@ def test_a_mismatch_is_found(value: Any, where: list[str]) -> None:
     texts = {"type": "array", "items": {"type": "string"}}
     schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": texts}, "required": ["a", "b"]}
     assert mismatches({}, schema, value) == where
+
+
+def test_what_the_register_answers_matches() -> None:
+    desk = Registered()
+    document = ask(desk.plane, "/api/openapi.json").json
+    desk.done("POST", "/tenants", {"name": "acme"})
+    made: dict[str, str] = {}
+    for path, body in (
+        ("/keys", {"name": "app", "tenant": "acme", "models": ["fast"], "expires": "1h"}),
+        ("/admins", {"name": "ann", "role": "viewer"}),
+        ("/limits", {"scope": "task", "match": "x", "requests": "9/min"}),
+        ("/budgets", {"scope": "task", "match": "x", "limit": "9 USD/day"}),
+    ):
+        answer = desk.done("POST", path, body)
+        made[path] = answer["id"]
+        described = document["paths"][f"/api/v1{path}"]["post"]
+        sent = described["requestBody"]["content"]["application/json"]["schema"]
+        assert Draft202012Validator(resolve(document, sent) | {"components": document["components"]}).is_valid(body)
+        assert not Draft202012Validator(resolve(document, sent)).is_valid(body | {"other": 1})
+        good = described["responses"]["201"]["content"]["application/json"]["schema"]
+        assert mismatches(document, good, answer) == [], path
+    for path, methods in document["paths"].items():
+        told = methods.get("get")
+        room = f"/{path.split('/')[3]}" if path.startswith("/api/v1/") else ""
+        if told is None or room not in (*made, "/tenants", "/audit"):
+            continue
+        url = path.replace("{id}", made.get(room, "")).replace("{name}", "acme")
+        value = ask(desk.plane, url, ADMIN).json
+        good = told["responses"]["200"]["content"]["application/json"]["schema"]
+        assert mismatches(document, good, value) == [], path
+    desk.close()

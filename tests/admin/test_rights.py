@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import pytest
 from starlette.responses import Response
 
@@ -13,6 +15,7 @@ from penstock.errors import Forbidden
 from penstock.records import Record
 from tests.admin.asgi import Kept, ask, config, control_plane, exposed, known
 from tests.admin.people import PEOPLE, People, bearer
+from tests.admin.registered import DECLARING, Registered
 
 # What each route is expected to ask for, written down a second time: the least role, and whether a tenant's own may
 # ask for what is that tenant's. A new route needs its row here too.
@@ -30,6 +33,34 @@ EXPECTED = {
     "POST /api/v1/rehearse": "operator",
     "GET /api/v1/requests": "viewer own",
     "GET /api/v1/requests/{id}/explain": "viewer own",
+    "GET /api/v1/tenants": "viewer own",
+    "POST /api/v1/tenants": "admin",
+    "GET /api/v1/tenants/{name}": "viewer own",
+    "PATCH /api/v1/tenants/{name}": "admin",
+    "POST /api/v1/tenants/{name}/archive": "admin",
+    "GET /api/v1/keys": "viewer own",
+    "POST /api/v1/keys": "tenant_admin own",
+    "GET /api/v1/keys/{id}": "viewer own",
+    "PATCH /api/v1/keys/{id}": "tenant_admin own",
+    "POST /api/v1/keys/{id}/revoke": "tenant_admin own",
+    "POST /api/v1/keys/{id}/rotate": "tenant_admin own",
+    "GET /api/v1/admins": "viewer own",
+    "POST /api/v1/admins": "tenant_admin own",
+    "GET /api/v1/admins/{id}": "viewer own",
+    "PATCH /api/v1/admins/{id}": "tenant_admin own",
+    "POST /api/v1/admins/{id}/revoke": "tenant_admin own",
+    "POST /api/v1/admins/{id}/rotate": "tenant_admin own",
+    "GET /api/v1/limits": "viewer own",
+    "POST /api/v1/limits": "tenant_admin own",
+    "GET /api/v1/limits/{id}": "viewer own",
+    "PATCH /api/v1/limits/{id}": "tenant_admin own",
+    "DELETE /api/v1/limits/{id}": "tenant_admin own",
+    "GET /api/v1/budgets": "viewer own",
+    "POST /api/v1/budgets": "tenant_admin own",
+    "GET /api/v1/budgets/{id}": "viewer own",
+    "PATCH /api/v1/budgets/{id}": "tenant_admin own",
+    "DELETE /api/v1/budgets/{id}": "tenant_admin own",
+    "GET /api/v1/audit": "operator own",
 }
 OWN, FOREIGN, NOBODYS = known(1).id, known(2).id, known(3).id
 
@@ -40,54 +71,131 @@ def of_tenant(number: int, tenant: str | None) -> Record:
     return record
 
 
-def plane_of(people: People | None = None) -> ControlPlane:
+def plane_of() -> ControlPlane:
     kept = Kept(of_tenant(1, "acme"), of_tenant(2, "globex"), of_tenant(3, None))
-    return control_plane(requests=kept, principals=people or People())[0]
+    return control_plane(requests=kept, principals=People())[0]
 
 
-def url(operation: Operation, thing: str) -> str:
-    """Its URL, for a thing of the caller's tenant, another's, nobody's, or none."""
-    if "/deployments/{id}" in operation.path:
-        return operation.path.replace("{id}", "sim/none" if thing == "unknown" else "sim/small")
-    ids = {"own": OWN, "foreign": FOREIGN, "nobody's": NOBODYS, "unknown": known(9).id}
-    return operation.path.replace("{id}", ids[thing])
+THINGS = ("own", "foreign", "nobody's", "unknown")
+TENANTS = {"own": "acme", "foreign": "globex", "nobody's": "", "unknown": "nowhere"}
 
 
-def expected(row: str, who: str, thing: str, *, named: bool) -> int:
+class Asked(NamedTuple):
+    """One request of the matrix, and whether it names a thing that is there."""
+
+    path: str
+    body: Any = None
+
+
+class Matrix:
+    """Makes each request of the matrix, for a thing that nobody has touched before."""
+
+    def __init__(self) -> None:
+        kept = Kept(of_tenant(1, "acme"), of_tenant(2, "globex"), of_tenant(3, None))
+        self.desk = Registered(DECLARING, kept)
+        for name in ("acme", "globex"):
+            self.desk.done("POST", "/tenants", {"name": name})
+        for who, principal in PEOPLE.items():
+            self.desk.employ(who.replace(" ", "-"), principal.role, principal.tenant)
+        revoked = self.desk.employ("revoked", "admin")
+        self.desk.done("POST", f"/admins/{revoked['id']}/revoke")
+        self.desk.employ("expired", "admin", expires="1h")
+        self.desk.clock.advance(3600)
+        self._made = 0
+
+    def status(self, operation: Operation, who: str, thing: str) -> int:
+        """What that one gets who asks for that."""
+        asked = self._asked(operation, thing)
+        name = who.replace(" ", "-")
+        answer = self.desk.ask(
+            name, operation.method, asked.path, asked.body, if_match="*", idempotency_key=f"{self._made}-{name}"
+        )
+        return answer.status
+
+    def _asked(self, operation: Operation, thing: str) -> Asked:
+        self._made += 1
+        path = operation.path.removeprefix("/api/v1")
+        room = path.split("/")[1]
+        if room in ("keys", "admins", "limits", "budgets", "tenants"):
+            return self._of_store(operation, path, room, thing)
+        if "/deployments/{id}" in path:
+            return Asked(path.replace("{id}", "sim/none" if thing == "unknown" else "sim/small"))
+        return Asked(
+            path.replace("{id}", {"own": OWN, "foreign": FOREIGN, "nobody's": NOBODYS}.get(thing, known(9).id))
+        )
+
+    def _of_store(self, operation: Operation, path: str, room: str, thing: str) -> Asked:
+        body = self._body(room, TENANTS[thing])
+        if operation.made:
+            return Asked(path, body)
+        if "{" not in path:
+            return Asked(path)
+        change: dict[str, Any] | None = {} if operation.method == "PATCH" else None
+        if room == "tenants":
+            # Another tenant's, and nobody's, is any that is not one's own.
+            name = {"own": "acme", "foreign": "globex", "nobody's": "filed"}.get(thing, "nowhere")
+            if name != "nowhere" and operation.method != "GET":
+                name = self.desk.done("POST", "/tenants", {"name": f"t{self._made}"})["name"]
+            return Asked(path.replace("{name}", name), change)
+        id = known(9).id
+        if thing != "unknown":
+            maker = "acme-tenant_admin" if thing == "own" else "admin"
+            id = self.desk.done("POST", f"/{room}", body, who=maker)["id"]
+        return Asked(path.replace("{id}", id), change)
+
+    def _body(self, room: str, tenant: str) -> dict[str, Any]:
+        name = f"n{self._made}"
+        if room == "tenants":
+            return {"name": name}
+        if room in ("keys", "admins"):
+            return {"name": name, "tenant": tenant, **({"role": "viewer"} if room == "admins" else {})}
+        match = f"{tenant}/{name}" if tenant else name
+        counted = {"requests": "9/min"} if room == "limits" else {"limit": "1 USD/day"}
+        return {"scope": "task", "match": match, **counted}
+
+
+def expected(operation: Operation, row: str, who: str, thing: str) -> int:
     """By the words of the table alone."""
     least, _, own = row.partition(" ")
-    there = 200 if thing != "unknown" or not named else 404
+    named = "{" in operation.path
+    there = 404 if named and thing == "unknown" else 201 if operation.made else 200
+    if operation.made and thing == "unknown" and operation.path.endswith(("keys", "admins")):
+        there = 404  # there is no such tenant
     if least == "open":
         return there
-    if who in ("none", "revoked"):
+    if who in ("nobody", "revoked", "expired"):
         return 401
     role = PEOPLE[who].role if who in PEOPLE else "admin"
     if ROLES.index(role) < [*ROLES].index(least):  # type: ignore[arg-type]
         return 403
-    if who.startswith("acme"):
-        if not own:
-            return 403
-        return 404 if named and thing != "own" else there
-    return there
+    if not who.startswith("acme"):
+        return there
+    if not own:
+        return 403
+    if operation.made:
+        if operation.path.endswith(("limits", "budgets")):
+            return 201 if thing == "own" else 403  # it would hold for others
+        return 201 if thing in ("own", "nobody's") else 404  # unsaid is one's own
+    return 404 if named and thing != "own" else there
 
 
 def test_every_route_times_every_role_times_whose_it_is() -> None:
-    people = People()
-    people.revoked.add("operator")
-    whole, without_one = plane_of(), plane_of(people)
-    assert {each.key for each in whole.operations} == EXPECTED.keys()
+    matrix = Matrix()
+    operations = matrix.desk.plane.operations
+    assert {each.key for each in operations} == EXPECTED.keys() == RIGHTS.keys()
     tried = 0
-    for operation in whole.operations:
-        named = "{" in operation.path
-        for thing in ("own", "foreign", "nobody's", "unknown") if named else ("own",):
-            for who in (*PEOPLE, "admin", "none", "revoked"):
-                plane = without_one if who == "revoked" else whole
-                headers = [] if who == "none" else [bearer("operator" if who == "revoked" else who)]
-                answer = ask(plane, url(operation, thing), *headers, method=operation.method)
-                wanted = expected(EXPECTED[operation.key], who, thing, named=named)
-                assert answer.status == wanted, (operation.key, who, thing)
+    for operation in operations:
+        for thing in THINGS if "{" in operation.path or operation.made else ("own",):
+            for who in (*PEOPLE, "admin", "nobody", "revoked", "expired"):
+                if operation.path.startswith("/api/v1/"):
+                    got = matrix.status(operation, who, thing)
+                else:
+                    got = ask(matrix.desk.plane, operation.path).status
+                wanted = expected(operation, EXPECTED[operation.key], who, thing)
+                assert got == wanted, (operation.key, who, thing)
                 tried += 1
-    assert tried > 200
+    assert tried > 900
+    matrix.desk.close()
 
 
 def test_metrics_are_open_on_loopback_alone() -> None:

@@ -7,6 +7,7 @@ describes. Whether a request is let in is decided by the route that was matched,
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -20,27 +21,35 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from penstock.admin import exposition
+from penstock.admin.audit import AuditRoutes
 from penstock.admin.bodies import receive
 from penstock.admin.deployments import deployment_ids, describe_deployments, order_deployments, switched_off
 from penstock.admin.door import Door
 from penstock.admin.guards import Guarded
+from penstock.admin.keys import KeyRoutes
 from penstock.admin.openapi import JSON, document
 from penstock.admin.operations import PAGING, Endpoint, Operation, Query, make_routes, principal_of
 from penstock.admin.overview import Overview, as_it_is
 from penstock.admin.pages import page
 from penstock.admin.problems import problem, problem_of
+from penstock.admin.register import Done, Register
 from penstock.admin.rehearsals import Rehearsals, last_rehearsals, rehearse
 from penstock.admin.repeats import Repeats
 from penstock.admin.requests import Requests, find_line, list_requests, missing
 from penstock.admin.rights import OPEN, require, right_of
+from penstock.admin.rules import RuleRoutes
+from penstock.admin.tenants import TenantRoutes
 from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
-from penstock.errors import InvalidRequest, NotFound, PenstockError
+from penstock.errors import InvalidRequest, NotFound, Overloaded, PenstockError
 from penstock.stores.condition import Order
+from penstock.stores.sqlite import StoreFailed
 from penstock.version import VERSION
 
 __all__ = ["ControlPlane", "Shown"]
+
+log = logging.getLogger("penstock.admin")
 
 ORDERS: dict[Order, str] = {
     "drain": "Send a deployment no more calls, for maintenance, until it is restored.",
@@ -56,11 +65,13 @@ class Shown(NamedTuple):
         refresh: brings the metrics up to date before they are shown.
         requests: knows what became of requests; None where nobody does, and it cannot be asked for.
         rehearsals: who rehearses, likewise.
+        register: keeps tenants, keys, stored rules and the audit log, likewise.
     """
 
     refresh: Callable[[], Awaitable[None]] = as_it_is
     requests: Requests | None = None
     rehearsals: Rehearsals | None = None
+    register: Register | None = None
 
 
 class ControlPlane:
@@ -112,6 +123,7 @@ class ControlPlane:
             Operation("/api/v1/health", "health", "What the process is doing.", self.health, "Health"),
             *(self._of_requests() if self._shown.requests is not None else ()),
             *(self._of_rehearsals() if self._shown.rehearsals is not None else ()),
+            *(self._of_register(self._shown.register) if self._shown.register is not None else ()),
         )  # fmt: skip
 
     def _orders(self) -> tuple[Operation, ...]:
@@ -148,12 +160,24 @@ class ControlPlane:
             ),
         )  # fmt: skip
 
+    def _of_register(self, register: Register) -> tuple[Operation, ...]:
+        overview, clock = self._overview, self._clock
+        return (
+            *TenantRoutes(register, overview).operations(),
+            *KeyRoutes(register, overview, clock, admins=False).operations(),
+            *KeyRoutes(register, overview, clock, admins=True).operations(),
+            *RuleRoutes(register, overview, "limit").operations(),
+            *RuleRoutes(register, overview, "budget").operations(),
+            *AuditRoutes(register.audit).operations(),
+        )
+
     def _make_app(self) -> Starlette:
         app = Starlette(
             routes=make_routes(self.operations, self._endpoint),
             exception_handlers={
                 PenstockError: _answer_error,
                 HTTPException: _answer_http_error,
+                StoreFailed: _answer_store_failed,
                 Exception: _answer_bug,
             },
         )
@@ -166,7 +190,8 @@ class ControlPlane:
 
         async def endpoint(request: Request) -> Response:
             if right.least is not None:
-                principal = await self._door.admit(request.headers.getlist("authorization"))
+                address = request.client.host if request.client is not None else ""
+                principal = await self._door.admit(request.headers.getlist("authorization"), address)
                 require(principal, right)
                 request.state.principal = principal
             _check_query(request, operation)
@@ -230,9 +255,22 @@ class ControlPlane:
         """An operator's word about a deployment, or about all of its name."""
 
         async def answer(request: Request) -> Response:
-            return _json({"data": order_deployments(self._overview, request.path_params["id"], order, self._clock)})
+            id = request.path_params["id"]
+            told = order_deployments(self._overview, id, order, self._clock)
+            await self._note(request, Done(f"deployment.{order}", id, after=[each["id"] for each in told]))
+            return _json({"data": told})
 
         return answer
+
+    async def _note(self, request: Request, done: Done) -> None:
+        """What was done outside the store. It stands even where the store cannot be written now."""
+        register = self._shown.register
+        if register is None:
+            return
+        try:
+            await register.audit.add(principal_of(request).who, done)
+        except StoreFailed as error:
+            log.error("%s of %s is not in the audit log: %s", done.what, done.subject, error)
 
     async def health(self, request: Request) -> Response:
         """What the process is doing."""
@@ -275,7 +313,10 @@ class ControlPlane:
     async def rehearse(self, request: Request) -> Response:
         """A rehearsal now."""
         assert self._shown.rehearsals is not None
-        return _json(await rehearse(self._shown.rehearsals, request.query_params.get("deployment", "")))
+        one = request.query_params.get("deployment", "")
+        told = await rehearse(self._shown.rehearsals, one)
+        await self._note(request, Done("rehearse", one, after=[each["deployment"] for each in told["data"]]))
+        return _json(told)
 
 
 def _json(value: Any) -> Response:
@@ -315,6 +356,12 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         method = allow.partition(",")[0]
         return problem(405, NotFound.code, f"this route is asked by {method}", f"Send {method}.", {"allow": allow})
     return problem(error.status_code, NotFound.code, "there is no such route here", "GET / says what is here.")
+
+
+async def _answer_store_failed(request: Request, error: Exception) -> Response:
+    """The disk is full or fails; nothing was changed."""
+    log.error("%s", error)
+    return problem(503, Overloaded.code, "the store cannot be written or read now", "Look into Penstock's log.")
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:

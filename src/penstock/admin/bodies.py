@@ -5,7 +5,7 @@ Only the fields that a shape has may be sent: no other is ignored, so that nothi
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from penstock.errors import InvalidRequest, TooLarge
 from penstock.routing.nearest import did_you_mean, quoted
 
-__all__ = ["MOST_BYTES", "read_body", "receive", "tag_of", "version_asked"]
+__all__ = ["MOST_BYTES", "read_body", "read_fields", "receive", "tag_of", "version_asked"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -44,19 +44,7 @@ def read_body(request: Request, shape: type[T]) -> T:
     Raises:
         InvalidRequest: it is no JSON object, has a field that the shape has not, or a field is wrong; `param` names it.
     """
-    body: bytes = request.state.body
-    if body:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise InvalidRequest(
-                "the body is not application/json", do="Send content-type: application/json.", status=415
-            )
-    try:
-        data = msgspec.json.decode(body or b"{}")
-    except (msgspec.DecodeError, RecursionError):
-        raise InvalidRequest("the body is not JSON", do="Send a JSON object.") from None
-    if not isinstance(data, dict):
-        raise InvalidRequest("the body is no JSON object", do="Send fields and their values: {...}.")
+    data = read_fields(request)
     known = [field.encode_name for field in msgspec.structs.fields(shape)]
     for name in data:
         if name not in known:
@@ -69,6 +57,22 @@ def read_body(request: Request, shape: type[T]) -> T:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
         raise _wrong(str(error)) from None
+
+
+def read_fields(request: Request) -> dict[str, Any]:
+    """The body as a JSON object whose fields somebody else checks; raises InvalidRequest where it is none."""
+    body: bytes = request.state.body
+    if body:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise InvalidRequest("the body is not application/json", do="Say so in content-type.", status=415)
+    try:
+        data = msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest("the body is not JSON", do="Send a JSON object.") from None
+    if not isinstance(data, dict):
+        raise InvalidRequest("the body is no JSON object", do="Send fields and their values: {...}.")
+    return data
 
 
 def _wrong(said: str) -> InvalidRequest:

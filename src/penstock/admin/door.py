@@ -17,8 +17,8 @@ ADMIN_KEY = Principal("admin-key", "admin")
 class Principals(Protocol):
     """Who knows those that have a role."""
 
-    async def principal(self, secret: str) -> Principal | None:
-        """Whose secret that is; None where nobody's, or it is revoked or has expired. Raises PenstockError."""
+    async def principal(self, secret: str, address: str) -> Principal | None:
+        """Whose secret that is; None where nobody's, it is revoked or has expired, or may not be used from there."""
         ...
 
 
@@ -34,8 +34,8 @@ class Door:
         self._credential = credential
         self._principals = principals
 
-    async def admit(self, authorization: Sequence[str]) -> Principal:
-        """Who sent these Authorization headers, all of one request's.
+    async def admit(self, authorization: Sequence[str], address: str = "") -> Principal:
+        """Who sent these Authorization headers, all of one request's, from that address.
 
         Raises:
             Unauthenticated: none, several, or not `Bearer` with a secret that is known; always in the same words.
@@ -43,7 +43,8 @@ class Door:
         given = _bearer(authorization[0]) if len(authorization) == 1 else ""
         if self._credential.opens(given):
             return ADMIN_KEY
-        found = await self._principals.principal(given) if given and self._principals is not None else None
+        known = self._principals if given else None
+        found = await known.principal(given, address) if known is not None else None
         if found is None:
             raise Unauthenticated(
                 "the admin key is missing or wrong", do=f"Send `Authorization: Bearer <{VARIABLE} or {FILE}>`."

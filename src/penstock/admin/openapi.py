@@ -9,6 +9,7 @@ from typing import Any, get_args
 from penstock.admin.operations import JSON, Operation
 from penstock.admin.problems import MEDIA_TYPE
 from penstock.admin.rights import Right
+from penstock.admin.schemas import ANYTHING, COUNT, FLAG, MAYBE_TEXT, REGISTER, TEXT, listing, record
 from penstock.standing import State
 from penstock.version import VERSION
 
@@ -55,7 +56,7 @@ def _operation(operation: Operation, right: Right) -> dict[str, Any]:
         parameters.append({"name": "if-none-match", "in": "header", "schema": {"type": "string"}})
     if operation.match:
         needed = {"required": True} if operation.match == "must" else {}
-        parameters.append({"name": "if-match", "in": "header", "description": _MATCH, "schema": TEXT, **needed})
+        parameters.append({"name": "if-match", "in": "header", "description": _IF_MATCH, "schema": TEXT, **needed})
     if operation.method == "POST":
         parameters.append({"name": "idempotency-key", "in": "header", "description": _REPEATED, "schema": TEXT})
     body = {"requestBody": {"required": True, "content": _content(operation.takes, JSON)}} if operation.takes else {}
@@ -80,24 +81,10 @@ def _content(schema: str, *media: str) -> dict[str, Any]:
     return {kind: {"schema": {"$ref": f"#/components/schemas/{schema}"}} for kind in media}
 
 
-def _record(required: dict[str, Any], optional: dict[str, Any] | None = None, about: str = "") -> dict[str, Any]:
-    record = {"type": "object", "properties": required | (optional or {}), "required": list(required)}
-    return {"description": about} | record if about else record
-
-
-def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-TEXT: dict[str, Any] = {"type": "string"}
-MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
-COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 COUNTS: dict[str, Any] = {"type": "object", "additionalProperties": COUNT}
-FLAG: dict[str, Any] = {"type": "boolean"}
 NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
-ANYTHING: dict[str, Any] = {"type": "object"}
 
-_MATCH = "The etag of what is to be changed: 412 where it is another by now. `*`: whatever it is."
+_IF_MATCH = "The etag of what is to be changed: 412 where it is another by now. `*`: whatever it is."
 _REPEATED = "Sent again with the same key within an hour, the request gets the same answer and does nothing more."
 _OF_DEPLOYMENT = (
     "A deployment's `id`, percent-encoded as one segment (`#` is `%23`); slashes may stay. Without `#credential` it"
@@ -111,25 +98,29 @@ _STATES = (
 )
 
 SCHEMAS: dict[str, Any] = {
-    "Problem": _record(
+    **REGISTER,
+    "Problem": record(
         {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "code": TEXT},
-        {"do": TEXT | {"description": "What you can do about it."}},
+        {
+            "do": TEXT | {"description": "What you can do about it."},
+            "param": TEXT | {"description": "Which field or parameter is wrong."},
+        },
         "Problem details, RFC 9457.",
     ),
     "Page": {"type": "string", "description": "Text, as the content type says."},
     "Document": ANYTHING | {"description": "An OpenAPI document."},
-    "Index": _record({"name": TEXT, "version": TEXT, "paths": {"type": "object", "additionalProperties": TEXT}}),
-    "Health": _record(
+    "Index": record({"name": TEXT, "version": TEXT, "paths": {"type": "object", "additionalProperties": TEXT}}),
+    "Health": record(
         {
             "version": TEXT,
             "uptime_seconds": {"type": "number", "minimum": 0},
             "requests_in_flight": COUNT,
             "connections": COUNT,
-            "upstream_connections": _record({"open": COUNT, "busy": COUNT}),
-            "workers": _list(_record({"worker": COUNT, "config_generation": COUNT})),
+            "upstream_connections": record({"open": COUNT, "busy": COUNT}),
+            "workers": listing(record({"worker": COUNT, "config_generation": COUNT})),
         }
     ),
-    "Config": _record(
+    "Config": record(
         {
             "source": TEXT,
             "server": ANYTHING,
@@ -138,31 +129,31 @@ SCHEMAS: dict[str, Any] = {
             "default_model": MAYBE_TEXT,
             "defaults": ANYTHING,
             "auth": {"enum": ["required", "open"]},
-            "keys": _list(ANYTHING),
+            "keys": listing(ANYTHING),
             "state": TEXT,
             "log": ANYTHING,
         },
         {
             **dict.fromkeys(("prices", "alerts", "admission"), ANYTHING),
-            **dict.fromkeys(("limits", "budgets", "tenants"), _list(ANYTHING)),
+            **dict.fromkeys(("limits", "budgets", "tenants"), listing(ANYTHING)),
         },
         about="In the words of penstock.yaml, resolved, every secret masked.",
     ),
-    "Deployments": _record(
+    "Deployments": record(
         {
-            "data": _list({"$ref": "#/components/schemas/Deployment"}),
+            "data": listing({"$ref": "#/components/schemas/Deployment"}),
             "next_cursor": MAYBE_TEXT | {"description": "Send it as `cursor` for what follows; null at the end."},
-            "switched_off": _list({"$ref": "#/components/schemas/SwitchedOff"}),
+            "switched_off": listing({"$ref": "#/components/schemas/SwitchedOff"}),
         }
     ),
-    "Deployment": _record(
+    "Deployment": record(
         {
             "id": TEXT,
             "provider": TEXT,
             "model": TEXT,
             "kind": TEXT,
             "base_url": MAYBE_TEXT | {"description": "null: it runs inside Penstock."},
-            "routes": _list(TEXT) | {"description": "Names under `models:` that lead to it."},
+            "routes": listing(TEXT) | {"description": "Names under `models:` that lead to it."},
             "state": {"enum": list(get_args(State)), "description": _STATES},
             "reason": MAYBE_TEXT | {"description": "What put it into that state; null where all is well."},
             "since": MAYBE_TEXT | {"description": "When, RFC 3339; null: since the start."},
@@ -177,13 +168,13 @@ SCHEMAS: dict[str, Any] = {
         },
         {"rehearsal": {"$ref": "#/components/schemas/Rehearsal"}},
     ),
-    "Requests": _record(
+    "Requests": record(
         {
-            "data": _list({"$ref": "#/components/schemas/Request"}),
+            "data": listing({"$ref": "#/components/schemas/Request"}),
             "next_cursor": MAYBE_TEXT | {"description": "Send it as `cursor` for those before; null at the end."},
         }
     ),
-    "Request": _record(
+    "Request": record(
         {
             **dict.fromkeys(("time", "id", "operation", "model", "deployment"), TEXT),
             **dict.fromkeys(("status", "bytes_in", "bytes_out"), COUNT),
@@ -193,23 +184,23 @@ SCHEMAS: dict[str, Any] = {
         {
             **dict.fromkeys(("key", "tenant", "project", "user", "task", "address", "price_table"), TEXT),
             **dict.fromkeys(("response_model", "finish_reason", "error", "stream_error"), TEXT),
-            **dict.fromkeys(("dropped", "clamped", "candidates"), _list(TEXT)),
+            **dict.fromkeys(("dropped", "clamped", "candidates"), listing(TEXT)),
             **dict.fromkeys(("first_output_ms", "overhead_ms"), NUMBER),
             "dropped_events": COUNT,
             "degraded": FLAG,
             "tags": {"type": "object", "additionalProperties": TEXT},
-            "decisions": _list({"$ref": "#/components/schemas/Decision"}),
-            "attempts": _list({"$ref": "#/components/schemas/Attempt"}),
+            "decisions": listing({"$ref": "#/components/schemas/Decision"}),
+            "attempts": listing({"$ref": "#/components/schemas/Attempt"}),
             "tokens": {"$ref": "#/components/schemas/Tokens"},
             "cost_usd": MAYBE_TEXT | {"description": "null: a price is not known."},
             "open": FLAG | {"description": "It is still being answered, and this is how it stands."},
         },
         "As the request log has it (docs/requests.md); what says nothing is left out.",
     ),
-    "Decision": _record(
+    "Decision": record(
         {"what": TEXT}, {"deployment": TEXT, "why": TEXT, "at_ms": NUMBER, "wait_ms": NUMBER}, "What was decided."
     ),
-    "Attempt": _record(
+    "Attempt": record(
         {"deployment": TEXT, "outcome": TEXT, "status": COUNT, "ms": NUMBER},
         {
             "kind": TEXT,
@@ -221,23 +212,25 @@ SCHEMAS: dict[str, Any] = {
         },
         "One time that a provider was asked.",
     ),
-    "Tokens": _record(
+    "Tokens": record(
         {**dict.fromkeys(("input", "output", "cache_read", "cache_write", "reasoning"), COUNT), "estimated": FLAG}
     ),
-    "Ordered": _record({"data": _list({"$ref": "#/components/schemas/Deployment"})}, about="Those that are concerned."),
-    "Rehearsals": _record({"data": _list({"$ref": "#/components/schemas/Rehearsal"})}),
-    "Rehearsal": _record(
+    "Ordered": record(
+        {"data": listing({"$ref": "#/components/schemas/Deployment"})}, about="Those that are concerned."
+    ),
+    "Rehearsals": record({"data": listing({"$ref": "#/components/schemas/Rehearsal"})}),
+    "Rehearsal": record(
         {
             **dict.fromkeys(("deployment", "code", "told", "do", "at"), TEXT),
-            "models": _list(TEXT),
+            "models": listing(TEXT),
             "ok": FLAG,
             "cost_usd": MAYBE_TEXT | {"description": "null: a price is not known."},
             "seconds": NUMBER,
         },
         about="What came of asking a deployment for one token.",
     ),
-    "SwitchedOff": _record(
-        {"provider": TEXT, "kind": TEXT, "reason": TEXT, "routes": _list(TEXT)},
+    "SwitchedOff": record(
+        {"provider": TEXT, "kind": TEXT, "reason": TEXT, "routes": listing(TEXT)},
         about="A provider that is switched off, and the names under `models:` that cannot be asked for so.",
     ),
 }

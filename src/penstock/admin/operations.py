@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from penstock.admin.pages import LARGEST, USUAL
 from penstock.admin.rights import Principal
 
-__all__ = ["JSON", "PAGING", "Endpoint", "Operation", "Query", "make_routes", "principal_of"]
+__all__ = ["JSON", "PAGING", "Endpoint", "Operation", "Query", "json", "make_routes", "principal_of", "resource"]
 
 JSON = "application/json"
 
@@ -70,6 +71,21 @@ class Operation(NamedTuple):
     def route(self) -> str:
         """The path as the router has it: ids of deployments have slashes in them."""
         return self.path.replace("/deployments/{id}", "/deployments/{id:path}")
+
+
+def json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer."""
+    return Response(msgspec.json.encode(value), status, headers, JSON)
+
+
+def resource(value: dict[str, Any], made_at: str = "") -> Response:
+    """One thing, with its etag as a header too.
+
+    Args:
+        made_at: where it can be asked for, where it was made just now.
+    """
+    headers = {"etag": value["etag"]} if value["etag"] is not None else {}
+    return json(value, 201, {"location": made_at, **headers}) if made_at else json(value, headers=headers)
 
 
 def make_routes(operations: Iterable[Operation], endpoint: Callable[[Operation], Endpoint]) -> list[Route]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from penstock.errors import InvalidRequest
 
-__all__ = ["LARGEST", "USUAL", "cursor_of", "id_of", "limit_of", "page"]
+__all__ = ["LARGEST", "USUAL", "cursor_of", "id_of", "joined_page", "limit_of", "page"]
 
+_ANY = re.compile(r"[^\x00-\x1f]{1,200}")
 USUAL = 100
 LARGEST = 1000
 
@@ -58,6 +59,31 @@ def id_of(query: Mapping[str, Any], form: re.Pattern[str]) -> str:
     if not form.fullmatch(id):
         raise _out_of_date()
     return id
+
+
+async def joined_page(
+    query: Mapping[str, Any],
+    declared: Sequence[dict[str, Any]],
+    stored: Callable[[str, int], Awaitable[list[dict[str, Any]]]],
+) -> dict[str, Any]:
+    """A page of what the file declares, and after it of what is stored; each has an `id`.
+
+    Args:
+        declared: in its order; their ids have a colon, which no stored one has.
+        stored: gives so many with ids above one, in the order of these.
+
+    Raises:
+        InvalidRequest: `limit` or `cursor` is not one.
+    """
+    limit, after = limit_of(query), id_of(query, _ANY)
+    rest = list(declared)
+    if ":" in after:
+        rest = rest[_after([each["id"] for each in declared], query["cursor"]) :]
+    found = rest[: limit + 1] if not after or ":" in after else []
+    if len(found) <= limit:
+        found += await stored("" if ":" in after else after, limit + 1 - len(found))
+    following = cursor_of(found[limit - 1]["id"]) if len(found) > limit else None
+    return {"data": found[:limit], "next_cursor": following}
 
 
 def _after(ids: Sequence[str], cursor: str) -> int:

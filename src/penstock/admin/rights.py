@@ -8,15 +8,16 @@ for (403).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import msgspec
 
 from penstock.errors import Forbidden
+from penstock.stores.audit import Who
+from penstock.stores.directory_rows import KeyRights, Role
 
 __all__ = ["OPEN", "RIGHTS", "ROLES", "Principal", "Right", "Role", "require", "right_of"]
 
-Role = Literal["viewer", "operator", "tenant_admin", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -26,14 +27,18 @@ class Principal(msgspec.Struct, frozen=True):
     Attributes:
         name: as the audit log has it.
         tenant: to which it belongs; "" for none: it sees all of them.
-        models: of a tenant's: which names and patterns it may give to a key; None: every name under `models:` and no
-            other. Who belongs to no tenant may give any.
+        grants: what the keys that it makes may do at most; None: everything.
     """
 
     name: str
     role: Role
     tenant: str = ""
-    models: tuple[str, ...] | None = None
+    grants: KeyRights | None = None
+
+    @property
+    def who(self) -> Who:
+        """As the audit log has it."""
+        return Who(self.name, self.role)
 
     def sees(self, tenant: str | None) -> bool:
         """Whether what belongs to that tenant, or to none (None, ""), is there for it."""
@@ -54,6 +59,16 @@ class Right(NamedTuple):
 
 
 OPEN = Right(None)
+
+
+def _of(things: str, least: Role, *writes: str) -> dict[str, Right]:
+    """Those of a list: whoever has a role may look, and from that one on change it."""
+    path = f"/api/v1/{things}"
+    reads = dict.fromkeys((f"GET {path}", f"GET {path}/{{id}}"), Right("viewer", own=True))
+    changes = (f"POST {path}", f"PATCH {path}/{{id}}", *(write.replace("ID", f"{path}/{{id}}") for write in writes))
+    return reads | dict.fromkeys(changes, Right(least, own=True))
+
+
 _DEPLOYMENT = "POST /api/v1/deployments/{id}"
 
 # A route without a row here cannot be registered.
@@ -69,6 +84,16 @@ RIGHTS: Mapping[str, Right] = {
     "POST /api/v1/rehearse": Right("operator"),  # it costs money
     "GET /api/v1/requests": Right("viewer", own=True),
     "GET /api/v1/requests/{id}/explain": Right("viewer", own=True),
+    "GET /api/v1/tenants": Right("viewer", own=True),
+    "POST /api/v1/tenants": Right("admin"),
+    "GET /api/v1/tenants/{name}": Right("viewer", own=True),
+    "PATCH /api/v1/tenants/{name}": Right("admin"),
+    "POST /api/v1/tenants/{name}/archive": Right("admin"),
+    **_of("keys", "tenant_admin", "POST ID/revoke", "POST ID/rotate"),
+    **_of("admins", "tenant_admin", "POST ID/revoke", "POST ID/rotate"),
+    **_of("limits", "tenant_admin", "DELETE ID"),
+    **_of("budgets", "tenant_admin", "DELETE ID"),
+    "GET /api/v1/audit": Right("operator", own=True),
 }
 
 

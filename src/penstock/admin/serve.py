@@ -20,6 +20,7 @@ from penstock.admin.app import ControlPlane, Shown
 from penstock.admin.credential import Credential, load_admin_key
 from penstock.admin.door import Door
 from penstock.admin.overview import Overview
+from penstock.admin.principals import KnownPrincipals
 from penstock.clock import SystemClock, Timer
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address
@@ -53,7 +54,9 @@ async def open_admin(
     key = load_admin_key(env, folder)
     if key.warning:
         log.warning(key.warning)
-    plane = ControlPlane(overview, Door(Credential(key.secret, key.path)), _CLOCK, shown)
+    register = shown.register if shown is not None else None
+    principals = KnownPrincipals(overview, register.directory, _CLOCK) if register is not None else None
+    plane = ControlPlane(overview, Door(Credential(key.secret, key.path), principals), _CLOCK, shown)
     server = AdminServer(plane.app, overview.config.server.admin, key.secret.source)
     await server.open()
     return server

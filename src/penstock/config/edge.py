@@ -110,6 +110,7 @@ def _read_key(reader: Reader, item: Node, fields: dict[str, Node]) -> Key | None
         models=_patterns(reader, fields.get("models")),
         trusted_user=reader.choice(fields.get("user"), {"trusted": True}, False),
         overrides=reader.choice(fields.get("overrides"), {"allowed": True, "refused": False}, False),
+        where=item.place.where,
         expires=reader.value(fields["expires"], expiry, 0) if "expires" in fields else None,
         addresses=read_addresses(reader, fields.get("addresses")),
         routes=read_operations(reader, fields.get("routes")),

@@ -55,6 +55,7 @@ def read_tenants(reader: Reader, node: Node | None) -> tuple[Tenant, ...]:
             charge=reader.choice(charge, _CHARGES, "attempts"),
             weight=reader.value(fields.get("weight"), _WEIGHT, 1),
             projects=tuple(dict.fromkeys(label for label in labels if label)),
+            where=item.place.where,
         )
         names.setdefault(name, item.place)
         found.append(tenant)

@@ -11,7 +11,7 @@ from penstock.config import values
 from penstock.config.amounts import Allowance, Rate, allowance, amount, number_text, rate
 from penstock.config.limits import MOST_CALLS
 from penstock.config.reader import Reader
-from penstock.config.tree import Node, Place
+from penstock.config.tree import Node
 from penstock.config.zones import zone
 from penstock.reservation import SCOPES, RequestBudget, Rule, RuleKind, Scope
 from penstock.routing.nearest import did_you_mean, quoted
@@ -115,7 +115,7 @@ def _read_limits(reader: Reader, node: Node | None, on_key: str = "") -> Iterato
         if of is not None and len(reader.problems) == before:
             for match in of.matches:
                 for said in rules:
-                    rule = _made(scope=of.scope, match=match, where=_where(item.place), **said)
+                    rule = _made(scope=of.scope, match=match, where=item.place.where, **said)
                     yield Written(rule, item, fields, on_key)
 
 
@@ -216,7 +216,7 @@ def _budget(reader: Reader, item: Node, fields: Mapping[str, Node]) -> dict[str,
         "clamp": reader.choice(fields.get("on_low_budget"), {"clamp": True, "refuse": False}, True),
         "downgrade": downgrade,
         "throttle": throttle,
-        "where": _where(item.place),
+        "where": item.place.where,
     }
 
 
@@ -264,7 +264,7 @@ def _ceiling(reader: Reader, item: Node, fields: Mapping[str, Node], on_key: str
     if unit == "tokens" and limit < LEAST_TOKENS:
         reader.problems.add(fields["limit"].place, _too_small(number_text(limit)))
     clamp = reader.choice(fields.get("on_low_budget"), {"clamp": True, "refuse": False}, True)
-    return RequestBudget(unit, limit, on_key, clamp, _where(item.place))
+    return RequestBudget(unit, limit, on_key, clamp, item.place.where)
 
 
 # --- for which values of which scope
@@ -316,7 +316,3 @@ def _matches(reader: Reader, node: Node | None, scope: Scope) -> tuple[str, ...]
     if not found and not items:
         reader.problems.add(node.place, "an empty list matches nothing: leave match out for each value")
     return tuple(found)
-
-
-def _where(place: Place) -> str:
-    return f"{place.source}:{place.line}" if place.line else place.source

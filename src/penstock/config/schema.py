@@ -228,6 +228,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         max_output: tokens of output that each of its calls may ask for at most; None: no bound of its own.
         priority: how urgent its calls are at most, and where they do not say.
         role: what it may do at the control plane; None: nothing.
+        where: it is declared, `file:line`.
     """
 
     name: str
@@ -243,6 +244,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     priority: str | None = None
     role: Role | None = None
+    where: str = ""
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,12 +254,14 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         charge: what it pays for.
         weight: its part where tenants wait for the same.
         projects: those that are declared; a key may name others.
+        where: it is declared, `file:line`.
     """
 
     name: str
     charge: Charge = "attempts"
     weight: int = 1
     projects: tuple[str, ...] = ()
+    where: str = ""
 
 
 class Webhook(msgspec.Struct, frozen=True):

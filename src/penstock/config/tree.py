@@ -30,6 +30,11 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
 
+    @property
+    def where(self) -> str:
+        """`file:line`, for whoever is told of it long after it was read."""
+        return f"{self.source}:{self.line}" if self.line else self.source
+
 
 class Node(msgspec.Struct, frozen=True):
     """A value and where it stands.

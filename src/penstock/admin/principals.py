@@ -1,0 +1,80 @@
+"""Those that have a role beside the admin key's bearer: keys of the store, and keys that the file declares with one."""
+
+from __future__ import annotations
+
+import ipaddress
+from hashlib import sha256
+from hmac import compare_digest
+
+from penstock.admin.overview import Overview
+from penstock.admin.rights import Principal
+from penstock.clock import Clock
+from penstock.config.schema import Key
+from penstock.stores.directory import Directory
+from penstock.stores.directory_rows import KeyInfo, KeyRights
+from penstock.stores.key_format import PATTERN, is_mistyped
+
+__all__ = ["KnownPrincipals"]
+
+
+class KnownPrincipals:
+    """Looks them up anew each time, so that one that is revoked is nobody from then on."""
+
+    def __init__(self, overview: Overview, directory: Directory, clock: Clock) -> None:
+        self._overview = overview
+        self._directory = directory
+        self._clock = clock
+
+    async def principal(self, secret: str, address: str) -> Principal | None:
+        """As `Principals`."""
+        declared = self._declared(secret)
+        if declared is not None:
+            good = declared.expires is None or declared.expires > self._clock.wall()
+            tenant = declared.tenant or ""
+            found = _principal(declared.name, tenant, _rights(declared)) if good else None
+            return found if found is not None and _from(declared.addresses, address) else None
+        if PATTERN.fullmatch(secret) is None or is_mistyped(secret):
+            return None  # junk costs no look into the store
+        key = await self._directory.keys.holder(secret)
+        if key is None or not _from(key.addresses, address):
+            return None
+        return _principal(key.label, key.tenant, key)
+
+    def _declared(self, secret: str) -> Key | None:
+        """The declared key with a role whose secret that is; all are compared, in a time that says nothing."""
+        given = sha256(secret.encode("utf-8", "surrogatepass")).digest()
+        found = None
+        for key in self._overview.config.keys:
+            if compare_digest(sha256(key.key.reveal().encode()).digest(), given):
+                found = key
+        return found if found is not None and found.role is not None else None
+
+
+def _principal(label: str, tenant: str, rights: KeyInfo | KeyRights) -> Principal | None:
+    if rights.role is None:
+        return None
+    grants = KeyRights(**{name: getattr(rights, name) for name in KeyRights.__struct_fields__}) if tenant else None
+    return Principal(f"key:{label}", rights.role, tenant, grants)
+
+
+def _rights(key: Key) -> KeyRights:
+    return KeyRights(
+        models=key.models,
+        addresses=key.addresses or None,
+        expires=key.expires,
+        max_output=key.max_output,
+        priority=key.priority,
+        overrides=key.overrides,
+        trusts_user=key.trusted_user,
+        role=key.role,
+    )
+
+
+def _from(networks: tuple[str, ...] | None, address: str) -> bool:
+    if not networks:
+        return True
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ipaddress.ip_network(each) for each in networks)

@@ -1,0 +1,238 @@
+"""`/api/v1/limits` and `/api/v1/budgets`: how much may be asked for, and how much used.
+
+In the words of the configuration file, each as it would stand under `limits:` or `budgets:`. What the file declares is
+shown with its place, and changed there; what is made here holds beside it at once, on every worker.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.admin.bodies import read_fields, tag_of, version_asked
+from penstock.admin.grants import tenant_for
+from penstock.admin.moments import written
+from penstock.admin.operations import PAGING, Operation, Query, json, principal_of, resource
+from penstock.admin.overview import Overview
+from penstock.admin.pages import joined_page
+from penstock.admin.register import Register
+from penstock.admin.rights import Principal
+from penstock.admin.rule_bounds import require_own
+from penstock.config.show_rules import show_budget, show_limit, show_request_budget
+from penstock.config.stored_rules import Compiled, compile_rule, compile_stored, tenant_of, window_of
+from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound, UnknownModel
+from penstock.reservation import Rule
+from penstock.stores.rulebook import Kind, StoredRule
+
+__all__ = ["RuleRoutes"]
+
+_DECLARED = "declared:"
+_TENANT = Query("tenant", "That one's alone.", {"type": "string"})
+
+
+class RuleRoutes:
+    """The operations on limits, or on budgets."""
+
+    def __init__(self, register: Register, overview: Overview, kind: Kind) -> None:
+        self._register = register
+        self._overview = overview
+        self._kind: Kind = kind
+        self._path = f"/api/v1/{kind}s"
+
+    def operations(self) -> tuple[Operation, ...]:
+        """For the table."""
+        kind, path = self._kind, self._path
+        one, name = f"{path}/{{id}}", kind.capitalize()
+        return (
+            Operation(path, f"list_{kind}s", "Those there are.", self.listed, "Rules", query=(*PAGING, _TENANT)),
+            Operation(
+                path, f"create_{kind}", "Make one; it holds at once.", self.create, "Rule",
+                method="POST", takes=f"New{name}", made=True,
+            ),
+            Operation(one, f"show_{kind}", "One of them.", self.show, "Rule"),
+            Operation(
+                one, f"change_{kind}", "Change what is said; null takes a word away.", self.change, "Rule",
+                method="PATCH", takes=f"{name}Change", match="must",
+            ),
+            Operation(
+                one, f"remove_{kind}", "Take it away; what it was is told once more.", self.remove, "Rule",
+                method="DELETE", match="must",
+            ),
+        )  # fmt: skip
+
+    async def listed(self, request: Request) -> Response:
+        """A page of them: what is declared, in the file's order, then what is stored."""
+        principal, query = principal_of(request), request.query_params
+        tenant = tenant_for(principal, query.get("tenant", ""))
+
+        def seen(told: dict[str, Any]) -> bool:
+            return not tenant or told["tenant"] == tenant
+
+        async def stored(after: str, most: int) -> list[dict[str, Any]]:
+            rows = [each for each in await self._register.rules.all() if each.kind == self._kind and each.id > after]
+            return [told for told in map(self._describe, rows) if seen(told)][:most]
+
+        return json(await joined_page(query, [told for told in self._declared() if seen(told)], stored))
+
+    async def show(self, request: Request) -> Response:
+        """One of them."""
+        id, principal = request.path_params["id"], principal_of(request)
+        if id.startswith(_DECLARED):
+            return resource(self._declared_one(id, principal))
+        return resource(self._describe(await self._get(id, principal)))
+
+    async def create(self, request: Request) -> Response:
+        """Make one."""
+        body, principal = read_fields(request), principal_of(request)
+        compiled = await self._checked(body, principal, "")
+        rule = StoredRule("", self._kind, _tenant(compiled), principal.tenant, body, 0, principal.name, 0)
+        made = await self._register.rules.create(rule, note=self._register.audit.noting(principal.who))
+        await self._kept()
+        return resource(self._describe(made), f"{self._path}/{made.id}")
+
+    async def change(self, request: Request) -> Response:
+        """Change it."""
+        fields, principal = read_fields(request), principal_of(request)
+        before = await self._own(request, principal)
+        version = version_asked(request)
+        body = {name: value for name, value in {**before.body, **fields}.items() if value is not None}
+        compiled = await self._checked(body, principal, before.id)
+        rule = msgspec.structs.replace(before, body=body, tenant=_tenant(compiled))
+        after = await self._register.rules.change(rule, version, note=self._register.audit.noting(principal.who))
+        await self._kept()
+        return resource(self._describe(after))
+
+    async def remove(self, request: Request) -> Response:
+        """Take it away."""
+        principal = principal_of(request)
+        before = await self._own(request, principal)
+        gone = await self._register.rules.remove(
+            self._kind, before.id, version_asked(request), note=self._register.audit.noting(principal.who)
+        )
+        await self._kept()
+        return json(self._describe(gone) | {"etag": None})
+
+    # ---
+
+    async def _kept(self) -> None:
+        await self._register.audit.seal()
+        await self._register.adopt()
+
+    async def _checked(self, body: dict[str, Any], principal: Principal, id: str) -> Compiled:
+        """What it becomes, if it may be made, or the one of that id become it."""
+        compiled = compile_rule(self._kind, body)
+        stored = [(each, compile_stored(each)) for each in await self._register.rules.all()]
+        declared = [rule for rule in self._overview.config.rules if rule.where]
+        if principal.tenant:  # first, so that nothing is told of others' rules
+            theirs = [rule for each, made in stored if not each.owner for rule in made.rules]
+            require_own(principal.tenant, compiled, [*declared, *theirs])
+        taken = {window_of(rule): rule.where for rule in declared}
+        for each, made in stored:
+            if each.id != id:
+                taken |= {window_of(rule): f"{each.kind} {each.id}" for rule in made.rules}
+        for rule in compiled.rules:
+            if window_of(rule) in taken:
+                where = taken[window_of(rule)]
+                raise Conflict(f"the same is said by {where}", do="Change that one.", param="scope")
+            self._check_model(rule, principal)
+        return compiled
+
+    def _check_model(self, rule: Rule, principal: Principal) -> None:
+        if not rule.downgrade:
+            return
+        try:
+            found = self._overview.names.find(rule.downgrade)
+        except UnknownModel as error:
+            raise InvalidRequest(error.message, do=error.do, param="on_soft") from None
+        if principal.tenant and not found.route:
+            raise Forbidden("on_soft may name names under `models:` alone", do="Name one of them.", param="on_soft")
+
+    async def _get(self, id: str, principal: Principal) -> StoredRule:
+        found = await self._register.rules.get(self._kind, id)
+        if not principal.sees(found.tenant):
+            raise _missing(self._kind, id)
+        return found
+
+    async def _own(self, request: Request, principal: Principal) -> StoredRule:
+        """One that it may change; raises NotFound, Forbidden, and Conflict for what the file declares."""
+        id = request.path_params["id"]
+        if id.startswith(_DECLARED):
+            told = self._declared_one(id, principal)
+            raise Conflict(f"that {self._kind} is declared at {told['declared']}", do="Change it there.")
+        found = await self._get(id, principal)
+        if principal.tenant and found.owner != principal.tenant:
+            raise Forbidden(f"that {self._kind} was made by an operator", do="Ask one to change it.")
+        return found
+
+    # --- as JSON
+
+    def _describe(self, rule: StoredRule) -> dict[str, Any]:
+        shadow = self._shadow(rule)
+        return {
+            "id": rule.id,
+            "rule": rule.body,
+            "tenant": rule.tenant or None,
+            "created": written(rule.created),
+            "created_by": rule.created_by,
+            "declared": None,
+            "shadowed_by": shadow,
+            "etag": tag_of(rule.version),
+        }
+
+    def _shadow(self, rule: StoredRule) -> str | None:
+        """Where the file says the same, so that this one does not hold."""
+        try:
+            windows = {window_of(each) for each in compile_rule(rule.kind, rule.body).rules}
+        except InvalidRequest as error:
+            return f"this version: {error.message}"
+        return next(
+            (each.where for each in self._overview.config.rules if each.where and window_of(each) in windows), None
+        )
+
+    def _declared(self) -> list[dict[str, Any]]:
+        config = self._overview.config
+        found = []
+        for rule in config.rules:
+            if rule.where and (rule.kind == "budget") == (self._kind == "budget"):
+                shown = show_budget(rule) if rule.kind == "budget" else show_limit(rule)
+                found.append(_declared(rule.id, shown, tenant_of(rule), rule.where))
+        if self._kind == "budget":
+            for budget in config.request_budgets:
+                if budget.where:
+                    shown = show_request_budget(budget) | ({"key": budget.key} if budget.key else {})
+                    found.append(_declared(f"request {budget.unit} {budget.key}", shown, "", budget.where))
+        return found
+
+    def _declared_one(self, id: str, principal: Principal) -> dict[str, Any]:
+        for told in self._declared():
+            if told["id"] == id and principal.sees(told["tenant"]):
+                return told
+        raise _missing(self._kind, id)
+
+
+def _declared(id: str, shown: dict[str, object], tenant: str, where: str) -> dict[str, Any]:
+    return {
+        # Of its own id, which holds what a path cannot.
+        "id": f"{_DECLARED}{sha256(id.encode()).hexdigest()[:16]}",
+        "rule": shown,
+        "tenant": tenant or None,
+        "created": None,
+        "created_by": None,
+        "declared": where,
+        "shadowed_by": None,
+        "etag": None,
+    }
+
+
+def _tenant(compiled: Compiled) -> str:
+    """Whose all of it is; "" where it is nobody's alone."""
+    tenants = {tenant_of(rule) for rule in compiled.rules}
+    return tenants.pop() if len(tenants) == 1 else ""
+
+
+def _missing(kind: Kind, id: str) -> NotFound:
+    return NotFound(f"there is no {kind} {id[:64]!r}", do=f"GET /api/v1/{kind}s lists those there are.")

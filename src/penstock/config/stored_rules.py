@@ -1,0 +1,104 @@
+"""Limits and budgets of the store, read as those of the file are, and put beside them.
+
+What the file declares goes first: where both say the same of the same, the file's holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from penstock.config.reader import Reader
+from penstock.config.rules import read_rules
+from penstock.config.schema import Config
+from penstock.config.tree import from_mapping
+from penstock.errors import ConfigError, InvalidRequest
+from penstock.reservation import RequestBudget, Rule
+from penstock.routing.scopes import QUALIFIED, family
+from penstock.stores.rulebook import Kind, StoredRule
+
+__all__ = ["Compiled", "Window", "compile_rule", "compile_stored", "tenant_of", "window_of", "with_stored"]
+
+log = logging.getLogger("penstock.config")
+
+# What two rules may not have in common.
+Window = tuple[str, str, str, str]
+
+
+class Compiled(NamedTuple):
+    """What one entry becomes: a rule for each thing it counts, or a bound of each request."""
+
+    rules: tuple[Rule, ...]
+    ceilings: tuple[RequestBudget, ...] = ()
+
+
+def compile_rule(kind: Kind, body: Mapping[str, Any]) -> Compiled:
+    """The rules that an entry of `limits:` or `budgets:` makes.
+
+    Raises:
+        InvalidRequest: it cannot be one; in the words that the file's reader has for it, `param` names the field.
+    """
+    tree = from_mapping({f"{kind}s": [body]}, "")
+    root = tree.root.value
+    assert isinstance(root, dict)
+    ruled = read_rules(Reader(tree.problems, {}, tree.folder), root)
+    seen: set[Window] = set()
+    try:
+        tree.problems.raise_if_any()
+    except ConfigError as error:
+        raise _wrong(str(error).splitlines()[0], f"{kind}s[0]") from None
+    rules = tuple(msgspec.structs.replace(each.rule, where="") for each in ruled.written)
+    for rule in rules:
+        if window_of(rule) in seen:
+            raise InvalidRequest("it says the same thing twice", do="Say it once.")
+        seen.add(window_of(rule))
+    return Compiled(rules, tuple(msgspec.structs.replace(each.budget, where="") for each in ruled.ceilings))
+
+
+def _wrong(line: str, place: str) -> InvalidRequest:
+    where, _, message = line.partition(": ")
+    path = where.removeprefix(place).removeprefix(".")
+    return InvalidRequest(
+        f"{path}: {message}" if path else message,
+        do="docs/config.md has every key of it.",
+        param=path.partition(".")[0].partition("[")[0] or None,
+    )
+
+
+def window_of(rule: Rule) -> Window:
+    """What it counts, of whom and within what: no two rules may have the same."""
+    return rule.scope, rule.match, family(rule), rule.period or str(rule.seconds)
+
+
+def tenant_of(rule: Rule) -> str:
+    """Whose it is alone, by its scope and match; "" where it may be about several tenants."""
+    if rule.scope == "tenant":
+        return "" if "*" in rule.match else rule.match
+    if rule.scope in QUALIFIED or rule.scope == "key":
+        tenant, slash, _ = rule.match.partition("/")
+        return tenant if slash and "*" not in tenant else ""
+    return ""
+
+
+def compile_stored(stored: StoredRule) -> Compiled:
+    """The same of a stored one; nothing, and a warning, where another version made it and this one does not know it."""
+    try:
+        return compile_rule(stored.kind, stored.body)
+    except InvalidRequest as error:
+        log.warning("the stored %s %s is left out: %s", stored.kind, stored.id, error.message)
+        return Compiled(())
+
+
+def with_stored(config: Config, stored: Iterable[StoredRule]) -> Config:
+    """That configuration with stored rules beside its own, but for those that its own take the place of."""
+    rules, ceilings = list(config.rules), list(config.request_budgets)
+    taken = {window_of(rule) for rule in rules}
+    for each in stored:
+        compiled = compile_stored(each)
+        rules += [rule for rule in compiled.rules if window_of(rule) not in taken]
+        taken |= {window_of(rule) for rule in compiled.rules}
+        ceilings += compiled.ceilings
+    return msgspec.structs.replace(config, rules=tuple(rules), request_budgets=tuple(ceilings))

@@ -1,0 +1,220 @@
+"""`/api/v1/limits` and `/api/v1/budgets`: in the words of the file, beside it, and nobody loosens an operator's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from penstock.config.stored_rules import compile_rule
+from penstock.reservation import Rule
+from tests.admin.registered import DECLARING, Registered
+
+
+@pytest.fixture
+def desk() -> Iterator[Registered]:
+    registered = Registered()
+    for name in ("acme", "globex"):
+        registered.done("POST", "/tenants", {"name": name})
+    registered.employ("ann", "tenant_admin", "acme")
+    yield registered
+    registered.close()
+
+
+def adopted(desk: Registered) -> list[Rule]:
+    """The rules that workers were given last, but for the file's."""
+    return [rule for rule in desk.adopted[-1].rules if not rule.where]
+
+
+def test_one_that_is_made_holds_at_once_beside_the_files(desk: Registered) -> None:
+    body = {"scope": "tenant", "match": "acme", "requests": "600/min", "tokens": "200k/min", "concurrency": 50}
+    answer = desk.ask("admin", "POST", "/limits", body)
+    made = answer.json
+    assert (answer.status, answer.headers["location"]) == (201, f"/api/v1/limits/{made['id']}")
+    assert (made["rule"], made["tenant"], made["declared"], made["shadowed_by"]) == (body, "acme", None, None)
+    assert [(rule.kind, rule.unit, rule.limit, rule.match) for rule in adopted(desk)] == [
+        ("burst", "requests", 600, "acme"), ("burst", "tokens", 200_000, "acme"),
+        ("concurrency", "requests", 50, "acme"),
+    ]  # fmt: skip
+    assert len([rule for rule in desk.adopted[-1].rules if rule.where]) == 3
+    changed = desk.done(
+        "PATCH", f"/limits/{made['id']}", {"requests": "300/min", "tokens": None}, if_match=made["etag"]
+    )
+    assert changed["rule"] == {"scope": "tenant", "match": "acme", "requests": "300/min", "concurrency": 50}
+    assert [(rule.unit, rule.limit) for rule in adopted(desk)] == [("requests", 300), ("requests", 50)]
+    assert desk.ask("admin", "DELETE", f"/limits/{made['id']}").status == 428
+    assert desk.ask("admin", "DELETE", f"/limits/{made['id']}", if_match=made["etag"]).status == 412
+    assert desk.done("DELETE", f"/limits/{made['id']}", if_match=changed["etag"])["etag"] is None
+    assert adopted(desk) == []
+    assert [each.what for each in desk.entries[-3:]] == ["limit.create", "limit.change", "limit.remove"]
+
+
+def test_budgets_in_money_in_tokens_and_of_a_request(desk: Registered) -> None:
+    for body in (
+        {"scope": "user", "match": "acme/u1", "limit": "2M tokens/day", "zone": "Europe/Berlin", "hard": False},
+        {"scope": "global", "limit": "1k USD/month", "alert_at": ["50%", 1], "on_soft": {"downgrade": "fast"}},
+        {"scope": "request", "limit": "0.05 USD"},
+    ):
+        assert desk.done("POST", "/budgets", body)["rule"] == body
+    rules = sorted(adopted(desk), key=lambda rule: rule.unit)
+    assert [(rule.unit, rule.limit, rule.period, rule.zone, rule.hard) for rule in rules] == [
+        ("tokens", 2_000_000, "day", "Europe/Berlin", False), ("usd", 1_000 * 10**9, "month", "UTC", True),
+    ]  # fmt: skip
+    assert [each.limit for each in desk.adopted[-1].request_budgets] == [10**9, 50_000_000]
+
+
+def test_what_the_file_declares_is_shown_with_its_place_and_changed_there(desk: Registered) -> None:
+    limits, budgets = (desk.done("GET", path)["data"] for path in ("/limits", "/budgets"))
+    assert [(each["rule"], each["declared"]) for each in limits] == [
+        ({"scope": "user", "requests": "60/min"}, "limits[0]"),
+        ({"scope": "tenant", "match": "filed", "requests": "600/min"}, "limits[1]"),
+    ]
+    assert [(each["rule"]["limit"], each["declared"]) for each in budgets] == [
+        ("50 USD/day", "budgets[0]"), ("1 USD", "budgets[1]"),
+    ]  # fmt: skip
+    for method in ("PATCH", "DELETE"):
+        answer = desk.ask(
+            "admin", method, f"/limits/{limits[0]['id']}", {} if method == "PATCH" else None, if_match="*"
+        )
+        assert (answer.status, answer.json["detail"]) == (409, "that limit is declared at limits[0]")
+    again = desk.ask("admin", "POST", "/limits", {"scope": "user", "requests": "90/min", "kind": "strict"})
+    assert (again.status, again.json["detail"]) == (409, "the same is said by limits[0]")
+    assert desk.done("GET", f"/limits/{limits[0]['id']}") == limits[0]
+
+
+def test_two_that_say_the_same_are_one_too_many(desk: Registered) -> None:
+    body = {"scope": "task", "match": "acme/t", "requests": "9/min"}
+    made = desk.done("POST", "/limits", body)
+    assert desk.ask("admin", "POST", "/limits", body).json["detail"] == f"the same is said by limit {made['id']}"
+    other = desk.done("POST", "/limits", body | {"match": "acme/other"})
+    assert desk.ask("admin", "PATCH", f"/limits/{other['id']}", {"match": "acme/t"}, if_match="*").status == 409
+    desk.done("PATCH", f"/limits/{made['id']}", {"requests": "8/min"}, if_match="*")
+
+
+def test_the_file_goes_before_one_that_was_stored_earlier(desk: Registered) -> None:
+    made = desk.done("POST", "/limits", {"scope": "model", "match": "fast", "requests": "9/min"})
+    later = Registered(DECLARING | {"limits": [{"scope": "model", "match": "fast", "requests": "5/min"}]})
+    later.done("POST", "/limits", {"scope": "model", "match": "smart", "requests": "9/min"})
+    rows = desk.db.run_here(lambda connection: connection.execute("SELECT * FROM stored_rules").fetchall())
+    later.db.run_here(
+        lambda connection: connection.executemany("INSERT INTO stored_rules VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    )
+    assert later.done("GET", f"/limits/{made['id']}")["shadowed_by"] == "limits[0]"
+    later.done("POST", "/limits", {"scope": "task", "match": "x", "requests": "9/min"})
+    assert sorted((rule.scope, rule.limit) for rule in later.adopted[-1].rules if rule.kind != "budget") == [
+        ("model", 5), ("model", 9), ("task", 9),
+    ]  # fmt: skip
+    later.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "param", "told"),
+    [
+        ("limits", {"scope": "tenant", "reqests": "1/min"}, "reqests", 'did you mean "requests"?'),
+        ("limits", {"scope": "tenants", "requests": "1/min"}, "scope", 'did you mean "tenant"?'),
+        ("limits", {"scope": "tenant"}, None, "limits nothing"),
+        ("limits", {"requests": "1/min"}, None, "scope is missing"),
+        ("limits", {"scope": "tenant", "tokens": "3/min"}, "tokens", "fewer than one request"),
+        ("limits", {"scope": "tenant", "requests": {"a": [1]}}, "requests", ""),
+        ("limits", {"scope": "tenant", "match": [], "requests": "1/min"}, "match", "matches nothing"),
+        ("limits", {"scope": "request", "requests": "1/min"}, "scope", "is a scope of budgets"),
+        ("budgets", {"scope": "tenant", "limit": "-5 USD/day"}, "limit", ""),
+        ("budgets", {"scope": "tenant", "limit": "5 EUR/day"}, "limit", ""),
+        ("budgets", {"scope": "tenant", "limit": "5 USD/day", "zone": "Mars"}, "zone", ""),
+        (
+            "budgets",
+            {"scope": "tenant", "match": "x", "limit": "5 USD/day", "on_soft": {"downgrade": "fats"}},
+            "on_soft",
+            "fast",
+        ),
+    ],
+)
+def test_what_is_wrong_with_one_is_told_in_the_files_words(
+    desk: Registered, kind: str, body: Any, param: str | None, told: str
+) -> None:
+    answer = desk.ask("admin", "POST", f"/{kind}", body)
+    assert (answer.status, answer.json["code"], answer.json.get("param")) == (400, "invalid_request", param)
+    assert told in answer.json["detail"]
+    assert desk.adopted == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("limits", {"scope": "tenant", "match": "acme", "requests": "5/min"}),
+        ("limits", {"scope": "user", "match": "acme/*", "requests": "60/min"}),
+        ("limits", {"scope": "user", "match": "acme/u1", "requests": "9/min", "kind": "strict"}),
+        ("limits", {"scope": "task", "match": ["acme/a", "acme/b*"], "concurrency": 5}),
+        ("limits", {"scope": "key", "match": "acme/app", "requests": "5/min"}),
+        ("limits", {"scope": "tag", "match": "acme/feature=search", "requests": "5/min"}),
+        ("budgets", {"scope": "tenant", "match": "acme", "limit": "50 USD/day"}),
+        ("budgets", {"scope": "project", "match": "acme/web", "limit": "500 USD/month"}),
+    ],
+)
+def test_a_tenants_own_may_bound_its_tenant(desk: Registered, kind: str, body: Any) -> None:
+    made = desk.done("POST", f"/{kind}", body, who="ann")
+    assert made["tenant"] == "acme"
+    assert [each["id"] for each in desk.done("GET", f"/{kind}", who="ann")["data"]] == [made["id"]]
+    desk.done("DELETE", f"/{kind}/{made['id']}", who="ann", if_match="*")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        ("limits", {"scope": "tenant", "requests": "5/min"}, "for others than the tenant acme"),
+        ("limits", {"scope": "tenant", "match": "globex", "requests": "5/min"}, "for others"),
+        ("limits", {"scope": "tenant", "match": "acm*", "requests": "5/min"}, "for others"),
+        ("limits", {"scope": "tenant", "match": ["acme", "globex"], "requests": "5/min"}, "for others"),
+        ("limits", {"scope": "user", "match": "u1", "requests": "5/min"}, "for others"),
+        ("limits", {"scope": "user", "match": "*/u1", "requests": "5/min"}, "for others"),
+        ("limits", {"scope": "global", "requests": "5/min"}, "for others"),
+        ("limits", {"scope": "model", "match": "fast", "requests": "5/min"}, "for others"),
+        ("limits", {"scope": "provider", "match": "sim", "concurrency": 1}, "for others"),
+        ("budgets", {"scope": "request", "limit": "9 USD"}, "for others"),
+        # The file says 60/min for every user and 50 USD/day for every tenant.
+        ("limits", {"scope": "user", "match": "acme/*", "requests": "61/min"}, "hold less"),
+        ("limits", {"scope": "user", "match": "acme/u1", "requests": "61/min", "kind": "strict"}, "hold less"),
+        ("limits", {"scope": "user", "match": "acme/u1", "requests": "60/h"}, "hold less"),
+        ("limits", {"scope": "user", "match": "acme/u1", "requests": "60/min", "burst": 100}, "hold less"),
+        ("budgets", {"scope": "tenant", "match": "acme", "limit": "51 USD/day"}, "hold less"),
+        ("budgets", {"scope": "tenant", "match": "acme", "limit": "1 USD/month"}, "hold less"),
+        ("budgets", {"scope": "tenant", "match": "acme", "limit": "1 USD/day", "hard": False}, "hold less"),
+        ("budgets", {"scope": "tenant", "match": "acme", "limit": "1 USD/day", "zone": "Asia/Tokyo"}, "hold less"),
+    ],
+)
+def test_a_tenants_own_may_not_say_more(desk: Registered, kind: str, body: Any, told: str) -> None:
+    answer = desk.ask("ann", "POST", f"/{kind}", body)
+    assert (answer.status, answer.json["code"]) == (403, "forbidden")
+    assert told in answer.json["detail"]
+    assert desk.ask("admin", "POST", f"/{kind}", body).status == 201, "an admin may"
+
+
+def test_a_tenants_own_may_not_touch_what_an_operator_made_for_it(desk: Registered) -> None:
+    made = desk.done("POST", "/budgets", {"scope": "tenant", "match": "acme", "limit": "10 USD/day"})
+    assert desk.done("GET", f"/budgets/{made['id']}", who="ann") == made
+    for method, body in (("PATCH", {"limit": "1 USD/day"}), ("DELETE", None)):
+        answer = desk.ask("ann", method, f"/budgets/{made['id']}", body, if_match="*")
+        assert (answer.status, answer.json["detail"]) == (403, "that budget was made by an operator")
+
+
+def test_a_change_is_held_to_the_same(desk: Registered) -> None:
+    made = desk.done("POST", "/limits", {"scope": "user", "match": "acme/*", "requests": "9/min"}, who="ann")
+    for body in ({"requests": "61/min"}, {"match": "globex/*"}, {"match": None}):
+        assert desk.ask("ann", "PATCH", f"/limits/{made['id']}", body, if_match="*").status == 403
+    desk.done("PATCH", f"/limits/{made['id']}", {"requests": "60/min"}, who="ann", if_match="*")
+
+
+def test_a_rule_of_another_version_is_left_out_and_told(desk: Registered) -> None:
+    made = desk.done("POST", "/limits", {"scope": "task", "match": "x", "requests": "9/min"})
+    desk.db.run_here(
+        lambda connection: connection.execute("""UPDATE stored_rules SET body = '{"scope":"task","moons":"9/min"}'""")
+    )
+    assert "moons" in desk.done("GET", f"/limits/{made['id']}")["shadowed_by"]
+    desk.done("POST", "/limits", {"scope": "task", "match": "y", "requests": "9/min"})
+    assert [rule.match for rule in adopted(desk)] == ["y"]
+
+
+def test_what_is_compiled_holds_nothing_of_where_it_was_read() -> None:
+    compiled = compile_rule("budget", {"scope": "tenant", "limit": "5 USD/day"})
+    assert [(rule.where, rule.id) for rule in compiled.rules] == [("", "budget tenant usd day@UTC")]
