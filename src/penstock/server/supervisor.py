@@ -30,6 +30,7 @@ from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
 from penstock.stores.directory import Directory
 from penstock.stores.key_centre import KeyCentre
 from penstock.stores.recent import Told
+from penstock.stores.treasury import Treasury
 
 __all__ = ["InProcess", "Supervisor"]
 
@@ -91,7 +92,8 @@ class Supervisor:
         random = random if random is not None else SystemRandom()
         self.health = Authority(random.random, metrics.moved, metrics.retry_refused)
         self.overview = Standing(config, metrics, self.health)
-        self.centre = Centre(metrics.add, clock, self.health)
+        treasury = Treasury(clock, books.spent if books is not None else None)
+        self.centre = Centre(metrics.add, clock, self.health, treasury)
         self.keys = KeyCentre(clock)
         self.lookout = Lookout(clock, random, self.health, metrics)
         self.centre.questions.topics[REQUEST] = self._tell_own
@@ -101,6 +103,7 @@ class Supervisor:
         )
         if books is not None:
             self._posts.joined, self._posts.gone = books.joined, books.gone
+            books.closed = lambda name, buried: treasury.settled(name, buried.spent)
 
     async def keep(self, directory: Directory) -> None:
         """Have workers know a directory's keys; to be called before they are started.

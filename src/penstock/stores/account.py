@@ -234,7 +234,10 @@ class Budget:
         window = window_at(self.rule.period, self.rule.zone, at.wall)
         page = self._pages.pop(window.start, None)
         if page is None:
-            page = _Page(window, self._spent(self.rule, self.value, window.start) if self._spent is not None else 0)
+            # In a window that has begun since, nobody has spent anything but from here.
+            began = all(window.start > known for known in self._pages) and bool(self._pages)
+            ask = self._spent if not began else None
+            page = _Page(window, ask(self.rule, self.value, window.start) if ask is not None else 0)
         self._pages[window.start] = page
         if len(self._pages) > MOST_WINDOWS:
             del self._pages[next(iter(self._pages))]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from penstock.stores.message import Message
 
 __all__ = [
+    "NOBODY",
     "Ask",
     "Denied",
     "Forget",
@@ -28,6 +29,9 @@ __all__ = [
     "Told",
     "TreasuryMessage",
 ]
+
+# Instead of a need's number: nobody knows, as the store cannot be read.
+NOBODY = -1
 
 
 class Need(NamedTuple):
@@ -150,7 +154,7 @@ class Denied(TreasuryMessage, frozen=True, tag=True):
     """One account has not enough, and of the others nothing was taken.
 
     Attributes:
-        which: of the needs.
+        which: of the needs; `NOBODY`.
         left: what it has.
         wait: seconds after which it would be granted; infinite for never.
         resets: seconds until it has everything again.

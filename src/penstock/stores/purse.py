@@ -17,6 +17,7 @@ from penstock.reservation import Level, Reservation, Rule, Shortage, Want
 from penstock.stores.hand import Hand, Lease, give_back
 from penstock.stores.message import Message
 from penstock.stores.money_messages import (
+    NOBODY,
     Ask,
     Denied,
     Forget,
@@ -99,6 +100,11 @@ class Purse:
     def open(self) -> None:
         """Begin: tell the centre who this is."""
         self._send(Open(self.books))
+
+    def keep(self, books: str) -> None:
+        """From now on what it settles stands in those books."""
+        self._books = books
+        self.open()
 
     def adopt(self, rules: Iterable[Rule]) -> None:
         """Go by these rules from now on. What is in hand of one whose limit has changed goes back."""
@@ -329,6 +335,10 @@ class Purse:
         if asking is None:
             return
         self._put_back(asking)
+        if message.which == NOBODY:
+            if not asking.answer.done():
+                asking.answer.set_exception(_unreachable())
+            return
         want, part = asking.asked[message.which]
         lease = self._leases.get((want.rule.id, want.value))
         if lease is not None:

@@ -11,6 +11,7 @@ anybody else's; rates forget by themselves.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
@@ -21,6 +22,7 @@ from penstock.stores.account_book import AccountBook, Entry
 from penstock.stores.grants import Grants, Holder, Waiting
 from penstock.stores.message import Message
 from penstock.stores.money_messages import (
+    NOBODY,
     Ask,
     Denied,
     Forget,
@@ -33,6 +35,8 @@ from penstock.stores.money_messages import (
 )
 
 __all__ = ["Treasury"]
+
+log = logging.getLogger("penstock.stores")
 
 # Of a rule that this side does not know yet, or any more.
 UNKNOWN_WAIT = 1.0
@@ -54,6 +58,8 @@ class Treasury:
         self._holders: dict[Hashable, Holder] = {}
         # Those that died and whose books are not closed yet.
         self._gone: dict[str, list[Holder]] = {}
+        # What the books say of those whose end this has not heard of yet.
+        self._early: dict[str, Mapping[tuple[str, int], int]] = {}
         self._outbox: deque[tuple[Holder, Message]] = deque()
         self._sending = False
         self._grants = Grants(clock, self._post, self._deliver)
@@ -135,6 +141,9 @@ class Treasury:
         Args:
             spent: by account (`rule id|value`) and window.
         """
+        if books not in self._gone and any(holder.books == books for holder in self._holders.values()):
+            self._early[books] = spent
+            return
         for holder in self._gone.pop(books, ()):
             self._reconcile(holder, spent)
         for holder in self._holders.values():
@@ -163,7 +172,12 @@ class Treasury:
     def _asked(self, holder: Holder, ask: Ask, at: Moment) -> None:
         entries = []
         for which, need in enumerate(ask.needs):
-            entry = self.accounts.get(need.rule, need.value, at)
+            try:
+                entry = self.accounts.get(need.rule, need.value, at)
+            except OSError as error:
+                log.error("what was spent before is not known: %s", error)
+                self._post(holder, Denied(ask.number, NOBODY, 0, UNKNOWN_WAIT, UNKNOWN_WAIT))
+                return
             if entry is None:
                 self._post(holder, Denied(ask.number, which, 0, UNKNOWN_WAIT, UNKNOWN_WAIT))
                 return
@@ -190,7 +204,10 @@ class Treasury:
                 account.reconcile(holder, {window: spent.get((account.id, window), 0) for window in account.windows})
 
     def _stand(self, rule: str, value: str, at: Moment) -> Stand | None:
-        entry = self.accounts.get(rule, value, at)
+        try:
+            entry = self.accounts.get(rule, value, at)
+        except OSError:
+            return None
         if entry is None:
             return None
         account = entry.account
