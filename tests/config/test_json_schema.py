@@ -46,6 +46,8 @@ from penstock.stores.gate import GateRules
 from tests.config.test_load import BAD_DICTS, BAD_YAML, CREDENTIALS, ENV, FULL
 from tests.config.test_policies import BAD, POLICIES
 from tests.config.test_resolved import MORE
+from tests.config.test_rules import BAD as BAD_RULES
+from tests.config.test_rules import EVERYTHING
 from tests.house.trees import ROOT
 
 SCHEMA = json_schema()
@@ -62,7 +64,9 @@ BEYOND = re.compile(
     r"|stands there twice|is more than (max_total|total|attempt|max_wait|max_open)|falls back to itself"
     r"|hedge asks a second target"
     r"|leads to is (no place|too short)|the webhook's secret|no time zone|downgrade leads to"
-    r"|stands behind|is by the minute|fewer than one request|leave burst out|burst is so many|is for rates"
+    r"|stands behind|is by the minute|for a budget that is not hard|downgrade loops|can be asked for|no deployment"
+    r"|is no tag|less than one request costs|is too much|would be a pattern"
+    r"|is not set, and|http is for loopback|fewer than one request|leave burst out|burst is so many|is for rates"
     r"|is not for scope: request|it limits nothing|is everything there is"
     r"|base_url (is missing|still is|ends with|names a deployment)"
 )
@@ -103,13 +107,14 @@ GOOD = [
     CREDENTIALS,
     MORE,
     POLICIES,
+    EVERYTHING,
     "providers: {sim: }\nauth: open\nserver:\nkeys:\nmodels:\nlog:\ndefaults:\n",
 ]
 
 
 @pytest.mark.parametrize("text", GOOD)
 def test_good_ones(text: str) -> None:
-    env: Mapping[str, str] = ENV if text in (FULL, CREDENTIALS, MORE, POLICIES) else Anything()
+    env: Mapping[str, str] = ENV if text in (FULL, CREDENTIALS, MORE, POLICIES, EVERYTHING) else Anything()
     # Not serving: some on a page show no keys.
     load_config(read_yaml(text.encode(), "p.yaml"), env, serving=False, check_files=False)
     assert [error.message for error in VALID.iter_errors(plain(text))] == []
@@ -119,7 +124,7 @@ def test_the_readme_has_one() -> None:
     assert len(list(blocks())) >= 1
 
 
-@pytest.mark.parametrize(("text", "problems"), [*BAD_YAML, *BAD])
+@pytest.mark.parametrize(("text", "problems"), [*BAD_YAML, *BAD, *BAD_RULES])
 def test_bad_ones(text: str, problems: list[str]) -> None:
     known = all(BEYOND.search(problem) for problem in problems)
     assert VALID.is_valid(plain(text)) is known

@@ -170,7 +170,8 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPENAI, [f"1:1: {NO_KEY}"]),
     (OPENAI + "auth: required", [f"2:7: {NO_KEY}"]),
     (OPENAI + 'keys: [{name: a, key: "env:NOPE?"}]', [f"1:1: {NO_KEY}"]),
-    (OPENAI + "auth: opne\nkeys: [{name: a, key: env:APP_KEY}]", ["2:7: write required or open"]),
+    (OPENAI + "auth: opne\nkeys: [{name: a, key: env:APP_KEY}]", [
+        '2:7: write required or open (did you mean "open"?)']),
     (
         OPEN + "server: {listen: 0.0.0.0:8484}",
         [

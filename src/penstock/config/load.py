@@ -22,6 +22,7 @@ from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
 from penstock.config.routes import read_routes
 from penstock.config.rule_checks import check_rules
+from penstock.config.rule_doubts import doubt_tenants
 from penstock.config.rules import read_rules
 from penstock.config.schema import Config
 from penstock.config.targets import read_identities
@@ -131,7 +132,9 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
     check_fallbacks(reader.problems, tree.root, config, names)
     check_allowed(reader.problems, keys, config, names)
     check_reach(reader.problems, tree.root, keys, config, names)
-    check_rules(reader.problems, rules, config, names)
+    check_rules(reader.problems, rules, config, names, serving=serving)
+    if config.tenants:
+        doubt_tenants(reader.problems, reader.items(fields["keys"]) if "keys" in fields else (), config)
     check_known(reader, config, fields.get("models"))
     if serving:
         check_edge(reader, tree.root, server, auth, any_key=any_key)

@@ -41,18 +41,13 @@ def read_tenants(reader: Reader, node: Node | None) -> tuple[Tenant, ...]:
             reader.problems.add(item.place, "a tenant needs a name: {name: acme}")
             continue
         name = reader.value(fields["name"], tenant_name, "")
-        if name in names:
+        if name and name in names:
             reader.problems.add(fields["name"].place, f"two tenants are named {quoted(name)}")
-        charge = fields.get("charge")
-        if charge is not None and isinstance(charge.value, str) and (near := did_you_mean(charge.value, _CHARGES)):
-            if charge.value not in _CHARGES:
-                reader.problems.add(charge.place, f"write attempts or winner{near}")
-            charge = charge if charge.value in _CHARGES else None
         projects = fields.get("projects")
         labels = (reader.label(each) for each in reader.items(projects)) if projects is not None else ()
         tenant = Tenant(
             name=name,
-            charge=reader.choice(charge, _CHARGES, "attempts"),
+            charge=reader.choice(fields.get("charge"), _CHARGES, "attempts"),
             weight=reader.value(fields.get("weight"), _WEIGHT, 1),
             projects=tuple(dict.fromkeys(label for label in labels if label)),
             where=item.place.where,

@@ -43,8 +43,15 @@ class Unset(Exception):
     """A secret that may be unset (`env:NAME?`), and is; says why."""
 
 
+_CALLED = {"key_limit": "a limit of a key", "key_budget": "a budget of a key"}
+# What others call it.
+_ALSO = {"rpm": "requests", "tpm": "tokens", "max_parallel_requests": "concurrency", "max_budget": "limit"}
+
+
 def _hint(name: str, section: str) -> str:
     known, later = SECTIONS[section]
+    if _ALSO.get(name) in known:
+        return f" (did you mean {quoted(_ALSO[name])}?)"
     if near := did_you_mean(name, known):
         return near
     if near := did_you_mean(name, (*later, *TAKEN)):
@@ -52,7 +59,7 @@ def _hint(name: str, section: str) -> str:
     for place, written in _ELSEWHERE.items():
         if section != place and name in SECTIONS[place].known:
             return f" (it stands under {written.format(f'{{{name}: ...}}')})"
-    return f" ({section} has: {', '.join(known)})"
+    return f" ({_CALLED.get(section, section)} has: {', '.join(known)})"
 
 
 class Reader:
@@ -126,7 +133,8 @@ class Reader:
         if isinstance(word, str) and word in later:
             self.problems.add(node.place, f"{quoted(word)} is {NOT_YET}; write {' or '.join(known)}")
         else:
-            self.problems.add(node.place, f"write {' or '.join(known)}")
+            near = did_you_mean(word, known) if isinstance(word, str) else ""
+            self.problems.add(node.place, f"write {' or '.join(known)}{near}")
         return default
 
     def path(self, written: str) -> Path:

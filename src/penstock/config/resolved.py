@@ -19,6 +19,9 @@ __all__ = ["resolved"]
 
 Path = tuple[str | int, ...]
 
+# Lists of rules, and whether they are budgets.
+_RULES: dict[Path, bool] = {("limits",): False, ("budgets",): True}
+
 _SHOWN_SECRET = re.compile(re.escape(MASK) + r" \((.*)\)", re.DOTALL)
 _WIDEST = 60
 # What is meant where a value stands in place of a mapping: `concurrency: 50`, `retry: off`, `fallback: [smart]`.
@@ -66,6 +69,9 @@ class _Writing:
                 yield from self._entry((*path, key), entry, f"{indent}  ")
         elif isinstance(value, Sequence) and not isinstance(value, str) and any(isinstance(v, Mapping) for v in value):
             yield f"{indent}{name}:", ""
+            if path in _RULES:
+                yield from self._rules(path, value, f"{indent}  ")
+                return
             for index, item in enumerate(value):
                 yield from self._item((*path, self._place_of(item, path, index)), item, f"{indent}  ")
         else:
@@ -79,6 +85,18 @@ class _Writing:
         for key, entry in item.items():
             if entry is not None:
                 yield f"{start}{scalar(key)}: {_value(entry)}", self._origin((*path, key), entry)
+                start = f"{indent}  "
+
+    def _rules(self, path: Path, shown: Sequence[Any], indent: str) -> Iterator[tuple[str, str]]:
+        """Limits or budgets: what stood together in one entry is one for each thing it counts here."""
+        config, budgets = self._config, _RULES[path]
+        places = [rule.where for rule in config.rules if (rule.kind == "budget") is budgets]
+        if budgets:
+            places += [budget.where for budget in config.request_budgets if not budget.key]
+        for item, where in zip(shown, places, strict=True):
+            start = f"{indent}- "
+            for key, entry in item.items():
+                yield f"{start}{scalar(key)}: {_value(entry)}", where if self._root.place.line else "given"
                 start = f"{indent}  "
 
     # --- where from

@@ -49,7 +49,7 @@ class Ceiling(NamedTuple):
 
 
 class Ruled(NamedTuple):
-    """All of them, in the order of the file: those of the whole, then those of keys."""
+    """All of them, in the order of the file: limits before budgets, those of the whole before those of keys."""
 
     written: Sequence[Written]
     ceilings: Sequence[Ceiling]
@@ -78,8 +78,10 @@ def read_rules(reader: Reader, fields: Mapping[str, Node]) -> Ruled:
     """`limits:` and `budgets:` of the whole and of its `keys:`."""
     written: list[Written] = []
     ceilings: list[Ceiling] = []
-    for on_key, holder in (("", fields), *_keys(fields)):
+    holders = [("", fields), *_keys(fields)]
+    for on_key, holder in holders:
         written += _read_limits(reader, holder.get("limits"), on_key)
+    for on_key, holder in holders:
         for budget in _read_budgets(reader, holder.get("budgets"), on_key):
             if isinstance(budget, Ceiling):
                 ceilings.append(budget)

@@ -31,5 +31,5 @@ def _meant(name: str, known: set[str]) -> str:
     places = {
         zone.rpartition("/")[2].lower(): zone for zone in sorted(known) if not zone.startswith(("posix/", "right/"))
     }
-    near = [places[found] for found in nearest(city, [place for place in places if place[0] == city[:1]], most=1)]
-    return f" (did you mean {quoted(near[0])}?)" if near else ": write UTC, or a name such as Europe/Berlin"
+    alike = nearest(city, [place for place in places if place[0] == city[:1]], most=1, alike=0.75)
+    return f" (did you mean {quoted(places[alike[0]])}?)" if alike else ": write UTC, or a name such as Europe/Berlin"
