@@ -7,13 +7,15 @@ The layers, outermost first; a request passes them in this order on its way in, 
 3. authenticate: whose key it is
 4. deadline: by when the caller wants it to be over
 5. own: the user's own layers, each behind a fence; a configuration without any has none of this
-6. route: where it may go, and whether this key may ask for it
-7. attempts: the one loop over retries and fallbacks
-8. hedge: asks a second deployment beside one that is silent for long
-9. breaker: of each attempt, what came of it is told to the deployment's health
-10. concurrency: how many attempts run at a time at a deployment, and who waits
-11. timeout: how long the attempt may take
-12. upstream: the attempt itself
+6. budget: what the request may use in all, and a cheaper model where a soft budget is used up
+7. route: where it may go, and whether this key may ask for it
+8. attempts: the one loop over retries and fallbacks
+9. hedge: asks a second deployment beside one that is silent for long
+10. breaker: of each attempt, what came of it is told to the deployment's health
+11. concurrency: how many attempts run at a time at a deployment, and who waits
+12. meter: what the attempt may cost is reserved, its row opened, and what it did cost settled
+13. timeout: how long the attempt may take
+14. upstream: the attempt itself
 
 `tests/house` asserts that this list and the stack agree.
 """
@@ -36,9 +38,11 @@ from penstock.gateway.plans import Plans, Running
 from penstock.layers.attempts import Attempts
 from penstock.layers.authenticate import Authenticate, Key
 from penstock.layers.breaker import Breaker
+from penstock.layers.budget import Budget, downgrading_rules
 from penstock.layers.concurrency import Concurrency
 from penstock.layers.deadline import Deadline
 from penstock.layers.hedge import Hedging
+from penstock.layers.meter import Booking, Meter, metered_rules
 from penstock.layers.own import Own
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
@@ -73,8 +77,8 @@ from penstock.wire.dialects import DIALECTS
 __all__ = ["LAYERS", "Gateway", "Shared", "endpoint_of"]
 
 LAYERS = (
-    *("trace", "record", "authenticate", "deadline", "own", "route", "attempts", "hedge"),
-    *("breaker", "concurrency", "timeout", "upstream"),
+    *("trace", "record", "authenticate", "deadline", "own", "budget", "route", "attempts", "hedge"),
+    *("breaker", "concurrency", "meter", "timeout", "upstream"),
 )
 
 
@@ -233,6 +237,7 @@ class Gateway:
     # --- assembly
 
     def _make_stack(self) -> Call:
+        config = self.config
         return stack(
             [
                 lambda call: Trace(call, self._clock),
@@ -240,15 +245,24 @@ class Gateway:
                 lambda call: Authenticate(call, self._keyring),
                 Deadline,
                 *(partial(Own, layer=own.layer, name=own.name) for own in self._own),
+                lambda call: Budget(
+                    call, self._clock, downgrading_rules(config.rules), config.request_budgets, self.purse
+                ),
                 lambda call: Route(call, self.names, self.plans.of),
                 lambda call: Attempts(call, self._clock, self._random, join),
                 lambda call: Hedging(call, self._clock),
                 lambda call: Breaker(call, self._clock),
                 lambda call: Concurrency(call, self._clock),
+                lambda call: Meter(call, self._clock, self._booking(), self.metrics),
                 lambda call: Timeout(call, self._clock),
             ],
             self.attempt,
         )
+
+    def _booking(self) -> Booking:
+        """By what each attempt is booked."""
+        winner_pays = frozenset(tenant.name for tenant in self.config.tenants if tenant.charge == "winner")
+        return Booking(metered_rules(self.config.rules), self.purse, self.shared.journal, winner_pays)
 
     def _own_desk(self, state: Registry, random: Random) -> Desk:
         """The authority in this process; the one that a gateway before this one left, if it did."""

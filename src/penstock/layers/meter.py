@@ -7,7 +7,7 @@ written before the first byte leaves (semantics.md: Money).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from penstock.call import Call, Reply
@@ -112,8 +112,15 @@ class Meter:
         self._journal = booking.journal
         self._winner_pays = booking.winner_pays
         self._metrics = metrics
+        # Nothing is kept, and nothing limited but what a request says itself.
+        self._idle = booking.journal is None and not booking.rules
 
-    async def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: Request) -> Awaitable[Reply]:
+        if self._idle and request.money is None:
+            return self._call(request)
+        return self._metered(request)
+
+    async def _metered(self, request: Request) -> Reply:
         """Raises BudgetExceeded, RateLimited, LargerThanLimit, UnknownPrice: nothing was sent.
 
         InvalidRequest: what it may use has no bound. Overloaded: budgets or the ledger cannot be asked.
