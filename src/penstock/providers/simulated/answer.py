@@ -52,11 +52,12 @@ class Spent(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct):
-    """A whole answer: `spent` is None where the script says that usage is not told."""
+    """A whole answer: `used` is what it takes, `spent` what is told of that, None where the script says nothing is."""
 
     choices: list[Choice]
     spent: Spent | None
     seed: int
+    used: Spent = Spent(0, 0, 0)
 
 
 def compose(request: ChatRequest, model: Model, script: Script, seed: int) -> Answer:
@@ -73,7 +74,7 @@ def compose(request: ChatRequest, model: Model, script: Script, seed: int) -> An
     completion = sum(choice.tokens for choice in choices)
     reasoning = sum(len(choice.reasoning) for choice in choices)
     spent = Spent(prompt, completion, prompt + completion, reasoning)
-    return Answer(choices, told(spent, script.usage), seed)
+    return Answer(choices, told(spent, script.usage), seed, spent)
 
 
 def prompt_tokens(request: ChatRequest) -> int:

@@ -91,6 +91,7 @@ def _messages(asked: Asked) -> Iterable[Step]:
     script, stage = asked.script, asked.stage
     _check_begun(request.begun)
     answer = compose(request, model, script, asked.seed)
+    asked.seen.prompt, asked.seen.completion = answer.used.prompt, answer.used.completion
     name = f"msg_{Dice(asked.seed).name(24)}"
     if not request.stream:
         return stage.answer(encode_message(answer, name, model.name), answer.choices[0].tokens)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from penstock.providers.simulated.failures import ApiError, Headers
+from penstock.providers.simulated.journal import Seen
 from penstock.providers.simulated.play import Step
 from penstock.providers.simulated.script import Script
 from penstock.providers.simulated.staging import Stage
@@ -23,6 +24,7 @@ class Asked(msgspec.Struct, frozen=True):
         fields: the body's top level.
         model: the name asked for, without a fault script; "" for none.
         time: Unix time.
+        seen: what is kept of it.
     """
 
     request: HttpRequest
@@ -32,6 +34,7 @@ class Asked(msgspec.Struct, frozen=True):
     stage: Stage
     seed: int
     time: float
+    seen: Seen
 
 
 class Api(Protocol):

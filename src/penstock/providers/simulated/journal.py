@@ -20,6 +20,7 @@ class Seen(msgspec.Struct):
         outcome: open, done, cut (a script ended the connection) or disconnected (the peer did).
         written: bytes of response handed to the transport.
         query: the query string, without its `?`.
+        prompt, completion: tokens of the request and of the whole answer, whatever the script has told of them.
     """
 
     time: float
@@ -34,6 +35,8 @@ class Seen(msgspec.Struct):
     ended: float | None = None
     written: int = 0
     query: str = ""
+    prompt: int = 0
+    completion: int = 0
 
 
 class Journal:

@@ -94,6 +94,7 @@ class OpenAIApi:
         request = read_chat(asked.fields, model.name)
         script, stage = asked.script, asked.stage
         answer = compose(request, model, script, asked.seed)
+        asked.seen.prompt, asked.seen.completion = answer.used.prompt, answer.used.completion
         name = f"chatcmpl-{Dice(asked.seed).name(29)}"
         stamp = Stamp(name, int(asked.time), model.name, self._fingerprint, request.tier)
         if not request.stream:

@@ -126,7 +126,7 @@ class SimulatedProvider:
                 raise api.not_json()
             if script.no_prefill and _is_begun(fields):
                 raise ApiError(400, _NO_PREFILL)
-            return api.answer(Asked(request, fields, name, script, stage, seed, self.clock.wall()))
+            return api.answer(Asked(request, fields, name, script, stage, seed, self.clock.wall(), seen))
         except ScriptError as error:
             wrong = ApiError(400, str(error), param="model", code="invalid_fault_script")
             return stage.error(api.worded(wrong, seed))
