@@ -175,15 +175,6 @@ class Metrics:
             "Requests answered by the text of on_failure, by the deployment they should have gone to.",
             ("deployment",),
         )
-        self.limited = Counter(
-            "penstock_limited_total", "Requests refused by a limit, by its scope and what it counts.", ("scope", "unit")
-        )
-        self.shed = Counter(
-            "penstock_shed_total", "Requests refused because the process had too much to do.", ("priority",)
-        )
-        self.repeats = Counter(
-            "penstock_repeats_total", "Requests refused because the same was asked again and again.", ("key",)
-        )
         self.in_flight = Gauge("penstock_requests_in_flight", "Requests being answered.")
         self.connections = Gauge("penstock_connections", "Callers' connections open.")
         self.upstream_connections = Gauge("penstock_upstream_connections", "Connections to providers open.")
@@ -203,11 +194,6 @@ class Metrics:
         self.retries_refused = Counter(
             "penstock_retries_refused_total", "Retries that a deployment's quota did not allow.", ("deployment",)
         )
-        self.short = Counter(
-            "penstock_budget_short_total",
-            "Attempts that a budget or a limit had too little left for: clamped (made smaller), refused.",
-            ("scope", "what"),
-        )
         self.probe_up = Gauge("penstock_probe_up", "0 where a provider's probes fail in a row.", ("provider",))
         self.rehearsal_ok = Gauge(
             "penstock_rehearsal_ok", "1 where the last rehearsal of a deployment was answered.", ("deployment",)
@@ -217,11 +203,29 @@ class Metrics:
         )
         self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
 
+        self._limiting()
         self._watching()
         self._noted: list[Record] = []
         for metric in self:
             metric.settle = self.settle
         self._bound: dict[tuple[str, str, int], _Bound] = {}
+
+    def _limiting(self) -> None:
+        """What is counted of requests that limits and budgets hold back."""
+        self.limited = Counter(
+            "penstock_limited_total", "Requests refused by a limit, by its scope and what it counts.", ("scope", "unit")
+        )
+        self.shed = Counter(
+            "penstock_shed_total", "Requests refused because the process had too much to do.", ("priority",)
+        )
+        self.repeats = Counter(
+            "penstock_repeats_total", "Requests refused because the same was asked again and again.", ("key",)
+        )
+        self.short = Counter(
+            "penstock_budget_short_total",
+            "Attempts that a budget or a limit had too little left for: clamped (made smaller), refused.",
+            ("scope", "what"),
+        )
 
     def _watching(self) -> None:
         """What whoever watches the spending counts."""

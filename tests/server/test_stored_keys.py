@@ -90,7 +90,8 @@ class Scene:
         self.folder = folder
         self.directory = opened.directory
         config = load_config(CONFIG, {"APP_KEY": DECLARED, "FREE_KEY": FREE})
-        self.fleet = Fleet(loop, config, WORKERS, seed=loop.seed, directory=opened.directory)
+        self.fleet = Fleet(loop, config, WORKERS, seed=loop.seed)
+        self.fleet.directory = opened.directory
         self.lines = [Line(address) for address in self.fleet.addresses]
 
     async def statuses(self, key: str | Secret) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -21,8 +20,8 @@ from penstock.reservation import Rule
 from penstock.stores.calendar import window_at
 from penstock.stores.centre import Keep, Member
 from penstock.stores.ledger import Buried, Ledger, journals_of
-from penstock.stores.spending import Since, spent_of
-from penstock.stores.sqlite import Database, StoreFailed, open_reader
+from penstock.stores.spending import Since
+from penstock.stores.sqlite import Database
 
 __all__ = ["Books", "open_books"]
 
@@ -71,7 +70,6 @@ class Books:
         self._burials: set[asyncio.Task[None]] = set()
         self._folding: asyncio.Task[None] | None = None
         self._failing = False
-        self._reader: sqlite3.Connection | None = None
 
     def __repr__(self) -> str:
         return f"<Books {self.ledger.database.path}, {len(self._names)} journals>"
@@ -104,21 +102,6 @@ class Books:
             if not self.ledger.written() or self._clock.monotonic() > deadline:
                 return lost
             await self._clock.sleep(FOLD_SECONDS)
-
-    def spent(self, rule: Rule, value: str, window: int) -> int:
-        """What was settled of a budget's account in the window that began then, by attempts that are booked.
-
-        Asked once when an account is first needed: a look by key, which takes some 20 microseconds.
-
-        Raises:
-            StoreFailed: the store cannot be read now.
-        """
-        try:
-            if self._reader is None:
-                self._reader = open_reader(self.database.path, checked=False)
-            return spent_of(self._reader, rule, value, window)
-        except sqlite3.Error as error:
-            raise StoreFailed(f"the store cannot be used: {error}") from error
 
     async def adopt(self, rules: tuple[Rule, ...]) -> None:
         """Go by these rules from now on; a budget that is new begins with what was spent in its window so far.
@@ -200,6 +183,4 @@ class Books:
                     await asyncio.wait(self._burials)
         for task in self._burials:
             task.cancel()
-        if self._reader is not None:
-            self._reader.close()
         self.database.close()

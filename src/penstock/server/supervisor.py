@@ -92,7 +92,7 @@ class Supervisor:
         random = random if random is not None else SystemRandom()
         self.health = Authority(random.random, metrics.moved, metrics.retry_refused)
         self.overview = Standing(config, metrics, self.health)
-        treasury = Treasury(clock, books.spent if books is not None else None)
+        treasury = Treasury(clock, books.ledger.spent if books is not None else None)
         self.centre = Centre(metrics.add, clock, self.health, treasury)
         self.keys = KeyCentre(clock)
         self.lookout = Lookout(clock, random, self.health, metrics)

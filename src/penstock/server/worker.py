@@ -231,7 +231,7 @@ class Worker:
         if keep is not None:
             journal = Journal(Path(keep.folder), keep.name, power=keep.power)
             self._shared = self._shared._replace(journal=journal)
-            self._purse.keep(keep.name)
+            self._purse.open(keep.name)
 
     def _build(self, config: Config) -> Gateway:
         return Gateway(config, self._clock, self._random, self._log, shared=self._shared)

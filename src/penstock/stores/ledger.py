@@ -128,6 +128,13 @@ class _Standing:
         self.told.discard(which)
         self.ended.append((opened, row))
 
+    def give_up(self) -> int:
+        """Post what a dead worker has left open; how many."""
+        left = list(self.open.items())
+        for which, opened in left:
+            self.close(lost(opened, self.heard.get(which)))
+        return len(left)
+
 
 class _Life:
     """What a worker's attempts have taken of each account, in the last two of its windows."""
@@ -273,18 +280,14 @@ class Ledger:
         self._kept = False
         folded = Folded(settled={})
         room = self._fold_bytes
-        for name, segments in self._present(dead).items():
+        for name, segments in _present(self.folder, dead).items():
             standing = self._standing(connection, name)
             room = self._read(name, standing, segments, room)
             folded.behind = folded.behind or room <= 0
             if name == dead and not folded.behind:
-                folded.lost = self._give_up(standing)
+                folded.lost = standing.give_up()
             self._post(connection, name, standing, folded)
         return folded
-
-    def _present(self, dead: str | None) -> dict[str, list[int]]:
-        present = journals_in(self.folder)
-        return present if dead is None else {dead: present.get(dead, [])}
 
     def _standing(self, connection: sqlite3.Connection, name: str) -> _Standing:
         standing = self._standings.get(name)
@@ -321,13 +324,6 @@ class Ledger:
         standing.segment, standing.offset = later[0], 0
         return True
 
-    def _give_up(self, standing: _Standing) -> int:
-        """Post what a dead worker has left open; how many."""
-        left = list(standing.open.items())
-        for which, opened in left:
-            standing.close(lost(opened, standing.heard.get(which)))
-        return len(left)
-
     def _post(self, connection: sqlite3.Connection, name: str, standing: _Standing, folded: Folded) -> None:
         ended, standing.ended = standing.ended, []
         if ended:
@@ -339,7 +335,7 @@ class Ledger:
 
     def _sweep(self, connection: sqlite3.Connection, dead: str | None) -> None:
         """Delete the files that have been taken whole, and what is known of a dead worker's journal."""
-        for name, segments in self._present(dead).items():
+        for name, segments in _present(self.folder, dead).items():
             standing = self._standings.get(name)
             if standing is None:
                 continue
@@ -351,6 +347,11 @@ class Ledger:
                 _sync(self.folder)
                 connection.execute("DELETE FROM journals WHERE name = ?", (name,))
                 del self._standings[name]
+
+
+def _present(folder: Path, dead: str | None) -> dict[str, list[int]]:
+    present = journals_in(folder)
+    return present if dead is None else {dead: present.get(dead, [])}
 
 
 def _stored(connection: sqlite3.Connection, name: str) -> _Standing:

@@ -97,14 +97,10 @@ class Purse:
         gone = ", the centre is gone" if self._lost else ""
         return f"<Purse of {len(self._leases)} leases, {len(self._asking)} waiting{gone}>"
 
-    def open(self) -> None:
-        """Begin: tell the centre who this is."""
+    def open(self, books: str = "") -> None:
+        """Begin: tell the centre who this is, and in which books what it settles will stand, if in any."""
+        self.books = books or self.books
         self._send(Open(self.books))
-
-    def keep(self, books: str) -> None:
-        """From now on what it settles stands in those books."""
-        self._books = books
-        self.open()
 
     def adopt(self, rules: Iterable[Rule]) -> None:
         """Go by these rules from now on. What is in hand of one whose limit has changed goes back."""

@@ -74,12 +74,12 @@ class Fleet:
         workers: how many.
         seed: of the workers' own chance.
         clock: the whole fleet's time; the loop's by default.
-        directory: whose keys are good besides the declared ones.
         books: what is kept of what workers spend; made for virtual time (`inline`).
 
     Attributes:
         addresses: where each worker listens. Behind a kernel's one address it would choose.
         hired: all workers there were, in the order in which they were hired.
+        directory: whose keys are good besides the declared ones; to be set before it serves.
         supervisor: the real one: `adopt` reloads, `renew` replaces every worker, `announce_drain` ends.
     """
 
@@ -91,14 +91,13 @@ class Fleet:
         *,
         seed: int = 0,
         clock: Clock | None = None,
-        directory: Directory | None = None,
         books: Books | None = None,
     ) -> None:
         self.addresses: list[Address] = [(f"10.128.0.{number + 1}", PORT) for number in range(workers)]
         self.hired: list[FleetWorker] = []
         self._loop = loop
         self._seed = seed
-        self._directory = directory
+        self.directory: Directory | None = None
         self._clock = clock if clock is not None else loop.clock
         held: Any = [[ListeningSocket(address)] for address in self.addresses]
         self.supervisor = Supervisor(config, held, self._clock, self._hire, SeededRandom(seed), books)
@@ -124,8 +123,8 @@ class Fleet:
         return next(one for one in reversed(self.hired) if one.number == number)
 
     async def __aenter__(self) -> Self:
-        if self._directory is not None:
-            await self.supervisor.keep(self._directory)
+        if self.directory is not None:
+            await self.supervisor.keep(self.directory)
         await self.supervisor.begin()
         await self.supervisor.serving()
         return self
