@@ -56,7 +56,7 @@ def test_without_one(tmp_path: Path) -> None:
         assert "config: (built in)" in served.told.text
         assert models(served) == ["sim/small", "sim/large", "sim/embed"]
         assert served.stop() == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["penstock.admin-key"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["penstock.admin-key", "penstock.db"]
 
 
 def test_the_environment_does_not_lead_elsewhere(tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
         assert served.wait() == -signal.SIGKILL
         for text in (served.told.text, restarted.told.text):
             assert "Traceback" not in text
-    assert [path.name for path in tmp_path.iterdir()] == ["penstock.admin-key"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["penstock.admin-key", "penstock.db"]
 
 
 def test_sigterm_lets_streams_end_on_every_worker(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def test_a_dead_worker_s_open_attempts_are_posted_and_its_life_is_told(tmp_path:
     async def serve(loop: SimLoop) -> None:
         books = books_of(tmp_path, loop)
         told: list[tuple[str, Buried]] = []
-        books.closed = lambda name, buried: told.append((name, buried))
         async with Fleet(loop, config(tmp_path), books=books) as fleet:
+            books.closed = lambda name, buried: told.append((name, buried))
             dead, alive = fleet.hired
             journal_of(dead).open(opened("a", holds=(hold(900),), input_cost=70, bound=900))
             journal_of(dead).open(opened("b", holds=(hold(900),)))
@@ -115,6 +115,24 @@ def test_a_worker_that_lost_its_supervisor_is_waited_for(tmp_path: Path) -> None
         await books.open()
         assert 1.5 <= loop.clock.monotonic() - began < 2.0
         assert table(books.ledger, ATTEMPTS) == [("a", "ok", 100), ("b", "lost", 1)]
+        await books.aclose()
+
+    run(serve)
+
+
+def test_where_no_budget_depends_on_it_nobody_is_waited_for(tmp_path: Path) -> None:
+    async def serve(loop: SimLoop) -> None:
+        orphan = Journal(tmp_path / "p.db-attempts", "w0-orphan")
+        orphan.open(opened("a", input_cost=1))
+        books = books_of(tmp_path, loop)
+        began = loop.clock.monotonic()
+        await books.open(exact=False)
+        assert loop.clock.monotonic() == began
+        orphan.close(closed("a"))
+        orphan.end()
+        await loop.clock.sleep(3.0)
+        assert table(books.ledger, ATTEMPTS) == [("a", "ok", 100)]
+        assert books.ledger.written() == []
         await books.aclose()
 
     run(serve)

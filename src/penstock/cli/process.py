@@ -23,9 +23,10 @@ from penstock.admin.overview import Standing
 from penstock.cli import INTERRUPTED
 from penstock.clock import Clock, SystemClock, SystemRandom
 from penstock.config.guards import is_loopback
+from penstock.config.keeping import MEMORY
 from penstock.config.schema import Address, Config, Key
 from penstock.routing.names import AllowList
-from penstock.server.books import open_books
+from penstock.server.books import Books, open_books
 from penstock.server.collector import settle_collector
 from penstock.server.listeners import hold_listeners
 from penstock.server.posts import Hire, Hired
@@ -64,14 +65,30 @@ def serve(config: Config, folder: Path, reread: Callable[[], Config]) -> int:
         PenstockError: workers die again and again.
     """
     lock = StateLock(folder)
+    beside: StateLock | None = None
     try:
+        state = folder if config.state == MEMORY else Path(config.state).parent
+        if state != folder and state.is_dir():
+            beside = StateLock(state)  # another configuration may name the same store
+        books = _open_books(config, lock if beside is None else beside)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(config, folder, reread, lock))
+            return runner.run(_serve(config, folder, reread, lock, books))
     finally:
+        if beside is not None:
+            beside.release()
         lock.release()
 
 
-async def _serve(config: Config, folder: Path, reread: Callable[[], Config], lock: StateLock) -> int:
+def _open_books(config: Config, lock: StateLock) -> Books | None:
+    if not lock.held and not any(rule.kind == "budget" for rule in config.rules):
+        _say(f"  NOTE     nothing is kept of what is used: the folder of {config.state} cannot be written")
+        return None
+    return open_books(config, SystemClock(), SystemRandom())
+
+
+async def _serve(
+    config: Config, folder: Path, reread: Callable[[], Config], lock: StateLock, books: Books | None
+) -> int:
     clock = SystemClock()
     stop = _Stop()
     stop.install()
@@ -79,7 +96,7 @@ async def _serve(config: Config, folder: Path, reread: Callable[[], Config], loc
     held = await hold_listeners(config.server.listen, config.server.workers, clock)
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
     hire = crew.hire if crew is not None else _hire_here(clock)
-    supervisor = Supervisor(config, held, clock, hire, books=open_books(config, clock, SystemRandom()))
+    supervisor = Supervisor(config, held, clock, hire, books=books)
     admin: AdminServer | None = None
     systemd = Systemd(os.environ, clock)
     reload = Reload(

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from penstock.clock import Clock, Random
+from penstock.config.keeping import MEMORY
 from penstock.config.schema import Config
+from penstock.errors import PenstockError
 from penstock.reservation import Rule
 from penstock.stores.calendar import window_at
 from penstock.stores.centre import Keep, Member
@@ -48,7 +50,7 @@ def open_books(config: Config, clock: Clock, random: Random, *, inline: bool = F
     Raises:
         ConfigError: the store cannot be used.
     """
-    if config.state == "memory":
+    if config.state == MEMORY:
         return None
     return Books(Database(Path(config.state), inline=inline), clock, random)
 
@@ -79,27 +81,32 @@ class Books:
         """The store."""
         return self.ledger.database
 
-    async def open(self) -> None:
+    async def open(self, *, exact: bool = True) -> None:
         """Take up what a gateway before this one left, and begin to fold; to be called before a worker is started.
 
+        Args:
+            exact: what was spent must be known to the last call: workers that have lost their supervisor, and end by
+                themselves within 2 s, are waited for.
+
         Raises:
-            StoreFailed: the store cannot be written.
-            OSError: a journal cannot be read.
+            PenstockError: the store cannot be written, or a journal cannot be read.
         """
-        left = await self._take_up()
+        try:
+            left = await self._take_up(ORPHAN_SECONDS if exact else 0.0)
+        except OSError as error:
+            raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and start again.") from error
         if left:
             log.warning("%d attempts were open when the gateway ended last: posted by what is known of them", left)
         for name in self.ledger.written():
             self._begin(self._bury(name))
         self._folding = asyncio.get_running_loop().create_task(self._fold())
 
-    async def _take_up(self) -> int:
-        """Bury what was left, waiting for workers that have lost their supervisor and end by themselves."""
-        deadline = self._clock.monotonic() + ORPHAN_SECONDS
+    async def _take_up(self, patience: float) -> int:
+        deadline = self._clock.monotonic() + patience
         lost = 0
         while True:
             lost += (await self.ledger.recover()).lost
-            if not self.ledger.written() or self._clock.monotonic() > deadline:
+            if not self.ledger.written() or self._clock.monotonic() >= deadline:
                 return lost
             await self._clock.sleep(FOLD_SECONDS)
 
@@ -107,11 +114,14 @@ class Books:
         """Go by these rules from now on; a budget that is new begins with what was spent in its window so far.
 
         Raises:
-            StoreFailed: the store cannot be written now.
+            PenstockError: the store cannot be written now.
         """
         now = self._clock.wall()
         budgets = [Since(rule, window_at(rule.period, rule.zone, now).start) for rule in rules if rule.kind == "budget"]
-        await self.ledger.adopt(budgets, now)
+        try:
+            await self.ledger.adopt(budgets, now)
+        except OSError as error:
+            raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and try again.") from error
 
     # --- workers
 
@@ -183,4 +193,6 @@ class Books:
                     await asyncio.wait(self._burials)
         for task in self._burials:
             task.cancel()
+        with suppress(OSError):  # what is not empty stays
+            self.ledger.folder.rmdir()
         self.database.close()

@@ -121,7 +121,7 @@ class Supervisor:
             OSError: the machine cannot start one more process, or what is kept cannot be read or written.
         """
         if self.books is not None:
-            await self.books.open()
+            await self.books.open(exact=any(rule.kind == "budget" for rule in self.overview.config.rules))
             await self.books.adopt(self.overview.config.rules)
         self._publish(self.overview.config)
         await self._posts.fill()
