@@ -113,6 +113,18 @@ def test_a_closed_one_says_so(tmp_path: Path) -> None:
         database.run_here(all_of)
 
 
+def test_a_closed_one_is_one_file(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "a.db", migrations=[ONE])
+        await database.run(add(2))
+        await database.read(all_of)
+        assert database.look(all_of) == [1, 2]
+        database.close()
+
+    asyncio.run(run())
+    assert os.listdir(tmp_path) == ["a.db"]
+
+
 def test_what_sqlite_cannot_do_is_an_oserror_and_a_refusal_is_none(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", migrations=[ONE])
     with pytest.raises(StoreFailed, match="no such table"):

@@ -128,11 +128,12 @@ class Database:
 
     def close(self) -> None:
         """End what is being done, and close; further calls do nothing."""
-        self._writing.close()
+        # Who writes is the last: only it can bring the write-ahead log home into the file.
         self._reading.close()
         looking, self._looking = self._looking, None
         if looking is not None:
             looking.close()
+        self._writing.close()
 
 
 class _Desk:
