@@ -401,7 +401,7 @@ def test_the_centre_is_gone() -> None:
         (branch,) = bank.branches
         branch.purse.void(reserved(await branch.purse.reserve([want(rule, 20)])))
         branch.deaf = True
-        waiting = asyncio.ensure_future(branch.purse.reserve([want(rule, 900)]))
+        waiting = asyncio.ensure_future(branch.purse.reserve([want(rule, 900, "other")]))
         await bank.loop.settle()
         branch.die()
         with pytest.raises(Overloaded):

@@ -212,15 +212,9 @@ class Budget:
             page.hands.pop(holder, None)
             page.spent += max(0, settled.get(start, 0) - page.settled.pop(holder, 0))
 
-    def quit(self, holder: Hashable) -> bool:
-        """A holder is gone; whether it had something in hand."""
-        had = [page.hands.get(holder) for page in self._pages.values()]
-        if any(had):
-            return True
-        for page in self._pages.values():
-            page.hands.pop(holder, None)
-            page.settled.pop(holder, None)
-        return False
+    def has(self, holder: Hashable) -> bool:
+        """Whether a holder has something in hand."""
+        return any(page.hands.get(holder) for page in self._pages.values())
 
     # ---
 

@@ -109,10 +109,15 @@ class Open(MoneyMessage, frozen=True, tag=True):
 
 
 class Ask(MoneyMessage, frozen=True, tag=True):
-    """A worker needs all of this, or nothing."""
+    """A worker needs all of this, or nothing.
+
+    Attributes:
+        lines: what it had in hand of these accounts and gives back first, for it was not enough.
+    """
 
     number: int
     needs: list[Need]
+    lines: list[Line]
 
 
 class Forget(MoneyMessage, frozen=True, tag=True):

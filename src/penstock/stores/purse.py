@@ -54,7 +54,7 @@ class _Asking:
     Attributes:
         number: of the question that is open.
         parts: what of it is in hand already, and kept for it.
-        asked: which of its wants were asked for, and how much of each was in hand.
+        asked: those of its wants that are not.
     """
 
     __slots__ = ("answer", "asked", "number", "parts", "tries", "wants")
@@ -64,7 +64,7 @@ class _Asking:
         self.answer = answer
         self.number = 0
         self.parts: list[tuple[Lease, int]] = []
-        self.asked: list[tuple[Want, int]] = []
+        self.asked: list[Want] = []
         self.tries = 0
 
 
@@ -222,7 +222,7 @@ class Purse:
     # --- asking
 
     def _ask(self, asking: _Asking) -> None:
-        """Keep what is in hand, and ask for the rest."""
+        """Keep what is in hand, and ask for what is not."""
         now = self._now()
         if now - self._beaten >= BEAT_SECONDS:
             self.beat()
@@ -230,21 +230,23 @@ class Purse:
         asking.number = self._number
         asking.asked = []
         needs: list[Need] = []
+        lines: list[Line] = []
         for want in asking.wants:
             rule, value, amount = want
             lease = self._leases.get((rule.id, value))
-            part, pace = 0, amount
+            if lease is not None and lease.left >= amount and lease.until > now:
+                lease.left -= amount
+                asking.parts.append((lease, amount))
+                continue
+            pace = amount
             if lease is not None:
+                # What is too little goes back, so that nothing is kept of an account that others wait for.
+                give_back(lease, lines)
                 pace += lease.pace(now)
-                if lease.until > now:
-                    part = min(lease.left, amount)
-                    lease.left -= part
-                    asking.parts.append((lease, part))
-            if part < amount or lease is None or lease.until <= now:
-                asking.asked.append((want, part))
-                needs.append(Need(rule.id, value, amount - part, pace))
+            asking.asked.append(want)
+            needs.append(Need(rule.id, value, amount, pace))
         self._asking[asking.number] = asking
-        self._send(Ask(asking.number, needs))
+        self._send(Ask(asking.number, needs, lines))
 
     def _give_up(self, asking: _Asking) -> None:
         """Nobody waits any more."""
@@ -307,7 +309,7 @@ class Purse:
         now = self._now()
         lines: list[Line] = []
         answers = zip(asking.asked, message.shares, strict=True)
-        leases = [self._hand.merge(want, share, now, lines) for (want, _), share in answers]
+        leases = [self._hand.merge(want, share, now, lines) for want, share in answers]
         for lease, part in asking.parts:
             lease.left += part
             leases.append(lease)
@@ -335,12 +337,12 @@ class Purse:
             if not asking.answer.done():
                 asking.answer.set_exception(_unreachable())
             return
-        want, part = asking.asked[message.which]
+        want = asking.asked[message.which]
         lease = self._leases.get((want.rule.id, want.value))
         if lease is not None:
             lease.level = (message.left, self._now() + message.resets)
         if not asking.answer.done():
-            asking.answer.set_result(Shortage(want.rule, want.value, message.left + part, message.wait))
+            asking.answer.set_result(Shortage(want.rule, want.value, message.left, message.wait))
 
     def beat(self) -> None:
         """A second has passed: tell what was settled, and give back what was not needed for long."""

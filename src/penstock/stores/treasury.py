@@ -28,6 +28,7 @@ from penstock.stores.money_messages import (
     Forget,
     Inspect,
     Inspected,
+    Line,
     MoneyMessage,
     Open,
     Stand,
@@ -119,18 +120,19 @@ class Treasury:
             self._grants.let_go(waiting)
         owes = False
         for entry in self.accounts:
-            waited_for = self._grants.left(holder, entry)
-            if isinstance(entry.account, Budget):
-                if holder.books and not entry.shared:
-                    owes = entry.account.quit(holder) or owes
-                else:
-                    entry.account.post(holder)
-            if waited_for:
+            account = entry.account
+            if isinstance(account, Budget):
+                if entry.shared or not holder.books:
+                    account.post(holder)
+                owes = owes or account.has(holder)
+            if self._grants.left(holder, entry):
                 self._grants.look_again(entry, moment(self._clock))
         if holder.settled is not None:
             self._reconcile(holder, holder.settled)
         elif owes:
             self._gone.setdefault(holder.books, []).append(holder)
+        else:
+            self._reconcile(holder, {})
         self._deliver()
 
     def settled(self, books: str, spent: Mapping[tuple[str, int], int]) -> None:
@@ -170,6 +172,7 @@ class Treasury:
     # ---
 
     def _asked(self, holder: Holder, ask: Ask, at: Moment) -> None:
+        self._booked(holder, ask.lines, at)
         entries = []
         for which, need in enumerate(ask.needs):
             try:
@@ -185,17 +188,21 @@ class Treasury:
         self._grants.decide(Waiting(holder, ask.number, ask.needs, entries), at)
 
     def _told(self, holder: Holder, message: Told, at: Moment) -> None:
-        touched: dict[Entry, None] = {}
-        for line in message.lines:
+        touched = self._booked(holder, message.lines, at)
+        answered = self._grants.answered(holder, message.reclaim)
+        if answered is not None:
+            touched.append(answered)
+        for entry in touched:
+            self._grants.look_again(entry, at)
+
+    def _booked(self, holder: Holder, lines: Iterable[Line], at: Moment) -> list[Entry]:
+        touched = []
+        for line in lines:
             entry = self.accounts.find(line.rule, line.value)
             if entry is not None:
                 entry.account.told(holder, line.window, line.spent, line.returned, at)
-                touched[entry] = None
-        answered = self._grants.answered(holder, message.reclaim)
-        if answered is not None:
-            touched[answered] = None
-        for entry in touched:
-            self._grants.look_again(entry, at)
+                touched.append(entry)
+        return touched
 
     def _reconcile(self, holder: Holder, spent: Mapping[tuple[str, int], int]) -> None:
         for entry in self.accounts:
