@@ -37,13 +37,20 @@ def parts(text: str, env: Mapping[str, str] = ENV) -> tuple[Config, str]:
     return config, resolved(config, tree)
 
 
+def anywhere(config: Config) -> Config:
+    """The same, wherever it was written."""
+    placed = ("rules", "request_budgets", "tenants", "keys")
+    lists = {name: tuple(msgspec.structs.replace(each, where="") for each in getattr(config, name)) for name in placed}
+    return msgspec.structs.replace(config, **lists)
+
+
 @pytest.mark.parametrize(
     "text", [FULL, CREDENTIALS, MORE, POLICIES], ids=["full", "credentials", "odd words", "policies"]
 )
 def test_it_is_the_same_configuration(text: str) -> None:
     config, written = parts(text)
     again = load_config(read_yaml(written.encode(), "p.yaml"), ENV)
-    assert again == config
+    assert anywhere(again) == anywhere(config)
     for secret in ENV.values():
         assert secret.strip() == "" or secret not in written
 
