@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from penstock.config.litellm.allowances import read_allowances
 from penstock.config.litellm.deployments import Deployment, read_deployments
 from penstock.config.litellm.fallbacks import add_fallbacks
 from penstock.config.litellm.providers import Providers, Spec
@@ -58,6 +59,7 @@ def convert(tree: Tree, env: Mapping[str, str]) -> Converted:
     behind = add_fallbacks(found, said, models, called, set(providers.written()))
     settings.defaults |= {**said.defaults, **({"fallback": behind} if behind is not None else {})}
     _add_aliases(found, settings, models)
+    allowed = read_allowances(found, root, deployments, providers)
     if not settings.master:
         message = "without one callers need no key: auth: open, which is for loopback alone"
         found.note(tree.root, "general_settings.master_key", message)
@@ -73,7 +75,9 @@ def convert(tree: Tree, env: Mapping[str, str]) -> Converted:
             defaults=settings.defaults,
             master=settings.master,
             variables=list(found.variables),
-            later=sorted([*settings.later, *found.left_out]),
+            limits=allowed.limits,
+            budgets=allowed.budgets,
+            later=sorted([*settings.later, *allowed.later, *found.left_out]),
         )
     )
     notes = sorted(found.notes, key=lambda note: (note.place.line, note.place.column))

@@ -65,14 +65,12 @@ _DEPLOYMENTS_PATH = re.compile(r"/openai(/deployments/[^/]+.*)?/?\Z")
 _READ = frozenset((
     "model", "api_key", "api_base", "base_url", "api_version", "custom_llm_provider", "litellm_credential_name",
     "weight", "order", "region_name", "timeout", "stream_timeout", "max_tokens", "drop_params", "num_retries",
-    "cooldown_time", "max_parallel_requests",
+    "cooldown_time", "max_parallel_requests", "rpm", "tpm", "max_budget", "budget_duration",
 ))  # fmt: skip
 _PRICES = f"such a price, like those by the second, the image or the character, is {LATER}"
 _WHY: dict[str, str] = {
-    f"limits are {LATER}": "rpm tpm",
     "stands under router_settings: model_group_retry_policy": "retry_policy",
     "the router sets it to 0 there, and num_retries counts": "max_retries",
-    f"budgets are {LATER}": "max_budget budget_duration",
     f"choosing by tags is {LATER}": "tags",
     _PRICES: " ".join(COSTS)
     + " input_cost_per_second output_cost_per_second input_cost_per_image input_cost_per_character",

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.config import values
+from penstock.config.litellm.allowances import IN_GENERAL as ALLOWED_IN_GENERAL
+from penstock.config.litellm.allowances import IN_LITELLM as ALLOWED_IN_LITELLM
+from penstock.config.litellm.allowances import IN_ROUTER as ALLOWED_IN_ROUTER
 from penstock.config.litellm.reading import LATER, Import, entries, items, plain, shown, text_of
 from penstock.config.litellm.reliability import IN_GENERAL, IN_LITELLM, IN_ROUTER
 from penstock.config.tree import Node
@@ -20,8 +23,10 @@ _RETRY = f"how many failures of which sort are allowed is {LATER}: see breaker"
 _WAIT = "waits between attempts grow by themselves, and keep to what a provider asks for: see retry"
 _LONGER = "everything that is listed is asked, within retry: {max_total: ...}"
 _CACHE = f"caches are {LATER}"
-_BUDGET = f"budgets are {LATER}"
-_LIMIT = f"limits are {LATER}"
+_USERS = (
+    "users of its database are not taken over: a budget of each user that calls name is {scope: user, limit: 5 USD/day}"
+)
+_ALERTS = "alerts go to the log, and to a webhook that checks their signature: write alerts: {webhook: ...}"
 _SINK = f"sinks for logs and traces are {LATER}; a JSON line for each request goes to stdout"
 _SHARED = f"state shared by replicas is {LATER}"
 _STATE = "keys, teams and spend in its database are not taken over: write the keys under keys:"
@@ -35,8 +40,7 @@ def _why(reasons: Mapping[str, str]) -> dict[str, str]:
 # What is read below stands in _READ.
 _GENERAL = _why({
     _STATE: "database_url store_model_in_db database_connection_pool_limit database_connection_timeout",
-    _LIMIT: "max_parallel_requests global_max_parallel_requests",
-    f"alerts are {LATER}": "alerting alerting_threshold alert_types alert_to_webhook_url alerting_args",
+    _ALERTS: "alerting alerting_threshold alert_types alert_to_webhook_url alerting_args",
     f"other credentials than keys are {LATER}": "custom_auth enable_jwt_auth litellm_jwtauth enable_oauth2_auth",
     f"raw pass-through is {LATER}": "pass_through_endpoints",
     "what a rehearsal finds is told by penstock rehearse": "health_check_details",
@@ -53,19 +57,18 @@ _CALLBACKS = (
     " audit_log_callbacks datadog_params otel"
 )
 _BUDGETS = (
-    "max_budget budget_duration max_internal_user_budget internal_user_budget_duration max_user_budget"
-    " max_end_user_budget default_internal_user_params default_team_params"
+    "max_internal_user_budget internal_user_budget_duration max_user_budget max_end_user_budget"
+    " default_internal_user_params"
 )
 _LITELLM = _why({
     _RETRY: _RETRIES,
     _WAIT: "retry_after",
     _LONGER: "max_fallbacks",
     _CACHE: "cache cache_params enable_caching_on_provider_specific_optional_params",
-    _BUDGET: _BUDGETS,
+    _USERS: _BUDGETS,
     _SINK: _CALLBACKS,
     f"guardrails are {LATER}": "guardrails",
     _STATE: "default_team_settings upperbound_key_generate_params key_generation_settings",
-    _LIMIT: "max_parallel_requests",
     "the log's form is not set: a JSON line for each request": "set_verbose json_logs",
     "content is never logged": "turn_off_message_logging redact_messages_in_exceptions redact_user_api_key_info",
     "untranslatable: drop decides what is left out": "modify_params",
@@ -81,7 +84,6 @@ _ROUTER = _why({
     f"settings of a strategy are {LATER}": "routing_strategy_args",
     _SHARED: "redis_host redis_port redis_password redis_url cache_responses cache_kwargs",
     f"choosing by tags is {LATER}": "enable_tag_filtering tag_filtering_match_any",
-    _BUDGET: "provider_budget_config",
     f"checks before a call are {LATER}": "enable_pre_call_checks optional_pre_call_checks",
     f"assistants are {LATER}": "assistants_config",
 })  # fmt: skip
@@ -89,9 +91,9 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "general_settings": _GENERAL, "litellm_settings": _LITELLM, "router_settings": _ROUTER,
 }  # fmt: skip
 _READ: dict[str, frozenset[str]] = {
-    "general_settings": frozenset(("master_key", "completion_model")) | IN_GENERAL,
-    "litellm_settings": frozenset(("drop_params", "request_timeout")) | IN_LITELLM,
-    "router_settings": frozenset(("timeout", "stream_timeout", "model_group_alias")) | IN_ROUTER,
+    "general_settings": frozenset(("master_key", "completion_model")) | IN_GENERAL | ALLOWED_IN_GENERAL,
+    "litellm_settings": frozenset(("drop_params", "request_timeout")) | IN_LITELLM | ALLOWED_IN_LITELLM,
+    "router_settings": frozenset(("timeout", "stream_timeout", "model_group_alias")) | IN_ROUTER | ALLOWED_IN_ROUTER,
 }
 _WHOLE: dict[str, str] = {
     "guardrails": f"guardrails are {LATER}",

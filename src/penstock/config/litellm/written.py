@@ -34,6 +34,8 @@ class Written(NamedTuple):
     default_model: str
     defaults: dict[str, Any]
     master: str
+    limits: list[dict[str, Any]]
+    budgets: list[dict[str, Any]]
     variables: list[str]
     later: list[tuple[int, str]]
 
@@ -75,6 +77,10 @@ def _body(written: Written) -> Iterator[str]:
         yield f"  - {flow({'name': 'master', 'key': written.master, 'models': ['*']})}"
     else:
         yield "auth: open"
+    for name, rules in (("limits", written.limits), ("budgets", written.budgets)):
+        if rules:
+            yield f"{name}:"
+            yield from (f"  - {flow(rule)}" for rule in rules)
 
 
 def _model(name: str, model: Model) -> Iterator[str]:
