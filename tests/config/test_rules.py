@@ -410,7 +410,6 @@ BAD: list[tuple[str, list[str]]] = [
     (BUDGET + SOFT % "fast", ["6:83: downgrade loops: fast -> fast"]),
     (BUDGET + SOFT % "deep" + "\n- " + SOFT.replace("fast", "deep") % "mine" + "\n- " + SOFT.replace("fast", "mine")
      % "fast", ["6:83: downgrade loops: fast -> deep -> mine -> fast"]),
-    (BUDGET + SOFT.replace("match: fast, ", "") % "fast", ["6:70: downgrade loops: fast -> fast"]),
     (BUDGET + "{scope: request, limit: 5 USD/day}", [
         '6:27: "5 USD/day" is not what one request may use: write 0.05 USD, or 20k tokens (did you mean "5 USD"?)']),
     (BUDGET + "{scope: request, limit: 5 USD, hard: false, match: x}", [
@@ -487,9 +486,11 @@ def test_a_webhook_on_this_machine_needs_no_tls() -> None:
     assert loaded(text).alerts.webhook == Webhook("http://127.0.0.1:9/x", Secret(ENV["HOOK_SECRET"]))
 
 
-def test_what_takes_the_place_of_a_downgrade_ends_its_loop() -> None:
-    text = BUDGET + SOFT.replace("match: fast, ", "") % "fast" + "\n- {scope: model, match: fast, limit: 9 USD/day}"
-    assert len(loaded(text).rules) == 2
+def test_what_all_models_lead_to_is_no_loop() -> None:
+    every = BUDGET + SOFT.replace("match: fast, ", "") % "fast"
+    assert len(loaded(every).rules) == 1
+    assert len(loaded(every + "\n- {scope: model, match: fast, limit: 9 USD/day}").rules) == 2
+    assert problems(tree(every + "\n- " + SOFT % "deep")) == ["p.yaml:6:70: downgrade loops: fast -> deep -> fast"]
 
 
 # --- what is doubtful
@@ -537,8 +538,14 @@ DOUBTS: list[tuple[str, list[str]]] = [
     (BUDGET + FIRST + "hard: false, alert_at: []}", [
         "6:3: it does nothing: it is not hard, alert_at is empty, and on_soft says nothing"]),
     (HEAD + "budgets: [{scope: tenant, limit: 5 USD/day}]", [
-        "4:34: nobody knows what own/x costs, so a budget in dollars cannot count it: declare it under prices:"
+        "4:34: nobody knows what own/x costs, so no call goes there while this holds: declare it under prices:"
         " {own/x: {input: ..., output: ...}}"]),
+    (HEAD + "budgets: [{scope: request, limit: 5 USD}]", [
+        "4:35: nobody knows what own/x costs, so no call goes there while this holds: declare it under prices:"
+        " {own/x: {input: ..., output: ...}}"]),
+    (HEAD + "budgets: [{scope: tenant, limit: 5 USD/day, hard: false}]", [
+        "4:34: nobody knows what own/x costs, so it is not counted: declare it under prices: {own/x: {input: ...,"
+        " output: ...}}"]),
     (HEAD + "budgets: [{scope: tenant, limit: 5k tokens/day}]", []),
     # Who may ask for what is not listed may find something cheaper.
     (BUDGET.replace("[fast, deep, mine]", '["*"]') + "{scope: tenant, limit: 0.000032 USD/day}", [

@@ -144,8 +144,9 @@ def _check_loops(problems: Problems, written: Sequence[Written]) -> None:
 
 
 def _downgraded(rules: Rules, model: str) -> str:
-    """What is asked instead of a model; "" for nothing else."""
-    return next((rule.downgrade for rule, _ in rules.of(Facts(model=model)) if rule.downgrade), "")
+    """What is asked instead of a model; "" for nothing else. A rule of all models ends at the one it leads to."""
+    held = (rule for rule, _ in rules.of(Facts(model=model)) if rule.downgrade)
+    return next((rule.downgrade for rule in held if rule.downgrade != model or rule.match == model), "")
 
 
 # --- what nobody could ever use

@@ -164,7 +164,10 @@ def _doubt_scope(problems: Problems, each: Written, config: Config) -> None:
 
 def _doubt_prices(problems: Problems, rules: Ruled, config: Config) -> None:
     """Budgets in dollars beside targets whose price nobody knows."""
-    node = next((each.fields["limit"] for each in rules.written if _in_dollars(each.rule)), None)
+    in_dollars = [each for each in rules.written if each.rule.kind == "budget" and each.rule.unit == "usd"]
+    hard = [each.fields["limit"] for each in in_dollars if each.rule.hard]
+    hard += [each.fields["limit"] for each in rules.ceilings if each.budget.unit == "usd"]
+    node = next(iter((*hard, *(each.fields["limit"] for each in in_dollars))), None)
     if node is None:
         return
     pricing = Pricing(config, load_catalogue())
@@ -175,17 +178,14 @@ def _doubt_prices(problems: Problems, rules: Ruled, config: Config) -> None:
         if target.provider in config.providers and pricing.of(*target) is None
     }
     if unknown:
+        so = "no call goes there while this holds" if hard else "it is not counted"
         names = list(unknown)
         shown = ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" * (len(names) > _MOST_NAMED))
         problems.doubt(
             node.place,
-            f"nobody knows what {shown} costs, so a budget in dollars cannot count it: declare it under prices:"
-            f" {{{names[0]}: {{input: ..., output: ...}}}}",
+            f"nobody knows what {shown} costs, so {so}:"
+            f" declare it under prices: {{{names[0]}: {{input: ..., output: ...}}}}",
         )
-
-
-def _in_dollars(rule: Rule) -> bool:
-    return rule.kind == "budget" and rule.unit == "usd"
 
 
 def doubt_tenants(problems: Problems, keys: Iterable[Node], config: Config) -> None:
