@@ -45,7 +45,15 @@ models:
 default_model: fast
 defaults: {retry: {max_attempts: 2}, on_stream_cut: resume}
 keys:
-  - {name: app, key: env:APP_KEY, models: [fast, "openai/*"]}
+  - {name: app, key: env:APP_KEY, models: [fast, "openai/*"], tenant: acme, user: trusted}
+  - {name: trial, key: env:TRIAL_KEY, tenant: free-1, expires: 2027-01-31, limits: [{requests: 60/min}]}
+limits:
+  - {scope: tenant, requests: 600/min, tokens: 200k/min, concurrency: 50}
+  - {scope: tenant, match: bigco, tokens: 2M/min}
+budgets:                                                      # see budgets.md
+  - {scope: tenant, match: "free-*", limit: 50 USD/day, zone: Europe/Berlin, alert_at: [0.5, 0.8]}
+  - {scope: user, limit: 2M tokens/day}
+state: sqlite:///penstock.db
 ```
 
 ## How values are written
@@ -56,6 +64,8 @@ keys:
 | a size | `512B` `64KiB` `32MiB` `1GiB` |
 | a number | `8192` `64k` `1M` |
 | a part | `0.02` `2%` |
+| a rate | `600/min` `200k/min` `10/s` `5000/h` `1M/day` |
+| a budget | `50 USD/day` `2M tokens/week` `1000 requests/month`; of one request `0.05 USD` `20k tokens` |
 | a reference to a secret | `env:NAME`, `env:NAME?` (may be unset), `file:PATH`, `none`. Never the secret itself. |
 | a path | counts from the file's folder |
 | a pattern | `*` stands for anything: `openai/*` |
