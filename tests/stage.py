@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.config.load import load_config
 from penstock.config.schema import Config
-from penstock.gateway import Gateway
+from penstock.gateway import Gateway, Shared
 from penstock.lines import encode_lines
 from penstock.providers.simulated import SimulatedProvider
 from penstock.records import Record
@@ -129,12 +129,18 @@ class Caller:
 class Stage:
     """Opens provider and gateway; `lines` is the request log."""
 
-    def __init__(self, loop: SimLoop, config: Mapping[str, Any] | Config | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        loop: SimLoop,
+        config: Mapping[str, Any] | Config | None = None,
+        seed: int = 0,
+        shared: Shared | None = None,
+    ) -> None:
         self.loop = loop
         self.config = config if isinstance(config, Config) else load_config({**CONFIG, **(config or {})}, ENV)
         self.provider = SimulatedProvider(loop.clock, seed, key=ENV["UP_KEY"])
         self.log: list[bytes] = []
-        self.gateway = Gateway(self.config, loop.clock, SeededRandom(seed), self._log)
+        self.gateway = Gateway(self.config, loop.clock, SeededRandom(seed), self._log, shared=shared)
         self.plane: Any = PLANE.get()(self.gateway, loop.clock)
         self._server: asyncio.AbstractServer | None = None
 

@@ -383,7 +383,7 @@ def test_a_request_budget_is_shared_by_its_attempts() -> None:
     scene.ask(request)
     assert request.money.usd == 6_600_000
     request.money.usd = 1_159_999
-    with pytest.raises(BudgetExceeded, match="max_cost_usd leaves"):
+    with pytest.raises(BudgetExceeded, match="left to this request by max_cost_usd"):
         scene.ask(request)
     request.money.usd = 1_160_000
     scene.ask(request)

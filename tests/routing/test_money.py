@@ -169,6 +169,6 @@ def test_a_request_shrinks_to_what_it_may_use_itself() -> None:
     assert shortened([], Allowance(None, 1_200, clamp=True, where="w"), bound(), 500) == 200
     assert shortened([], Allowance(3_000_000, None, clamp=False, where="w"), bound(), 500) == 500
     refused = exhausted(Allowance(3_000_000, None, clamp=False, where="max_cost_usd"), bound(), 500)
-    assert refused.message == "max_cost_usd leaves 0.003 USD for this request, and it may take 0.006 USD"
+    assert refused.message == "0.003 USD is left to this request by max_cost_usd, and it may take 0.006 USD"
     refused = exhausted(Allowance(None, 1_200, clamp=False, where="scope: request"), bound(), 500)
-    assert refused.message == "scope: request leaves 1200 tokens for this request, and it may take 1500 tokens"
+    assert refused.message == "1200 tokens is left to this request by scope: request, and it may take 1500 tokens"

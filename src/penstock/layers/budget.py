@@ -10,20 +10,25 @@ from typing import Protocol
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
+from penstock.errors import Overloaded
 from penstock.messages import Request
 from penstock.records import Decision
-from penstock.reservation import Level, RequestBudget, Rule
+from penstock.reservation import Level, RequestBudget, Rule, Want
 from penstock.routing.allowance import allowance_of
 from penstock.routing.scopes import Facts, Rules
 
 __all__ = ["Budget", "Standings", "downgrading_rules"]
 
+# How late a soft budget may act; an account is asked for no more often.
+LOOK_SECONDS = 1.0
+MOST_SEEN = 4096
+
 
 class Standings(Protocol):
-    """What is known of accounts (`stores/purse.py`)."""
+    """Who knows how accounts stand (`stores/purse.py`)."""
 
-    def standing(self, rule: Rule, value: str) -> Level | None:
-        """How one stands, as far as was last heard."""
+    async def look(self, wants: Sequence[Want]) -> list[Level]:
+        """How those of the wants do. Raises Overloaded: nobody can be asked."""
         ...
 
 
@@ -48,6 +53,8 @@ class Budget:
         self._rules = rules
         self._requests = requests
         self._purse = purse
+        # By account whether it was used up, and until when that is believed.
+        self._seen: dict[tuple[str, str], tuple[bool, float]] = {}
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
         wishes = request.caller.wishes
@@ -55,22 +62,35 @@ class Budget:
         if own is not None or self._requests:
             request.money = allowance_of(self._requests, request.record.key, own)
         if self._rules and request.record.operation == "chat":
-            self._downgrade(request)
+            return self._downgraded(request)
         return self._call(request)
 
-    def _downgrade(self, request: Request) -> None:
+    async def _downgraded(self, request: Request) -> Reply:
         """Ask for the model of the first soft budget that is used up."""
         record = request.record
         facts = Facts(
             record.tenant, record.project, record.key, record.user, record.task, record.tags, model=request.model
         )
         for rule, value in self._rules.of(facts):
-            level = self._purse.standing(rule, value)
-            if level is None or level.left > 0 or rule.downgrade == request.model:
-                continue
-            # It is the operator's word, whatever the key may ask for itself.
-            request.caller = request.caller.wishing(request.caller.wishes)
-            request.model = rule.downgrade
-            why = f"the budget of {rule.scope} '{value}' is used up: {rule.downgrade}"
-            record.decisions.append(Decision("downgraded", "", why, self._now()))
-            return
+            if rule.downgrade != request.model and await self._is_used_up(rule, value):
+                # It is the operator's word, whatever the key may ask for itself.
+                request.caller = request.caller.wishing(request.caller.wishes)
+                request.model = rule.downgrade
+                why = f"the budget of {rule.scope} '{value}' is used up: {rule.downgrade}"
+                record.decisions.append(Decision("downgraded", "", why, self._now()))
+                break
+        return await self._call(request)
+
+    async def _is_used_up(self, rule: Rule, value: str) -> bool:
+        """Whether all of it is used or held, as of the last second."""
+        now, key = self._now(), (rule.id, value)
+        seen = self._seen.get(key)
+        if seen is None or seen[1] <= now:
+            try:
+                (level,) = await self._purse.look([Want(rule, value, 0)])
+            except Overloaded:
+                return False
+            if len(self._seen) >= MOST_SEEN:
+                self._seen.clear()
+            seen = self._seen[key] = (level.used >= rule.limit, now + LOOK_SECONDS)
+        return seen[0]

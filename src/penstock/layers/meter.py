@@ -29,6 +29,7 @@ MOST_TRIES = 6
 # No second attempt is made beside the first where a budget is so near its end, in parts of a hundred.
 HEDGED_UPTO = 80
 _NANOS = 1_000_000_000
+NEVER = float("inf")
 
 
 class Purse(Protocol):
@@ -225,6 +226,10 @@ class Meter:
             held.money.give(held.use.usd or 0, held.use.tokens)
 
     def _shrink(self, held: _Held, shortage: Shortage) -> int:
+        if shortage.wait == NEVER and shortage.rule.kind == "budget" and self._purse is not None:
+            # Not as long as this, but a shorter one may be, once the window is over.
+            level = self._purse.standing(shortage.rule, shortage.value)
+            shortage = shortage._replace(wait=level.resets if level is not None else NEVER)
         try:
             return shrunk(shortage, held.bound, held.given, self._wall())
         except Exception:

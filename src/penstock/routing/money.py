@@ -134,7 +134,7 @@ def exhausted(money: Allowance, bound: Bounded, given: int) -> BudgetExceeded:
     left = f"{_dollars(money.usd or 0)}" if over else f"{money.tokens or 0} tokens"
     need = _dollars(cost or 0) if over else f"{tokens} tokens"
     return BudgetExceeded(
-        f"{money.where} leaves {left} for this request, and it may take {need}",
+        f"{left} is left to this request by {money.where}, and it may take {need}",
         do="Raise it, send a shorter prompt, ask for less output, or ask for a cheaper model.",
         param="budget.max_cost_usd" if money.where == "max_cost_usd" else None,
     )
@@ -167,6 +167,8 @@ def _refused(shortage: Shortage, bound: Bounded, given: int, wall: float) -> Pen
     if rule.scope in _CALLERS_OWN:
         left = f": {_amount(rule, shortage.left)} is left of {_amount(rule, rule.limit)} a {rule.period}"
         left += f", and this call takes at least {_amount(rule, least.of(rule) if rule.clamp else use.of(rule))}"
+    if (least if rule.clamp else use).of(rule) > rule.limit:
+        wait = NEVER
     again = "" if wait == NEVER else f" It is there again {_moment(wall + wait)}."
     return BudgetExceeded(
         f"{_named(shortage)} has too little left{left}",

@@ -216,7 +216,7 @@ class Purse:
             limit, left, resets = stand if stand is not None else (want.rule.limit, want.rule.limit, 0.0)
             lease = self._leases.get((want.rule.id, want.value))
             left += lease.left if lease is not None else 0
-            levels.append(Level(want.rule, want.value, max(0, limit - left), left, resets))
+            levels.append(Level(want.rule, want.value, max(0, limit - left), max(0, left), resets))
         return levels
 
     # --- asking

@@ -218,7 +218,9 @@ class Treasury:
         if entry is None:
             return None
         account = entry.account
-        return Stand(account.whole, max(0, account.left(at)), account.resets(at))
+        left = account.left(at)
+        # Of what is only told to somebody more may be taken than there is, and whoever asks shall see it.
+        return Stand(account.whole, max(0, left) if account.rule.hard else left, account.resets(at))
 
     def _post(self, holder: Holder, message: Message) -> None:
         self._outbox.append((holder, message))

@@ -58,7 +58,7 @@ class MessageStream(Watcher):
         usage = read_usage(self._counts)
         if usage is None:
             return guess
-        if usage.odd:
+        if usage.odd or not (usage.input_tokens or usage.output_tokens):
             return told(usage, self._prompt_bytes, self._said_bytes)
         if self._output_told or usage.output_tokens >= guess.output_tokens:
             return usage
