@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 from penstock.config.load import load_config
 from penstock.config.schema import Config
@@ -151,7 +151,7 @@ class Stage:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log]
 
-    async def __aenter__(self) -> Stage:
+    async def __aenter__(self) -> Self:
         self._server = await self.loop.create_server(self.provider.connection, *PROVIDER)
         await self.plane.open()
         return self
