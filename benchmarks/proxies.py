@@ -93,20 +93,38 @@ def _relay(setting: Setting) -> Launch:
     return Launch(command)
 
 
-def _penstock(setting: Setting) -> Launch:
+# Limits and budgets on four scopes, all so large that none refuses.
+_LIMITS = """prices: {"up/*": {input: 0.25, output: 2}}
+tenants: [{name: acme}]
+limits:
+  - {scope: tenant, requests: 100M/min, tokens: 100000M/min}
+  - {scope: key, requests: 100M/min}
+budgets:
+  - {scope: tenant, limit: 900000 USD/day}
+  - {scope: project, limit: 900000 USD/month}
+  - {scope: user, limit: 900000M tokens/day}
+  - {scope: global, limit: 900000 USD/month}
+"""
+
+
+def _limited(setting: Setting) -> Launch:
+    return _penstock(setting, key=", tenant: acme, project: web", more=_LIMITS)
+
+
+def _penstock(setting: Setting, key: str = "", more: str = "") -> Launch:
     authority = f', ca_file: "{setting.ca_file}"' if setting.ca_file else ""
     lines = [
         f'server: {{listen: "127.0.0.1:{setting.port}", admin: "127.0.0.1:{setting.admin_port}"}}',
         "auth: required",
         "keys:",
-        '  - {name: bench, key: env:BENCH_KEY, models: ["*"]}',
+        '  - {name: bench, key: env:BENCH_KEY, models: ["*"]' + key + "}",
         "providers:",
         f'  up: {{kind: openai, base_url: "{setting.base_url}/v1", api_key: env:UPSTREAM_KEY{authority}}}',
         "models:",
         *(f"  {name}: {{targets: [up/{vendor}]}}" for name, vendor in setting.models.items()),
     ]
     config = setting.folder / "penstock.yaml"
-    config.write_text("\n".join(lines) + "\n")
+    config.write_text("\n".join(lines) + "\n" + more)
     ports = ["--port", str(setting.port), "--admin-port", str(setting.admin_port)]
     command = [sys.executable, "-m", "penstock", "serve", "--config", str(config), *ports]
     return Launch(
@@ -173,6 +191,7 @@ def _haproxy(setting: Setting) -> Launch:
 DIRECT = Proxy("direct", None, model="{}")
 RELAY = Proxy("relay", _relay)
 PENSTOCK = Proxy("penstock", _penstock)
+LIMITED = Proxy("limited", _limited)
 NGINX = Proxy("nginx", _nginx, model="{}")
 HAPROXY = Proxy("haproxy", _haproxy, model="{}")
 ALL = (DIRECT, RELAY, PENSTOCK, NGINX, HAPROXY)

@@ -11,7 +11,7 @@ from penstock.providers.bounds import Bound, bound_of
 from penstock.providers.prices import declared
 from penstock.reservation import Level, RequestBudget, Rule, Shortage, Want
 from penstock.routing.allowance import Allowance, allowance_of
-from penstock.routing.money import Use, check_bounded, exhausted, shortened, shrunk, wanted
+from penstock.routing.money import Claim, Use, check_bounded, exhausted, shortened, shrunk, wanted
 from penstock.wire.dialect import ModelFacts
 from penstock.wire.extent import Extent
 
@@ -119,17 +119,17 @@ def test_a_hard_budget_wants_a_bound_and_a_price() -> None:
     soft = Rule("usd", "tenant", "budget", "usd", 5, period="day", hard=False)
     rate = Rule("rate", "provider", "burst", "tokens", 20_000, seconds=60)
     for scopes in ([(soft, "acme")], [(REQUESTS, "app")], [(rate, "up")], []):
-        assert not check_bounded(scopes, None, unbounded, "up/m")
-        assert not check_bounded(scopes, None, unknown, "up/m")
-    assert check_bounded([(TOKENS, "acme/u1")], None, unknown, "up/m")
-    assert check_bounded([(USD, "acme")], None, bound(), "up/m")
+        assert not check_bounded(Claim(scopes), None, unbounded, "up/m")
+        assert not check_bounded(Claim(scopes), None, unknown, "up/m")
+    assert check_bounded(Claim([(TOKENS, "acme/u1")]), None, unknown, "up/m")
+    assert check_bounded(Claim([(USD, "acme")]), None, bound(), "up/m")
     with pytest.raises(UnknownPrice):
-        check_bounded([(USD, "acme")], None, unknown, "up/m")
+        check_bounded(Claim([(USD, "acme")]), None, unknown, "up/m")
     with pytest.raises(UnknownPrice):
-        check_bounded([], Allowance(5, None, clamp=True, where="max_cost_usd"), unknown, "up/m")
+        check_bounded(Claim([]), Allowance(5, None, clamp=True, where="max_cost_usd"), unknown, "up/m")
     for rule in (USD, TOKENS):
         with pytest.raises(InvalidRequest, match="has no bound"):
-            check_bounded([(rule, "acme")], None, unbounded, "up/m")
+            check_bounded(Claim([(rule, "acme")]), None, unbounded, "up/m")
 
 
 # --- what one request may use

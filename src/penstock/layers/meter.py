@@ -18,7 +18,7 @@ from penstock.metrics import Metrics
 from penstock.records import Attempt, Record
 from penstock.reservation import Level, Reservation, Rule, Shortage, Want
 from penstock.routing.allowance import Allowance
-from penstock.routing.money import Scopes, Use, check_bounded, exhausted, shortened, shrunk, wanted
+from penstock.routing.money import NO_CLAIM, Claim, Use, check_bounded, exhausted, shortened, shrunk, wanted
 from penstock.routing.scopes import Facts, Rules
 from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Hold, Opened
 
@@ -28,6 +28,7 @@ __all__ = ["Booking", "Journal", "Meter", "Purse", "metered_rules"]
 MOST_TRIES = 6
 # No second attempt is made beside the first where a budget is so near its end, in parts of a hundred.
 HEDGED_UPTO = 80
+MOST_CLAIMS = 4096
 _NANOS = 1_000_000_000
 NEVER = float("inf")
 
@@ -85,14 +86,14 @@ class _Held:
     """
 
     __slots__ = (
-        *("answered", "before", "bound", "given", "money", "number"),
-        *("request", "reservation", "scopes", "use"),
+        *("answered", "before", "bound", "claim", "given", "money"),
+        *("number", "request", "reservation", "use"),
     )
 
-    def __init__(self, request: Request, bound: Any, scopes: Scopes) -> None:
+    def __init__(self, request: Request, bound: Any, claim: Claim) -> None:
         self.request = request
         self.bound = bound
-        self.scopes = scopes
+        self.claim = claim
         self.money: Allowance | None = request.money
         self.given: int = bound.given
         self.use = Use(0, 0)
@@ -113,6 +114,8 @@ class Meter:
         self._journal = booking.journal
         self._winner_pays = booking.winner_pays
         self._metrics = metrics
+        # By what is known of an attempt; what strangers name must not fill memory.
+        self._claims: dict[tuple[Any, ...], Claim] = {}
         # Nothing is kept, and nothing limited but what a request says itself.
         self._idle = booking.journal is None and not booking.rules
 
@@ -127,9 +130,9 @@ class Meter:
         InvalidRequest: what it may use has no bound. Overloaded: budgets or the ledger cannot be asked.
         """
         bound = request.candidate.deployment.bound(request)
-        held = _Held(request, bound, self._scopes(request))
+        held = _Held(request, bound, self._claim(request))
         request.most_output = 0
-        if held.scopes or held.money is not None:
+        if held.claim.scopes or held.money is not None:
             await self._reserve(held)
         # From here on nothing is waited for before whoever may leave has given back.
         try:
@@ -144,27 +147,25 @@ class Meter:
 
     # --- before
 
-    def _scopes(self, request: Request) -> Scopes:
+    def _claim(self, request: Request) -> Claim:
+        """The rules that hold for the attempt."""
         if not self._rules:
-            return ()
+            return NO_CLAIM
         record, candidate = request.record, request.candidate
-        return self._rules.of(
-            Facts(
-                record.tenant,
-                record.project,
-                record.key,
-                record.user,
-                record.task,
-                record.tags,
-                request.model or request.plan.name,
-                candidate.deployment.endpoint.name,
-                candidate.name,
-            )
-        )
+        key = (
+            record.tenant, record.project, record.key, record.user, record.task, record.tags,
+            request.model or request.plan.name, candidate.deployment.endpoint.name, candidate.name,
+        )  # fmt: skip
+        claim = self._claims.get(key)
+        if claim is None:
+            if len(self._claims) >= MOST_CLAIMS:
+                self._claims.clear()
+            claim = self._claims[key] = Claim(self._rules.of(Facts(*key)))
+        return claim
 
     async def _reserve(self, held: _Held) -> None:
-        request, bound, scopes = held.request, held.bound, held.scopes
-        if check_bounded(scopes, held.money, bound, request.candidate.name):
+        request, bound = held.request, held.bound
+        if check_bounded(held.claim, held.money, bound, request.candidate.name):
             levels = await self._levels(held)
             held.given = shortened(levels, held.money, bound, bound.given)
             if request.kind == "hedge":
@@ -186,10 +187,9 @@ class Meter:
 
     async def _levels(self, held: _Held) -> list[Level | None]:
         """How the hard budgets stand; what nobody has heard of for long is asked for, where it matters."""
-        purse = self._purse
+        purse, hard = self._purse, held.claim.budgets
         if purse is None or (held.bound.own and held.request.kind != "hedge"):
             return []
-        hard = [(rule, value) for rule, value in held.scopes if rule.kind == "budget" and rule.unit != "requests"]
         levels = [purse.standing(rule, value) for rule, value in hard]
         if any(level is None for level in levels):
             return list(await purse.look([Want(rule, value, 0) for rule, value in hard]))
@@ -207,9 +207,9 @@ class Meter:
         if money is not None and not money.take(use.usd or 0, use.tokens):
             raise exhausted(money, bound, held.given)
         purse = self._purse
-        if purse is None or not held.scopes:
+        if purse is None or not held.claim.scopes:
             return None
-        wants = wanted(held.scopes, use)
+        wants = wanted(held.claim.scopes, use)
         try:
             got = purse.try_reserve(wants) or await purse.reserve(wants)
         except BaseException:
@@ -238,7 +238,7 @@ class Meter:
 
     def _note_clamped(self, held: _Held) -> None:
         if held.given < held.bound.given:
-            scopes: set[str] = {rule.scope for rule, _ in held.scopes if rule.kind == "budget"}
+            scopes: set[str] = {rule.scope for rule, _ in held.claim.budgets}
             for scope in scopes or {"request"}:
                 self._metrics.short.inc((scope, "clamped"))
 
@@ -339,11 +339,11 @@ def _holds(reservation: Reservation | None) -> tuple[Hold, ...]:
     """What of a reservation the ledger knows: budgets. What is left of a rate is gone with its time."""
     if reservation is None:
         return ()
-    return tuple(
+    return tuple([
         Hold(rule.id, value, window, rule.unit, amount)
         for (rule, value, amount), window in zip(reservation.wants, reservation.windows, strict=True)
         if rule.kind == "budget"
-    )
+    ])  # fmt: skip
 
 
 def _closed(held: _Held, attempt: Attempt | None, wall: float, amounts: Sequence[int]) -> Closed:
@@ -351,7 +351,7 @@ def _closed(held: _Held, attempt: Attempt | None, wall: float, amounts: Sequence
     settled: tuple[int, ...] = ()
     if reservation is not None:
         taken = zip(reservation.wants, amounts or [0] * len(reservation.wants), strict=True)
-        settled = tuple(amount for want, amount in taken if want.rule.kind == "budget")
+        settled = tuple([amount for want, amount in taken if want[0].kind == "budget"])
     at = int(wall * _NANOS)
     if attempt is None:
         return Closed(record.id, held.number, at, outcome="unsent", settled=settled)

@@ -13,7 +13,18 @@ from penstock.reservation import Level, Rule, Shortage, Want
 from penstock.routing.allowance import Allowance
 from penstock.usage import usd
 
-__all__ = ["Bounded", "Scopes", "Use", "check_bounded", "exhausted", "shortened", "shrunk", "wanted"]
+__all__ = [
+    "NO_CLAIM",
+    "Bounded",
+    "Claim",
+    "Scopes",
+    "Use",
+    "check_bounded",
+    "exhausted",
+    "shortened",
+    "shrunk",
+    "wanted",
+]
 
 # A request without a limit of its own holds at most such a part of what is left.
 SHARE = 10
@@ -54,15 +65,34 @@ class Use(NamedTuple):
 
 def wanted(scopes: Scopes, use: Use) -> list[Want]:
     """What is reserved for an attempt that may use so much."""
-    cost, tokens = use.usd or 0, use.tokens
-    wants = []
-    for rule, value in scopes:
-        unit = rule.unit
-        wants.append(Want(rule, value, cost if unit == "usd" else tokens if unit == "tokens" else use.requests))
-    return wants
+    amounts = {"usd": use.usd or 0, "tokens": use.tokens, "requests": use.requests}
+    return [Want(rule, value, amounts[rule.unit]) for rule, value in scopes]
 
 
-def check_bounded(scopes: Scopes, money: Allowance | None, bound: Bounded, name: str) -> bool:
+class Claim:
+    """The rules that hold for one kind of attempt, looked at once.
+
+    Attributes:
+        scopes: each with the value of its scope.
+        usd, tokens: whether a hard budget of that is among them.
+        budgets: the hard budgets of either.
+    """
+
+    __slots__ = ("budgets", "scopes", "tokens", "usd")
+
+    def __init__(self, scopes: Scopes) -> None:
+        self.scopes = scopes
+        self.budgets = [
+            (rule, value) for rule, value in scopes if rule.hard and rule.kind == "budget" and rule.unit != "requests"
+        ]
+        self.usd = any(rule.unit == "usd" for rule, _ in self.budgets)
+        self.tokens = any(rule.unit == "tokens" for rule, _ in self.budgets)
+
+
+NO_CLAIM = Claim(())
+
+
+def check_bounded(claim: Claim, money: Allowance | None, bound: Bounded, name: str) -> bool:
     """Whether a hard budget holds, so that the attempt must have a most.
 
     Args:
@@ -72,12 +102,8 @@ def check_bounded(scopes: Scopes, money: Allowance | None, bound: Bounded, name:
         InvalidRequest: it has none: a vendor's tools may be used as often as they like, or the window is not known.
         UnknownPrice: money is limited, and nobody knows what it costs.
     """
-    units = {rule.unit for rule, _ in scopes if rule.hard and rule.kind == "budget"}
-    if money is not None:
-        units |= {"usd"} if money.usd is not None else set()
-        units |= {"tokens"} if money.tokens is not None else set()
-    units.discard("requests")
-    if not units:
+    paid = claim.usd or (money is not None and money.usd is not None)
+    if not paid and not claim.tokens and money is None:
         return False
     if not bound.bounded:
         raise InvalidRequest(
@@ -85,7 +111,7 @@ def check_bounded(scopes: Scopes, money: Allowance | None, bound: Bounded, name:
             do="Give each of the provider's own tools a max_uses, or leave out what is stored at the provider.",
             param="tools",
         )
-    if "usd" in units and bound.cost(0) is None:
+    if paid and bound.cost(0) is None:
         raise UnknownPrice(
             f"nobody knows what '{name}' costs, and a budget holds for this call",
             do="Ask for another model, or have its price declared under prices.",

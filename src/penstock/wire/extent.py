@@ -24,6 +24,7 @@ TOOL_TOKENS = 1_024
 # Tools of Anthropic's that their callers run: they cost nothing but what is said.
 _RUN_BY_CALLER = ("custom", "function", "bash_", "text_editor_", "computer_", "memory_")
 
+_TOLD = ("messages", "system", "prompt")
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _IMAGES = frozenset(("image", "image_url", "input_image"))
 _FILES = frozenset(("file", "input_file", "document", "video", "video_url", "container_upload"))
@@ -92,11 +93,14 @@ def read_extent(dialect: str, fields: dict[str, msgspec.Raw], size: int) -> Exte
         budget = _value(fields, "budget")
         extent.output = _count(budget.get("max_output_tokens")) if isinstance(budget, dict) else None
     else:
-        limits = [_count(_value(fields, name)) for name in _LIMITS if name in fields]
-        extent.output = max((limit for limit in limits if limit is not None), default=None)
+        for name in _LIMITS:
+            if name in fields:
+                limit = _count(_value(fields, name))
+                if limit is not None and (extent.output is None or limit > extent.output):
+                    extent.output = limit
     if "n" in fields:
         extent.answers = _count(_value(fields, "n")) or 1
-    for name in ("messages", "system", "prompt"):
+    for name in _TOLD:
         raw = fields.get(name)
         if raw is not None:
             _look(extent, bytes(raw), ANTHROPIC_IMAGE_TOKENS if anthropic else IMAGE_TOKENS)
@@ -160,6 +164,8 @@ def _read_tools(extent: Extent, raw: bytes) -> None:
 
 def _look(extent: Extent, raw: bytes, image: int) -> None:
     """Count what is no text."""
+    if b'"type"' not in raw and b"\\u00" not in raw:
+        return  # every part but plain text has one
     if b'"1h"' in raw:
         extent.kept = True
     for telltale in _TELLTALES:
