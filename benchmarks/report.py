@@ -13,7 +13,7 @@ import msgspec
 
 from benchmarks.trials import Figures, Runs
 
-Compare = Literal["ratio", "added", "plain", "at_least"]
+Compare = Literal["ratio", "added", "plain", "at_least", "limits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Row:
     """One line: a figure of a trial, and the ratchet it has to keep.
 
     `ratio`: Penstock's over the relay's is at most `limit`. `added`: Penstock's less the relay's. `plain`: Penstock's
-    own. `at_least`: Penstock's own is that or more. No limit: shown, not judged.
+    own. `at_least`: Penstock's own is that or more. `limits`: Penstock's with limits less that without.
+    No limit: shown, not judged.
     """
 
     trial: str
@@ -47,6 +48,8 @@ ROWS = (
     Row("cross", "per_second", "Anthropic to OpenAI, 1 KB: requests/s on one core", "plain", None, 0),
     Row("cross_together", "event_us", "stream translated, 10 together: CPU us per event", "ratio", 2.0, 2),
     Row("cross_alone", "event_us", "stream translated, events alone: CPU us per event", "ratio", 2.0, 2),
+    Row("limits", "cpu_us", "limits on four scopes: CPU us per request", "limits", 40),
+    Row("limits_latency", "p99_us", "limits on four scopes, 300 requests/s: p99 us", "limits", 1000, 0),
     Row("start", "first_answer_s", "process start to first answer: s", "plain", 1.0, 2),
     Row("start", "idle_mib", "memory at rest: RSS MiB", "plain", 60),
     Row("held", "stream_kib", "memory per open stream: RSS KiB", "plain", 64),
@@ -89,6 +92,9 @@ def _judged(row: Row, middle: Mapping[str, float]) -> float | None:
     ours, relay = middle.get("penstock"), middle.get("relay")
     if row.compare in ("plain", "at_least"):
         return ours
+    if row.compare == "limits":
+        limited = middle.get("limited")
+        return None if limited is None or ours is None else limited - ours
     if ours is None or relay is None:
         return None
     return ours / relay if row.compare == "ratio" else ours - relay
@@ -118,7 +124,9 @@ def _cells(line: Line, proxies: list[str]) -> list[str]:
     shown = [f"{line.middle[name]:,.{row.digits}f}" if name in line.middle else "-" for name in proxies]
     ours, relay = line.middle.get("penstock"), line.middle.get("relay")
     against = "-"
-    if ours is not None and relay:
+    if row.compare == "limits" and line.judged is not None:
+        against = f"{line.judged:+,.{row.digits}f}"
+    elif ours is not None and relay:
         against = f"{ours - relay:+,.{row.digits}f}" if row.compare == "added" else f"{ours / relay:.2f}x"
     verdict = {None: "", True: "kept", False: "OVER" if row.compare != "at_least" else "UNDER"}[line.kept]
     return [row.title, *shown, against, _limit(row), verdict, _spread(line)]
@@ -128,9 +136,13 @@ def _limit(row: Row) -> str:
     if row.limit is None:
         return "-"
     number = f"{row.limit:,g}" if row.limit < 1000 else f"{row.limit:,.0f}"
-    return {"ratio": f"<= {number}x", "added": f"<= +{number}", "plain": f"<= {number}", "at_least": f">= {number}"}[
-        row.compare
-    ]
+    return {
+        "ratio": f"<= {number}x",
+        "added": f"<= +{number}",
+        "limits": f"<= +{number}",
+        "plain": f"<= {number}",
+        "at_least": f">= {number}",
+    }[row.compare]
 
 
 def _spread(line: Line) -> str:
