@@ -12,9 +12,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.config.load import load_config
+from penstock.config.show import describe
+from penstock.providers.simulated import SimulatedProvider
 from penstock.redact import Secret
 from penstock.stores.directory import open_directory
 from penstock.stores.directory_rows import KeyRights
@@ -37,7 +40,13 @@ CONFIG = {
     ],
     "server": {"workers": WORKERS},
 }
+UP_KEY = "sk-up-0123456789abcdef"
 DECLARED, FREE = "declared-key-0123456789", "another-key-0123456789"
+ENV = {"APP_KEY": DECLARED, "FREE_KEY": FREE}
+
+
+def all_bytes(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
 
 
 class Line:
@@ -89,7 +98,7 @@ class Scene:
         self.opened = opened
         self.folder = folder
         self.directory = opened.directory
-        config = load_config(CONFIG, {"APP_KEY": DECLARED, "FREE_KEY": FREE})
+        config = load_config(CONFIG, ENV)
         self.fleet = Fleet(loop, config, WORKERS, seed=loop.seed)
         self.fleet.directory = opened.directory
         self.lines = [Line(address) for address in self.fleet.addresses]
@@ -365,6 +374,40 @@ def test_when_a_key_was_used_is_known_by_and_by() -> None:
         assert last is not None
         assert used - 1 <= last <= used + 62
         assert (await scene.directory.keys.get(idle.key.id)).last_used is None
+
+    play(main)
+
+
+def test_a_provider_is_paid_with_what_the_store_keeps_and_is_off_without() -> None:
+    async def main(scene: Scene) -> None:
+        up = SimulatedProvider(scene.loop.clock, key=UP_KEY, keep=100)
+        await scene.loop.create_server(up.connection, "up", 8000)
+        supervisor = scene.fleet.supervisor
+        written = CONFIG | {
+            "providers": {"up": {"kind": "openai", "base_url": "http://up:8000/v1", "api_key": "store:up"}},
+            "models": {"fast": {"targets": ["up/small"]}},
+            "state": "sqlite:///penstock.db",
+        }
+        config = msgspec.structs.replace(load_config(written, ENV), state="memory")
+
+        async def ask() -> int:
+            body = json.dumps({"model": "fast", "messages": [{"role": "user", "content": "Hello"}]}).encode()
+            return (await scene.lines[0].ask(FREE, body))[0]
+
+        await supervisor.adopt(config)
+        assert await ask() == 404
+        assert "no credential" in supervisor.overview.config.providers["up"].off
+        await scene.directory.credentials.put("up", Secret("wrong"))
+        await supervisor.adopt(config)
+        assert await ask() == 502
+        await scene.directory.credentials.put("up", Secret(UP_KEY))
+        await supervisor.adopt(config)
+        await scene.loop.clock.sleep(61)  # it was paused for having been refused
+        assert await ask() == 200
+        shown = json.dumps(describe(supervisor.overview.config))
+        assert "*** (store:up)" in shown
+        assert UP_KEY.encode() not in shown.encode() + scene.fleet.log + all_bytes(scene.folder)
+        up.close()
 
     play(main)
 

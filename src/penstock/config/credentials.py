@@ -8,6 +8,7 @@ from penstock.config import values
 from penstock.config.limits import MOST_WEIGHT
 from penstock.config.reader import Reader, Unset
 from penstock.config.schema import Credential
+from penstock.config.stored import read_stored, why_off
 from penstock.config.tree import Node
 from penstock.providers.catalogue import Row
 from penstock.redact import Secret
@@ -34,7 +35,8 @@ def read_credentials(reader: Reader, row: Row, url: str, entry: Node, fields: di
         reader.problems.add(several.key, "credentials stand instead of api_key: leave one of them out")
     if several is None:
         try:
-            return Credentials(_api_key(reader, row, url, entry, one))
+            secret = _api_key(reader, row, url, entry, one)
+            return Credentials(secret, off=why_off([secret]) if secret is not None else "")
         except Unset as unset:
             return Credentials(off=str(unset))
     if several.value == "caller":
@@ -47,7 +49,7 @@ def read_credentials(reader: Reader, row: Row, url: str, entry: Node, fields: di
 
 def _api_key(reader: Reader, row: Row, url: str, entry: Node, node: Node | None) -> Secret | None:
     if node is not None:
-        return reader.secret(node, row.env or "API_KEY")
+        return read_stored(reader, node) or reader.secret(node, row.env or "API_KEY")
     if not row.env:
         return None
     if url != row.url or row.url_form:
@@ -73,11 +75,17 @@ def _pool(reader: Reader, node: Node) -> Credentials:
             continue
         if any(credential.name == other.name for other in pool):
             reader.problems.add(item.place, f"two credentials are named {quoted(credential.name)}")
-        elif same := [other.name for other in pool if other.api_key == credential.api_key]:
+        elif same := [other.name for other in pool if _alike(other.api_key, credential.api_key)]:
             message = f"the credentials {quoted(same[0])} and {quoted(credential.name)} have the same value"
             reader.problems.add(item.place, message)
         pool.append(credential)
-    return Credentials(pool=tuple(pool), off="" if pool else ", ".join(unset))
+    off = why_off([credential.api_key for credential in pool]) if pool else ", ".join(unset)
+    return Credentials(pool=tuple(pool), off=off)
+
+
+def _alike(one: Secret, other: Secret) -> bool:
+    """Whether two are the same, by value or, of what is in the store, by name."""
+    return one == other and (bool(one.reveal()) or one.source == other.source)
 
 
 def _one(reader: Reader, item: Node) -> Credential | None:
@@ -92,7 +100,7 @@ def _one(reader: Reader, item: Node) -> Credential | None:
     if fields["api_key"].value == "none":
         reader.problems.add(fields["api_key"].place, "one of several credentials cannot be none: write env:KEY_A")
         return None
-    secret = reader.secret(fields["api_key"], "KEY_A")
+    secret = read_stored(reader, fields["api_key"]) or reader.secret(fields["api_key"], "KEY_A")
     return Credential(name=name, api_key=secret, weight=weight) if name and secret is not None else None
 
 

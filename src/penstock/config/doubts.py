@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from penstock.config.naming import leads_somewhere, sellers_of, targets_behind
-from penstock.config.schema import Config, Key
+from penstock.config.schema import Config, Key, Provider
+from penstock.config.stored import is_stored
 from penstock.config.tree import Node, Problems
 from penstock.providers.models import models_of
 from penstock.routing.names import AllowList, Found, Names
@@ -75,14 +76,21 @@ def _doubt_routes(problems: Problems, fields: Mapping[str, Node], config: Config
     models = fields["models"].value if "models" in fields else None
     for name, route in config.models.items():
         led = [config.providers[target.provider] for target in route.targets if target.provider in config.providers]
-        if led and all(provider.off for provider in led) and isinstance(models, dict):
+        if led and all(_is_off(provider) for provider in led) and isinstance(models, dict):
             off = {provider.name: provider.off for provider in led}
             why = "; ".join(f"the provider {quoted(each)} is switched off: {reason}" for each, reason in off.items())
             problems.doubt(models[name].key, f"model {quoted(name)} cannot be asked for: {why}")
     default = config.providers.get((config.default_model or "").partition("/")[0])
-    if default is not None and default.off and config.default_model not in config.models:
+    if default is not None and _is_off(default) and config.default_model not in config.models:
         message = f"default_model leads to the provider {quoted(default.name)}, which is switched off: {default.off}"
         problems.doubt(fields["default_model"].place, message)
+
+
+def _is_off(provider: Provider) -> bool:
+    """Whether it is off for more than that its credential has still to come from the store."""
+    return bool(provider.off) and not any(
+        map(is_stored, (provider.api_key, *(c.api_key for c in provider.credentials)))
+    )
 
 
 def _doubt_keys(problems: Problems, keys: Iterable[tuple[Key, Node]], config: Config) -> None:
@@ -114,7 +122,7 @@ def _doubt_providers(
         asked = asked or (name in sellers and bool(bare))
         # A bare name of a vendor's model may lead there too.
         exact = [pattern for pattern in patterns if "*" not in pattern and pattern not in config.models]
-        if provider.off or name in led or asked or exact or not isinstance(written, dict):
+        if _is_off(provider) or name in led or asked or exact or not isinstance(written, dict):
             continue
         message = f"provider {quoted(name)} is used by no model, and no key may ask for it"
         problems.doubt(written[name].key, message)

@@ -27,6 +27,7 @@ __all__ = [
     "ORIGIN",
     "PART",
     "PATTERN",
+    "POOLED_SECRET",
     "POSITIVE_DURATION",
     "PRICE",
     "SECRET",
@@ -93,7 +94,9 @@ BASE_URL = _matching("a URL", r"^https?://[^/\s?#@]+(?:/[^\s?#]*)?$")
 HOST = _matching("a host", values.HOST)
 NETWORK = _matching("an address or a network", r"^[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?$")
 ORIGIN = _matching("an origin", rf"^(?:\*|{values.ORIGIN.pattern})$")
-SECRET = _matching("a reference to a secret", r"^(?:none|env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+)$")
+_STORED = "store:[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+SECRET = _matching("a reference to a secret", rf"^(?:none|env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+|{_STORED})$")
+POOLED_SECRET = _matching("a reference to a secret", rf"^(?:env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+|{_STORED})$")
 CALLER_SECRET = _matching("a reference to a secret", r"^(?:env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+)$")
 VERSION = _matching("a version", values.VERSION)
 STATE = _matching("a place", r"^(?:memory|sqlite:///[^?\x00]*[^?\x00/]|env:[A-Za-z_][A-Za-z0-9_]*\??|file:.+)$")

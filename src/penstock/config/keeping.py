@@ -10,12 +10,15 @@ from penstock.config.limits import MOST_CALLS
 from penstock.config.reader import NOT_YET, Reader, Unset
 from penstock.config.schema import AdmissionRules
 from penstock.config.tree import Node
+from penstock.redact import Secret
 from penstock.routing.admission import Repeats
 from penstock.routing.nearest import did_you_mean, quoted
 
-__all__ = ["MEMORY", "read_admission", "read_state"]
+__all__ = ["MEMORY", "read_admission", "read_encryption_key", "read_state"]
 
 MEMORY = "memory"
+# As stores/vault.py has it.
+SHORTEST_SECRET = 32
 _SQLITE = "sqlite:///"
 _FORM = "write sqlite:///penstock.db or memory"
 _LATER = re.compile(r"(postgres(?:ql)?)(?:\+[a-z0-9]+)?://")
@@ -41,6 +44,28 @@ def read_state(reader: Reader, node: Node | None, *, serving: bool) -> str:
             return MEMORY
         return MEMORY if secret is None else _location(reader, node, secret.reveal(), secret.source)
     return _location(reader, node, written, "")
+
+
+def read_encryption_key(reader: Reader, node: Node | None) -> Secret | None:
+    """`encryption_key:`; None where it is to lie beside the state."""
+    if node is None:
+        return None
+    if node.value == "none":
+        reader.problems.add(node.place, "the store is never without: leave encryption_key out to have one made")
+        return None
+    try:
+        secret = reader.secret(node, "PENSTOCK_SECRET")
+    except Unset as unset:
+        reader.problems.add(node.place, f"{unset}, and what the store keeps is kept under it: set it")
+        return None
+    if secret is not None and (len(secret.reveal()) < SHORTEST_SECRET or len(set(secret.reveal())) < 8):
+        # An empty or trivial secret that is accepted is no secret (new-api CVE-2026-41432).
+        message = (
+            f"what {quoted(secret.source)} leads to is too short or too plain: {SHORTEST_SECRET} characters of chance"
+        )
+        reader.problems.add(node.place, f"{message}; openssl rand -hex 32 makes one")
+        return None
+    return secret
 
 
 def _location(reader: Reader, node: Node, written: object, source: str) -> str:

@@ -184,8 +184,9 @@ KEYS: dict[str, dict[str, Entry]] = {
         ),
         "api_key": Entry(
             forms.SECRET,
-            "What it is paid with: `env:NAME`, `file:PATH`, or `none`, which sends nothing. `env:NAME?` may be unset,"
-            " which switches the provider off. Without it the catalogue's variable, at the catalogue's address only.",
+            "What it is paid with: `env:NAME`, `file:PATH`, `store:NAME` for one that the gateway's store keeps, or"
+            " `none`, which sends nothing. `env:NAME?` may be unset, which switches the provider off, as does a name"
+            " that the store does not have. Without it the catalogue's variable, at the catalogue's address only.",
             "env:OPENAI_API_KEY",
         ),
         "api_version": Entry(
@@ -213,7 +214,7 @@ KEYS: dict[str, dict[str, Entry]] = {
             forms.CREDENTIAL_NAME, "Stands behind the deployment's in log lines and metrics: `pooled/gpt-5#a`.", "a"
         ),
         "api_key": Entry(
-            forms.CALLER_SECRET, "As a provider's; one that may be unset, and is, is left out.", "env:KEY_A"
+            forms.POOLED_SECRET, "As a provider's; one that may be unset, and is, is left out.", "env:KEY_A"
         ),
         "weight": Entry(whole(1, MOST_WEIGHT), "Its part of the requests: of the sum of all weights.", "3", "1"),
     },

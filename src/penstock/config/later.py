@@ -21,7 +21,7 @@ class Section(NamedTuple):
 
 # Names that may come to stand in more than one place.
 TAKEN = frozenset((
-    "prompts", "cache", "rules", "redact", "sampling", "encryption_key", "caps",
+    "prompts", "cache", "rules", "redact", "sampling", "caps",
 ))  # fmt: skip
 
 _ROUTE_LATER = ("rate_limit", "budget")

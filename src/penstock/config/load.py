@@ -13,7 +13,7 @@ from penstock.config.contradictions import check_routes
 from penstock.config.doubts import check_allowed, check_reach
 from penstock.config.edge import check_edge, read_auth, read_keys, read_layers, read_log, read_server
 from penstock.config.fallbacks import check_fallbacks
-from penstock.config.keeping import read_admission, read_state
+from penstock.config.keeping import MEMORY, read_admission, read_encryption_key, read_state
 from penstock.config.kinds import read_kinds
 from penstock.config.naming import leads_somewhere, names_of
 from penstock.config.owners import read_alerts, read_tenants
@@ -25,6 +25,7 @@ from penstock.config.rule_checks import check_rules
 from penstock.config.rule_doubts import doubt_tenants
 from penstock.config.rules import read_rules
 from penstock.config.schema import Config
+from penstock.config.stored import stored_names
 from penstock.config.targets import read_identities
 from penstock.config.tree import Node, Problems, Tree, from_mapping
 from penstock.config.upstreams import read_providers
@@ -123,6 +124,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         state=read_state(reader, fields.get("state"), serving=serving),
         alerts=read_alerts(reader, fields.get("alerts")),
         admission=read_admission(reader, fields.get("admission")),
+        encryption_key=read_encryption_key(reader, fields.get("encryption_key")),
         layers=read_layers(reader, fields.get("layers")),
         files=tuple(reader.read),
     )
@@ -137,7 +139,11 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         doubt_tenants(reader.problems, reader.items(fields["keys"]) if "keys" in fields else (), config)
     check_known(reader, config, fields.get("models"))
     if serving:
-        check_edge(reader, tree.root, server, auth, any_key=any_key)
+        stores = "state" in fields and config.state != MEMORY
+        check_edge(reader, tree.root, server, auth, any_key=any_key or stores)
+        if config.state == MEMORY and (wanted := stored_names(config)):
+            message = f"the credential {quoted(wanted[0])} is to come from the store, and state: memory is none"
+            reader.problems.add(fields["providers"].key, f"{message}: write state: sqlite:///penstock.db")
     return config
 
 

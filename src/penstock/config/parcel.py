@@ -31,12 +31,12 @@ _decoder = msgspec.msgpack.Decoder(Config, dec_hook=_made)
 
 
 def encode_config(config: Config) -> bytes:
-    """The whole of it, secrets revealed."""
-    return _encoder.encode(config)
+    """The whole of it, secrets revealed, but for the encryption key, which is the supervisor's alone."""
+    return _encoder.encode(msgspec.structs.replace(config, encryption_key=None))
 
 
 def decode_config(data: bytes) -> Config:
-    """What `encode_config` was given; equal to it.
+    """What `encode_config` was given; equal to it but for the encryption key.
 
     Raises:
         msgspec.DecodeError: it is nothing of the kind.

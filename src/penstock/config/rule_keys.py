@@ -118,6 +118,13 @@ RULE_KEYS: dict[str, Entry] = {
         " `sqlite:///penstock.db`, and for the library `memory`.",
         "sqlite:///penstock.db",
     ),
+    "encryption_key": Entry(
+        forms.CALLER_SECRET,
+        "What the store's keys are hashed and its credentials encrypted under: at least 32 characters of chance."
+        " Without it one is made on first start, in `penstock.secret` beside the state. Keep a copy: without it no"
+        " stored key is known any more.",
+        "env:PENSTOCK_SECRET",
+    ),
     "alerts": Entry(section("alerts"), "Who is told, besides the log.", "{anomaly: off}"),
     "admission": Entry(
         switchable(section("admission", "a mapping")),

@@ -308,6 +308,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         tenants: those that are declared; keys may name others.
         state: `memory`, or the absolute path of the SQLite file.
         admission: None: off.
+        encryption_key: what the store's keys and credentials are kept under; None: what lies in its file beside it.
         layers: a user's own layers, outermost first, as `module:name`.
         known_as: what a deployment is whose name says no model (`is:`): `provider/model` -> `kind/model`.
     """
@@ -330,5 +331,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "memory"
     alerts: Alerts = Alerts()
     admission: AdmissionRules | None = None
+    encryption_key: Secret | None = None
     layers: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ def describe(config: Config) -> dict[str, object]:
         "keys": [_key(key, config) for key in config.keys],
         **show_rules(config),
         **({"layers": list(config.layers)} if config.layers else {}),
+        **({"encryption_key": _secret(config.encryption_key)} if config.encryption_key is not None else {}),
         "log": {"to": config.log.to, "content": config.log.content},
     }
 

@@ -32,6 +32,11 @@ def keyring_of(config: Config, link: KeyLink | None) -> Keyring:
                 _allow_list(key.models).admits,
                 key.trusted_user,
                 key.overrides,
+                expires=key.expires if key.expires is not None else inf,
+                near=nearness(key.addresses) if key.addresses else None,
+                operations=key.routes,
+                max_output=key.max_output,
+                priority=key.priority,
             ),
         )
         for key in config.keys

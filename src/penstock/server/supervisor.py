@@ -18,8 +18,10 @@ from penstock.admin.overview import Standing
 from penstock.clock import Clock, Random, SystemRandom
 from penstock.config.parcel import encode_config
 from penstock.config.schema import Config
+from penstock.config.stored import stored_names, with_stored
 from penstock.errors import ConfigError, PenstockError
 from penstock.metrics import Metrics
+from penstock.redact import Secret
 from penstock.server.books import Books
 from penstock.server.lookout import Lookout
 from penstock.server.own import REQUEST, Asked, own_view
@@ -30,6 +32,7 @@ from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
 from penstock.stores.directory import Directory
 from penstock.stores.key_centre import KeyCentre
 from penstock.stores.recent import Told
+from penstock.stores.sqlite import StoreFailed
 from penstock.stores.treasury import Treasury
 
 __all__ = ["InProcess", "Supervisor"]
@@ -113,6 +116,24 @@ class Supervisor:
         """
         await self.keys.open(directory)
         self.centre.keys = self.keys
+        self.overview.adopt(await self._filled(self.overview.config))
+
+    async def _filled(self, config: Config) -> Config:
+        """The same with the credentials that the store has; without one their providers stay off."""
+        directory = self.keys.directory
+        if directory is None:
+            return config
+        directory.declare({tenant.name: config.source for tenant in config.tenants})
+        found: dict[str, Secret | str] = {}
+        for name in stored_names(config):
+            try:
+                found[name] = await directory.credentials.reveal(name)
+            except PenstockError as error:
+                log.error("a provider is switched off: %s", error)
+                found[name] = error.message
+            except StoreFailed as error:
+                raise PenstockError(f"the credential {name} cannot be read: {error}") from error
+        return with_stored(config, found)
 
     async def begin(self) -> None:
         """Start every worker.
@@ -184,6 +205,7 @@ class Supervisor:
         """
         before = self.overview.config
         _check_fixed(before, config)
+        config = await self._filled(config)
         if self.books is not None:
             await self.books.adopt(config.rules)
         generation = self._publish(config)
