@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
@@ -56,7 +57,11 @@ def test_without_one(tmp_path: Path) -> None:
         assert "config: (built in)" in served.told.text
         assert models(served) == ["sim/small", "sim/large", "sim/embed"]
         assert served.stop() == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["penstock.admin-key", "penstock.db"]
+    # What is kept, and nothing of it for anybody else to read.
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert {"penstock.admin-key", "penstock.secret", "penstock.db"} <= kept
+    assert {name for name in kept if not name.startswith("penstock.")} == set()
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in tmp_path.iterdir()} == {0}
 
 
 def test_the_environment_does_not_lead_elsewhere(tmp_path: Path) -> None:

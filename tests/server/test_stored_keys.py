@@ -388,7 +388,7 @@ def test_a_provider_is_paid_with_what_the_store_keeps_and_is_off_without() -> No
             "models": {"fast": {"targets": ["up/small"]}},
             "state": "sqlite:///penstock.db",
         }
-        config = msgspec.structs.replace(load_config(written, ENV), state="memory")
+        config = msgspec.structs.replace(load_config(written, ENV), state=supervisor.overview.config.state)
 
         async def ask() -> int:
             body = json.dumps({"model": "fast", "messages": [{"role": "user", "content": "Hello"}]}).encode()
@@ -397,7 +397,12 @@ def test_a_provider_is_paid_with_what_the_store_keeps_and_is_off_without() -> No
         await supervisor.adopt(config)
         assert await ask() == 404
         assert "no credential" in supervisor.overview.config.providers["up"].off
+        changed: list[float] = []
+        supervisor.keys.credentials_changed = lambda: changed.append(scene.loop.time())
         await scene.directory.credentials.put("up", Secret("wrong"))
+        await scene.opened.key()
+        await scene.loop.clock.sleep(3)
+        assert len(changed) == 1
         await supervisor.adopt(config)
         assert await ask() == 502
         await scene.directory.credentials.put("up", Secret(UP_KEY))

@@ -39,7 +39,9 @@ from penstock.server.supervisor import InProcess, Supervisor
 from penstock.server.systemd import Systemd
 from penstock.server.worker import Worker
 from penstock.stores.centre import memory_pair
+from penstock.stores.directory import Directory, open_directory
 from penstock.stores.lock import StateLock
+from penstock.stores.sqlite import Database
 from penstock.version import VERSION
 
 if TYPE_CHECKING:
@@ -115,6 +117,9 @@ async def _serve(
 
     renewal = Renewal(renew, _say)
     try:
+        if supervisor.books is not None:
+            await supervisor.keep(_open_directory(config, supervisor.books.database, clock))
+            supervisor.keys.credentials_changed = reload.ask
         await supervisor.begin()
         if crew is not None:
             _load_admin()  # while the workers' processes load their own
@@ -123,7 +128,7 @@ async def _serve(
             admin = await _open_admin(supervisor, folder)
             lock.tell(admin.url)
             port = held[0][0].getsockname()[1]
-            _announce(config, supervisor.overview, Address(config.server.listen.host, port), admin)
+            _announce(config, supervisor, Address(config.server.listen.host, port), admin)
             systemd.ready(f"serving {config.server.listen.host} port {port}, workers: {len(held)}")
             reload.open()
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
@@ -152,6 +157,11 @@ async def _serve(
     return INTERRUPTED if stop.interrupted else 0
 
 
+def _open_directory(config: Config, database: Database, clock: Clock) -> Directory:
+    """The tenants and keys of the store; its encryption key lies beside it, unless it is declared."""
+    return open_directory(database, Path(config.state).parent, config.encryption_key, clock, SystemRandom())
+
+
 def _hire_here(clock: Clock) -> Hire:
     async def hire(number: int, sockets: Sequence[socket.socket]) -> Hired:
         here, there = memory_pair(asyncio.get_running_loop().call_soon)
@@ -174,12 +184,15 @@ async def _open_admin(supervisor: Supervisor, folder: Path) -> AdminServer:
     return admin
 
 
-def _announce(config: Config, overview: Standing, listen: Address, admin: AdminServer) -> None:
+def _announce(config: Config, supervisor: Supervisor, listen: Address, admin: AdminServer) -> None:
     scheme = "https" if config.server.tls is not None else "http"
     base = f"{scheme}://{_shown(listen.host)}:{listen.port}"
     _say(f"Penstock {VERSION}, config: {config.source}")
     _say(f"  gateway  {base}/v1   (the base URL for an OpenAI client; for an Anthropic client {base})")
     _say(f"  control  {admin.url}   (admin key: {admin.credential_source})")
+    directory = supervisor.keys.directory
+    if directory is not None:
+        _say(f"  store    {config.state}   (kept under {directory.vault.source}: keep a copy of that too)")
     _say(f"  room     {room_for()} connections in each worker, by the limit of open files")
     if config.server.tls is None and not is_loopback(listen.host):
         _say(
@@ -187,7 +200,12 @@ def _announce(config: Config, overview: Standing, listen: Address, admin: AdminS
             " write server: {tls: {cert: FILE, key: FILE}}"
         )
     key = config.keys[0] if config.auth == "required" and config.keys else None
-    body = json.dumps({"model": _example_model(overview, key), "messages": [{"role": "user", "content": "Hello"}]})
+    if config.auth == "required" and key is None:
+        _say("No key is declared. Make one: penstock keys create NAME")
+        return
+    body = json.dumps(
+        {"model": _example_model(supervisor.overview, key), "messages": [{"role": "user", "content": "Hello"}]}
+    )
     credential = "" if key is None else f' -H "authorization: Bearer {_in_shell(key.key.source)}"'
     curl = f"curl {base}/v1/chat/completions -H 'content-type: application/json'{credential} -d {shlex.quote(body)}"
     _say(f"Try it:\n  {curl}")

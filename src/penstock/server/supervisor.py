@@ -263,6 +263,7 @@ def _check_fixed(before: Config, after: Config) -> None:
         "server.workers": (before.server.workers, after.server.workers),
         "server.tls": (before.server.tls is None, after.server.tls is None),
         "log": (before.log, after.log),
+        "encryption_key": (before.encryption_key, after.encryption_key),
         "state": (before.state, after.state),
     }
     changed = [name for name, (old, new) in fixed.items() if old != new]

@@ -35,12 +35,14 @@ class Changes(NamedTuple):
         rows: keys as they may be used from now on, one for each secret.
         gone: digests of secrets that are good for nothing any more.
         archived: tenants that have ended, all of them; None where nothing has changed.
+        credentials: providers' credentials there are, and at which version each is.
     """
 
     version: int
     rows: list[KeyRow]
     gone: list[bytes]
     archived: tuple[str, ...] | None
+    credentials: frozenset[tuple[str, int]] = frozenset()
 
 
 class Directory:
@@ -136,7 +138,8 @@ def _changes(connection: sqlite3.Connection, since: int) -> Changes:
                 gone.append(fields[0])
     archived = connection.execute("SELECT name, version FROM tenants WHERE archived IS NOT NULL").fetchall()
     newer = since == 0 or any(each > since for _, each in archived)
-    return Changes(version, rows, gone, tuple(name for name, _ in archived) if newer else None)
+    credentials = frozenset(connection.execute("SELECT name, version FROM provider_secrets"))
+    return Changes(version, rows, gone, tuple(name for name, _ in archived) if newer else None, credentials)
 
 
 def _row(fields: Sequence[Any]) -> KeyRow:

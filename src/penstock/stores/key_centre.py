@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from penstock.clock import Clock, Timer
-from penstock.stores.directory import Directory
+from penstock.stores.directory import Changes, Directory
 from penstock.stores.key_messages import KeyMessage, KeyRow, KeysChanged, KeysPage, KeysStand, KeysUsed, WantKeys
 from penstock.stores.message import Message
 from penstock.stores.sqlite import StoreFailed
@@ -39,10 +40,13 @@ class KeyCentre:
 
     Attributes:
         directory: None until `open`, and where there is no store.
+        credentials_changed: called when providers' credentials in the store have, to be read anew.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.directory: Directory | None = None
+        self.credentials_changed: Callable[[], object] = lambda: None
+        self._credentials: frozenset[tuple[str, int]] = frozenset()
         self._clock = clock
         self._rows: dict[bytes, KeyRow] = {}
         self._archived: tuple[str, ...] = ()
@@ -63,7 +67,7 @@ class KeyCentre:
     async def open(self, directory: Directory) -> None:
         """Read all of it, and follow it from now on; raises StoreFailed."""
         self.directory = directory
-        await self._read(directory)
+        self._credentials = (await self._read(directory)).credentials
         directory.follow(self.look)
         self._timer = self._clock.call_later(LOOK_SECONDS, self._tick)
 
@@ -121,8 +125,11 @@ class KeyCentre:
     async def _look(self) -> None:
         assert self.directory is not None
         try:
-            await self._read(self.directory)
+            found = await self._read(self.directory)
             self._tell()
+            if found.credentials != self._credentials:
+                self._credentials = found.credentials
+                self.credentials_changed()
             if self._used:
                 used, self._used = self._used, set()
                 await self.directory.keys.used(sorted(used))
@@ -143,7 +150,7 @@ class KeyCentre:
             self._again = False
             self.look()
 
-    async def _read(self, directory: Directory) -> None:
+    async def _read(self, directory: Directory) -> Changes:
         """Take what has changed, and tell it."""
         asked = self._clock.monotonic()
         changes = await directory.changes(self._version)
@@ -154,7 +161,7 @@ class KeyCentre:
         gone = [digest for digest in changes.gone if digest in self._rows]
         archived = changes.archived if changes.archived != self._archived else None
         if not (rows or gone or archived is not None):
-            return
+            return changes
         for digest in gone:
             del self._rows[digest]
         self._rows.update((row.digest, row) for row in rows)
@@ -163,6 +170,7 @@ class KeyCentre:
         for message in self._messages(rows, gone, archived):
             for worker in self._watchers:
                 worker.send(message)
+        return changes
 
     def _messages(self, rows: list[KeyRow], gone: list[bytes], archived: tuple[str, ...] | None) -> list[KeysChanged]:
         """In as many messages as it takes; what ends first, so that it ends first."""
