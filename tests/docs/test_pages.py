@@ -112,7 +112,7 @@ def test_fences_are_told_apart() -> None:
 def load(text: str, folder: Path) -> None:
     """Read a configuration, or a piece of one, with every secret it refers to set. Raises ConfigError."""
     named = [*re.findall(r"env:(\w+)", text), *(row.env for row in load_catalogue().values() if row.env)]
-    env = {name: f"secret-{name}" for name in named} | {"ALERT_SECRET": f"whsec_{'A' * 32}"}
+    env = {name: f"secret-{name}-0123456789abcdefghijklmn" for name in named} | {"ALERT_SECRET": f"whsec_{'A' * 32}"}
     for number, path in enumerate(re.findall(r"file:([\w./-]+)", text)):
         (folder / f"secret-{number}").write_text(f"secret-{number}")
         text = text.replace(f"file:{path}", f"file:secret-{number}")

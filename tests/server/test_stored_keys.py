@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,62 +16,13 @@ from penstock.config.load import load_config
 from penstock.config.show import describe
 from penstock.providers.simulated import SimulatedProvider
 from penstock.redact import Secret
-from penstock.stores.directory import open_directory
 from penstock.stores.directory_rows import KeyRights
 from penstock.stores.key_centre import LOOK_SECONDS, PAGE
 from penstock.stores.key_link import LIFE_SECONDS, SILENT_SECONDS
-from penstock.stores.sqlite import Database
-from penstock.testing import SeededRandom, SimLoop, run
-from penstock.testing.fleet import Fleet
-from tests.stores.directories import ENCRYPTION_KEY, Opened
+from tests.server.keyed import BODY, CONFIG, DECLARED, ENV, FREE, WORKERS, Line, Scene, all_bytes, play
 
-WORKERS = 4
-BODY = json.dumps({"model": "sim/small", "messages": [{"role": "user", "content": "Hello"}]}).encode()
-VECTORS = json.dumps({"model": "sim/embed", "input": "Hello"}).encode()
-CONFIG = {
-    "providers": {"sim": {}},
-    "models": {"fast": {"targets": ["sim/small"]}},
-    "keys": [
-        {"name": "declared", "key": "env:APP_KEY", "models": ["*"], "tenant": "acme"},
-        {"name": "free", "key": "env:FREE_KEY", "models": ["*"]},
-    ],
-    "server": {"workers": WORKERS},
-}
 UP_KEY = "sk-up-0123456789abcdef"
-DECLARED, FREE = "declared-key-0123456789", "another-key-0123456789"
-ENV = {"APP_KEY": DECLARED, "FREE_KEY": FREE}
-
-
-def all_bytes(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
-
-
-class Line:
-    """A connection to one worker that stays open."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._address = address
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def ask(
-        self, key: str, body: bytes = BODY, path: str = "/v1/chat/completions", headers: str = ""
-    ) -> tuple[int, dict[str, Any]]:
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(*self._address)
-        reader, writer = self._streams
-        method = "POST" if body else "GET"
-        head = (
-            f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-            f"authorization: Bearer {key}\r\n{headers}content-length: {len(body)}\r\n\r\n"
-        )
-        writer.write(head.encode("latin-1") + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        return int(answer[9:12]), json.loads(await reader.readexactly(length))
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
+VECTORS = json.dumps({"model": "sim/embed", "input": "Hello"}).encode()
 
 
 class Listening:
@@ -88,52 +36,6 @@ class Listening:
 
     def used(self) -> list[str]:
         return []
-
-
-class Scene:
-    """Four workers over a directory."""
-
-    def __init__(self, loop: SimLoop, opened: Opened, folder: Path) -> None:
-        self.loop = loop
-        self.opened = opened
-        self.folder = folder
-        self.directory = opened.directory
-        config = load_config(CONFIG, ENV)
-        self.fleet = Fleet(loop, config, WORKERS, seed=loop.seed)
-        self.fleet.directory = opened.directory
-        self.lines = [Line(address) for address in self.fleet.addresses]
-
-    async def statuses(self, key: str | Secret) -> list[int]:
-        """What each worker answers, on the connections that stay open; by what takes no time."""
-        text = key if isinstance(key, str) else key.reveal()
-        answers = await asyncio.gather(*(line.ask(text, b"", "/v1/models") for line in self.lines))
-        return [status for status, _ in answers]
-
-    async def until(self, key: Secret, status: int) -> float:
-        """How long it takes until every worker answers so, in seconds."""
-        began = self.loop.time()
-        while await self.statuses(key) != [status] * WORKERS:
-            assert self.loop.time() - began < 100
-            await self.loop.clock.sleep(0.01)
-        return self.loop.time() - began
-
-    def elsewhere(self) -> tuple[Database, Any]:
-        """The same store, opened by somebody who tells the gateway nothing."""
-        db = Database(self.folder / "penstock.db", inline=True)
-        return db, open_directory(db, self.folder, ENCRYPTION_KEY, self.loop.clock, SeededRandom(2))
-
-
-def play(main: Callable[[Scene], Awaitable[None]], seed: int = 1) -> None:
-    async def whole(loop: SimLoop) -> None:
-        with Opened(Path(folder), clock=loop.clock) as opened:
-            scene = Scene(loop, opened, Path(folder))
-            async with scene.fleet:
-                await main(scene)
-                for line in scene.lines:
-                    line.close()
-
-    with tempfile.TemporaryDirectory() as folder:
-        run(whole, seed=seed, leak_free=True)
 
 
 ALL = [200] * WORKERS
@@ -374,6 +276,33 @@ def test_when_a_key_was_used_is_known_by_and_by() -> None:
         assert last is not None
         assert used - 1 <= last <= used + 62
         assert (await scene.directory.keys.get(idle.key.id)).last_used is None
+
+    play(main)
+
+
+def test_an_answer_is_no_longer_than_its_key_allows_and_says_so() -> None:
+    async def main(scene: Scene) -> None:
+        short = await scene.opened.key("short", models=("*",), max_output=5)
+        await scene.until(short.secret, 200)
+        line = scene.lines[0]
+        for said, most in (({}, 5), ({"max_tokens": 50}, 5), ({"max_completion_tokens": 3}, 3)):
+            written = {"model": "sim/small:tokens=100", "messages": [{"role": "user", "content": "Hello"}], **said}
+            status, told = await line.ask(short.secret.reveal(), json.dumps(written).encode())
+            assert status == 200
+            assert told["usage"]["completion_tokens"] == most
+            assert told["choices"][0]["finish_reason"] == "length"
+            clamped = line.head.partition(b"x-penstock-clamped: ")[2].partition(b"\r\n")[0].decode()
+            assert clamped == ("" if most == 3 else "max_tokens")
+        written = {"model": "sim/small:tokens=100", "messages": [{"role": "user", "content": "Hello"}]}
+        status, told = await line.ask(FREE, json.dumps(written).encode())
+        assert told["usage"]["completion_tokens"] == 100
+        anthropic = {**written, "max_tokens": 50, "model": "sim/small:tokens=100"}
+        status, told = await line.ask(short.secret.reveal(), json.dumps(anthropic).encode(), "/v1/messages")
+        assert (status, told["usage"]["output_tokens"], told["stop_reason"]) == (200, 5, "max_tokens")
+        thinking = {**anthropic, "max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+        status, told = await line.ask(short.secret.reveal(), json.dumps(thinking).encode(), "/v1/messages")
+        assert status == 400
+        assert "max_output" in told["error"]["message"]
 
     play(main)
 

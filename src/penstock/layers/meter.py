@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
-from penstock.errors import BudgetExceeded, Overloaded
+from penstock.errors import BudgetExceeded, InvalidRequest, Overloaded
 from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Attempt, Record
@@ -29,6 +29,8 @@ MOST_TRIES = 6
 # No second attempt is made beside the first where a budget is so near its end, in parts of a hundred.
 HEDGED_UPTO = 80
 MOST_CLAIMS = 4096
+# What a request without thinking needs at least (semantics.md: Money).
+LEAST_OUTPUT = 16
 _NANOS = 1_000_000_000
 NEVER = float("inf")
 
@@ -95,7 +97,8 @@ class _Held:
         self.bound = bound
         self.claim = claim
         self.money: Allowance | None = request.money
-        self.given: int = bound.given
+        most = request.caller.max_output
+        self.given: int = bound.given if most is None else min(most, bound.given)
         self.use = Use(0, 0)
         self.number = 0
         self.reservation: Reservation | None = None
@@ -120,7 +123,7 @@ class Meter:
         self._idle = booking.journal is None and not booking.rules
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        if self._idle and request.money is None:
+        if self._idle and request.money is None and request.caller.max_output is None:
             return self._call(request)
         return self._metered(request)
 
@@ -132,6 +135,9 @@ class Meter:
         bound = request.candidate.deployment.bound(request)
         held = _Held(request, bound, self._claim(request))
         request.most_output = 0
+        if held.given < bound.given:
+            _check_usable(held.given, bound)
+            request.most_output = held.given
         if held.claim.scopes or held.money is not None:
             await self._reserve(held)
         # From here on nothing is waited for before whoever may leave has given back.
@@ -167,7 +173,7 @@ class Meter:
         request, bound = held.request, held.bound
         if check_bounded(held.claim, held.money, bound, request.candidate.name):
             levels = await self._levels(held)
-            held.given = shortened(levels, held.money, bound, bound.given)
+            held.given = shortened(levels, held.money, bound, held.given)
             if request.kind == "hedge":
                 self._spare(levels)
             for _ in range(MOST_TRIES):
@@ -384,3 +390,13 @@ def _closed(held: _Held, attempt: Attempt | None, wall: float, amounts: Sequence
         flags,
         settled,
     )
+
+
+def _check_usable(given: int, bound: Any) -> None:
+    """Raise InvalidRequest where what a key may have of output leaves no room for an answer behind the thinking."""
+    if given < bound.least and bound.least > LEAST_OUTPUT:
+        raise InvalidRequest(
+            f"this key may ask for {given} tokens of output, and with its thinking this request needs {bound.least}",
+            do="Ask for less thinking, or have the key's `max_output` raised.",
+            param="thinking",
+        )
