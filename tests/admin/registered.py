@@ -13,7 +13,7 @@ from penstock.admin.principals import KnownPrincipals
 from penstock.admin.register import Register
 from penstock.clock import Ids
 from penstock.config.schema import Config
-from penstock.config.stored_rules import with_stored
+from penstock.config.stored_rules import with_rules
 from penstock.stores.audit import Entry, verify
 from penstock.stores.audit_log import AuditLog
 from penstock.stores.directory import open_directory
@@ -65,7 +65,7 @@ class Registered:
         self.secrets: dict[str, str] = {}
 
     async def _adopt(self) -> None:
-        self.adopted.append(with_stored(self._file, await self.rules.all()))
+        self.adopted.append(with_rules(self._file, await self.rules.all()))
 
     def close(self) -> None:
         self.db.close()

@@ -372,8 +372,8 @@ async def check_nothing_held(stage: Books) -> None:
     assert stage.gateway.metrics.in_flight.series[()] == 0
 
 
-SMALL = {"budgets": [{"scope": "global", "limit": "0.0012 USD/day"}]}
-ENOUGH_FOR_ONE = {"budgets": [{"scope": "global", "limit": "0.004 USD/day"}]}
+SMALL: Any = {"budgets": [{"scope": "global", "limit": "0.0012 USD/day"}]}
+ENOUGH_FOR_ONE: Any = {"budgets": [{"scope": "global", "limit": "0.004 USD/day"}]}
 TWO = {"two": {"targets": ["up/small:status=503", "up/small"], "retry": {"max_attempts": 1}}}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 import string
 from collections.abc import Mapping
 from hashlib import sha256
@@ -18,8 +17,9 @@ from typing import NamedTuple
 
 from penstock.errors import ConfigError
 from penstock.redact import Secret
+from penstock.stores.secret_file import make_secret_file, read_secret_file
 
-__all__ = ["FILE", "VARIABLE", "AdminKey", "Credential", "load_admin_key", "read_admin_key"]
+__all__ = ["FILE", "VARIABLE", "AdminKey", "Credential", "load_admin_key", "read_admin_key", "reset_admin_key"]
 
 VARIABLE = "PENSTOCK_ADMIN_KEY"
 FILE = "penstock.admin-key"
@@ -28,8 +28,6 @@ SHORTEST = 16
 _PREFIX = "psk_admin_"
 _LETTERS = string.ascii_letters + string.digits
 _LENGTH = 32  # of 62 letters each: 190 bits
-_LARGEST_FILE = 4096
-_OWNER_ONLY = 0o600
 
 
 class AdminKey(NamedTuple):
@@ -98,7 +96,7 @@ def load_admin_key(env: Mapping[str, str], folder: Path) -> AdminKey:
         return known
     path = folder.absolute() / FILE
     try:
-        made = _make(path)
+        made = make_secret_file(path, _new_key())
         return _read(path)._replace(made=made)
     except OSError as error:
         raise _unusable(path, error) from None
@@ -139,48 +137,31 @@ def _unusable(path: Path, error: OSError) -> ConfigError:
     )
 
 
-def _read(path: Path) -> AdminKey:
-    """Read the file, and take away from others what they may do with it.
+def reset_admin_key(env: Mapping[str, str], folder: Path) -> AdminKey:
+    """Put a new key into its file; whoever has the one before is nobody from then on, a running gateway included.
 
     Raises:
-        FileNotFoundError: there is none.
-        OSError: it cannot be read; a symbolic link is not followed.
-        ConfigError: it is not a file of ours, or holds no key.
+        ConfigError: the key comes from the environment, or the file cannot be written.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
-            # Who may write a file here before we start could choose our key.
-            raise ConfigError(f"{path}: the admin key must lie in a plain file of the user who runs Penstock")
-        mode = stat.S_IMODE(about.st_mode)
-        warning = ""
-        if mode & ~_OWNER_ONLY:
-            os.fchmod(file.fileno(), _OWNER_ONLY)
-            warning = f"{path} had mode {mode:04o} and has 0600 now; if others may have read it, delete it and restart"
-        data = file.read(_LARGEST_FILE)
-    value = _checked(data.decode("utf-8", "replace"), str(path))
-    return AdminKey(Secret(value, f"file:{path}"), path, warning=warning)
-
-
-def _make(path: Path) -> bool:
-    """Write a new key; False where another process was first. Nobody ever sees half a file, or one open to others.
-
-    Raises:
-        OSError: the folder cannot be written, or its file system has no hard links.
-    """
-    # `secrets`, not clock.Random: this is a secret, not chance, and must not follow from a seed.
-    key = _PREFIX + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _OWNER_ONLY)
+    if VARIABLE in env:
+        raise ConfigError(
+            f"the admin key comes from {VARIABLE}, and no file holds it",
+            do="Set that variable to another value, and restart the gateway.",
+        )
+    path = folder.absolute() / FILE
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, _OWNER_ONLY)  # the umask may have taken more away
-            file.write(f"{key}\n".encode())
-            file.flush()
-            os.fsync(descriptor)
-        os.link(draft, path)  # unlike a rename, fails where the name is taken
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink()
-    return True
+        make_secret_file(path, _new_key(), instead=True)
+        return _read(path)._replace(made=True)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def _read(path: Path) -> AdminKey:
+    """Raises FileNotFoundError, OSError and ConfigError as `read_secret_file`; ConfigError where it holds no key."""
+    found = read_secret_file(path, "the admin key")
+    return AdminKey(Secret(_checked(found.value, str(path)), f"file:{path}"), path, warning=found.warning)
+
+
+def _new_key() -> str:
+    # `secrets`, not clock.Random: this is a secret, not chance, and must not follow from a seed.
+    return _PREFIX + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))

@@ -85,14 +85,18 @@ def rights_of(body: RightsBody, now: int, before: KeyRights | None = None) -> Ke
     return KeyRights(**fields)
 
 
-def describe_key(key: KeyInfo, now: int) -> dict[str, Any]:
-    """A stored key, ready for JSON."""
+def describe_key(key: KeyInfo, now: int, *, archived: bool = False) -> dict[str, Any]:
+    """A stored key, ready for JSON.
+
+    Args:
+        archived: whether its tenant has ended.
+    """
     newest = key.secrets[0] if key.secrets else None
     return {
         "id": key.id,
         "name": key.name,
         "label": key.label,
-        "state": "revoked" if key.revoked is not None else _state(key.expires, now),
+        "state": "revoked" if key.revoked is not None else "archived" if archived else _state(key.expires, now),
         "env": key.env,
         "tenant": key.tenant or None,
         "project": key.project or None,

@@ -6,6 +6,7 @@ else. What the configuration file declares is shown, and changed there.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from penstock.admin.pages import joined_page
 from penstock.admin.register import Register
 from penstock.admin.rights import Principal
 from penstock.clock import Clock
+from penstock.config.stored_rules import declared_tenants
 from penstock.errors import Conflict, Forbidden, NotFound
 from penstock.stores.directory_rows import KeyInfo, KeyRights, MadeKey, NewKey
 
@@ -93,7 +95,8 @@ class KeyRoutes:
 
         async def stored(after: str, most: int) -> list[dict[str, Any]]:
             found = await self._stored(tenant, after, most, revoked=query.get("revoked") == "true")
-            return [describe_key(each, now) for each in found]
+            ended = await self._ended({each.tenant for each in found})
+            return [describe_key(each, now, archived=each.tenant in ended) for each in found]
 
         declared = [
             told
@@ -107,7 +110,9 @@ class KeyRoutes:
         id, principal = request.path_params["id"], principal_of(request)
         if id.startswith(DECLARED):
             return resource(self._declared_one(id, principal))
-        return resource(describe_key(await self._get(id, principal), self._now()))
+        found = await self._get(id, principal)
+        ended = await self._ended({found.tenant})
+        return resource(describe_key(found, self._now(), archived=found.tenant in ended))
 
     async def create(self, request: Request) -> Response:
         """Make one."""
@@ -174,6 +179,15 @@ class KeyRoutes:
         await self._register.audit.seal()
         told = describe_key(made.key, self._now()) | {"secret": made.secret.reveal()}
         return resource(told, made_at)
+
+    async def _ended(self, tenants: set[str]) -> set[str]:
+        """Those of them that are archived."""
+        found = set()
+        for name in tenants - {""} - set(declared_tenants(self._overview.config)):
+            with suppress(NotFound):  # the file declared it once
+                if (await self._register.directory.tenants.get(name)).archived is not None:
+                    found.add(name)
+        return found
 
     def _now(self) -> int:
         return int(self._clock.wall())

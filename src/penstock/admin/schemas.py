@@ -77,7 +77,7 @@ _KEY = {
     "id": TEXT,
     "name": TEXT,
     "label": TEXT | {"description": "What records and rules call it: `tenant/name`."},
-    "state": {"enum": ["active", "expired", "revoked"]},
+    "state": {"enum": ["active", "expired", "revoked", "archived"]},
     "env": {"enum": ["live", "test", None]},
     "tenant": MAYBE_TEXT,
     "project": MAYBE_TEXT,

@@ -14,11 +14,12 @@ from penstock.admin.operations import PAGING, Operation, Query, json, principal_
 from penstock.admin.overview import Overview
 from penstock.admin.pages import joined_page
 from penstock.admin.register import Register
-from penstock.config.schema import Config
+from penstock.config.schema import Tenant
+from penstock.config.stored_rules import declared_tenants
 from penstock.errors import Conflict, NotFound
-from penstock.stores.directory_rows import Tenant
+from penstock.stores.directory_rows import Tenant as StoredTenant
 
-__all__ = ["TenantRoutes", "declared_tenants"]
+__all__ = ["TenantRoutes"]
 
 _ARCHIVED = Query("archived", "`true`: those too that have ended.", {"enum": ["true", "false"]})
 _DECLARED = "declared:"
@@ -38,15 +39,6 @@ class TenantChange(msgspec.Struct, kw_only=True):
 
     charge: Literal["attempts", "winner"] | None = None
     weight: int | None = None
-
-
-def declared_tenants(config: Config) -> dict[str, str]:
-    """The tenants of a configuration file, and where they stand: under `tenants:`, or first at a key."""
-    found = {tenant.name: tenant.where for tenant in config.tenants}
-    for key in config.keys:
-        if key.tenant:
-            found.setdefault(key.tenant, key.where)
-    return found
 
 
 class TenantRoutes:
@@ -90,7 +82,9 @@ class TenantRoutes:
             return [_describe(each) | {"id": each.name} for each in found[:most]]
 
         declared = [
-            told | {"id": f"{_DECLARED}{told['name']}"} for told in self._declared() if principal.sees(told["name"])
+            told | {"id": f"{_DECLARED}{told['name']}"}
+            for told in await self._declared()
+            if principal.sees(told["name"])
         ]
         page = await joined_page(query, declared, stored)
         for each in page["data"]:
@@ -102,7 +96,7 @@ class TenantRoutes:
         name = request.path_params["name"]
         if not principal_of(request).sees(name):
             raise _missing(name)
-        for told in self._declared():
+        for told in await self._declared():
             if told["name"] == name:
                 return resource(told)
         return resource(await self._whole(await self._tenants.get(name)))
@@ -146,35 +140,26 @@ class TenantRoutes:
 
     # ---
 
-    async def _own(self, name: str) -> list[Tenant]:
+    async def _own(self, name: str) -> list[StoredTenant]:
         try:
             return [await self._tenants.get(name)]
         except NotFound:  # the file declares it
             return []
 
-    async def _whole(self, tenant: Tenant) -> dict[str, Any]:
+    async def _whole(self, tenant: StoredTenant) -> dict[str, Any]:
         projects = await self._tenants.projects(tenant.name, most=_MOST_PROJECTS)
         return _describe(tenant) | {"projects": [each.name for each in projects]}
 
-    def _declared(self) -> list[dict[str, Any]]:
+    async def _declared(self) -> list[dict[str, Any]]:
+        """Those of the file; of those that it names at a key alone, whom the store does not have."""
         config = self._overview.config
-        by_name = {tenant.name: tenant for tenant in config.tenants}
-        found = []
-        for name, where in declared_tenants(config).items():
-            tenant = by_name.get(name)
-            found.append(
-                {
-                    "name": name,
-                    "state": "active",
-                    "charge": tenant.charge if tenant is not None else "attempts",
-                    "weight": tenant.weight if tenant is not None else 1,
-                    "projects": list(tenant.projects) if tenant is not None else [],
-                    "created": None,
-                    "archived": None,
-                    "declared": where,
-                    "etag": None,
-                }
-            )
+        found = [_of_file(tenant) for tenant in config.tenants]
+        known = {tenant.name for tenant in config.tenants}
+        for key in config.keys:
+            if key.tenant and key.tenant not in known:
+                known.add(key.tenant)
+                if not await self._own(key.tenant):
+                    found.append(_of_file(Tenant(name=key.tenant, where=key.where)))
         return found
 
     def _refuse_declared(self, name: str) -> None:
@@ -183,7 +168,21 @@ class TenantRoutes:
             raise Conflict(f"the tenant {name} is declared at {where}", do="Change it there.", param="name")
 
 
-def _describe(tenant: Tenant) -> dict[str, Any]:
+def _of_file(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "name": tenant.name,
+        "state": "active",
+        "charge": tenant.charge,
+        "weight": tenant.weight,
+        "projects": list(tenant.projects),
+        "created": None,
+        "archived": None,
+        "declared": tenant.where,
+        "etag": None,
+    }
+
+
+def _describe(tenant: StoredTenant) -> dict[str, Any]:
     return {
         "name": tenant.name,
         "state": "active" if tenant.archived is None else "archived",

@@ -15,16 +15,17 @@ from urllib.parse import urlsplit
 
 import click
 
-from penstock.errors import ConfigError, PenstockError, ProtocolError, Unavailable, UpstreamTimeout
+from penstock.errors import CallerError, ConfigError, PenstockError, ProtocolError, Unavailable, UpstreamTimeout
 
 if TYPE_CHECKING:
     from penstock.clock import Clock
     from penstock.redact import Secret
 
-__all__ = ["ADMIN", "Control", "control_options", "find_control"]
+__all__ = ["ADMIN", "Control", "control_options", "find_control", "read_answer"]
 
 ADMIN = "PENSTOCK_ADMIN"
 CONNECT_SECONDS = 5.0
+_BAD_INPUT = (400, 413, 415, 422)
 ANSWER_SECONDS = 30.0
 
 
@@ -47,6 +48,7 @@ class Control(NamedTuple):
         body: Any = None,
         clock: Clock | None = None,
         patience: float = ANSWER_SECONDS,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """One request's answer as decoded JSON, None where it has no body.
 
@@ -54,6 +56,7 @@ class Control(NamedTuple):
             path: below `/api/v1`, with its query.
             body: goes along as JSON; None sends none.
             patience: how long the answer may take, in seconds.
+            headers: besides its own.
 
         Raises:
             PenstockError: what the control plane refuses, in its own words with its own code and status; or why it
@@ -64,9 +67,17 @@ class Control(NamedTuple):
 
         from penstock.clock import SystemClock
 
-        return asyncio.run(self.answer(method, path, body, clock or SystemClock(), patience))
+        return asyncio.run(self.answer(method, path, body, clock or SystemClock(), patience, headers))
 
-    async def answer(self, method: str, path: str, body: Any, clock: Clock, patience: float = ANSWER_SECONDS) -> Any:
+    async def answer(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        clock: Clock,
+        patience: float = ANSWER_SECONDS,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """The same on a running loop."""
         from penstock.transport.http import Origin, Pool
         from penstock.transport.tls import client_context
@@ -78,20 +89,21 @@ class Control(NamedTuple):
             connection = await pool.connect(
                 Origin(parts.hostname or "", parts.port or (443 if tls else 80), tls), CONNECT_SECONDS
             )
-            await connection.exchange(self._payload(method, path, body), stream=False, timeout=patience)
+            await connection.exchange(self._payload(method, path, body, headers), stream=False, timeout=patience)
             status, told = connection.parser.status, connection.parser.take()
         except (Unavailable, UpstreamTimeout, ProtocolError) as error:
             raise self._unreached(error) from error
         finally:
             await pool.aclose()
-        return _read(status, told)
+        return read_answer(status, told)
 
-    def _payload(self, method: str, path: str, body: Any) -> bytes:
+    def _payload(self, method: str, path: str, body: Any, headers: Mapping[str, str] | None) -> bytes:
         content = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} /api/v1{path} HTTP/1.1", f"host: {urlsplit(self.url).netloc}", "accept: application/json"]
         lines += [f"authorization: Bearer {self.key.reveal()}", f"content-length: {len(content)}"]
         if body is not None:
             lines.append("content-type: application/json")
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         return "\r\n".join([*lines, "", ""]).encode() + content
 
     def _unreached(self, error: PenstockError) -> PenstockError:
@@ -169,7 +181,12 @@ def _checked(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _read(status: int, body: bytes) -> Any:
+def read_answer(status: int, body: bytes) -> Any:
+    """What the control plane answered, decoded.
+
+    Raises:
+        PenstockError: it refused; a CallerError where what was sent is wrong.
+    """
     try:
         told = json.loads(body) if body else None
     except ValueError:
@@ -179,7 +196,8 @@ def _read(status: int, body: bytes) -> Any:
     if 200 <= status < 300:
         return told
     problem = told if isinstance(told, dict) else {}
-    error = PenstockError(
+    kind = CallerError if status in _BAD_INPUT else PenstockError
+    error = kind(
         str(problem.get("detail", f"the control plane answers {status}")), do=str(problem.get("do", "")), status=status
     )
     error.code = str(problem.get("code", error.code))

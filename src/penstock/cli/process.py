@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import uvloop
 
 from penstock.admin.overview import Standing
+from penstock.admin.register import Register
 from penstock.cli import INTERRUPTED
 from penstock.clock import Clock, SystemClock, SystemRandom
 from penstock.config.guards import is_loopback
@@ -30,6 +31,7 @@ from penstock.server.books import Books, open_books
 from penstock.server.collector import settle_collector
 from penstock.server.listeners import hold_listeners
 from penstock.server.posts import Hire, Hired
+from penstock.server.register import Telling, open_register
 from penstock.server.reload import Reload
 from penstock.server.renewal import Renewal
 from penstock.server.request_log import make_turn, open_log
@@ -39,9 +41,7 @@ from penstock.server.supervisor import InProcess, Supervisor
 from penstock.server.systemd import Systemd
 from penstock.server.worker import Worker
 from penstock.stores.centre import memory_pair
-from penstock.stores.directory import Directory, open_directory
 from penstock.stores.lock import StateLock
-from penstock.stores.sqlite import Database
 from penstock.version import VERSION
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ async def _serve(
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
     hire = crew.hire if crew is not None else _hire_here(clock)
     supervisor = Supervisor(config, held, clock, hire, books=books)
+    telling = Telling(_say, supervisor.refresh)
+    register = (
+        open_register(books.database, config, Path(config.state).parent, clock, SystemRandom(), telling)
+        if books
+        else None
+    )
     admin: AdminServer | None = None
     systemd = Systemd(os.environ, clock)
     reload = Reload(
@@ -117,15 +123,15 @@ async def _serve(
 
     renewal = Renewal(renew, _say)
     try:
-        if supervisor.books is not None:
-            await supervisor.keep(_open_directory(config, supervisor.books.database, clock))
+        if register is not None:
+            await supervisor.keep(register.directory, register.rules)
             supervisor.keys.credentials_changed = reload.ask
         await supervisor.begin()
         if crew is not None:
             _load_admin()  # while the workers' processes load their own
         await stop.or_done(supervisor.serving())
         if not stop.asked:
-            admin = await _open_admin(supervisor, folder)
+            admin = await _open_admin(supervisor, folder, register)
             lock.tell(admin.url)
             port = held[0][0].getsockname()[1]
             _announce(config, supervisor, Address(config.server.listen.host, port), admin)
@@ -157,11 +163,6 @@ async def _serve(
     return INTERRUPTED if stop.interrupted else 0
 
 
-def _open_directory(config: Config, database: Database, clock: Clock) -> Directory:
-    """The tenants and keys of the store; its encryption key lies beside it, unless it is declared."""
-    return open_directory(database, Path(config.state).parent, config.encryption_key, clock, SystemRandom())
-
-
 def _hire_here(clock: Clock) -> Hire:
     async def hire(number: int, sockets: Sequence[socket.socket]) -> Hired:
         here, there = memory_pair(asyncio.get_running_loop().call_soon)
@@ -177,9 +178,9 @@ def _load_admin() -> Any:
     return serving
 
 
-async def _open_admin(supervisor: Supervisor, folder: Path) -> AdminServer:
+async def _open_admin(supervisor: Supervisor, folder: Path, register: Register | None) -> AdminServer:
     serving = _load_admin()
-    shown = serving.Shown(refresh=supervisor.report, requests=supervisor, rehearsals=supervisor.lookout)
+    shown = serving.Shown(supervisor.report, supervisor, supervisor.lookout, register)
     admin: AdminServer = await serving.open_admin(supervisor.overview, os.environ, folder, shown)
     return admin
 

@@ -20,7 +20,16 @@ from penstock.reservation import RequestBudget, Rule
 from penstock.routing.scopes import QUALIFIED, family
 from penstock.stores.rulebook import Kind, StoredRule
 
-__all__ = ["Compiled", "Window", "compile_rule", "compile_stored", "tenant_of", "window_of", "with_stored"]
+__all__ = [
+    "Compiled",
+    "Window",
+    "compile_rule",
+    "compile_stored",
+    "declared_tenants",
+    "tenant_of",
+    "window_of",
+    "with_rules",
+]
 
 log = logging.getLogger("penstock.config")
 
@@ -92,7 +101,7 @@ def compile_stored(stored: StoredRule) -> Compiled:
         return Compiled(())
 
 
-def with_stored(config: Config, stored: Iterable[StoredRule]) -> Config:
+def with_rules(config: Config, stored: Iterable[StoredRule]) -> Config:
     """That configuration with stored rules beside its own, but for those that its own take the place of."""
     rules, ceilings = list(config.rules), list(config.request_budgets)
     taken = {window_of(rule) for rule in rules}
@@ -102,3 +111,8 @@ def with_stored(config: Config, stored: Iterable[StoredRule]) -> Config:
         taken |= {window_of(rule) for rule in compiled.rules}
         ceilings += compiled.ceilings
     return msgspec.structs.replace(config, rules=tuple(rules), request_budgets=tuple(ceilings))
+
+
+def declared_tenants(config: Config) -> dict[str, str]:
+    """The tenants that stand under `tenants:`, and where; those that keys name besides may be the store's."""
+    return {tenant.name: tenant.where for tenant in config.tenants}

@@ -19,6 +19,7 @@ from penstock.clock import Clock, Random, SystemRandom
 from penstock.config.parcel import encode_config
 from penstock.config.schema import Config
 from penstock.config.stored import stored_names, with_stored
+from penstock.config.stored_rules import declared_tenants, with_rules
 from penstock.errors import ConfigError, PenstockError
 from penstock.metrics import Metrics
 from penstock.redact import Secret
@@ -32,6 +33,7 @@ from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
 from penstock.stores.directory import Directory
 from penstock.stores.key_centre import KeyCentre
 from penstock.stores.recent import Told
+from penstock.stores.rulebook import Rulebook
 from penstock.stores.sqlite import StoreFailed
 from penstock.stores.treasury import Treasury
 
@@ -101,6 +103,10 @@ class Supervisor:
         self.lookout = Lookout(clock, random, self.health, metrics)
         self.centre.questions.topics[REQUEST] = self._tell_own
         self._clock = clock
+        self._rules: Rulebook | None = None
+        # As the file has it; what workers are given has the store's beside it.
+        self._written = config
+        self._adopting = asyncio.Lock()
         self._posts = Posts(
             held, self.centre, clock, hire, lambda: self.overview.config.server.drain, metrics.restarts.inc
         )
@@ -108,22 +114,28 @@ class Supervisor:
             self._posts.joined, self._posts.gone = books.joined, books.gone
             books.closed = lambda name, buried: treasury.settled(name, buried.spent)
 
-    async def keep(self, directory: Directory) -> None:
-        """Have workers know a directory's keys; to be called before they are started.
+    async def keep(self, directory: Directory, rules: Rulebook | None = None) -> None:
+        """Have workers know a directory's keys, and a store's rules; to be called before they are started.
 
         Raises:
             StoreFailed: it cannot be read.
         """
         await self.keys.open(directory)
         self.centre.keys = self.keys
+        self._rules = rules
         self.overview.adopt(await self._filled(self.overview.config))
 
     async def _filled(self, config: Config) -> Config:
-        """The same with the credentials that the store has; without one their providers stay off."""
+        """The same with the credentials and the rules of the store; without one those providers stay off."""
         directory = self.keys.directory
         if directory is None:
             return config
-        directory.declare({tenant.name: config.source for tenant in config.tenants})
+        directory.declare(declared_tenants(config))
+        if self._rules is not None:
+            try:
+                config = with_rules(config, await self._rules.all())
+            except StoreFailed as error:
+                raise PenstockError(f"the stored limits and budgets cannot be read: {error}") from error
         found: dict[str, Secret | str] = {}
         for name in stored_names(config):
             try:
@@ -203,9 +215,18 @@ class Supervisor:
         Raises:
             ConfigError: it changes what only a restart can, or a worker refuses it. Then the one before stays.
         """
+        async with self._adopting:
+            return await self._adopt(config)
+
+    async def refresh(self) -> None:
+        """Adopt the same configuration again, with what the store holds by now; raises as `adopt`."""
+        async with self._adopting:
+            await self._adopt(self._written)
+
+    async def _adopt(self, written: Config) -> int:
         before = self.overview.config
-        _check_fixed(before, config)
-        config = await self._filled(config)
+        _check_fixed(before, written)
+        config = await self._filled(written)
         if self.books is not None:
             await self.books.adopt(config.rules)
         generation = self._publish(config)
@@ -216,6 +237,7 @@ class Supervisor:
             self._publish(before)
             self.overview.adopt(before)
             raise
+        self._written = written
         self.lookout.adopt(config)
         return generation
 
