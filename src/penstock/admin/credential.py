@@ -51,11 +51,15 @@ class Credential:
 
     Args:
         path: the file it lies in, which is read anew once it is another one: `penstock admin reset` holds at once.
+
+    Attributes:
+        changed: it was read anew, and whoever sees to the audit log has not said so yet.
     """
 
-    __slots__ = ("_digest", "_path", "_stamp")
+    __slots__ = ("_digest", "_path", "_stamp", "changed")
 
     def __init__(self, key: Secret, path: Path | None = None) -> None:
+        self.changed = False
         self._path = path
         self._stamp = _stamp(path)
         self._digest = sha256(key.reveal().encode()).digest()
@@ -75,6 +79,7 @@ class Credential:
             return  # gone, or half of one: the one before holds until there is another
         self._stamp = stamp
         self._digest = sha256(key.reveal().encode()).digest()
+        self.changed = True
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from penstock.admin.credential import FILE, VARIABLE, Credential
@@ -29,11 +29,18 @@ class Door:
     Args:
         credential: the admin key.
         principals: who else may; None: nobody.
+        noticed: is told that the admin key has become another one.
     """
 
-    def __init__(self, credential: Credential, principals: Principals | None = None) -> None:
+    def __init__(
+        self,
+        credential: Credential,
+        principals: Principals | None = None,
+        noticed: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._credential = credential
         self._principals = principals
+        self._noticed = noticed
 
     async def admit(self, authorization: Sequence[str], address: str = "") -> Principal:
         """Who sent these Authorization headers, all of one request's, from that address.
@@ -42,7 +49,11 @@ class Door:
             Unauthenticated: none, several, or not `Bearer` with a secret that is known; always in the same words.
         """
         given = _bearer(authorization[0]) if len(authorization) == 1 else ""
-        if self._credential.opens(given):
+        opened = self._credential.opens(given)
+        if self._credential.changed and self._noticed is not None:
+            self._credential.changed = False
+            await self._noticed()
+        if opened:
             return ADMIN_KEY
         known = self._principals if given else None
         found = await known.principal(given, address) if known is not None else None

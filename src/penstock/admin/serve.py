@@ -17,14 +17,16 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from penstock.admin.app import ControlPlane, Shown
-from penstock.admin.credential import Credential, load_admin_key
-from penstock.admin.door import Door
+from penstock.admin.credential import FILE, Credential, load_admin_key
+from penstock.admin.door import FILE_OWNER, Door
 from penstock.admin.overview import Overview
 from penstock.admin.principals import KnownPrincipals
+from penstock.admin.register import Done
 from penstock.clock import SystemClock, Timer
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address
 from penstock.errors import ConfigError
+from penstock.stores.sqlite import StoreFailed
 
 __all__ = ["AdminServer", "Connection", "Shown", "open_admin", "settings"]
 
@@ -56,7 +58,13 @@ async def open_admin(
         log.warning(key.warning)
     register = shown.register if shown is not None else None
     principals = KnownPrincipals(overview, register.directory, _CLOCK) if register is not None else None
-    plane = ControlPlane(overview, Door(Credential(key.secret, key.path), principals), _CLOCK, shown)
+
+    async def noticed() -> None:
+        if register is not None:
+            with contextlib.suppress(StoreFailed):
+                await register.audit.add(FILE_OWNER.who, Done("admin.reset", FILE))
+
+    plane = ControlPlane(overview, Door(Credential(key.secret, key.path), principals, noticed), _CLOCK, shown)
     server = AdminServer(plane.app, overview.config.server.admin, key.secret.source)
     await server.open()
     return server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -35,9 +35,14 @@ def reset(path: str | None) -> None:
     import os
 
     from penstock.admin.credential import reset_admin_key
+    from penstock.cli.control import find_control
     from penstock.cli.settings import find_folder
+    from penstock.errors import PenstockError
 
     made = reset_admin_key(os.environ, find_folder(path, os.environ))
+    # A gateway that runs looks at the file when it is asked next; so that is now.
+    with suppress(PenstockError):
+        find_control(None, path).ask("GET", "/health")
     click.echo(f"The new admin key lies in {made.path}. Whoever has the old one is refused from now on.")
 
 
