@@ -22,6 +22,7 @@ from penstock.records import Attempt, Record
 from penstock.redact import Secret
 from penstock.stores.recent import Recent
 from penstock.testing import FakeClock, SeededRandom
+from tests.admin.books import Books
 
 KEY = "psk_admin_of-the-tests"
 ADMIN = ("authorization", f"Bearer {KEY}")
@@ -120,11 +121,15 @@ def control_plane(
     rehearsals: Played | None = None,
     principals: Principals | None = None,
     register: Register | None = None,
+    books: Books | None = None,
 ) -> tuple[ControlPlane, Gateway]:
     """A control plane whose admin key is KEY, and its gateway."""
     clock = clock or FakeClock()
     gateway = Gateway(loaded or config(), clock, SeededRandom(1))
-    shown = Shown(refresh, requests or Kept(known()), rehearsals or Played(), register)
+    books = books or Books()
+    shown = Shown(
+        refresh, requests or Kept(known()), rehearsals or Played(), register, usages=books, alerts=books.alerts
+    )
     plane = ControlPlane(gateway, Door(Credential(Secret(KEY)), principals), clock, shown)
     return plane, gateway
 
@@ -147,7 +152,13 @@ def ask(
 
 
 async def _run(plane: ControlPlane, scope: dict[str, Any], sent: list[dict[str, Any]], body: bytes) -> None:
+    heard = False
+
     async def receive() -> dict[str, Any]:
+        nonlocal heard
+        if heard:  # who listens on hears of no more than a caller that leaves, and this one stays
+            await asyncio.get_running_loop().create_future()
+        heard = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:

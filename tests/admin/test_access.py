@@ -45,6 +45,8 @@ WITHOUT = {
     "/api/v1/requests": (401, 401),
     "/api/v1/requests/{id}/explain": (401, 401),
     "/api/v1/rehearsals": (401, 401),
+    "/api/v1/usage": (401, 401),
+    "/api/v1/alerts": (401, 401),
     "/api/v1/rehearse": (401, 401),
 }
 

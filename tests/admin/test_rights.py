@@ -61,6 +61,8 @@ EXPECTED = {
     "PATCH /api/v1/budgets/{id}": "tenant_admin own",
     "DELETE /api/v1/budgets/{id}": "tenant_admin own",
     "GET /api/v1/audit": "operator own",
+    "GET /api/v1/usage": "viewer own",
+    "GET /api/v1/alerts": "viewer own",
 }
 OWN, FOREIGN, NOBODYS = known(1).id, known(2).id, known(3).id
 

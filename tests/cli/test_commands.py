@@ -95,9 +95,9 @@ def test_a_mistyped_command(tmp_path: Path) -> None:
 
 
 def test_a_command_of_a_later_version(tmp_path: Path) -> None:
-    ran = penstock(tmp_path, "usage", "--since", "7d")
+    ran = penstock(tmp_path, "prompts", "list")
     assert ran.code == 2
-    assert "'usage' is not in this version" in ran.err
+    assert "'prompts' is not in this version" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from penstock.admin.operations import JSON, Operation
 from penstock.admin.problems import MEDIA_TYPE
 from penstock.admin.rights import Right
 from penstock.admin.schemas import ANYTHING, COUNT, FLAG, MAYBE_TEXT, REGISTER, TEXT, listing, record
+from penstock.admin.usage import COLUMNS, STEPS
 from penstock.standing import State
+from penstock.stores.bookings import DIMENSIONS
 from penstock.version import VERSION
 
 __all__ = ["JSON", "document"]
@@ -228,6 +230,43 @@ SCHEMAS: dict[str, Any] = {
             "seconds": NUMBER,
         },
         about="What came of asking a deployment for one token.",
+    ),
+    "Usage": record(
+        {
+            "data": listing({"$ref": "#/components/schemas/Used"}),
+            "total": {
+                "type": ["object", "null"],
+                "description": "The same of all of them; null where nothing was used.",
+            },
+            "truncated": FLAG | {"description": "There are more rows than these, which are the dearest."},
+        }
+    ),
+    "Used": record(
+        {
+            **dict.fromkeys((name for name in COLUMNS if not name.endswith("_usd")), COUNT),
+            **dict.fromkeys(
+                ("cost_usd", "charge_usd"),
+                MAYBE_TEXT | {"description": "Of the attempts whose price is known; null where none is."},
+            ),
+            "unpriced": COUNT | {"description": "How many attempts' price is not known."},
+        },
+        dict.fromkeys((*DIMENSIONS, *STEPS), TEXT),
+        "What attempts add up to that have in common what was asked by.",
+    ),
+    "Alerts": record(
+        {
+            "data": listing({"$ref": "#/components/schemas/Alert"}),
+            "next_cursor": MAYBE_TEXT | {"description": "Send it as `cursor` for those before; null at the end."},
+        }
+    ),
+    "Alert": record(
+        {
+            **dict.fromkeys(("id", "type", "timestamp"), TEXT),
+            "data": ANYTHING,
+            "webhook": {"enum": ["open", "sent", "failed", "dropped", "none"]},
+            "tries": COUNT,
+        },
+        about="As the webhook is told it (docs/alerts.md), and what became of that.",
     ),
     "SwitchedOff": record(
         {"provider": TEXT, "kind": TEXT, "reason": TEXT, "routes": listing(TEXT)},

@@ -94,6 +94,8 @@ RIGHTS: Mapping[str, Right] = {
     **_of("limits", "tenant_admin", "DELETE ID"),
     **_of("budgets", "tenant_admin", "DELETE ID"),
     "GET /api/v1/audit": Right("operator", own=True),
+    "GET /api/v1/usage": Right("viewer", own=True),
+    "GET /api/v1/alerts": Right("viewer", own=True),
 }
 
 

@@ -1,0 +1,169 @@
+"""`penstock usage`: what was spent and used, from the ledger; and whether a provider's own books say the same."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from penstock.admin.usage import Asked
+
+__all__ = ["command"]
+
+# Callers name users and tags as they like, and a terminal may take control characters for commands of its own.
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
+MOST_LINES = 200
+_STATE = re.compile(r"^[\"']?state[\"']?\s*:", re.MULTILINE)
+STORE = "penstock.db"
+_HEADS = ("requests", "attempts", "failed", "input", "output", "cost USD", "charge USD")
+
+
+def _store_options(command: Any) -> Any:
+    command = click.option("--config", "path", metavar="FILE", help="Whose state it is: its `state:`.")(command)
+    return click.option("--store", metavar="FILE", help=f"The store itself, else ./{STORE} or what `state:` names.")(
+        command
+    )
+
+
+@click.group(invoke_without_command=True, short_help="What was spent, by model, user, tag and more.")
+@click.option("--by", default="model", show_default=True, metavar="NAMES", help="Up to four, separated by commas.")
+@click.option("--since", default="30d", show_default=True, metavar="TIME", help="7d, 12h, 2026-11-01 or a whole time.")
+@click.option("--until", metavar="TIME", help="As --since; it is not included. Else now.")
+@click.option("--where", multiple=True, metavar="NAME=VALUE", help="This one's alone; may be given several times.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV.")
+@click.option("--admin", metavar="URL", help="Ask a gateway's control plane instead of its store.")
+@_store_options
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Add up what was spent and used, from the ledger.
+
+    NAMES: tenant, project, key, user, task, prompt, tag, model, deployment, provider, and day or hour (UTC). Users,
+    projects, tasks and tags are written with their tenant, `acme/u1`; `-` stands for none. A cost is that of all
+    attempts whose price is known; `unknown` and `+ N unknown` tell of those whose price is not.
+    """
+    if ctx.invoked_subcommand is None:
+        _ask(**options)
+
+
+def _ask(
+    *, by: str, since: str, until: str | None, where: tuple[str, ...], as_json: bool, as_csv: bool, admin: str | None,
+    store: str | None, path: str | None,
+) -> None:  # fmt: skip
+    from penstock.admin.usage import MOST_ROWS, encode_csv, read_asked
+    from penstock.clock import SystemClock
+
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv are two forms of one answer: give one of them.")
+    said = {"by": by, "since": since} | ({"until": until} if until is not None else {}) | _where(where)
+    now = SystemClock().wall()
+    asked = read_asked(said, now)
+    told = _from_gateway(admin, path, said) if admin is not None else _from_store(_find_store(store, path), asked)
+    rows, total = told["data"], told["total"]
+    if as_json:
+        import json
+
+        click.echo(json.dumps(told, ensure_ascii=False, indent=1))
+    elif as_csv:
+        for piece in encode_csv(asked.by, rows):
+            click.echo(piece, nl=False)
+    else:
+        _table(asked.by, rows, total)
+    if told["truncated"]:
+        click.echo(f"These are the dearest {MOST_ROWS:,} of more rows: ask for less.", err=True)
+
+
+def _where(where: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in where:
+        name, equals, value = each.partition("=")
+        if not equals or name in found or name in ("by", "since", "until"):
+            raise click.UsageError(f"--where takes NAME=VALUE, each name once, such as tenant=acme; not {each!r}.")
+        from penstock.stores.bookings import DIMENSIONS
+
+        if name not in DIMENSIONS:
+            raise click.UsageError(f"--where takes one of {', '.join(DIMENSIONS)}; not {name!r}.")
+        found[name] = value
+    return found
+
+
+def _from_gateway(admin: str, path: str | None, said: dict[str, str]) -> Any:
+    from urllib.parse import urlencode
+
+    from penstock.cli.control import find_control
+
+    return find_control(admin, path).ask("GET", f"/usage?{urlencode(said)}")
+
+
+def _from_store(store: Path, asked: Asked) -> dict[str, Any]:
+    from penstock.admin.usage import MOST_ROWS, rows_of
+    from penstock.stores.attribution import usage_of
+    from penstock.stores.sqlite import open_reader
+
+    connection = open_reader(store)
+    try:
+        tallies = usage_of(connection, asked.question)
+        (total,) = usage_of(connection, asked.question._replace(by=(), step=0)) or (None,)
+    finally:
+        connection.close()
+    whole = asked._replace(question=asked.question._replace(by=(), step=0), by=())
+    return {
+        "data": rows_of(asked, tallies[:MOST_ROWS]),
+        "total": rows_of(whole, [total])[0] if total is not None else None,
+        "truncated": len(tallies) > MOST_ROWS,
+    }
+
+
+def _find_store(store: str | None, path: str | None) -> Path:
+    """The store's file. A configuration that does not name it is not read: that takes longer than the answer."""
+    import os
+
+    from penstock.cli.settings import DEFAULT_FILE, find_config, find_folder
+
+    if store is not None:
+        return Path(store)
+    chosen = path or os.environ.get("PENSTOCK_CONFIG") or DEFAULT_FILE
+    if Path(chosen).exists() and _STATE.search(Path(chosen).read_text("utf-8", "replace")):
+        from penstock.errors import ConfigError
+
+        config, _ = find_config(chosen, serving=False)
+        if config.state == "memory":
+            raise ConfigError(f"{chosen}: state: memory keeps nothing", do="Ask the gateway itself with --admin URL.")
+        return Path(config.state)
+    return find_folder(path, os.environ) / STORE
+
+
+def _table(by: tuple[str, ...], rows: list[dict[str, Any]], total: dict[str, Any] | None) -> None:
+    if not rows:
+        click.echo("Nothing was used in that time.")
+        return
+    lines = [(*by, *_HEADS), *(_cells(by, row) for row in rows[:MOST_LINES])]
+    if total is not None and len(rows) > 1:
+        lines.append(("in all", *[""] * (len(by) - 1), *_cells((), total)) if by else _cells((), total))
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    for line in lines:
+        cells = [
+            text.ljust(width) if at < len(by) else text.rjust(width)
+            for at, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+    if len(rows) > MOST_LINES:
+        click.echo(f"... and {len(rows) - MOST_LINES:,} more: --csv or --json has them all.", file=sys.stderr)
+
+
+def _cells(by: tuple[str, ...], row: dict[str, Any]) -> tuple[str, ...]:
+    counts = (f"{row[name]:,}" for name in ("requests", "attempts", "failed", "input_tokens", "output_tokens"))
+    money = (_money(row[name], row["unpriced"]) for name in ("cost_usd", "charge_usd"))
+    return (*(str(row[name]).translate(_CONTROLS) for name in by), *counts, *money)
+
+
+def _money(amount: str | None, unpriced: int) -> str:
+    if amount is None:
+        return f"unknown ({unpriced:,})"
+    whole, _, part = amount.partition(".")
+    shown = f"{int(whole):,}.{part[:6]}"
+    return f"{shown} + {unpriced:,} unknown" if unpriced else shown
