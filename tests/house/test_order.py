@@ -45,7 +45,21 @@ class Wrapped:
 def test_the_docstring_the_table_and_the_stack_agree() -> None:
     stack = gateway.Gateway(load_config(None, {}), SystemClock(), SystemRandom())
     assert written(gateway.__doc__ or "") == list(gateway.LAYERS)
-    assert running(stack.call) == [layer for layer in gateway.LAYERS if layer != "own"]
+    assert running(stack.call) == [layer for layer in gateway.LAYERS if layer not in gateway.SELDOM]
+
+
+LIMITED = {
+    "providers": {"sim": {}},
+    "auth": "open",
+    "limits": [{"scope": "tenant", "requests": "600/min"}, {"scope": "user", "concurrency": 5}],
+}
+
+
+def test_each_that_is_seldom_there_stands_where_the_list_has_it() -> None:
+    shared = gateway.Shared(Registry(), layers=(Wrapped,))
+    stack = gateway.Gateway(load_config(LIMITED, {}), SystemClock(), SystemRandom(), shared=shared)
+    assert running(stack.call) == list(gateway.LAYERS)
+    assert repr(stack).startswith(f"<Gateway {' > '.join(gateway.LAYERS)} |")
 
 
 def test_a_users_own_layers_stand_where_the_list_has_them() -> None:
@@ -53,7 +67,8 @@ def test_a_users_own_layers_stand_where_the_list_has_them() -> None:
     stack = gateway.Gateway(load_config(None, {}), SystemClock(), SystemRandom(), shared=shared)
     names = running(stack.call)
     assert names.count("own") == 2
-    assert list(dict.fromkeys(names)) == list(gateway.LAYERS)
+    others = gateway.SELDOM - {"own"}
+    assert list(dict.fromkeys(names)) == [layer for layer in gateway.LAYERS if layer not in others]
 
 
 def test_layers_are_counted_from_the_outside_in() -> None:

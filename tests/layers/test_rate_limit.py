@@ -13,7 +13,8 @@ import pytest
 from penstock.call import Call, Frame, Reply
 from penstock.clock import Ids
 from penstock.errors import LargerThanLimit, RateLimited
-from penstock.layers.rate_limit import RateLimit, Rates, size_of
+from penstock.gateway.limiting import size_of
+from penstock.layers.rate_limit import RateLimit, Rates, Size
 from penstock.layers.trace import Opening
 from penstock.messages import Caller, Request
 from penstock.metrics import Metrics
@@ -62,7 +63,7 @@ class Scene:
         self.metrics = Metrics()
         self.pressure: dict[str, float] = {}
         rates = Rates(
-            *(Rules(rules).of, self.purse, self.lines, Pacer(), self.metrics),
+            *(Rules(rules).of, self.purse, self.lines, Pacer(), self.metrics, lambda tenant: 1.0, size_of),
             pressure=lambda account: self.pressure.get(account, 0.0),
         )
         self.layer = RateLimit(self.answer, rates, loop.clock)
@@ -195,15 +196,17 @@ def test_where_a_model_is_limited_another_is_named_as_a_way() -> None:
     run(main, leak_free=True)
 
 
-@pytest.mark.parametrize("rule", [TOKENS, STRICT])
-def test_a_request_that_is_larger_than_the_limit_alone_is_a_400(rule: Rule) -> None:
+@pytest.mark.parametrize(("rule", "prompt"), [(TOKENS, 12), (STRICT, 44)])
+def test_a_request_that_is_larger_than_the_limit_alone_is_a_400(rule: Rule, prompt: int) -> None:
+    """Of a strict limit it is what the request can be at most: no text has more tokens than bytes."""
+
     async def main(loop: SimLoop) -> None:
         scene = Scene(loop, rule)
-        with pytest.raises(LargerThanLimit, match="may come to 10,012 tokens") as caught:
+        with pytest.raises(LargerThanLimit, match=f"may come to {10_000 + prompt:,} tokens") as caught:
             await scene.ask(bytes_in=44, max_tokens=10_000)
         assert (caught.value.status, caught.value.code, caught.value.param) == (400, "larger_than_limit", "max_tokens")
         assert caught.value.retry_after is None
-        await scene.ask(bytes_in=44, max_tokens=9_988)
+        await scene.ask(bytes_in=44, max_tokens=10_000 - prompt)
 
     run(main, leak_free=True)
 
@@ -507,20 +510,20 @@ def test_where_nothing_holds_it_costs_a_look() -> None:
 @pytest.mark.parametrize(
     ("operation", "fields", "size"),
     [
-        ("chat", {"max_tokens": 7}, (11, 7)),
-        ("chat", {"max_completion_tokens": 9, "max_tokens": 7}, (11, 9)),
-        ("chat", {"max_tokens": "seven"}, (11, None)),
-        ("chat", {"max_tokens": None}, (11, None)),
-        ("chat", {"max_tokens": -5}, (11, 0)),
-        ("chat", {}, (11, None)),
-        ("embeddings", {}, (11, 0)),
-        ("count_tokens", {"max_tokens": 7}, (0, 0)),
+        ("chat", {"max_tokens": 7}, Size(11, 7, 40)),
+        ("chat", {"max_completion_tokens": 9, "n": 3}, Size(11, 27, 40)),
+        ("chat", {"max_tokens": "seven"}, Size(11, None, 40)),
+        ("chat", {}, Size(11, None, 40)),
+        ("count_tokens", {"max_tokens": 7}, Size(0, 0, 0)),
     ],
 )
-def test_how_large_a_call_may_be(operation: str, fields: dict[str, Any], size: tuple[int, int | None]) -> None:
+def test_how_large_a_call_may_be(operation: str, fields: dict[str, Any], size: Size) -> None:
     async def main(loop: SimLoop) -> None:
         request = Scene(loop).request(**fields)
         request.record.operation = operation
         assert size_of(request) == size
+        embeddings = Scene(loop).request()
+        embeddings.dialect = "openai_embeddings"
+        assert size_of(embeddings) == Size(11, 0, 40)
 
     run(main)

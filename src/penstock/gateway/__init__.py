@@ -7,15 +7,17 @@ The layers, outermost first; a request passes them in this order on its way in, 
 3. authenticate: whose key it is
 4. deadline: by when the caller wants it to be over
 5. own: the user's own layers, each behind a fence; a configuration without any has none of this
-6. budget: what the request may use in all, and a cheaper model where a soft budget is used up
-7. route: where it may go, and whether this key may ask for it
-8. attempts: the one loop over retries and fallbacks
-9. hedge: asks a second deployment beside one that is silent for long
-10. breaker: of each attempt, what came of it is told to the deployment's health
-11. concurrency: how many attempts run at a time at a deployment, and who waits
-12. meter: what the attempt may cost is reserved, its row opened, and what it did cost settled
-13. timeout: how long the attempt may take
-14. upstream: the attempt itself
+6. admission: who is let in while the process is short, and so many calls at a time; only where there is such a limit
+7. rate_limit: requests and tokens in a time, of every scope; only where there is such a limit
+8. budget: what the request may use in all, and a cheaper model where a soft budget is used up
+9. route: where it may go, and whether this key may ask for it
+10. attempts: the one loop over retries and fallbacks
+11. hedge: asks a second deployment beside one that is silent for long
+12. breaker: of each attempt, what came of it is told to the deployment's health
+13. concurrency: how many attempts run at a time at a deployment, and who waits
+14. meter: what the attempt may cost is reserved, its row opened, and what it did cost settled
+15. timeout: how long the attempt may take
+16. upstream: the attempt itself
 
 `tests/house` asserts that this list and the stack agree.
 """
@@ -33,6 +35,7 @@ from penstock.config.kinds import rows_of
 from penstock.config.naming import names_of
 from penstock.config.schema import Config, Provider
 from penstock.gateway.keys import keyring_of
+from penstock.gateway.limiting import Given, Limiting
 from penstock.gateway.own_layers import load_layers, name_layers
 from penstock.gateway.plans import Plans, Running
 from penstock.layers.attempts import Attempts
@@ -67,6 +70,7 @@ from penstock.stores.permits import Permits
 from penstock.stores.purse import Purse, open_purse
 from penstock.stores.questions import Questions
 from penstock.stores.state import Registry
+from penstock.stores.strain import Strain
 from penstock.stores.treasury import Treasury
 from penstock.transport.http import Origin, Pool
 from penstock.transport.proxy import read_proxy
@@ -77,9 +81,11 @@ from penstock.wire.dialects import DIALECTS
 __all__ = ["LAYERS", "Gateway", "Shared", "endpoint_of"]
 
 LAYERS = (
-    *("trace", "record", "authenticate", "deadline", "own", "budget", "route", "attempts", "hedge"),
-    *("breaker", "concurrency", "meter", "timeout", "upstream"),
+    *("trace", "record", "authenticate", "deadline", "own", "admission", "rate_limit", "budget", "route"),
+    *("attempts", "hedge", "breaker", "concurrency", "meter", "timeout", "upstream"),
 )
+# Those that are only there where a configuration gives them something to do.
+SELDOM = frozenset(("own", "admission", "rate_limit"))
 
 
 class Shared(NamedTuple):
@@ -94,6 +100,7 @@ class Shared(NamedTuple):
         keys: the store's keys; None: there are none but the declared ones.
         purse: what may be spent of limits and budgets; None: this process keeps them itself.
         journal: where attempts are written down; None: nothing is kept of them.
+        strain: whether the process has too much to do; None: it is a program's own, and nobody looks.
     """
 
     state: Registry
@@ -104,6 +111,7 @@ class Shared(NamedTuple):
     keys: KeyLink | None = None
     purse: Purse | None = None
     journal: Journal | None = None
+    strain: Strain | None = None
 
 
 class Gateway:
@@ -149,6 +157,8 @@ class Gateway:
         self.names = names_of(config)
         self.purse = shared.purse if shared.purse is not None else self._own_purse(shared.state)
         self.purse.adopt(config.rules)
+        given = Given(shared.state, self.purse, shared.permits, shared.strain)
+        self._limiting = Limiting(config, clock, self.metrics, given)
         self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
         running = Running(shared.state, self._desk, shared.permits)
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)
@@ -159,7 +169,8 @@ class Gateway:
         self.call: Call = self._make_stack()
 
     def __repr__(self) -> str:
-        layers = [layer for layer in LAYERS if layer != "own" or self._own]
+        there = self._limiting.layers.keys() | ({"own"} if self._own else set())
+        layers = [layer for layer in LAYERS if layer not in SELDOM or layer in there]
         return f"<Gateway {' > '.join(layers)} | {self._pool!r} | auth {self.config.auth}>"
 
     # --- what shells use
@@ -245,6 +256,7 @@ class Gateway:
                 lambda call: Authenticate(call, self._keyring),
                 Deadline,
                 *(partial(Own, layer=own.layer, name=own.name) for own in self._own),
+                *self._limiting.layers.values(),
                 lambda call: Budget(
                     call, self._clock, downgrading_rules(config.rules), config.request_budgets, self.purse
                 ),
@@ -252,7 +264,7 @@ class Gateway:
                 lambda call: Attempts(call, self._clock, self._random, join),
                 lambda call: Hedging(call, self._clock),
                 lambda call: Breaker(call, self._clock),
-                lambda call: Concurrency(call, self._clock),
+                lambda call: Concurrency(call, self._clock, self._limiting.weigh),
                 lambda call: Meter(call, self._clock, self._booking(), self.metrics),
                 lambda call: Timeout(call, self._clock),
             ],

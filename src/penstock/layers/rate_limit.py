@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
-import msgspec
-
 from penstock.call import Call, Reply
 from penstock.clock import Clock
 from penstock.errors import LargerThanLimit, RateLimited
@@ -23,7 +21,7 @@ from penstock.reservation import Level, Reservation, Rule, Shortage, Want
 from penstock.routing.scopes import Facts
 from penstock.usage import BYTES_A_TOKEN
 
-__all__ = ["Lines", "Purse", "RateLimit", "Rates", "facts_of", "size_of"]
+__all__ = ["Lines", "Pacer", "Purse", "RateLimit", "Rates", "Size"]
 
 # What a caller's priority comes to: the lower, the sooner.
 RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
@@ -32,6 +30,8 @@ NORMAL = RANKS["normal"]
 MOST_KEPT = 4096
 # Output that is reckoned with where the caller sets no bound: more than nine of ten answers have.
 USUAL_OUTPUT = 1024
+# And where a limit is strict: what a provider is asked for at most in such a case (`default_max_output`).
+MOST_OUTPUT = 8192
 # Of a refusal for too many tokens, what must be left for a smaller answer to be worth asking for.
 LEAST_OUTPUT = 16
 NEVER = float("inf")
@@ -40,7 +40,7 @@ A_WHILE = 0.1
 # A call whose budget runs short is held up for so long at most.
 LONGEST_PACE = 10.0
 _SPANS = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}
-_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_BOUNDS = ("max_completion_tokens", "max_tokens")
 
 
 class Purse(Protocol):
@@ -95,11 +95,13 @@ class Size(NamedTuple):
     """How many tokens a call may come to.
 
     Attributes:
+        input: of the prompt, as estimated; `most`: at most.
         output: None where nobody has set a bound.
     """
 
     input: int
     output: int | None
+    most: int
 
 
 class Pacer(Protocol):
@@ -126,8 +128,8 @@ class Rates(NamedTuple):
     lines: Lines
     pacer: Pacer
     metrics: Metrics
-    weigh: Callable[[str], float] = lambda tenant: 1.0
-    size: Callable[[Request], Size] = lambda request: size_of(request)
+    weigh: Callable[[str], float]
+    size: Callable[[Request], Size]
     pressure: Callable[[str], float] = lambda account: 0.0
 
 
@@ -157,7 +159,7 @@ class RateLimit:
         self._kept: dict[Facts, _Held | None] = {}
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        facts = facts_of(request)
+        facts = _facts(request)
         held = self._kept.get(facts, self)
         if held is self:
             held = self._look_up(facts)
@@ -298,35 +300,25 @@ class RateLimit:
 
 
 def _tokens(held: Sequence[tuple[Rule, str]], size: Size) -> list[Want]:
-    """What is reserved: where no bound of the output is known, no more than the rule can ever give."""
-    if size.output is not None:
-        amount = size.input + size.output
-        return [Want(rule, value, amount) for rule, value in held]
-    usual = size.input + USUAL_OUTPUT
-    return [Want(rule, value, min(usual, max(size.input, rule.burst or rule.limit))) for rule, value in held]
+    """What is reserved: of a strict limit what it can be at most, of others what it will be.
+
+    Where no bound of the output is known, no more than the rule can ever give.
+    """
+    wants = []
+    for rule, value in held:
+        strict = rule.kind == "strict"
+        amount = size.most if strict else size.input
+        if size.output is not None:
+            amount += size.output
+        else:
+            amount = max(amount, min(amount + (MOST_OUTPUT if strict else USUAL_OUTPUT), rule.burst or rule.limit))
+        wants.append(Want(rule, value, amount))
+    return wants
 
 
-def facts_of(request: Request) -> Facts:
-    """What is known of a call before it is routed."""
+def _facts(request: Request) -> Facts:
     record = request.record
     return Facts(record.tenant, record.project, record.key, record.user, record.task, record.tags, record.model)
-
-
-def size_of(request: Request) -> Size:
-    """A plain estimate: so many bytes a token, and the bound that the caller sets."""
-    tokens = request.record.bytes_in // BYTES_A_TOKEN + 1
-    operation = request.record.operation
-    if operation != "chat":
-        return Size(tokens if operation != "count_tokens" else 0, 0)
-    fields = request.fields
-    for name in _BOUNDS:
-        raw = fields.get(name)
-        if raw is not None:
-            try:
-                return Size(tokens, max(0, msgspec.json.decode(raw, type=int)))
-            except msgspec.MsgspecError:
-                break
-    return Size(tokens, None)
 
 
 def _span(seconds: int) -> str:

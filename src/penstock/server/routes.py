@@ -345,7 +345,8 @@ class Routes:
         if isinstance(error, _WrongMethod):
             headers.append((b"allow", error.allowed))
         if error.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % -(-error.retry_after // 1)))
+            # Whole seconds, rounded up; but not for the microsecond by which a wait is made surely long enough.
+            headers.append((b"retry-after", b"%d" % -(-(error.retry_after - 1e-5) // 1)))
             if isinstance(error, RateLimited):  # the exact wait, which OpenAI's clients read first
                 headers.append((b"retry-after-ms", b"%d" % -(-error.retry_after * 1000 // 1)))
         status, body = error.status, None

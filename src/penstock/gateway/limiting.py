@@ -1,0 +1,152 @@
+"""Assembly: what limits calls before they are routed, from a configuration's rules; a layer only where it has work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from penstock.call import Call, Layer
+from penstock.clock import Clock
+from penstock.config.schema import Config
+from penstock.layers.admission import PROCESS, Admission, Entrance
+from penstock.layers.rate_limit import RateLimit, Rates, Size
+from penstock.messages import Request
+from penstock.metrics import Metrics
+from penstock.reservation import Rule
+from penstock.routing.admission import AdmissionRules
+from penstock.routing.scopes import Facts, Rules
+from penstock.stores.gate import GateRules
+from penstock.stores.line import Lines
+from penstock.stores.pacer import Pacer
+from penstock.stores.permits import Permits
+from penstock.stores.purse import Purse
+from penstock.stores.repeats import Repeats
+from penstock.stores.seats import Seats
+from penstock.stores.state import Registry
+from penstock.stores.strain import Strain
+from penstock.usage import BYTES_A_TOKEN
+from penstock.wire.extent import Extent, read_extent
+
+__all__ = ["Given", "Limiting"]
+
+# Where a call goes is known of each attempt, and not before.
+AFTERWARDS = ("provider", "deployment")
+# How long a call may wait for one of the process's own places.
+OWN_QUEUE_SECONDS = 30.0
+
+Held = Sequence[tuple[Rule, str]]
+
+
+class Given(NamedTuple):
+    """What there is in a process, whatever its configuration.
+
+    Attributes:
+        state: where what runs is kept.
+        permits: for calls at a time, where other workers share the limits.
+        purse: what may be spent of limits.
+        strain: whether the process has too much to do; None: it is a program's own, and nobody looks.
+        pressure: by which part what draws on an account should slow down, for the account to last.
+    """
+
+    state: Registry
+    purse: Purse
+    permits: Permits | None = None
+    strain: Strain | None = None
+    pressure: Callable[[str], float] = lambda account: 0.0
+
+
+class Limiting:
+    """The limits of one configuration.
+
+    Attributes:
+        layers: `admission` and `rate_limit`, as far as there is something for them to do.
+    """
+
+    def __init__(self, config: Config, clock: Clock, metrics: Metrics, given: Given) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._given = given
+        self._rules = config.rules
+        self._admission = config.admission
+        self._weights = {tenant.name: float(tenant.weight) for tenant in config.tenants}
+        self._seats = given.state.of("seats", "", lambda _: Seats(clock, given.permits))
+        self._seats.own = {PROCESS: _own_gate(config.admission)}
+        self._seats.adopt([*config.rules, *_own(config.admission)])
+        self.layers = self._layers()
+
+    def weigh(self, tenant: str) -> float:
+        """A tenant's part of the turns beside others'."""
+        return self._weights.get(tenant, 1.0)
+
+    def _layers(self) -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        entrance = self._entrance()
+        if entrance.of is not None or entrance.strain is not None or entrance.repeats is not None:
+            found["admission"] = partial(_admission, entrance=entrance, clock=self._clock)
+        rates = [rule for rule in self._rules if _is_rate(rule)]
+        if rates:
+            found["rate_limit"] = partial(_rate_limit, rates=self._rates(rates), clock=self._clock)
+        return found
+
+    def _entrance(self) -> Entrance:
+        admission, given = self._admission, self._given
+        rules = Rules(rule for rule in self._rules if rule.kind == "concurrency" and rule.scope not in AFTERWARDS)
+        own = tuple((rule, "") for rule in _own(admission))
+        of: Callable[[Facts], Held] | None = rules.of if rules else None
+        if own:
+            of = lambda facts: (*rules.of(facts), *own)  # noqa: E731 -- two ways of one function
+        strain, repeats = None, None
+        if admission is not None:
+            strain = given.strain
+            if admission.repeats is not None:
+                same, per = admission.repeats.same, admission.repeats.per
+                repeats = given.state.of("repeats", f"{same} {per}", lambda _: Repeats(same, per))
+        if given.strain is not None:
+            given.strain.lag = admission.loop_lag if admission is not None else None
+        return Entrance(of, self._seats, self._metrics, self.weigh, strain, repeats)
+
+    def _rates(self, rules: Sequence[Rule]) -> Rates:
+        given, clock = self._given, self._clock
+        lines = given.state.of("lines", "", lambda _: Lines(given.purse, clock))
+        pacer = given.state.of("pacer", "", lambda _: Pacer())
+        of = Rules(rules).of
+        return Rates(of, given.purse, lines, pacer, self._metrics, self.weigh, size_of, given.pressure)
+
+
+def _admission(call: Call, entrance: Entrance, clock: Clock) -> Admission:
+    return Admission(call, entrance, clock)
+
+
+def _rate_limit(call: Call, rates: Rates, clock: Clock) -> RateLimit:
+    return RateLimit(call, rates, clock)
+
+
+def _is_rate(rule: Rule) -> bool:
+    """Whether it holds for a call before it is routed, and is no number of calls at a time."""
+    if rule.kind == "budget":
+        return rule.throttle
+    return rule.kind != "concurrency" and rule.scope not in AFTERWARDS
+
+
+def _own(admission: AdmissionRules | None) -> list[Rule]:
+    """The process's own number of calls at a time, where it has one."""
+    if admission is None or admission.most is None:
+        return []
+    return [Rule(PROCESS, "global", "concurrency", "requests", admission.most, queue=OWN_QUEUE_SECONDS)]
+
+
+def _own_gate(admission: AdmissionRules | None) -> GateRules:
+    return GateRules(admission.most, admission.queue) if admission is not None else GateRules()
+
+
+def size_of(request: Request) -> Size:
+    """How many tokens a call may come to: as estimated, and at most."""
+    operation = request.record.operation
+    if operation == "count_tokens":
+        return Size(0, 0, 0)
+    extent: Extent | None = request.extent
+    if extent is None:
+        extent = request.extent = read_extent(request.dialect, request.fields, request.record.bytes_in)
+    output = extent.output * extent.answers if extent.output is not None else None
+    return Size(request.record.bytes_in // BYTES_A_TOKEN + 1, output, extent.input)

@@ -1,0 +1,180 @@
+"""Limits at the edge: what a caller is told, in its vendor's words, of what holds for it and of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from penstock.testing import SimLoop, run
+from tests.stage import Answer, Caller, Stage
+
+LIMITS: dict[str, Any] = {
+    "limits": [
+        {"scope": "global", "requests": "60/min", "burst": 3},
+        {"scope": "global", "tokens": "60k/min"},
+        {"scope": "task", "match": "report", "requests": "2/h"},
+    ]
+}
+CHAT = {"model": "up/small", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}
+MESSAGES = {**CHAT, "model": "ant/small"}
+GENERATE = {"model": "up/small", "prompt": "Hi", "budget": {"max_output_tokens": 20}}
+
+
+def play(scene: Callable[[Stage, Caller], Awaitable[Any]], limits: dict[str, Any] | None = None, seed: int = 0) -> Any:
+    async def main(loop: SimLoop) -> Any:
+        async with Stage(loop, LIMITS if limits is None else limits, seed) as stage:
+            caller = await Caller.connect()
+            found = await scene(stage, caller)
+            caller.close()
+            await loop.clock.sleep(1)
+            return found
+
+    return run(main, leak_free=True)
+
+
+def ratelimits(answer: Answer) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if "ratelimit" in name}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_every_answer_tells_how_the_limits_stand_as_openai_does(stream: bool) -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        answer = await caller.post({**CHAT, "stream": stream})
+        assert answer.status == 200
+        told = ratelimits(answer)
+        assert told["x-ratelimit-limit-requests"] == "60"
+        assert told["x-ratelimit-remaining-requests"] == "2"
+        assert told["x-ratelimit-reset-requests"] == "1s"
+        assert told["x-ratelimit-limit-tokens"] == "60000"
+        assert 59_900 < int(told["x-ratelimit-remaining-tokens"]) < 60_000
+        assert re.fullmatch(r"\d+ms", told["x-ratelimit-reset-tokens"])
+        assert len(told) == 6
+        refused = await caller.post({**CHAT, "model": "nobody/nothing"})
+        assert refused.status == 404
+        assert ratelimits(refused)["x-ratelimit-limit-requests"] == "60"
+
+    play(scene)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_every_answer_tells_how_the_limits_stand_as_anthropic_does(stream: bool) -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        answer = await caller.post({**MESSAGES, "stream": stream}, "/v1/messages")
+        told = ratelimits(answer)
+        assert answer.status == 200
+        assert told["anthropic-ratelimit-requests-limit"] == "60"
+        assert told["anthropic-ratelimit-requests-remaining"] == "2"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["anthropic-ratelimit-requests-reset"])
+        assert told["anthropic-ratelimit-tokens-limit"] == "60000"
+        assert len(told) == 6
+
+    play(scene)
+
+
+def test_where_nothing_limits_nothing_is_told() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        assert ratelimits(await caller.post(CHAT)) == {}
+
+    play(scene, {})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        ("/v1/chat/completions", CHAT, "rate_limit_exceeded"),
+        ("/v1/messages", MESSAGES, "rate_limit_error"),
+        ("/v1/generate", GENERATE, "rate_limited"),
+    ],
+)
+def test_a_refusal_tells_the_exact_wait_in_the_callers_dialect(path: str, body: dict[str, Any], kind: str) -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        for _ in range(3):
+            assert (await caller.post(body, path)).status == 200
+        refused = await caller.post(body, path)
+        assert refused.status == 429
+        assert kind in refused.body.decode()
+        assert b"limit of 60 requests a minute" in refused.body
+        assert "x-should-retry" not in refused.headers
+        assert refused.headers["retry-after"] == "1"
+        exact = int(refused.headers["retry-after-ms"])
+        assert 900 < exact <= 1001
+        told = ratelimits(refused)
+        assert "0" in (
+            told.get("x-ratelimit-remaining-requests"), told.get("anthropic-ratelimit-requests-remaining")
+        )  # fmt: skip
+        await stage.loop.clock.sleep(exact / 1000)
+        assert (await caller.post(body, path)).status == 200
+
+    play(scene)
+
+
+def test_a_request_that_is_larger_than_the_limit_is_a_400() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        refused = await caller.post({**CHAT, "max_tokens": 100_000})
+        assert refused.status == 400
+        assert refused.error["code"] == "larger_than_limit"
+        assert refused.error["param"] == "max_tokens"
+        assert "retry-after" not in refused.headers
+
+    play(scene)
+
+
+def test_calls_for_a_task_are_capped() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        answers = [await caller.post(CHAT, x_penstock_task="report") for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert "2 requests an hour for task" in answers[2].error["message"]
+        assert (await caller.post(CHAT, x_penstock_task="other")).status == 200
+
+    play(scene)
+
+
+def test_calls_at_a_time_wait_for_their_turn_and_then_are_refused() -> None:
+    limits = {"limits": [{"scope": "global", "concurrency": 1, "queue": "3s"}]}
+    slow = {**CHAT, "model": "up/small:head=2s"}
+
+    async def scene(stage: Stage, caller: Caller) -> None:
+        callers = [caller, await Caller.connect(), await Caller.connect()]
+        start = stage.loop.time()
+        tasks = []
+        for each in callers:
+            tasks.append(stage.loop.create_task(each.post(slow)))
+            await stage.loop.clock.sleep(0.1)
+        answers = await asyncio.gather(*tasks)
+        assert sorted(answer.status for answer in answers) == [200, 200, 429]
+        refused = next(answer for answer in answers if answer.status == 429)
+        assert "1 calls at a time are under way" in refused.error["message"]
+        assert int(refused.headers["retry-after"]) >= 1
+        assert 4.0 <= stage.loop.time() - start < 6.0
+        for each in callers[1:]:
+            each.close()
+
+    play(scene, limits)
+
+
+def test_a_providers_own_values_never_reach_the_caller() -> None:
+    """The simulated provider sends the headers that vendors send, with every answer."""
+
+    async def scene(stage: Stage, caller: Caller) -> None:
+        for model in ("up/small", "ant/small", "up/small:status=429", "sim/small"):
+            answer = await caller.post({**CHAT, "model": model})
+            assert ratelimits(answer) == {}
+
+    play(scene, {})
+
+
+def test_a_caller_that_waits_hears_its_place() -> None:
+    limits = {"limits": [{"scope": "global", "requests": "1/min", "burst": 1, "queue": "2m"}]}
+
+    async def scene(stage: Stage, caller: Caller) -> None:
+        assert (await caller.post(CHAT)).status == 200
+        answer = await caller.post({**CHAT, "stream": True})
+        assert answer.status == 200
+        assert b": place 1 in the queue" in answer.body
+        assert answer.text
+
+    play(scene, limits)
