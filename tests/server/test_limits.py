@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from penstock.stores.strain import Strain
 from penstock.testing import SimLoop, run
 from tests.stage import Answer, Caller, Stage
 
@@ -178,3 +179,22 @@ def test_a_caller_that_waits_hears_its_place() -> None:
         assert answer.text
 
     play(scene, limits)
+
+
+def test_what_is_shut_out_is_refused_before_its_body_is_read() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        strain = stage.gateway.strain = Strain(stage.loop.clock, 0.1)
+        strain.level = 2.4
+        for priority in ("low", "sheddable"):
+            refused = await caller.post(b"{no json", x_penstock_priority=priority)
+            assert refused.status == 503
+            assert refused.error["code"] == "overloaded"
+            assert f"calls of priority {priority} are refused" in refused.error["message"]
+            assert 1 <= int(refused.headers["retry-after"]) <= 3
+        assert (await caller.post(b"{no json")).status == 400, "of these the layer refuses a part"
+        strain.level = 4.0
+        assert (await caller.post(b"{no json")).status == 503
+        assert (await caller.post(CHAT, x_penstock_priority="critical")).status == 200
+        assert stage.gateway.metrics.shed.series == {("low",): 1, ("sheddable",): 1, ("normal",): 1}
+
+    play(scene, {})

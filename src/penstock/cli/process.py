@@ -30,6 +30,7 @@ from penstock.routing.names import AllowList
 from penstock.server.books import Books, open_books
 from penstock.server.collector import settle_collector
 from penstock.server.listeners import hold_listeners
+from penstock.server.memory import memory_in_use
 from penstock.server.posts import Hire, Hired
 from penstock.server.register import Telling, open_register
 from penstock.server.reload import Reload
@@ -166,7 +167,8 @@ async def _serve(
 def _hire_here(clock: Clock) -> Hire:
     async def hire(number: int, sockets: Sequence[socket.socket]) -> Hired:
         here, there = memory_pair(asyncio.get_running_loop().call_soon)
-        return InProcess(here, Worker(there, clock, SystemRandom(), [each.dup() for each in sockets], open_log))
+        own = [each.dup() for each in sockets]
+        return InProcess(here, Worker(there, clock, SystemRandom(), own, open_log, memory_in_use()))
 
     return hire
 

@@ -96,8 +96,10 @@ def _meant(written: str) -> str:
 
 
 def read_admission(reader: Reader, node: Node | None) -> AdmissionRules | None:
-    """`admission:`; None where it is off, as where nothing is said."""
-    if node is None or node.value == "off":
+    """`admission:`; None where it is off."""
+    if node is None:
+        return AdmissionRules()
+    if node.value == "off":
         return None
     if node.value is not None and not isinstance(node.value, dict):
         reader.problems.add(node.place, "write off, or {most: 500, queue: 1000}")

@@ -330,7 +330,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tenants: tuple[Tenant, ...] = ()
     state: str = "memory"
     alerts: Alerts = Alerts()
-    admission: AdmissionRules | None = None
+    admission: AdmissionRules | None = AdmissionRules()
     encryption_key: Secret | None = None
     layers: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

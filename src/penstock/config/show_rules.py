@@ -40,8 +40,8 @@ def show_rules(config: Config) -> dict[str, object]:
     shown["state"] = MEMORY if config.state == MEMORY else f"sqlite:///{config.state}"
     if config.alerts != Alerts():
         shown["alerts"] = show_alerts(config.alerts)
-    if config.admission is not None:
-        shown["admission"] = show_admission(config.admission)
+    if config.admission != AdmissionRules():
+        shown["admission"] = show_admission(config.admission) if config.admission is not None else "off"
     return shown
 
 

@@ -128,6 +128,7 @@ class Gateway:
         auth_open: whether calls need no key.
         shared: what it has in common with other gateways.
         purse: what may be spent of limits and budgets.
+        strain: whether the process has too much to do; None where nobody looks.
         clock: all its time; `now`: the monotonic one.
         attempt: one attempt at a request's `target`, past every policy.
         begin: makes the record of a request that has just arrived, by its operation's name; it must reach `call` or
@@ -159,6 +160,7 @@ class Gateway:
         self.purse.adopt(config.rules)
         given = Given(shared.state, self.purse, shared.permits, shared.strain)
         self._limiting = Limiting(config, clock, self.metrics, given)
+        self.strain = self._limiting.strain
         self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
         running = Running(shared.state, self._desk, shared.permits)
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)

@@ -61,6 +61,7 @@ class Limiting:
 
     Attributes:
         layers: `admission` and `rate_limit`, as far as there is something for them to do.
+        strain: whether the process has too much to do; None where nobody looks.
     """
 
     def __init__(self, config: Config, clock: Clock, metrics: Metrics, given: Given) -> None:
@@ -68,11 +69,15 @@ class Limiting:
         self._metrics = metrics
         self._given = given
         self._rules = config.rules
+        self._default = config.default_model or ""
         self._admission = config.admission
         self._weights = {tenant.name: float(tenant.weight) for tenant in config.tenants}
         self._seats = given.state.of("seats", "", lambda _: Seats(clock, given.permits))
         self._seats.own = {PROCESS: _own_gate(config.admission)}
         self._seats.adopt([*config.rules, *_own(config.admission)])
+        self.strain = given.strain if config.admission is not None else None
+        if given.strain is not None:
+            given.strain.lag = config.admission.loop_lag if config.admission is not None else None
         self.layers = self._layers()
 
     def weigh(self, tenant: str) -> float:
@@ -91,27 +96,30 @@ class Limiting:
 
     def _entrance(self) -> Entrance:
         admission, given = self._admission, self._given
-        rules = Rules(rule for rule in self._rules if rule.kind == "concurrency" and rule.scope not in AFTERWARDS)
-        own = tuple((rule, "") for rule in _own(admission))
-        of: Callable[[Facts], Held] | None = rules.of if rules else None
-        if own:
-            of = lambda facts: (*rules.of(facts), *own)  # noqa: E731 -- two ways of one function
-        strain, repeats = None, None
-        if admission is not None:
-            strain = given.strain
-            if admission.repeats is not None:
-                same, per = admission.repeats.same, admission.repeats.per
-                repeats = given.state.of("repeats", f"{same} {per}", lambda _: Repeats(same, per))
-        if given.strain is not None:
-            given.strain.lag = admission.loop_lag if admission is not None else None
-        return Entrance(of, self._seats, self._metrics, self.weigh, strain, repeats)
+        rules = [rule for rule in self._rules if rule.kind == "concurrency" and rule.scope not in AFTERWARDS]
+        own = _own(admission)
+        of = self._of(rules, own) if rules or own else None
+        repeats = None
+        if admission is not None and admission.repeats is not None:
+            same, per = admission.repeats.same, admission.repeats.per
+            repeats = given.state.of("repeats", f"{same} {per}", lambda _: Repeats(same, per))
+        return Entrance(of, self._seats, self._metrics, self.weigh, self.strain, repeats)
+
+    def _of(self, rules: Sequence[Rule], own: Sequence[Rule] = ()) -> Callable[[Facts], Held]:
+        """What tells which of them hold for a call; a call that names no model is for the one that it gets."""
+        known, default = Rules(rules), self._default
+        always = tuple((rule, "") for rule in own)
+
+        def of(facts: Facts) -> Held:
+            return (*known.of(facts if facts.model else facts._replace(model=default)), *always)
+
+        return of
 
     def _rates(self, rules: Sequence[Rule]) -> Rates:
         given, clock = self._given, self._clock
         lines = given.state.of("lines", "", lambda _: Lines(given.purse, clock))
         pacer = given.state.of("pacer", "", lambda _: Pacer())
-        of = Rules(rules).of
-        return Rates(of, given.purse, lines, pacer, self._metrics, self.weigh, size_of, given.pressure)
+        return Rates(self._of(rules), given.purse, lines, pacer, self._metrics, self.weigh, size_of, given.pressure)
 
 
 def _admission(call: Call, entrance: Entrance, clock: Clock) -> Admission:

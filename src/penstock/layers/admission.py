@@ -18,15 +18,14 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Decision
 from penstock.reservation import Rule, Shortage
+from penstock.routing.admission import shed
 from penstock.routing.scopes import NOBODY, Facts
+from penstock.routing.wishes import NORMAL, RANKS
 
 __all__ = ["PROCESS", "Admission", "Entrance", "Repeats", "Seat", "Seats", "Strain"]
 
 log = logging.getLogger("penstock.admission")
 
-# What a caller's priority comes to: the lower, the sooner.
-RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
-NORMAL = RANKS["normal"]
 # No caller is told to wait for longer before it asks again.
 LONGEST_SECONDS = 60.0
 # Strangers choose the names of users, tasks and tags: what is remembered of them must end somewhere.
@@ -128,7 +127,8 @@ class Admission:
         if strain is not None:
             strain.watch()
             if strain.level and strain.sheds(_rank(request)):
-                raise self._shed(request, strain)
+                self._metrics.shed.inc((_priority(request),))
+                raise shed(_priority(request), strain.wait())
         if self._repeats is not None:
             self._look_for_loops(request, self._repeats)
         if self._of is None:
@@ -185,15 +185,6 @@ class Admission:
             f"{_named(rule, short.value)} are under way, which is the limit",
             do="Wait until one is over, or as long as retry-after says.",
             retry_after=wait,
-        )
-
-    def _shed(self, request: Request, strain: Strain) -> Overloaded:
-        priority = _priority(request)
-        self._metrics.shed.inc((priority,))
-        return Overloaded(
-            f"this gateway has more to do than it can; calls of priority {priority} are refused for a moment",
-            do="Wait as long as retry-after says. What is urgent can say so with x-penstock-priority.",
-            retry_after=strain.wait(),
         )
 
     def _look_for_loops(self, request: Request, repeats: Repeats) -> None:

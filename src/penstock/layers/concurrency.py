@@ -15,13 +15,11 @@ from penstock.messages import Request
 from penstock.records import Decision
 from penstock.routing.plan import Candidate
 from penstock.routing.timeouts import Timeouts
+from penstock.routing.wishes import NORMAL, RANKS
 from penstock.usage import BYTES_A_TOKEN
 
 __all__ = ["Concurrency"]
 
-# What a caller's priority comes to: the lower, the sooner.
-RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
-NORMAL = RANKS["normal"]
 # What was learnt from refusals is a guess, which a brownout makes too low: nobody waits for longer because of it, and
 # who then is answered shows that there is room.
 GUESS_SECONDS = 3.0

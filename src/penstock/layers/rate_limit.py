@@ -19,13 +19,11 @@ from penstock.metrics import Metrics
 from penstock.records import Decision
 from penstock.reservation import Level, Reservation, Rule, Shortage, Want
 from penstock.routing.scopes import Facts
+from penstock.routing.wishes import NORMAL, RANKS
 from penstock.usage import BYTES_A_TOKEN
 
 __all__ = ["Lines", "Pacer", "Purse", "RateLimit", "Rates", "Size"]
 
-# What a caller's priority comes to: the lower, the sooner.
-RANKS = {"critical": 0, "high": 1, "normal": 2, "low": 3, "sheddable": 4}
-NORMAL = RANKS["normal"]
 # Strangers choose the names of users, tasks and tags: what is remembered of them must end somewhere.
 MOST_KEPT = 4096
 # Output that is reckoned with where the caller sets no bound: more than nine of ten answers have.

@@ -1,10 +1,12 @@
-"""When a process takes no more, and what looks like a loop: settings, as the configuration has them."""
+"""When a process takes no more, and what looks like a loop: its settings, and the refusal."""
 
 from __future__ import annotations
 
 import msgspec
 
-__all__ = ["AdmissionRules", "Repeats"]
+from penstock.errors import Overloaded
+
+__all__ = ["AdmissionRules", "Repeats", "shed"]
 
 
 class Repeats(msgspec.Struct, frozen=True):
@@ -26,5 +28,15 @@ class AdmissionRules(msgspec.Struct, frozen=True):
 
     most: int | None = None
     queue: int = 1000
-    loop_lag: float | None = 0.05
+    # Some thousand events that are ready at once take so long; a stream's reader begins to see it.
+    loop_lag: float | None = 0.1
     repeats: Repeats | None = None
+
+
+def shed(priority: str, wait: float) -> Overloaded:
+    """What one is told whose priority is refused for a moment, since the process has too much to do."""
+    return Overloaded(
+        f"this gateway has more to do than it can; calls of priority {priority} are refused for a moment",
+        do="Wait as long as retry-after says. What is urgent can say so with x-penstock-priority.",
+        retry_after=wait,
+    )

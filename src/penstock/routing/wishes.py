@@ -14,9 +14,12 @@ from penstock.errors import InvalidRequest
 from penstock.routing.nearest import did_you_mean, quoted
 from penstock.routing.timeouts import read_seconds
 
-__all__ = ["HEADERS", "MOST_RETRIES", "PRIORITIES", "Wishes", "at_most", "read_wishes", "wishes_of"]
+__all__ = ["HEADERS", "MOST_RETRIES", "NORMAL", "PRIORITIES", "RANKS", "Wishes", "at_most", "read_wishes", "wishes_of"]
 
 PRIORITIES = ("critical", "high", "normal", "low", "sheddable")
+# What a priority comes to: the lower, the sooner.
+RANKS = {priority: rank for rank, priority in enumerate(PRIORITIES)}
+NORMAL = RANKS["normal"]
 MOST_RETRIES = 5
 _MOST_FALLBACKS = 10
 _MONEY = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")

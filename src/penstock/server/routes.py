@@ -33,14 +33,16 @@ from penstock.gateway import Gateway
 from penstock.layers.record import CALLER_LEFT
 from penstock.messages import Caller, Request
 from penstock.records import Record
+from penstock.routing.admission import shed
 from penstock.routing.labels import check_tags, joined
-from penstock.routing.wishes import read_wishes, wishes_of
+from penstock.routing.wishes import RANKS, read_wishes, wishes_of
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.own import Own
 from penstock.server.protocol import Exchange
 from penstock.server.spoken import STREAM_TYPE, Spoken
 from penstock.server.waiting import Waiting
+from penstock.stores.strain import Strain
 from penstock.usage import usd
 from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
@@ -96,6 +98,8 @@ class Routes:
         self._large = asyncio.Lock()
         trusted = gateway.config.server.trusted_proxies
         self._proxies = Proxies(trusted) if trusted else None
+        shared = gateway.shared
+        self._ranking = shared.keys is not None or any(key.priority for key in gateway.config.keys)
         self.ready = True
         self.generation = 0
         self._spoken = Spoken(_reply_headers, gateway.now)
@@ -148,6 +152,9 @@ class Routes:
         reply: Reply | None = None
         try:
             try:
+                strain = gateway.strain
+                if strain is not None and strain.level >= 1.0:
+                    self._shut_out(http, strain)
                 if len(http.body) > LARGE:
                     await self._wait_turn()
                 request = self._request(dialect, http, record)
@@ -184,6 +191,19 @@ class Routes:
                     record.status, record.error = CALLER_LEFT, "cancelled"
                 reply.close()
             out.close()
+
+    def _shut_out(self, http: HttpRequest, strain: Strain) -> None:
+        """Refuse what the layer would refuse too, before its body is read. Raises Overloaded.
+
+        Not where the key may say that it is more urgent.
+        """
+        wishes = (http.head.noted or self._caller(http)).wishes
+        if wishes is None and self._ranking:
+            return
+        priority = wishes.priority if wishes is not None else "normal"
+        if strain.shuts_out(RANKS[priority]):
+            self._gateway.metrics.shed.inc((priority,))
+            raise shed(priority, strain.wait())
 
     async def _wait_turn(self) -> None:
         """Wait until no other large body is being read; the turn ends with this turn of the loop."""

@@ -28,6 +28,7 @@ from penstock.server.channel import connect_channel
 from penstock.server.collector import settle_collector
 from penstock.server.data_plane import DataPlane
 from penstock.server.ended import Ended, as_they_stand
+from penstock.server.memory import memory_in_use
 from penstock.server.request_log import open_log
 from penstock.stores.centre import (
     CONFIG,
@@ -60,6 +61,7 @@ from penstock.stores.permits import Permits
 from penstock.stores.purse import Purse
 from penstock.stores.questions import Questions, Replied
 from penstock.stores.state import Registry
+from penstock.stores.strain import Strain
 
 __all__ = ["OpenLog", "Worker", "main"]
 
@@ -99,6 +101,7 @@ class Worker:
         channel: to the centre; opened here.
         sockets: what to accept on; without any the configuration's address is bound.
         open_log: makes the request log's sink for `log: {to: ...}`, and what closes it.
+        memory: tells the part in use of the memory that this process may have; None: nobody looks.
 
     Attributes:
         plane: the data plane, once there was a configuration.
@@ -106,8 +109,9 @@ class Worker:
     """
 
     def __init__(
-        self, channel: Channel, clock: Clock, random: Random, sockets: Sequence[socket.socket], open_log: OpenLog
-    ) -> None:
+        self, channel: Channel, clock: Clock, random: Random, sockets: Sequence[socket.socket], open_log: OpenLog,
+        memory: Callable[[], float] | None = None,
+    ) -> None:  # fmt: skip
         self.plane: DataPlane | None = None
         self._channel = channel
         self._clock = clock
@@ -126,9 +130,11 @@ class Worker:
         self._questions = Questions(channel.send, clock)
         self.keys = KeyLink(channel.send, clock)
         self._purse = Purse(channel.send, clock)
+        self._strain = Strain(clock, memory=memory)
         self._shared = Shared(
-            Registry(), self._permits, self._health, questions=self._questions, keys=self.keys, purse=self._purse
-        )
+            Registry(), self._permits, self._health, questions=self._questions, keys=self.keys, purse=self._purse,
+            strain=self._strain,
+        )  # fmt: skip
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -342,9 +348,8 @@ class Worker:
 
 async def _serve(end: socket.socket, turn: int, listeners: Sequence[int]) -> None:
     sockets = [socket.socket(fileno=listener) for listener in listeners]
-    worker = Worker(
-        await connect_channel(end, FromCentre), SystemClock(), SystemRandom(), sockets, lambda to: open_log(to, turn)
-    )
+    channel = await connect_channel(end, FromCentre)
+    worker = Worker(channel, SystemClock(), SystemRandom(), sockets, lambda to: open_log(to, turn), memory_in_use())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.leave)
     await worker.run()
 

@@ -29,15 +29,11 @@ FULL = 0.97
 MEMORY_SECONDS = 1.0
 
 
-def _no_bound() -> float:
-    return 0.0
-
-
 class Strain:
     """Of one process, while it has requests: in between nothing is measured.
 
     Args:
-        memory: the part in use of the memory that it may have.
+        memory: tells the part in use of the memory that it may have; None: nothing bounds it.
 
     Attributes:
         lag: seconds that the loop may be late; None: that is not looked at.
@@ -51,7 +47,7 @@ class Strain:
         *("_rise", "_seen", "_timer", "_turns", "full", "lag", "late", "level"),
     )
 
-    def __init__(self, clock: Clock, lag: float | None = None, memory: Callable[[], float] = _no_bound) -> None:
+    def __init__(self, clock: Clock, lag: float | None = None, memory: Callable[[], float] | None = None) -> None:
         self.lag = lag
         self.level = 0.0
         self.late = 0.0
@@ -119,7 +115,7 @@ class Strain:
             step = min(TICK_SECONDS + delay, 1.0)
             rise = self._rise + step * RISE if self.late > self.lag else self._rise - step * FALL
             self._rise = min(max(rise, 0.0), RANKS - 1.0)
-        if now - self._looked >= MEMORY_SECONDS:
+        if self._memory is not None and now - self._looked >= MEMORY_SECONDS:
             self._looked, self.full = now, self._memory()
         tight = (self.full - TIGHT) / (FULL - TIGHT) * (RANKS - 1) if self.full > TIGHT else 0.0
         self.level = min(max(self._rise, tight), RANKS - 1.0)
