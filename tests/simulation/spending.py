@@ -222,6 +222,7 @@ class Town:
     async def live(self, loop: SimLoop) -> None:
         self.loop = loop
         self.clock = WanderingClock(loop.clock, self.history.offset)
+        self.began = self.clock.wall()
         self.treasury = Treasury(self.clock, self._spent_before)
         self.treasury.adopt(self.rules)
         self.staff = [self._hire() for _ in range(self.history.workers)]
@@ -247,7 +248,9 @@ class Town:
         return first.limit * self.history.before // 1000
 
     def _true(self, rule: Rule, value: str, window: int) -> int:
-        return self.truth.setdefault((rule.id, value, window), self._spent_before(rule, value, window))
+        # In a window that has begun since, nobody has spent anything but what is seen here.
+        before = self._spent_before(rule, value, window) if window <= self.began else 0
+        return self.truth.setdefault((rule.id, value, window), before)
 
     def _hire(self) -> Staff:
         self.hired += 1

@@ -30,7 +30,7 @@ SEEDS: dict[str, int] = {
     "window: a day has 24 hours": 6,
     "window: the old one goes on": 0,
     "window: leases outlive theirs": 10,
-    "window: one that comes again is empty": 41,
+    "window: one that comes again is empty": 0,
     "window: begins with nothing spent": 0,
     "strict: sixty buckets": 1,
     "strict: what comes back comes back now": 1,
@@ -59,6 +59,7 @@ def test_the_histories_are_at_the_limit_and_hold_what_they_should() -> None:
 
 def test_every_bug_has_its_seed() -> None:
     assert set(SEEDS) == set(BUGS)
+    assert max(SEEDS.values()) < TRIALS, "so that each is known to find nothing where nothing is wrong"
     for room in ("lease", "window", "strict", "gcra"):
         assert any(name.startswith(room) for name in BUGS)
 
@@ -67,11 +68,6 @@ def test_every_bug_has_its_seed() -> None:
 def test_a_planted_bug_is_found(name: str) -> None:
     with planted(BUGS[name]):
         assert judge(make_history(SEEDS[name])).violations
-
-
-@pytest.mark.parametrize("seed", sorted({seed for seed in SEEDS.values() if seed >= TRIALS}))
-def test_without_it_nothing_is_found(seed: int) -> None:
-    assert judge(make_history(seed)).violations == []
 
 
 def test_the_same_seed_is_the_same_history() -> None:

@@ -59,8 +59,6 @@ class Treasury:
         self._holders: dict[Hashable, Holder] = {}
         # Those that died and whose books are not closed yet.
         self._gone: dict[str, list[Holder]] = {}
-        # What the books say of those whose end this has not heard of yet.
-        self._early: dict[str, Mapping[tuple[str, int], int]] = {}
         self._outbox: deque[tuple[Holder, Message]] = deque()
         self._sending = False
         self._grants = Grants(clock, self._post, self._deliver)
@@ -143,9 +141,6 @@ class Treasury:
         Args:
             spent: by account (`rule id|value`) and window.
         """
-        if books not in self._gone and any(holder.books == books for holder in self._holders.values()):
-            self._early[books] = spent
-            return
         for holder in self._gone.pop(books, ()):
             self._reconcile(holder, spent)
         for holder in self._holders.values():
@@ -172,7 +167,8 @@ class Treasury:
     # ---
 
     def _asked(self, holder: Holder, ask: Ask, at: Moment) -> None:
-        self._booked(holder, ask.lines, at)
+        for touched in self._booked(holder, ask.lines, at):
+            self._grants.look_again(touched, at)
         entries = []
         for which, need in enumerate(ask.needs):
             try:
