@@ -130,7 +130,21 @@ def test_what_is_remembered_of_strangers_ends_somewhere() -> None:
     rules = Rules([rule("user")])
     for index in range(10_000):
         assert rules.of(Facts("acme", user=f"u{index}"))[0][1] == f"acme/u{index}"
-    assert len(rules._kept) <= 4096
+    assert len(rules._kept) <= 1024
+
+
+@pytest.mark.parametrize("scope", [scope for scope, _, _ in EACH])
+def test_what_decides_is_what_is_remembered(scope: Scope) -> None:
+    """With one thing after another changed, the answer is that of rules which are asked for the first time."""
+    rules = Rules([rule(scope), rule(scope, "x*")])
+    others = Facts("x1", "x2", "x3", "x4", "x5", (("x6", "x7"),), "x8", "x9", "x9/y")
+    for name in Facts._fields:
+        for facts in (CALL, CALL._replace(**{name: getattr(others, name)}), NAMELESS):
+            assert rules.of(facts) == Rules([rule(scope), rule(scope, "x*")]).of(facts), name
+    rules = Rules([rule("model")])
+    for index in range(100):
+        rules.of(Facts(user=f"u{index}", model="fast"))
+    assert len(rules._kept) == 1
 
 
 def test_no_rules() -> None:

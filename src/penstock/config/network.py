@@ -11,6 +11,7 @@ from penstock.config.reader import Reader
 from penstock.config.schema import Auth, Tls
 from penstock.config.tree import Node
 from penstock.routing.nearest import quoted
+from penstock.stores.key_rights import network
 
 __all__ = ["read_addresses", "read_connections", "read_hosts", "read_origins", "read_proxies", "read_tls"]
 
@@ -29,7 +30,7 @@ def read_addresses(reader: Reader, node: Node | None) -> tuple[str, ...]:
     """`addresses:` of a key: where its calls may come from; empty: anywhere."""
     if node is not None and node.value in (None, []):
         reader.problems.add(node.place, "an empty list allows no address: leave addresses out to allow every one")
-    return _each(reader, node, _network)
+    return _each(reader, node, _of_callers)
 
 
 def read_origins(reader: Reader, node: Node | None, auth: Auth) -> tuple[str, ...]:
@@ -87,6 +88,11 @@ def _network(value: object) -> str:
     except ValueError:
         message = f"{_shown(value)} is not an address or a network: write 10.0.0.7 or 10.0.0.0/8"
         raise ValueError(message) from None
+
+
+def _of_callers(value: object) -> str:
+    # In the form in which the store has them too.
+    return network(_network(value))
 
 
 def _origin(value: object) -> str:

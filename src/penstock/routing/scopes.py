@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from penstock.reservation import Rule, Scope
@@ -19,8 +20,14 @@ __all__ = ["NOBODY", "QUALIFIED", "Facts", "Rules", "family"]
 NOBODY = "-"
 # Scopes whose values are a tenant's own: `acme/u1`.
 QUALIFIED: frozenset[Scope] = frozenset(("project", "user", "task", "tag"))
+# Which facts a scope's values are made of, where it is not the one of its name.
+_ASKED: Mapping[Scope, tuple[str, ...]] = {
+    "global": (),
+    "tag": ("tenant", "tags"),
+    **{scope: ("tenant", scope) for scope in ("project", "user", "task")},
+}
 # Strangers choose the names of users, tasks and tags: what is remembered of them must end somewhere.
-_MOST_KEPT = 4096
+_MOST_KEPT = 1024
 
 
 class Facts(NamedTuple):
@@ -56,14 +63,19 @@ class Rules:
         for rule in self.rules:
             groups.setdefault((rule.scope, family(rule)), []).append(rule)
         self._groups = [(_VALUES[scope], _Group(of, scope in QUALIFIED)) for (scope, _), of in groups.items()]
-        self._kept: dict[Facts, tuple[tuple[Rule, str], ...]] = {}
+        self._kept: dict[object, tuple[tuple[Rule, str], ...]] = {}
+        # Of the facts those that decide: who calls need not be remembered where only models have rules.
+        asked = {name for scope, _ in groups for name in _ASKED.get(scope, (scope,))}
+        fields = [at for at, name in enumerate(Facts._fields) if name in asked]
+        self._telling: Callable[[Facts], object] = itemgetter(*fields) if fields else _nothing
 
     def __bool__(self) -> bool:
         return bool(self.rules)
 
     def of(self, facts: Facts) -> tuple[tuple[Rule, str], ...]:
         """Those that hold for a call, each with the value of its scope: which account of it that is."""
-        kept = self._kept.get(facts)
+        telling = self._telling(facts)
+        kept = self._kept.get(telling)
         if kept is not None:
             return kept
         found = tuple(
@@ -74,8 +86,12 @@ class Rules:
         )
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        self._kept[facts] = found
+        self._kept[telling] = found
         return found
+
+
+def _nothing(facts: Facts) -> None:
+    return None
 
 
 def family(rule: Rule) -> str:
