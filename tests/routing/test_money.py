@@ -33,7 +33,7 @@ def level(rule: Rule, left: int) -> Level:
 
 def test_all_scopes_are_wanted_together() -> None:
     one = bound()
-    wants = wanted(SCOPES, Use(one.cost(500), one.tokens(500)))
+    wants = wanted(Claim(SCOPES), Use(one.cost(500), one.tokens(500)))
     assert wants == [Want(USD, "acme", 6_000_000), Want(TOKENS, "acme/u1", 1_500), Want(REQUESTS, "app", 1)]
 
 

@@ -215,7 +215,7 @@ class Meter:
         purse = self._purse
         if purse is None or not held.claim.scopes:
             return None
-        wants = wanted(held.claim.scopes, use)
+        wants = wanted(held.claim, use)
         try:
             got = purse.try_reserve(wants) or await purse.reserve(wants)
         except BaseException:
@@ -277,7 +277,7 @@ class Meter:
             record.task,
             None,
             record.tags,
-            _holds(held.reservation),
+            _holds(held),
             tokens,
             bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None,
             use.usd if held.reservation is not None else bound.cost(held.given),
@@ -310,7 +310,8 @@ class Meter:
             if attempt is None:
                 self._purse.void(reservation)
             else:
-                amounts = [used.of(rule) for rule, _, _ in reservation.wants]
+                counts = (used[0] or 0, used[1], used[2])
+                amounts = [counts[unit] for _, _, unit in held.claim.parts]
                 self._purse.settle(reservation, amounts)
         if held.number and self._journal is not None:
             self._journal.close(_closed(held, attempt, self._wall(), amounts))
@@ -341,23 +342,24 @@ class Meter:
         return cost
 
 
-def _holds(reservation: Reservation | None) -> tuple[Hold, ...]:
-    """What of a reservation the ledger knows: budgets. What is left of a rate is gone with its time."""
+def _holds(held: _Held) -> tuple[Hold, ...]:
+    """What of a reservation the ledger knows."""
+    reservation = held.reservation
     if reservation is None:
         return ()
-    return tuple([
-        Hold(rule.id, value, window, rule.unit, amount)
-        for (rule, value, amount), window in zip(reservation.wants, reservation.windows, strict=True)
-        if rule.kind == "budget"
-    ])  # fmt: skip
+    wants, windows, new = reservation.wants, reservation.windows, tuple.__new__
+    found = []
+    for at in held.claim.kept:
+        rule, value, amount = wants[at]
+        found.append(new(Hold, (rule.id, value, windows[at], rule.unit, amount)))
+    return tuple(found)
 
 
 def _closed(held: _Held, attempt: Attempt | None, wall: float, amounts: Sequence[int]) -> Closed:
     record, reservation = held.request.record, held.reservation
     settled: tuple[int, ...] = ()
     if reservation is not None:
-        taken = zip(reservation.wants, amounts or [0] * len(reservation.wants), strict=True)
-        settled = tuple([amount for want, amount in taken if want[0].kind == "budget"])
+        settled = tuple([amounts[at] if amounts else 0 for at in held.claim.kept])
     at = int(wall * _NANOS)
     if attempt is None:
         return Closed(record.id, held.number, at, outcome="unsent", settled=settled)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from penstock.errors import BudgetExceeded, InvalidRequest, LargerThanLimit, PenstockError, RateLimited, UnknownPrice
-from penstock.reservation import Level, Rule, Shortage, Want
+from penstock.reservation import Level, Rule, Shortage, Unit, Want
 from penstock.routing.allowance import Allowance
 from penstock.usage import usd
 
@@ -29,6 +29,10 @@ __all__ = [
 # A request without a limit of its own holds at most such a part of what is left.
 SHARE = 10
 NEVER = float("inf")
+
+# As they stand in a `Use`.
+_UNITS: tuple[Unit, ...] = ("usd", "tokens", "requests")
+_new = tuple.__new__
 
 # The rules that hold for an attempt, each with the value of its scope.
 Scopes = Sequence[tuple[Rule, str]]
@@ -58,30 +62,26 @@ class Use(NamedTuple):
 
     def of(self, rule: Rule) -> int:
         """As much of it as a rule counts."""
-        if rule.unit == "usd":
-            return self.usd or 0
-        return self.tokens if rule.unit == "tokens" else self.requests
-
-
-def wanted(scopes: Scopes, use: Use) -> list[Want]:
-    """What is reserved for an attempt that may use so much."""
-    amounts = {"usd": use.usd or 0, "tokens": use.tokens, "requests": use.requests}
-    return [Want(rule, value, amounts[rule.unit]) for rule, value in scopes]
+        return self[_UNITS.index(rule.unit)] or 0
 
 
 class Claim:
     """The rules that hold for one kind of attempt, looked at once.
 
     Attributes:
-        scopes: each with the value of its scope.
+        scopes: each with the value of its scope; `parts`: and which of a use's numbers it counts.
+        kept: of those that the ledger knows, which of `scopes` they are: budgets. What is left of a rate is gone with
+            its time.
         usd, tokens: whether a hard budget of that is among them.
         budgets: the hard budgets of either.
     """
 
-    __slots__ = ("budgets", "scopes", "tokens", "usd")
+    __slots__ = ("budgets", "kept", "parts", "scopes", "tokens", "usd")
 
     def __init__(self, scopes: Scopes) -> None:
         self.scopes = scopes
+        self.parts = [(rule, value, _UNITS.index(rule.unit)) for rule, value in scopes]
+        self.kept = [at for at, (rule, _) in enumerate(scopes) if rule.kind == "budget"]
         self.budgets = [
             (rule, value) for rule, value in scopes if rule.hard and rule.kind == "budget" and rule.unit != "requests"
         ]
@@ -90,6 +90,13 @@ class Claim:
 
 
 NO_CLAIM = Claim(())
+
+
+def wanted(claim: Claim, use: Use) -> list[Want]:
+    """What is reserved for an attempt that may use so much."""
+    # For each attempt and each rule: a named tuple is made in half the time past its own constructor.
+    amounts = (use[0] or 0, use[1], use[2])
+    return [_new(Want, (rule, value, amounts[unit])) for rule, value, unit in claim.parts]
 
 
 def check_bounded(claim: Claim, money: Allowance | None, bound: Bounded, name: str) -> bool:
