@@ -182,7 +182,10 @@ def _load_admin() -> Any:
 
 async def _open_admin(supervisor: Supervisor, folder: Path, register: Register | None) -> AdminServer:
     serving = _load_admin()
-    shown = serving.Shown(supervisor.report, supervisor, supervisor.lookout, register)
+    ledger = supervisor.books.ledger if supervisor.books is not None else None
+    shown = serving.Shown(
+        *(supervisor.report, supervisor, supervisor.lookout, register), usages=ledger, alerts=supervisor.steward.book
+    )
     admin: AdminServer = await serving.open_admin(supervisor.overview, os.environ, folder, shown)
     return admin
 

@@ -101,6 +101,7 @@ class Shared(NamedTuple):
         purse: what may be spent of limits and budgets; None: this process keeps them itself.
         journal: where attempts are written down; None: nothing is kept of them.
         strain: whether the process has too much to do; None: it is a program's own, and nobody looks.
+        pressure: by which part what draws on a soft budget's account should slow down.
     """
 
     state: Registry
@@ -112,6 +113,7 @@ class Shared(NamedTuple):
     purse: Purse | None = None
     journal: Journal | None = None
     strain: Strain | None = None
+    pressure: Callable[[str], float] = lambda account: 0.0
 
 
 class Gateway:
@@ -158,7 +160,7 @@ class Gateway:
         self.names = names_of(config)
         self.purse = shared.purse if shared.purse is not None else self._own_purse(shared.state)
         self.purse.adopt(config.rules)
-        given = Given(shared.state, self.purse, shared.permits, shared.strain)
+        given = Given(shared.state, self.purse, shared.permits, shared.strain, shared.pressure)
         self._limiting = Limiting(config, clock, self.metrics, given)
         self.strain = self._limiting.strain
         self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
@@ -260,7 +262,12 @@ class Gateway:
                 *(partial(Own, layer=own.layer, name=own.name) for own in self._own),
                 *self._limiting.layers.values(),
                 lambda call: Budget(
-                    call, self._clock, downgrading_rules(config.rules), config.request_budgets, self.purse
+                    call,
+                    self._clock,
+                    downgrading_rules(config.rules),
+                    config.request_budgets,
+                    self.purse,
+                    self.shared.pressure,
                 ),
                 lambda call: Route(call, self.names, self.plans.of),
                 lambda call: Attempts(call, self._clock, self._random, join),

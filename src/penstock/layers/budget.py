@@ -5,7 +5,7 @@ It looks and reserves nothing: what each attempt holds is the meter's to say, at
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from penstock.call import Call, Reply
@@ -43,16 +43,24 @@ class Budget:
     Args:
         rules: of `downgrading_rules`.
         requests: what one request may use.
+        pressure: of an account, above nothing where it will be used up before its window ends.
     """
 
     def __init__(
-        self, call: Call, clock: Clock, rules: Rules, requests: Sequence[RequestBudget], purse: Standings
+        self,
+        call: Call,
+        clock: Clock,
+        rules: Rules,
+        requests: Sequence[RequestBudget],
+        purse: Standings,
+        pressure: Callable[[str], float] = lambda account: 0.0,
     ) -> None:
         self._call = call
         self._now = clock.monotonic
         self._rules = rules
         self._requests = requests
         self._purse = purse
+        self._pressure = pressure
         # By account whether it was used up, and until when that is believed.
         self._seen: dict[tuple[str, str], tuple[bool, float]] = {}
 
@@ -66,17 +74,21 @@ class Budget:
         return self._call(request)
 
     async def _downgraded(self, request: Request) -> Reply:
-        """Ask for the model of the first soft budget that is used up."""
+        """Ask for the model of the first soft budget that is used up, or will be."""
         record = request.record
         facts = Facts(
             record.tenant, record.project, record.key, record.user, record.task, record.tags, model=request.model
         )
         for rule, value in self._rules.of(facts):
-            if rule.downgrade != request.model and await self._is_used_up(rule, value):
+            if rule.downgrade == request.model:
+                continue
+            used_up = await self._is_used_up(rule, value)
+            if used_up or self._pressure(f"{rule.id}|{value}") > 0:
                 # It is the operator's word, whatever the key may ask for itself.
                 request.caller = request.caller.wishing(request.caller.wishes)
                 request.model = rule.downgrade
-                why = f"the budget of {rule.scope} '{value}' is used up: {rule.downgrade}"
+                how = "is used up" if used_up else "will not last"
+                why = f"the budget of {rule.scope} '{value}' {how}: {rule.downgrade}"
                 record.decisions.append(Decision("downgraded", "", why, self._now()))
                 break
         return await self._call(request)

@@ -27,6 +27,7 @@ from penstock.server.books import Books
 from penstock.server.lookout import Lookout
 from penstock.server.own import REQUEST, Asked, own_view
 from penstock.server.posts import Hire, Posts
+from penstock.server.steward import Steward
 from penstock.server.worker import Worker
 from penstock.stores.authority import Authority
 from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
@@ -81,6 +82,7 @@ class Supervisor:
         lookout: looks for providers, and rehearses.
         keys: tells workers of the store's keys.
         books: as given.
+        steward: has the spending watched, and somebody told.
     """
 
     def __init__(
@@ -102,6 +104,8 @@ class Supervisor:
         self.keys = KeyCentre(clock)
         self.lookout = Lookout(clock, random, self.health, metrics)
         self.centre.questions.topics[REQUEST] = self._tell_own
+        database = books.database if books is not None else None
+        self.steward = Steward(database, clock, random, metrics, self.centre.publish)
         self._clock = clock
         self._rules: Rulebook | None = None
         # As the file has it; what workers are given has the store's beside it.
@@ -169,6 +173,7 @@ class Supervisor:
         await self._posts.ready()
         self._posts.look_after()
         self.lookout.adopt(self.overview.config)
+        self.steward.adopt(self.overview.config)
 
     async def failed(self) -> PenstockError:
         """Wait until the workers have been given up; why."""
@@ -239,6 +244,7 @@ class Supervisor:
             raise
         self._written = written
         self.lookout.adopt(config)
+        self.steward.adopt(config)
         return generation
 
     def _publish(self, config: Config) -> int:
@@ -273,6 +279,7 @@ class Supervisor:
             member.channel.send(Drain(0.0))
         await self._posts.ended(0.0)
         self._posts.close()
+        await self.steward.aclose()
         if self.books is not None:
             await self.books.aclose()
         self.centre.close()

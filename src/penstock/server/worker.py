@@ -58,6 +58,7 @@ from penstock.stores.key_messages import FromKeys
 from penstock.stores.log import LogWriter
 from penstock.stores.money_messages import TreasuryMessage
 from penstock.stores.permits import Permits
+from penstock.stores.pressure import PRESSURE, Pressure
 from penstock.stores.purse import Purse
 from penstock.stores.questions import Questions, Replied
 from penstock.stores.state import Registry
@@ -131,9 +132,11 @@ class Worker:
         self.keys = KeyLink(channel.send, clock)
         self._purse = Purse(channel.send, clock)
         self._strain = Strain(clock, memory=memory)
+        self._pressure = Pressure()
+        self._presses = False
         self._shared = Shared(
             Registry(), self._permits, self._health, questions=self._questions, keys=self.keys, purse=self._purse,
-            strain=self._strain,
+            strain=self._strain, pressure=self._pressure,
         )  # fmt: skip
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
@@ -156,7 +159,9 @@ class Worker:
         self._channel.send(Subscribe(CONFIG))
         try:
             while (message := await self._inbox.get()) is not None:
-                if isinstance(message, Publish):
+                if isinstance(message, Publish) and message.topic == PRESSURE:
+                    self._pressure.adopt(message.value)
+                elif isinstance(message, Publish):
                     await self._adopt(message)
                 elif isinstance(message, Keep):
                     self._keep = message
@@ -207,6 +212,9 @@ class Worker:
         plane.adopt(gateway, message.generation)
         self._lives.append(_Life(gateway))
         self._channel.send(Taken(message.topic, message.generation))
+        if not self._presses and any(rule.throttle or rule.downgrade for rule in config.rules):
+            self._presses = True
+            self._channel.send(Subscribe(PRESSURE))
         if self._timer is None:
             self._timer = self._clock.call_later(REPORT_SECONDS, self._tick)
 

@@ -17,3 +17,6 @@ CREATE TABLE alerts (
 
 CREATE INDEX alerts_open ON alerts (due) WHERE state = 'open';
 CREATE INDEX alerts_at ON alerts (at);
+
+-- Which accounts of a budget are the fullest in its window.
+CREATE INDEX accounts_window ON accounts (rule, "window");

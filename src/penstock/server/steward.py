@@ -1,0 +1,134 @@
+"""The steward: at the supervisor, has the spending watched, and somebody told.
+
+Where no budget holds and nothing unusual is looked for, it does nothing, and no timer runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from penstock.clock import Clock, Ids, Random
+from penstock.config.schema import Config
+from penstock.metrics import Metrics
+from penstock.server.alerting import Alerting, Webhook
+from penstock.server.oddities import Oddities
+from penstock.server.watch import LOOK_SECONDS, Projection, Spending, Watch
+from penstock.stores.alerts import Alert, AlertBook
+from penstock.stores.calendar import window_at
+from penstock.stores.fullest import Filled, fullest, hourly
+from penstock.stores.pressure import PRESSURE, encode_pressures
+from penstock.stores.sqlite import Database, StoreFailed
+
+__all__ = ["Steward"]
+
+log = logging.getLogger("penstock.alerts")
+
+# In looks: what is unusual is looked for each minute, what was told long ago is forgotten once a day.
+ODDITIES_EVERY = 4
+FORGET_EVERY = 5760
+
+
+class Steward:
+    """Watches the books, if there are any.
+
+    Args:
+        database: the store; None where nothing is kept. What was told is then forgotten with this process.
+        publish: hands out a topic's next generation.
+
+    Attributes:
+        book: what was told.
+    """
+
+    def __init__(
+        self,
+        database: Database | None,
+        clock: Clock,
+        random: Random,
+        metrics: Metrics,
+        publish: Callable[[str, bytes], object],
+    ) -> None:
+        self._database = database
+        store = database if database is not None else Database(":memory:", inline=True)
+        self._own = store if database is None else None
+        self._clock = clock
+        self.book = AlertBook(store, clock, Ids(clock, random))
+        self._alerting = Alerting(self.book, clock, random, metrics)
+        self._publish = publish
+        self._watch = Watch(clock, metrics, self._alerting.raise_all, self._press)
+        self._oddities = Oddities(clock, self._alerting.raise_all)
+        self._config: Config | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._begun = False
+        self._looks = 0
+
+    @property
+    def projections(self) -> Mapping[str, Projection]:
+        """By account, what is to be expected of it."""
+        return self._watch.projections
+
+    def tell(self, alert: Alert) -> None:
+        """Somebody should know of this."""
+        self._begin()
+        self._alerting.raise_all([alert])
+
+    def adopt(self, config: Config) -> None:
+        """Go by this configuration from now on."""
+        before = self._config.alerts.webhook if self._config is not None else None
+        self._config, webhook = config, config.alerts.webhook
+        if webhook is not None:
+            self._begin()
+        if webhook != before:
+            self._alerting.adopt(Webhook(webhook.url, webhook.secret.reveal()) if webhook is not None else None)
+        if self._task is None and self._database is not None and self._watches(config):
+            self._begin()
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="steward")
+
+    def _watches(self, config: Config) -> bool:
+        return config.alerts.anomaly or any(rule.kind == "budget" for rule in config.rules)
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._alerting.begin()
+
+    async def aclose(self) -> None:
+        """Watch no more; what was raised is noted. Before the store is closed."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        await self._alerting.aclose()
+        if self._own is not None:
+            self._own.close()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except StoreFailed as error:
+                log.warning("spending cannot be watched: %s", error)
+            except Exception:
+                log.exception("spending cannot be watched")
+            await self._clock.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        config, database = self._config, self._database
+        assert config is not None
+        assert database is not None
+        self._looks += 1
+        now = self._clock.wall()
+        windows = {rule.id: window_at(rule.period, rule.zone, now) for rule in config.rules if rule.kind == "budget"}
+        budgets = [(rule, windows[rule.id].start) for rule in config.rules if rule.id in windows]
+        filled: list[Filled] = await database.read(lambda connection: fullest(connection, budgets)) if budgets else []
+        self._watch.look(
+            Spending(one.rule, one.value, one.window, windows[one.rule.id].end, one.spent) for one in filled
+        )
+        if config.alerts.anomaly and self._looks % ODDITIES_EVERY == 1:
+            since, until = self._oddities.asks, self._oddities.hour + 1
+            self._oddities.look(await database.read(lambda connection: hourly(connection, since, until)))
+        if self._looks % FORGET_EVERY == 0:
+            await self.book.forget_old()
+
+    def _press(self, pressures: Mapping[str, float]) -> None:
+        self._publish(PRESSURE, encode_pressures(pressures))
