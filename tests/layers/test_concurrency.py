@@ -13,15 +13,17 @@ from penstock.call import Call, Frame, Reply, stack
 from penstock.clock import Ids
 from penstock.errors import CircuitOpen, Overloaded, ProviderAnswer, Unavailable, UpstreamRateLimited
 from penstock.layers.breaker import Breaker
-from penstock.layers.concurrency import Concurrency
+from penstock.layers.concurrency import Concurrency, Seating
 from penstock.layers.trace import Opening
 from penstock.messages import Caller, Request
 from penstock.records import Attempt
+from penstock.reservation import Rule
 from penstock.routing.plan import Candidate, Plan
 from penstock.routing.timeouts import Timeouts
 from penstock.standing import READY, Standing
 from penstock.stores.gate import Gate, GateRules
 from penstock.stores.pace import Pace
+from penstock.stores.seats import Seats
 from penstock.testing import Cancel, SeededRandom, SimLoop, run, sweep_scenario
 
 
@@ -448,3 +450,107 @@ def test_a_call_whose_turn_comes_when_its_deployment_is_to_be_left_alone(state: 
         assert (scene.pace.in_flight, scene.waiting) == (0, 0)
 
     run(main, leak_free=True)
+
+
+# --- seats of where it goes
+
+PROVIDER = Rule("p", "provider", "concurrency", "requests", 2, queue=30.0)
+ABRUPT = Rule("d", "deployment", "concurrency", "requests", 1)
+
+
+class Seated(Scene):
+    """A scene whose deployments are those of one provider, which takes so many calls in all."""
+
+    def __init__(self, loop: SimLoop, rule: Rule, *rules: GateRules | None) -> None:
+        super().__init__(loop, *rules)
+        self.seats = Seats(loop.clock)
+        value = "up" if rule.scope == "provider" else "a"
+        seating = Seating(lambda name: [(rule, value)] if rule.scope == "provider" or name == "a" else [], self.seats)
+        self.call = stack(
+            [
+                lambda call: Breaker(call, loop.clock),
+                lambda call: Concurrency(call, loop.clock, seating=seating),
+            ],
+            self.answer,
+        )
+
+    def to(self, number: int, **more: Any) -> Request:
+        made = self.request(**more)
+        made.candidate = self.plan.candidates[number]
+        # Each is asked as the last choice, so that it waits.
+        made.tried = {one.id: None for one in self.plan.candidates}
+        return made
+
+
+def test_a_provider_has_so_many_calls_at_a_time_whatever_the_deployment() -> None:
+    """Hedges are attempts like any other: each has a seat of its own."""
+
+    async def main(loop: SimLoop) -> None:
+        scene = Seated(loop, PROVIDER, None, None)
+        most = 0
+
+        async def watch() -> None:
+            nonlocal most
+            for _ in range(200):
+                most = max(most, scene.seats.running(PROVIDER, "up"))
+                await loop.clock.sleep(0.05)
+
+        tasks = [scene.start(scene.to(number % 2)) for number in range(10)]
+        await asyncio.gather(watch(), *tasks)
+        assert most == 2
+        assert len(scene.asked) == 10
+        assert scene.seats.running(PROVIDER, "up") == 0
+
+    run(main, leak_free=True)
+
+
+def test_gate_and_seats_together_hold_nobody_for_ever() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Seated(loop, PROVIDER, GateRules(3), GateRules(1))
+        await asyncio.gather(*(scene.start(scene.to(number % 2)) for number in range(12)))
+        assert len(scene.asked) == 12
+        assert loop.time() < 1e9
+        assert [one.pace.in_flight for one in scene.plan.candidates] == [0, 0]
+
+    run(main, leak_free=True)
+
+
+def test_a_deployment_without_a_queue_is_left_for_another_or_refused() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Seated(loop, ABRUPT, None, None)
+        running = scene.start(scene.request())
+        await loop.settle()
+        with pytest.raises(Overloaded, match="another deployment is not") as told:
+            await scene.start(scene.request())
+        assert told.value.elsewhere
+        with pytest.raises(Overloaded, match="1 calls at a time for deployment 'a' are under way"):
+            await scene.start(scene.to(0))
+        await running
+        reply = await scene.call(scene.request(stream=True))
+        assert scene.seats.running(ABRUPT, "a") == 1
+        reply.close()
+        assert scene.seats.running(ABRUPT, "a") == 0
+
+    run(main, leak_free=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_cancelled_anywhere_neither_place_nor_seat_is_lost(stream: bool) -> None:
+    async def scenario(loop: SimLoop, cancel: Cancel) -> None:
+        scene = Seated(loop, Rule("p", "provider", "concurrency", "requests", 1, queue=30.0), GateRules(2))
+        before = scene.start(scene.to(0))
+
+        async def asked() -> None:
+            reply = await scene.call(scene.to(0, stream=stream))
+            try:
+                await loop.clock.sleep(1)
+            finally:
+                reply.close()
+
+        await loop.settle()
+        task = loop.create_task(cancel(asked()))
+        await loop.settle()
+        await asyncio.gather(before, task, scene.start(scene.to(0)))
+        assert (scene.pace.in_flight, scene.waiting, scene.seats.running(PROVIDER, "up")) == (0, 0, 0)
+
+    assert sweep_scenario(scenario) >= 3

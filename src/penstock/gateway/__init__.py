@@ -273,7 +273,7 @@ class Gateway:
                 lambda call: Attempts(call, self._clock, self._random, join),
                 lambda call: Hedging(call, self._clock),
                 lambda call: Breaker(call, self._clock),
-                lambda call: Concurrency(call, self._clock, self._limiting.weigh),
+                lambda call: Concurrency(call, self._clock, self._limiting.weigh, self._limiting.seating),
                 lambda call: Meter(call, self._clock, self._booking(), self.metrics),
                 lambda call: Timeout(call, self._clock),
             ],

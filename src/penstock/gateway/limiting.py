@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from penstock.call import Call, Layer
 from penstock.clock import Clock
 from penstock.config.schema import Config
 from penstock.layers.admission import PROCESS, Admission, Entrance
+from penstock.layers.concurrency import Seating
 from penstock.layers.rate_limit import RateLimit, Rates, Size
 from penstock.messages import Request
 from penstock.metrics import Metrics
@@ -62,6 +63,7 @@ class Limiting:
     Attributes:
         layers: `admission` and `rate_limit`, as far as there is something for them to do.
         strain: whether the process has too much to do; None where nobody looks.
+        seating: calls at a time of where an attempt goes; None where nothing limits them.
     """
 
     def __init__(self, config: Config, clock: Clock, metrics: Metrics, given: Given) -> None:
@@ -79,6 +81,7 @@ class Limiting:
         if given.strain is not None:
             given.strain.lag = config.admission.loop_lag if config.admission is not None else None
         self.layers = self._layers()
+        self.seating = self._make_seating()
 
     def weigh(self, tenant: str) -> float:
         """A tenant's part of the turns beside others'."""
@@ -104,6 +107,17 @@ class Limiting:
             same, per = admission.repeats.same, admission.repeats.per
             repeats = given.state.of("repeats", f"{same} {per}", lambda _: Repeats(same, per))
         return Entrance(of, self._seats, self._metrics, self.weigh, self.strain, repeats)
+
+    def _make_seating(self) -> Seating | None:
+        rules = Rules(rule for rule in self._rules if rule.kind == "concurrency" and rule.scope in AFTERWARDS)
+        if not rules:
+            return None
+
+        @lru_cache(1024)
+        def of(deployment: str) -> Held:
+            return rules.of(Facts(provider=deployment.partition("/")[0], deployment=deployment))
+
+        return Seating(of, self._seats)
 
     def _of(self, rules: Sequence[Rule], own: Sequence[Rule] = ()) -> Callable[[Facts], Held]:
         """What tells which of them hold for a call; a call that names no model is for the one that it gets."""

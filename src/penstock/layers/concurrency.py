@@ -5,20 +5,21 @@ Where nothing is limited, which is so until a provider refuses or the configurat
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
 from penstock.errors import CircuitOpen, Overloaded, UpstreamRateLimited
 from penstock.messages import Request
 from penstock.records import Decision
+from penstock.reservation import Rule, Shortage
 from penstock.routing.plan import Candidate
 from penstock.routing.timeouts import Timeouts
 from penstock.routing.wishes import NORMAL, RANKS
 from penstock.usage import BYTES_A_TOKEN
 
-__all__ = ["Concurrency"]
+__all__ = ["Concurrency", "Seating"]
 
 # What was learnt from refusals is a guess, which a brownout makes too low: nobody waits for longer because of it, and
 # who then is answered shows that there is room.
@@ -28,24 +29,47 @@ LONGEST_SECONDS = 60.0
 NEVER = float("inf")
 
 
+class Seating(NamedTuple):
+    """The limits of calls at a time that hold for where an attempt goes, all its calls together, hedges too.
+
+    Attributes:
+        of: those that hold for a deployment, by its name, and for which value.
+        seats: where they are counted (`stores/seats.py`).
+    """
+
+    of: Callable[[str], Sequence[tuple[Rule, str]]]
+    seats: Any
+
+
 class Concurrency:
-    """Lets an attempt through once its deployment's gate (`stores/gate.py`) has room for it.
+    """Lets an attempt through once its deployment's gate (`stores/gate.py`) has room for it, and then its provider.
 
     Another deployment that has room at once goes before a wait. The breaker, which is outside, counts the attempt and
     tells the gate when it is over: a stream's when it is closed.
 
     Args:
         weigh: a tenant's part of the turns beside others'.
+        seating: None: nothing but gates.
     """
 
-    def __init__(self, call: Call, clock: Clock, weigh: Callable[[str], float] = lambda tenant: 1.0) -> None:
+    def __init__(
+        self,
+        call: Call,
+        clock: Clock,
+        weigh: Callable[[str], float] = lambda tenant: 1.0,
+        seating: Seating | None = None,
+    ) -> None:
         self._call = call
         self._weigh = weigh
+        self._seating = seating
         self._clock = clock
         self._now = clock.monotonic
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        gate = request.candidate.pace.gate
+        candidate = request.candidate
+        gate = candidate.pace.gate
+        if self._seating is not None and (held := self._seating.of(candidate.name)):
+            return self._seated(request, gate if gate is not None and gate.limit is not None else None, held)
         if gate is None or gate.limit is None:
             return self._call(request)
         return self._through(request, gate)
@@ -55,29 +79,74 @@ class Concurrency:
 
         UpstreamRateLimited, CircuitOpen: when its turn came its deployment was to be asked no more.
         """
-        beyond = False
-        if not gate.try_enter():
-            if _roomier(request):
-                refused = _refused(request, gate, "busy, and another deployment is not")
-                refused.elsewhere = True
-                raise refused
-            beyond = await self._queue(request, gate)
+        beyond = await self._enter(request, gate)
         reply = await self._call(request)
         gate.passed(self._now(), beyond=beyond)
         return reply
 
+    async def _seated(self, request: Request, gate: Any, held: Sequence[tuple[Rule, str]]) -> Reply:
+        """First through the gate, as those who wait for a seat count as running there. Raises as `_through`."""
+        beyond = gate is not None and await self._enter(request, gate)
+        assert self._seating is not None
+        seat = self._seating.seats.try_take(held) or await self._sit(request, held)
+        try:
+            reply = await self._call(request)
+        except BaseException:
+            seat.leave()
+            raise
+        if reply.streaming:
+            reply.hooks.append((_leave, seat))
+        else:
+            seat.leave()
+        if gate is not None:
+            gate.passed(self._now(), beyond=beyond)
+        return reply
+
+    async def _enter(self, request: Request, gate: Any) -> bool:
+        """Come in at once, or wait for the turn; see `_queue`."""
+        if gate.try_enter():
+            return False
+        if _roomier(request):
+            raise _elsewhere(request, gate.expected())
+        return await self._queue(request, gate)
+
+    async def _sit(self, request: Request, held: Sequence[tuple[Rule, str]]) -> Any:
+        """A seat at all of them, after a wait. Raises as `_through`."""
+        if _roomier(request):
+            raise _elsewhere(request, 1.0)
+        assert self._seating is not None
+        began, tenant = self._now(), request.record.tenant or ""
+
+        def tell(place: Callable[[], int] | None) -> None:
+            request.place = place
+
+        asking = (_rank(request), tenant, self._weigh(tenant), began, request.deadline)
+        found = await self._seating.seats.take(held, asking, tell)
+        waited, short = self._now() - began, isinstance(found, Shortage)
+        if waited > 0:
+            why = "late" if short else "go"
+            request.record.decisions.append(Decision("queued", request.candidate.id, why, began, waited))
+        if isinstance(found, Shortage):
+            what = f"{found.rule.limit:,} calls at a time for {found.rule.scope} '{found.value}'"
+            raise _refused(request, found.wait, f"busy: {what} are under way, which is the limit")
+        if waited > 0 and request.candidate.health.blocked and not request.trial:
+            try:
+                _look_again(request, self._now())
+            except BaseException:
+                found.leave()
+                raise
+        return found
+
     async def _queue(self, request: Request, gate: Any) -> bool:
         """Wait for its turn; whether it goes beyond what was learnt, of which it has waited for long enough."""
         now = self._now()
-        wishes = request.caller.wishes
-        rank = RANKS.get(wishes.priority, NORMAL) if wishes is not None else NORMAL
         patience = _patience(request, request.deadline - now)
         if gate.guesses:
             patience = min(patience, GUESS_SECONDS)
         tenant = request.record.tenant or ""
-        place = gate.queue(rank, now + patience, tenant, self._weigh(tenant))
+        place = gate.queue(_rank(request), now + patience, tenant, self._weigh(tenant))
         if place is None:
-            raise _refused(request, gate, "busy, and so is its queue")
+            raise _refused(request, gate.expected(), "busy, and so is its queue")
         timer = self._clock.call_later(patience, lambda: gate.late(place))
         request.place = lambda: place.ahead + 1
         try:
@@ -93,9 +162,9 @@ class Concurrency:
         why = "it waited for long enough" if beyond else turn
         request.record.decisions.append(Decision("queued", request.candidate.id, why, now, waited))
         if turn == "late" and not beyond:
-            raise _refused(request, gate, f"busy; the call's turn did not come within {patience:g} s")
+            raise _refused(request, gate.expected(), f"busy; the call's turn did not come within {patience:g} s")
         if turn == "shed":
-            raise _refused(request, gate, "busy, and its queue is full of calls that go before this one")
+            raise _refused(request, gate.expected(), "busy, and its queue is full of calls that go before this one")
         if request.candidate.health.blocked and not request.trial:
             _look_again(request, self._now())
         return beyond
@@ -149,9 +218,24 @@ def _patience(request: Request, left: float) -> float:
     return max(0.0, min(wait, left))
 
 
-def _refused(request: Request, gate: Any, why: str) -> Overloaded:
+def _refused(request: Request, wait: float, why: str) -> Overloaded:
     return Overloaded(
         f"{request.candidate.name} is {why}",
         do="Wait as long as retry-after says.",
-        retry_after=min(gate.expected(), LONGEST_SECONDS),
+        retry_after=min(wait, LONGEST_SECONDS),
     )
+
+
+def _elsewhere(request: Request, wait: float) -> Overloaded:
+    refused = _refused(request, wait, "busy, and another deployment is not")
+    refused.elsewhere = True
+    return refused
+
+
+def _rank(request: Request) -> int:
+    wishes = request.caller.wishes
+    return RANKS.get(wishes.priority, NORMAL) if wishes is not None else NORMAL
+
+
+def _leave(seat: Any) -> None:
+    seat.leave()
