@@ -33,6 +33,8 @@ MOST_OUTPUT = 8192
 # Of a refusal for too many tokens, what must be left for a smaller answer to be worth asking for.
 LEAST_OUTPUT = 16
 NEVER = float("inf")
+# Which of several is nearest to its end is looked for so often; how it stands, each time.
+LOOK_SECONDS = 0.1
 # What lies between a request's arrival and its admission matters to nobody below that.
 A_WHILE = 0.1
 # A call whose budget runs short is held up for so long at most.
@@ -131,18 +133,28 @@ class Rates(NamedTuple):
     pressure: Callable[[str], float] = lambda account: 0.0
 
 
-class _Held(NamedTuple):
+class _Held:
     """What holds for calls about which the same is known.
 
     Attributes:
         requests: wants of one request each.
         tokens: whose tokens are counted.
         slow: wants of nothing from the accounts that slow calls down.
+        nearest: of requests and of tokens what was nearest to its end when somebody `looked`.
     """
 
-    requests: tuple[Want, ...]
-    tokens: tuple[tuple[Rule, str], ...]
-    slow: tuple[Want, ...]
+    __slots__ = ("looked", "nearest", "requests", "slow", "tokens")
+
+    def __init__(self, found: Sequence[tuple[Rule, str]]) -> None:
+        rates = [each for each in found if each[0].kind != "budget"]
+        self.requests = tuple(Want(rule, value, 1) for rule, value in rates if rule.unit == "requests")
+        self.tokens = tuple(each for each in rates if each[0].unit == "tokens")
+        self.slow = tuple(Want(rule, value, 0) for rule, value in found if rule.kind == "budget" and rule.throttle)
+        self.nearest: Sequence[tuple[Rule, str]] = ()
+        self.looked = float("-inf")
+
+    def __bool__(self) -> bool:
+        return bool(self.requests or self.tokens or self.slow)
 
 
 class RateLimit:
@@ -166,16 +178,10 @@ class RateLimit:
         return self._admit(request, held)  # type: ignore[arg-type]
 
     def _look_up(self, facts: Facts) -> _Held | None:
-        found = self._rates.of(facts)
-        rates = [each for each in found if each[0].kind != "budget"]
-        held = _Held(
-            tuple(Want(rule, value, 1) for rule, value in rates if rule.unit == "requests"),
-            tuple(each for each in rates if each[0].unit == "tokens"),
-            tuple(Want(rule, value, 0) for rule, value in found if rule.kind == "budget" and rule.throttle),
-        )
+        held = _Held(self._rates.of(facts))
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        kept = self._kept[facts] = held if any(held) else None
+        kept = self._kept[facts] = held if held else None
         return kept
 
     async def _admit(self, request: Request, held: _Held) -> Reply:
@@ -187,9 +193,9 @@ class RateLimit:
             wants = [*wants, *_tokens(held.tokens, self._rates.size(request))]
         reservation = self._purse.try_reserve(wants) if not self._rates.lines else None
         if reservation is None:
-            reservation = await self._ask(request, wants)
+            reservation = await self._ask(request, held, wants)
         try:
-            self._note(request, wants)
+            self._note(request, held)
             reply = await self._call(request)
         except BaseException:
             self._settle((request, reservation))
@@ -219,7 +225,7 @@ class RateLimit:
         request.record.decisions.append(Decision("waited", "", f"{budget} runs short", now, wait))
         await self._clock.sleep(wait)
 
-    async def _ask(self, request: Request, wants: Sequence[Want]) -> Reservation:
+    async def _ask(self, request: Request, held: _Held, wants: Sequence[Want]) -> Reservation:
         """What the centre grants, now or after a wait."""
         lines, began = self._rates.lines, self._now()
         wishes, tenant = request.caller.wishes, request.record.tenant or ""
@@ -236,7 +242,8 @@ class RateLimit:
             request.record.decisions.append(Decision("waited", "", why, began, self._now() - began))
         if isinstance(found, Reservation):
             return found
-        self._note(request, wants)
+        held.looked = float("-inf")
+        self._note(request, held)
         raise self._refused(found, wants, request)
 
     def _refused(self, short: Shortage, wants: Sequence[Want], request: Request) -> RateLimited | LargerThanLimit:
@@ -262,21 +269,26 @@ class RateLimit:
             ways.append("ask for another model")
         return RateLimited(f"{limit} is reached", do=f"{', or '.join(ways)}.", retry_after=wait, unit=rule.unit)
 
-    def _note(self, request: Request, wants: Sequence[Want]) -> None:
+    def _note(self, request: Request, held: _Held) -> None:
         """Remember how what is nearest to its end stands, which the caller is told."""
-        nearest: dict[str, Level] = {}
-        since = self._now() - request.record.started
-        for want in wants:
-            level = self._purse.standing(want.rule, want.value)
-            if level is not None:
-                unit = want.rule.unit
-                other = nearest.get(unit)
-                if other is None or level.left < other.left:
-                    nearest[unit] = level
-        if since < A_WHILE:
-            request.record.limits = tuple(nearest.values())
-        else:
-            request.record.limits = tuple(level._replace(resets=level.resets + since) for level in nearest.values())
+        now, standing = self._now(), self._purse.standing
+        if now - held.looked >= LOOK_SECONDS:
+            held.looked, held.nearest = now, self._nearest(held)
+        levels = [level for rule, value in held.nearest if (level := standing(rule, value)) is not None]
+        since = now - request.record.started
+        if since >= A_WHILE:
+            levels = [level._replace(resets=level.resets + since) for level in levels]
+        request.record.limits = tuple(levels)
+
+    def _nearest(self, held: _Held) -> list[tuple[Rule, str]]:
+        """Of requests and of tokens what has least left."""
+        found: list[tuple[Rule, str]] = []
+        for each in ([want[:2] for want in held.requests], held.tokens):
+            levels = [level for rule, value in each if (level := self._purse.standing(rule, value)) is not None]
+            if levels:
+                least = min(levels, key=lambda level: level.left)
+                found.append((least.rule, least.value))
+        return found
 
     def _settle(self, what: tuple[Request, Reservation]) -> None:
         """One request, and the tokens that all its attempts used; nothing where nobody was asked."""
@@ -302,15 +314,14 @@ def _tokens(held: Sequence[tuple[Rule, str]], size: Size) -> list[Want]:
 
     Where no bound of the output is known, no more than the rule can ever give.
     """
+    taken, output, most = size
+    if output is not None:
+        taken, most = taken + output, most + output
+        return [Want(rule, value, most if rule.kind == "strict" else taken) for rule, value in held]
     wants = []
     for rule, value in held:
-        strict = rule.kind == "strict"
-        amount = size.most if strict else size.input
-        if size.output is not None:
-            amount += size.output
-        else:
-            amount = max(amount, min(amount + (MOST_OUTPUT if strict else USUAL_OUTPUT), rule.burst or rule.limit))
-        wants.append(Want(rule, value, amount))
+        least, more = (most, MOST_OUTPUT) if rule.kind == "strict" else (taken, USUAL_OUTPUT)
+        wants.append(Want(rule, value, max(least, min(least + more, rule.burst or rule.limit))))
     return wants
 
 

@@ -176,16 +176,20 @@ class _Rank(Generic[W]):
 
 
 class FairQueue(Generic[W]):
-    """All that wait for one thing."""
+    """All that wait for one thing.
 
-    __slots__ = ("_ranks", "_size")
+    Attributes:
+        size: how many; costs less to ask than its length.
+    """
+
+    __slots__ = ("_ranks", "size")
 
     def __init__(self) -> None:
         self._ranks: dict[int, _Rank[W]] = {}
-        self._size = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[W]:
         """All of them, in no order."""
@@ -197,19 +201,19 @@ class FairQueue(Generic[W]):
         if rank is None:
             rank = self._ranks[waiter.rank] = _Rank()
         rank.push(waiter)
-        self._size += 1
+        self.size += 1
 
     def pop(self) -> W:
         """Take out who goes next; there must be one."""
         waiter = self._ranks[min(number for number, rank in self._ranks.items() if rank.size)].pop()
-        self._size -= 1
+        self.size -= 1
         return waiter
 
     def remove(self, waiter: W) -> None:
         """It waits no more; safe when it no longer did."""
         rank = self._ranks.get(waiter.rank)
         if rank is not None and rank.remove(waiter):
-            self._size -= 1
+            self.size -= 1
 
     def ahead(self, waiter: W) -> int:
         """How many go before it, if nobody else comes."""

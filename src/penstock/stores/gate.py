@@ -172,12 +172,12 @@ class Gate:
     @property
     def running(self) -> int:
         """Calls that are under way at the deployment; each is an attempt that its pace counts."""
-        return self._pace.in_flight - len(self._queue)
+        return self._pace.in_flight - self._queue.size
 
     @property
     def has_room(self) -> bool:
         """Whether a further call would be let in, as far as is known here without asking the centre."""
-        return not self._queue and (self.limit is None or self._pace.in_flight < self.limit)
+        return not self._queue.size and (self.limit is None or self._pace.in_flight < self.limit)
 
     def set_rules(self, rules: GateRules, permits: Permits | None) -> None:
         """Go by these rules from now on; what was learnt stays, and so does who runs and who waits.
@@ -210,7 +210,7 @@ class Gate:
     def try_enter(self) -> bool:
         """Let this call in at once, if nobody waits and there is room."""
         running = self._pace.in_flight
-        return not self._queue and (self.limit is None or running <= self.limit) and self._cover.reach(running)
+        return not self._queue.size and (self.limit is None or running <= self.limit) and self._cover.reach(running)
 
     def queue(self, rank: int, deadline: float, tenant: str = "", weight: float = 1.0) -> Place | None:
         """A place in the queue; None where it is full and nobody in it is less urgent, or of a tenant with more there.
@@ -248,9 +248,10 @@ class Gate:
 
     def ended(self) -> None:
         """A call is over, and its pace counts it no more."""
-        if self._queue and not self._cover.owed:
+        if self._queue.size and not self._cover.owed:
             self._let_in()
-        self._cover.shrink(self.running)
+        if self._cover.held:
+            self._cover.shrink(self.running)
 
     def expected(self) -> float:
         """A guess at how many seconds it takes until a call that comes now has its turn, at least one."""

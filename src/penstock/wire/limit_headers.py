@@ -29,20 +29,25 @@ def limit_lines(levels: Iterable[Level], dialect: str, wall: float) -> bytes:
         wall: Unix time as of which `resets` counts.
     """
     lines = ""
+    anthropic = dialect.startswith("anthropic")
     for rule, _, _, left, resets in levels:
-        unit = rule.unit
-        left = left if left < rule.limit else rule.limit
-        if dialect.startswith("anthropic"):
-            lines += (
-                f"anthropic-ratelimit-{unit}-limit: {rule.limit}\r\nanthropic-ratelimit-{unit}-remaining: {left}\r\n"
-                f"anthropic-ratelimit-{unit}-reset: {_moment(ceil(wall + min(resets, LONGEST)))}\r\n"
-            )
-        else:
-            lines += (
-                f"x-ratelimit-limit-{unit}: {rule.limit}\r\nx-ratelimit-remaining-{unit}: {left}\r\n"
-                f"x-ratelimit-reset-{unit}: {_duration(ceil(min(resets, LONGEST) * 1000))}\r\n"
-            )
+        limit = rule.limit
+        head, reset = _names(anthropic, rule.unit, limit)
+        if resets > LONGEST:
+            resets = LONGEST
+        told = _moment(ceil(wall + resets)) if anthropic else _duration(ceil(resets * 1000))
+        lines += f"{head}{left if left < limit else limit}{reset}{told}\r\n"
     return lines.encode()
+
+
+@lru_cache(1024)
+def _names(anthropic: bool, unit: str, limit: int) -> tuple[str, str]:
+    """What stands before the number that is left, and behind it."""
+    if anthropic:
+        name = f"anthropic-ratelimit-{unit}"
+        return f"{name}-limit: {limit}\r\n{name}-remaining: ", f"\r\n{name}-reset: "
+    name = "x-ratelimit"
+    return f"{name}-limit-{unit}: {limit}\r\n{name}-remaining-{unit}: ", f"\r\n{name}-reset-{unit}: "
 
 
 @lru_cache(256)
