@@ -7,13 +7,13 @@ asked for, less than a quarter of an hour each, and for anything more particular
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from penstock.errors import InvalidRequest
-from penstock.stores.bookings import BUCKET_SECONDS, DIMENSIONS, SHARED, Booked, Measures, summed, sums
+from penstock.stores.bookings import BUCKET_SECONDS, DAY, DAY_SECONDS, DIMENSIONS, SHARED, Measures, summed
 
-__all__ = ["ROWS", "Question", "Tally", "usage_of"]
+__all__ = ["Question", "Tally", "usage_of"]
 
 _NANOSECONDS = 10**9
 # Later than anything, and its nanoseconds still fit: the year 2255.
@@ -30,13 +30,6 @@ SELECT
 FROM rollups
 WHERE dimension = :dimension AND bucket >= :since AND bucket < :until AND value >= :low AND value <= :high
 GROUP BY value, at
-"""
-ROWS = """
-SELECT
-    request, number, opened, closed, tenant, project, key, user, task, prompt, tags, model, deployment, provider, kind,
-    status, outcome, answered, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
-    cost, charge, winner_pays, bound, price_table, flags, holds
-FROM attempts WHERE opened >= ? AND opened < ?
 """
 # The flags are those of rows.py.
 _ATTEMPTS = """
@@ -157,34 +150,48 @@ def _rollup_for(question: Question) -> _Rollup | None:
 def _from_rollups(
     connection: sqlite3.Connection, question: Question, rollup: _Rollup, since: int, until: int
 ) -> Iterable[Tally]:
-    first, last = -(-since // _BUCKET) * _BUCKET, until // _BUCKET * _BUCKET
-    found: dict[tuple[str, int], list[Measures]] = {}
-    if first > last:
-        edges = [(since, until)]
-    else:
-        edges = [(since, first), (last, until)]
+    found: dict[tuple[tuple[str, ...], int], list[Measures]] = {}
+    for size, start, end in _stretches(since, until, question.step):
+        if size is None:
+            for tally in _from_attempts(connection, question, start, end):
+                found.setdefault((tally.values, tally.at), []).append(tally.measures)
+            continue
         asked = {
-            "dimension": rollup.dimension,
+            "dimension": size + rollup.dimension,
             "low": rollup.low,
             "high": rollup.high,
             "step": question.step,
-            "since": first // _NANOSECONDS,
-            "until": last // _NANOSECONDS,
+            "since": start // _NANOSECONDS,
+            "until": end // _NANOSECONDS,
         }
         for value, at, *measures in connection.execute(_ROLLUPS, asked):
-            found.setdefault((value, at), []).append(Measures._make(measures))
-    for start, end in edges:
-        rows = map(Booked._make, connection.execute(ROWS, (start, end))) if start < end else ()
-        for (dimension, bucket, value), measures in sums(rows).items():
-            if dimension == rollup.dimension and rollup.low <= value <= rollup.high:
-                at = bucket - bucket % question.step if question.step else 0
-                found.setdefault((value, at), []).append(measures)
-    for (value, at), several in found.items():
-        values = (value[rollup.cut :],) if question.by else ()
+            values: tuple[str, ...] = (value[rollup.cut :],) if question.by else ()
+            found.setdefault((values, at), []).append(Measures._make(measures))
+    for (values, at), several in found.items():
         yield Tally(values, at, summed(several))
 
 
-_BUCKET = BUCKET_SECONDS * _NANOSECONDS
+def _stretches(since: int, until: int, step: int) -> Iterator[tuple[str | None, int, int]]:
+    """What is read for a time, in nanoseconds: whole days, quarters of an hour beside them, attempts beside these.
+
+    First of each is how its dimension begins; None: attempts.
+    """
+    sizes = [(_QUARTER, "")] if step % DAY_SECONDS else [(_DAY, DAY), (_QUARTER, "")]
+    pieces = [(since, until)]
+    for size, prefix in sizes:
+        rest = []
+        for start, end in pieces:
+            first, last = -(-start // size) * size, end // size * size
+            if first < last:
+                yield prefix, first, last
+                rest += [(start, first), (last, end)]
+            else:
+                rest.append((start, end))
+        pieces = [(start, end) for start, end in rest if start < end]
+    yield from ((None, start, end) for start, end in pieces)
+
+
+_QUARTER, _DAY = BUCKET_SECONDS * _NANOSECONDS, DAY_SECONDS * _NANOSECONDS
 
 
 def _from_attempts(connection: sqlite3.Connection, question: Question, since: int, until: int) -> Iterable[Tally]:

@@ -27,6 +27,8 @@ from penstock.stores.rows import (
 
 __all__ = [
     "BUCKET_SECONDS",
+    "DAY",
+    "DAY_SECONDS",
     "DIMENSIONS",
     "Booked",
     "Measures",
@@ -42,6 +44,9 @@ __all__ = [
 
 # A quarter of an hour: every zone's days begin on one.
 BUCKET_SECONDS = 900
+# Days of UTC are summed too, under dimensions that begin with this: a month is read in a thousandth of the time.
+DAY = "day:"
+DAY_SECONDS = 86_400
 # An attempt's figures beyond these cannot be true, and sums of many such would no longer fit: a million dollars and
 # a million million tokens, in whatever the provider says.
 MOST_TOKENS = 10**12
@@ -250,7 +255,7 @@ def values_of(row: Booked) -> list[tuple[str, str]]:
 
 
 def sums(rows: Iterable[Booked]) -> dict[tuple[str, int, str], Measures]:
-    """By dimension, bucket and value, what these attempts add up to."""
+    """By dimension, bucket and value, what these attempts add up to; by quarters of an hour, and by days of UTC."""
     alike: dict[tuple[object, ...], list[Measures]] = {}
     samples: dict[tuple[object, ...], Booked] = {}
     for row in rows:
@@ -266,6 +271,8 @@ def sums(rows: Iterable[Booked]) -> dict[tuple[str, int, str], Measures]:
     for same, measures in alike.items():
         total, row = summed(measures), samples[same]
         bucket = bucket_of(row.opened)
+        day = bucket - bucket % DAY_SECONDS
         for dimension, value in values_of(row):
             found.setdefault((dimension, bucket, value), []).append(total)
+            found.setdefault((DAY + dimension, day, value), []).append(total)
     return {key: summed(totals) for key, totals in found.items()}

@@ -8,13 +8,20 @@ from itertools import islice
 
 import msgspec
 
-from penstock.stores.attribution import ROWS
 from penstock.stores.bookings import Booked, Measures, summed, sums
 
 __all__ = ["differences"]
 
 # Rows in memory at a time.
 BATCH = 10_000
+
+_ROWS = """
+SELECT
+    request, number, opened, closed, tenant, project, key, user, task, prompt, tags, model, deployment, provider, kind,
+    status, outcome, answered, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
+    cost, charge, winner_pays, bound, price_table, flags, holds
+FROM attempts ORDER BY id
+"""
 
 _Key = tuple[str, int, str]
 _holds = msgspec.msgpack.Decoder(list[tuple[int, int, int]])
@@ -38,7 +45,7 @@ def differences(connection: sqlite3.Connection) -> list[str]:
 
 
 def _batches(connection: sqlite3.Connection) -> Iterator[list[Booked]]:
-    rows = map(Booked._make, connection.execute(ROWS, (-(2**63), 2**63 - 1)))
+    rows = map(Booked._make, connection.execute(_ROWS))
     while batch := list(islice(rows, BATCH)):
         yield batch
 

@@ -38,7 +38,8 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_request ON attempts (request, number);
 CREATE INDEX attempts_opened ON attempts (opened);
 
--- Sums over attempts, by quarter of an hour (Unix seconds, UTC) in which they were opened.
+-- Sums over attempts by when they were opened: by quarter of an hour, and by day of UTC where the dimension begins with
+-- `day:`. A bucket is the Unix second at which that begins.
 CREATE TABLE rollups (
     dimension TEXT NOT NULL,
     bucket INTEGER NOT NULL,
