@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -23,6 +22,7 @@ from penstock.stores.centre import Message, memory_pair
 from penstock.stores.purse import Purse
 from penstock.stores.treasury import Treasury
 from penstock.testing import SimDeadlock, SimLoop, SimTimeout, run
+from tests.simulation.spending_truth import History, Truth
 
 __all__ = ["History", "Verdict", "judge", "make_history"]
 
@@ -36,35 +36,6 @@ _MORNINGS = (
     ("Australia/Lord_Howe", "2026-04-04T14:58:00"),
 )
 _EPOCH = 1_767_225_600.0
-# What a rate may have beyond its burst, for leases that were in hand: a twentieth and its shares, of four workers.
-_IN_HAND = 0.11
-
-
-class History(NamedTuple):
-    """What is to happen.
-
-    Attributes:
-        offset: what the wall clock is ahead of the simulation's.
-        jumps: at what time the wall clock jumps, and how far.
-        kills: at what time a worker dies, which, and after how long its books are closed.
-        reloads: at what time limits change, to how many thousandths of what they were at first.
-        latency: of the way between a worker and the centre, in seconds.
-        before: what was spent before the process began, in thousandths of each limit.
-    """
-
-    seed: int
-    rules: tuple[Rule, ...]
-    values: tuple[str, ...]
-    workers: int
-    callers: int
-    asks: int
-    offset: float
-    jumps: tuple[tuple[float, float], ...]
-    kills: tuple[tuple[float, int, float], ...]
-    reloads: tuple[tuple[float, int], ...]
-    latency: float
-    before: int
-    overruns: bool
 
 
 class Verdict(NamedTuple):
@@ -166,9 +137,6 @@ class Wire:
         self._loop.call_at(self._last, deliver, *args)
 
 
-_Account = tuple[str, str, int]
-
-
 class Staff:
     """A worker: its purse, its calls, and its journal: what it reserved and what of that it settled."""
 
@@ -204,11 +172,7 @@ class Town:
         self.violations: list[str] = []
         self.rules = list(history.rules)
         self.granted = self.refused = self.cancelled = self.killed = self.most_early = 0
-        # Settled, posted and reserved, per account and window; and what of that was more than had been reserved.
-        self.truth: dict[_Account, int] = {}
-        self.over: dict[_Account, int] = {}
-        self.highest = {rule.id: rule.limit for rule in history.rules}
-        self.admitted: dict[tuple[str, str], list[list[float]]] = {}
+        self.truth = Truth(history, self.wrong)
         self.largest = 0
         # A minute must pass, and more, for what forgets by the minute.
         self.pause = 12.0 if any(rule.kind == "strict" for rule in self.rules) else 3.0
@@ -222,8 +186,8 @@ class Town:
     async def live(self, loop: SimLoop) -> None:
         self.loop = loop
         self.clock = WanderingClock(loop.clock, self.history.offset)
-        self.began = self.clock.wall()
-        self.treasury = Treasury(self.clock, self._spent_before)
+        self.truth.began = self.clock.wall()
+        self.treasury = Treasury(self.clock, self.truth.before)
         self.treasury.adopt(self.rules)
         self.staff = [self._hire() for _ in range(self.history.workers)]
         events = [loop.create_task(each) for each in (self._beat(), self._jump(), self._kill(), self._reload())]
@@ -241,16 +205,7 @@ class Town:
         await loop.clock.sleep(1.0)
         self.treasury.close()
         self._close_books()
-        self._judge_rates()
-
-    def _spent_before(self, rule: Rule, value: str, window: int) -> int:
-        first = next(each for each in self.history.rules if each.id == rule.id)
-        return first.limit * self.history.before // 1000
-
-    def _true(self, rule: Rule, value: str, window: int) -> int:
-        # In a window that has begun since, nobody has spent anything but what is seen here.
-        before = self._spent_before(rule, value, window) if window <= self.began else 0
-        return self.truth.setdefault((rule.id, value, window), before)
+        self.truth.judge_rates()
 
     def _hire(self) -> Staff:
         self.hired += 1
@@ -280,7 +235,7 @@ class Town:
             await self._until(time)
             self.rules = [_scaled(rule, part) for rule in self.history.rules]
             for rule in self.rules:
-                self.highest[rule.id] = max(self.highest[rule.id], rule.limit)
+                self.truth.highest[rule.id] = max(self.truth.highest[rule.id], rule.limit)
             self.treasury.adopt(self.rules)
             for staff in self.staff:
                 staff.purse.adopt(self.rules)
@@ -336,7 +291,7 @@ class Town:
         for rule in self.rules:
             value = "" if rule.scope == "global" else random.choice(self.history.values)
             if rule.unit == "usd":
-                wants.append(Want(rule, value, random.randint(1, max(1, self.highest["money:user"] // 40))))
+                wants.append(Want(rule, value, random.randint(1, max(1, self.truth.highest["money:user"] // 40))))
             else:
                 wants.append(Want(rule, value, 1 if rule.unit == "requests" else random.randint(1, 300)))
         money = random.randint(1, 3)
@@ -375,36 +330,16 @@ class Town:
             return 1
         return random.choice([want.amount, random.randint(0, want.amount)])
 
-    # --- what is true
+    # --- what is written down
 
     def _take(self, staff: Staff, reservation: Reservation) -> None:
         self.granted += 1
         staff.open[id(reservation)] = reservation
-        now = self.loop.time()
-        for (rule, value, amount), window in zip(reservation.wants, reservation.windows, strict=True):
-            if rule.kind != "budget":
-                self.admitted.setdefault((rule.id, value), []).append([now, amount])
-                continue
-            account = (rule.id, value, window)
-            self.truth[account] = self._true(rule, value, window) + amount
-            if not (self.history.jumps or self.history.latency) and not _is_window(rule, window, self.clock.wall()):
-                self.wrong(f"window: {window} is none of {rule.period} in {rule.zone}")
-            most = self.highest[rule.id] + self.over.get(account, 0)
-            if self.truth[account] > most:
-                self.wrong(f"overshoot: {self.truth[account] - most} above {most} of {account}")
+        self.truth.took(reservation, self.loop.time(), self.clock.wall())
 
     def _settle(self, staff: Staff, reservation: Reservation, amounts: Sequence[int]) -> None:
         del staff.open[id(reservation)]
-        for want, window, actual in zip(reservation.wants, reservation.windows, amounts, strict=True):
-            account = (want.rule.id, want.value, window)
-            if want.rule.kind == "budget":
-                self.truth[account] += actual - want.amount
-                self.over[account] = self.over.get(account, 0) + max(0, actual - want.amount)
-        for want, actual in zip(reservation.wants, amounts, strict=True):
-            if want.rule.kind != "budget":
-                log = self.admitted[want.rule.id, want.value]
-                entry = next(each for each in reversed(log) if each[1] == want.amount)
-                entry[1] = actual
+        self.truth.settled(reservation, amounts)
         self._write(staff, reservation, amounts)
         staff.purse.settle(reservation, amounts)
 
@@ -441,7 +376,7 @@ class Town:
             await self.clock.sleep(0.1)
             self.treasury.stand(rule.id, account.value)
             window = account._page.window.start
-            free = rule.limit - self._true(rule, account.value, window)
+            free = rule.limit - self.truth.of(rule, account.value, window)
             staff = self.random.choice(self.staff)
             more = await staff.purse.reserve([Want(rule, account.value, max(0, free) + 1)])
             if isinstance(more, Reservation):
@@ -463,51 +398,11 @@ class Town:
                 for start, page in account._pages.items():
                     if page.hands:
                         self.wrong(f"leak: in hands when all is idle: {account!r}")
-                    truth = self._true(account.rule, account.value, start)
+                    truth = self.truth.of(account.rule, account.value, start)
                     if page.spent != truth:
                         self.wrong(f"books: {page.spent} spent, and {truth} in the journals of {account!r}")
         if self.treasury.unsettled:
             self.wrong(f"unsettled: {self.treasury.unsettled}")
-
-    def _judge_rates(self) -> None:
-        if self.history.reloads:
-            return
-        for rule in self.rules:
-            for (id, value), log in self.admitted.items():
-                if id == rule.id and rule.kind == "strict":
-                    self._judge_strict(rule, value, log)
-                elif id == rule.id and rule.kind in ("burst", "leaky"):
-                    self._judge_rate(rule, value, log)
-
-    def _judge_strict(self, rule: Rule, value: str, log: list[list[float]]) -> None:
-        first, total = 0, 0.0
-        for at, amount in log:
-            total += amount
-            while log[first][0] <= at - rule.seconds:
-                total -= log[first][1]
-                first += 1
-            if total > rule.limit:
-                self.violations.append(f"strict: {total:g} of {rule.limit} in the minute before {at:.3f}, {value}")
-
-    def _judge_rate(self, rule: Rule, value: str, log: list[list[float]]) -> None:
-        most = max(each[1] for each in log) if rule.kind == "leaky" else rule.burst * (1 + _IN_HAND)
-        level, before = 0.0, 0.0
-        for at, amount in log:
-            level = max(0.0, level - (at - before) * rule.limit / rule.seconds) + amount
-            before = at
-            if level > most + 1e-6:
-                self.violations.append(f"rate: {level:g} at once, at most {most:g}, {rule.id} {value}, at {at:.3f}")
-
-
-def _is_window(rule: Rule, window: int, wall: float) -> bool:
-    """Whether a wall's clock says of a window's first second what it says now, and of the one before something else."""
-    names = {"hour": "%Y-%m-%d %H", "day": "%Y-%m-%d", "month": "%Y-%m"}
-
-    def said(second: float) -> tuple[str, int]:
-        local = datetime.fromtimestamp(second, ZoneInfo(rule.zone))
-        return local.strftime(names[rule.period]), local.fold if rule.period == "hour" else 0
-
-    return window <= wall and said(window) == said(wall) != said(window - 1)
 
 
 def _scaled(rule: Rule, part: int) -> Rule:
