@@ -96,6 +96,16 @@ def test_what_is_wrong_with_the_configuration_is_told_by_its_own_place(tmp_path:
     assert inline == ['s.yaml:1:43: unknown key "regoin" (did you mean "region"?)']
 
 
+def test_nothing_is_kept_and_nobody_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    held = "  alerts: {webhook: {url: https://hooks.example.com/x, secret: env:HOOK}, anomaly: off}\n"
+    held += "  state: env:DATABASE_URL\n  budgets: [{scope: tenant, limit: 5 USD/day}]\n"
+    path.write_text(CONFIG + held + GOOD)
+    config = load_scenario(path).config
+    assert (config.state, config.alerts.webhook, config.alerts.anomaly) == ("memory", None, False)
+    assert [rule.id for rule in config.rules] == ["budget tenant usd day@UTC"]
+
+
 def test_no_secret_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-real")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")

@@ -78,16 +78,15 @@ class Rules:
         kept = self._kept.get(telling)
         if kept is not None:
             return kept
-        found = tuple(
-            (rule, value)
-            for values_of, group in self._groups
-            for name, value in values_of(facts)
-            for rule in group.of(name, value)
-        )
+        found: list[tuple[Rule, str]] = []
+        for values_of, group in self._groups:
+            for name, value in values_of(facts):
+                for rule in group.of(name, value):
+                    found.append((rule, value))
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        self._kept[telling] = found
-        return found
+        held = self._kept[telling] = tuple(found)
+        return held
 
 
 def _nothing(facts: Facts) -> None:
@@ -125,11 +124,12 @@ class _Group:
         Args:
             name: the value without the tenant it belongs to.
         """
-        found = self._exact.get(value)
-        if found is None and self._qualified and "/" not in name:
-            found = self._exact.get(name)
-        if found is not None:
-            return found
+        if self._exact:
+            found = self._exact.get(value)
+            if found is None and self._qualified and "/" not in name:
+                found = self._exact.get(name)
+            if found is not None:
+                return found
         for fits, whole, rules in self._wild:
             if fits(value if whole else name) is not None:
                 return rules

@@ -36,13 +36,26 @@ class _Dummies(Mapping[str, str]):
 
 
 def load_without_secrets(tree: Tree) -> Config:
-    """The configuration that was written, made-up values in the place of its secrets.
+    """The configuration that was written, made-up values in the place of its secrets; nothing is kept in a store, and
+    nobody is told of alerts.
 
     Raises:
         ConfigError: it is wrong.
     """
-    root = _without_files(tree.root)
+    root = _without_files(_alone(tree.root))
     return load_config(msgspec.structs.replace(tree, root=root), _Dummies(), serving=False, check_files=False)
+
+
+def _alone(root: Node) -> Node:
+    """Without what leads out of the process: where state is kept, and where alerts are sent."""
+    if not isinstance(root.value, dict):
+        return root
+    entries = {key: entry for key, entry in root.value.items() if key != "state"}
+    alerts = entries.get("alerts")
+    if alerts is not None and isinstance(alerts.value, dict):
+        kept = {key: entry for key, entry in alerts.value.items() if key != "webhook"}
+        entries["alerts"] = Node(kept, alerts.place, alerts.key)
+    return Node(entries, root.place, root.key)
 
 
 def _without_files(node: Node) -> Node:
