@@ -41,6 +41,16 @@ def test_a_good_one(folder: Path, arguments: list[str]) -> None:
     assert [path.name for path in folder.iterdir()] == ["penstock.yaml"]
 
 
+def test_a_key_that_has_expired_is_doubted(folder: Path) -> None:
+    ends = GOOD.replace("key: env:APP_KEY}", "key: env:APP_KEY, expires: 2020-01-31}")
+    (folder / "old.yaml").write_text(ends)
+    ran = penstock(folder, "check", "old.yaml", env=ENV)
+    assert ran.code == 0
+    assert ran.err.splitlines()[1] == 'old.yaml:8: warning: key "app" has expired: it is not known any more'
+    (folder / "old.yaml").write_text(ends.replace("2020", "2120"))
+    assert "expired" not in penstock(folder, "check", "old.yaml", env=ENV).err
+
+
 def test_one_named_by_the_environment(folder: Path) -> None:
     (folder / "penstock.yaml").rename(folder / "other.yaml")
     ran = penstock(folder, "check", env={**ENV, "PENSTOCK_CONFIG": "other.yaml"})

@@ -40,7 +40,7 @@ def command(path: str | None, *, resolved: bool, schema: bool) -> None:
         from penstock.gateway.own_layers import load_layers
 
         load_layers(config)
-    for doubt in tree.problems.doubts:
+    for doubt in (*tree.problems.doubts, *_expired(config)):
         say_doubt(doubt)
     if resolved:
         from penstock.config.resolved import resolved as written
@@ -48,6 +48,15 @@ def command(path: str | None, *, resolved: bool, schema: bool) -> None:
         click.echo(written(config, tree), nl=False)
     else:
         _sum_up(config)
+
+
+def _expired(config: Config) -> list[str]:
+    """Keys that count no more."""
+    from penstock.clock import SystemClock
+
+    now = SystemClock().wall()
+    over = [key for key in config.keys if key.expires is not None and key.expires <= now]
+    return [f'{key.where}: key "{key.name}" has expired: it is not known any more' for key in over]
 
 
 def _sum_up(config: Config) -> None:
