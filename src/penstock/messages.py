@@ -173,7 +173,8 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
         wait: seconds that the attempt may take to its first output, or to the whole of a unary answer.
         idle: seconds of silence that its stream may have.
         begun: its last message is the beginning of the answer, to be gone on with.
-        extent: how much it can use (`wire/extent.py`), once somebody has looked.
+        extent: how much it can use (`wire/extent.py`), once somebody has looked; `likely`: what its text is
+            (`routing/estimate.py`).
         most_output: tokens that each answer of the next attempt may have at most; 0: as the caller says. What is less
             than that is named in `x-penstock-clamped`.
         opening: called just before the next attempt is sent, and with it counted; it may refuse that.
@@ -205,6 +206,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     begun: bool = False
     place: Callable[[], int] | None = None
     extent: Any = None
+    likely: Any = None
     most_output: int = 0
     opening: Callable[[], None] | None = None
     money: Any = None

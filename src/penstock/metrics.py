@@ -29,6 +29,7 @@ Labels = tuple[str, ...]
 Counts = dict[str, list[tuple[Labels, list[float]]]]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+ERRORS = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 0.75)
 OVERHEAD_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
 
 
@@ -221,6 +222,11 @@ class Metrics:
         self.repeats = Counter(
             "penstock_repeats_total", "Requests refused because the same was asked again and again.", ("key",)
         )
+        self.estimates = Histogram(
+            "penstock_input_estimate_error_ratio",
+            "What a provider counts of a prompt, less what was expected, as a part of the count.",
+            ("deployment",), ERRORS,
+        )  # fmt: skip
         self.short = Counter(
             "penstock_budget_short_total",
             "Attempts that a budget or a limit had too little left for: clamped (made smaller), refused.",
@@ -273,6 +279,11 @@ class Metrics:
         for metric in self:
             if isinstance(metric, Gauge) and metric.name in gauges:
                 metric.set(gauges[metric.name])
+
+    def note_estimate(self, deployment: str, expected: int, counted: int) -> None:
+        """A prompt has been counted of which so much was expected."""
+        if counted > 0:
+            self.estimates.observe((deployment,), (counted - expected) / counted)
 
     def moved(self, deployment: str, to: str) -> None:
         """A breaker opened, is half open, or closed."""

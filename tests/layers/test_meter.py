@@ -35,6 +35,7 @@ from penstock.redact import Secret
 from penstock.reservation import Rule, Want
 from penstock.routing.allowance import Allowance
 from penstock.routing.plan import Candidate, Plan
+from penstock.stores.factors import Factors
 from penstock.stores.purse import Purse, open_purse
 from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, Closed, Opened
 from penstock.stores.treasury import Treasury
@@ -110,6 +111,7 @@ class Scene:
         )
         self.purse: Purse = self.new_purse(self.clock)
         self.winner_pays: frozenset[str] = frozenset()
+        self.factors: Factors | None = None
 
     def new_purse(self, clock: Any) -> Purse:
         self.treasury = Treasury(clock)
@@ -119,7 +121,7 @@ class Scene:
         return purse
 
     def meter(self, clock: Any = None) -> Meter:
-        booking = Booking(metered_rules(self.rules), self.purse, self.journal, self.winner_pays)
+        booking = Booking(metered_rules(self.rules), self.purse, self.journal, self.winner_pays, self.factors)
         return Meter(self.answer, clock or self.clock, booking, self.metrics)
 
     async def answer(self, request: Request) -> Reply:
@@ -153,7 +155,7 @@ class Scene:
     def request(self, output: int | None = 500, *, taken: int = 1_000, stream: bool = False, **more: Any) -> Request:
         record = Opening(Ids(self.clock, SeededRandom(len(self.asked) + 1)), self.clock).record("chat")
         record.bytes_in, record.tenant, record.user, record.key = taken, "acme", "u1", "app"
-        fields = {"messages": msgspec.Raw(b"[]")}
+        fields = {"messages": msgspec.Raw(b'["' + b"x" * 992 + b'"]')}
         if output is not None:
             fields["max_tokens"] = msgspec.Raw(b"%d" % output)
         fields |= {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in more.items()}
@@ -470,3 +472,28 @@ def test_a_cancellation_at_any_await_leaves_nothing_held(stream: bool, near: boo
         assert level.used == settled
 
     assert sweep_scenario(scenario) >= 2
+
+
+# --- what is expected
+
+
+def test_what_is_expected_of_a_prompt_is_learned_from_what_its_provider_counts() -> None:
+    scene = Scene()
+    scene.factors = Factors()
+    scene.usage = Usage(500, 20)  # twice as many as the bytes say
+    for _ in range(3):
+        scene.ask()
+    assert [row.input_tokens for row in scene.journal.opened] == [250, 501, 501]
+    errors = scene.metrics.estimates.series[("up/m",)]
+    assert sum(errors[:-1]) == 3
+    assert errors[-1] == pytest.approx((250 - 1 - 1) / 500)
+
+
+def test_nothing_is_learned_from_an_estimate() -> None:
+    scene = Scene()
+    scene.factors = Factors()
+    scene.usage = Usage(500, 20, estimated=True)
+    scene.ask()
+    scene.ask()
+    assert [row.input_tokens for row in scene.journal.opened] == [250, 250]
+    assert scene.metrics.estimates.series == {}

@@ -62,6 +62,7 @@ from penstock.providers.upstream import Upstream
 from penstock.records import Record
 from penstock.routing.names import Found
 from penstock.stores.authority import Authority
+from penstock.stores.factors import Factors
 from penstock.stores.health import Desk, OwnDesk
 from penstock.stores.journal import Journal
 from penstock.stores.key_link import KeyLink
@@ -282,8 +283,9 @@ class Gateway:
 
     def _booking(self) -> Booking:
         """By what each attempt is booked."""
+        factors = self.shared.state.of("factors", "", lambda _: Factors())
         winner_pays = frozenset(tenant.name for tenant in self.config.tenants if tenant.charge == "winner")
-        return Booking(metered_rules(self.config.rules), self.purse, self.shared.journal, winner_pays)
+        return Booking(metered_rules(self.config.rules), self.purse, self.shared.journal, winner_pays, factors)
 
     def _own_desk(self, state: Registry, random: Random) -> Desk:
         """The authority in this process; the one that a gateway before this one left, if it did."""

@@ -33,6 +33,7 @@ MOST_CLAIMS = 4096
 LEAST_OUTPUT = 16
 _NANOS = 1_000_000_000
 NEVER = float("inf")
+_MOST = 2**53
 
 
 class Purse(Protocol):
@@ -53,6 +54,13 @@ class Journal(Protocol):
     def close(self, row: Closed) -> None: ...
 
 
+class Factors(Protocol):
+    """What is known of how models split a text (`stores/factors.py`)."""
+
+    def of(self, model: str, script: str) -> float: ...
+    def learn(self, model: str, script: str, estimated: float, counted: int) -> None: ...
+
+
 class Booking(NamedTuple):
     """By what attempts are booked.
 
@@ -61,12 +69,14 @@ class Booking(NamedTuple):
         purse: None where there are none.
         journal: None where nothing is kept.
         winner_pays: the tenants that pay for the attempt that answered alone.
+        factors: None where nothing is learned.
     """
 
     rules: Rules
     purse: Purse | None = None
     journal: Journal | None = None
     winner_pays: frozenset[str] = frozenset()
+    factors: Factors | None = None
 
 
 def metered_rules(rules: Iterable[Rule]) -> Rules:
@@ -83,12 +93,13 @@ class _Held:
 
     Attributes:
         given: how long each of its answers may be; `use`: what it may use.
+        expected: what of input it likely takes.
         number: of its row, 0 while there is none.
         answered: it has given an answer, or the beginning of one.
     """
 
     __slots__ = (
-        *("answered", "before", "bound", "claim", "given", "money"),
+        *("answered", "before", "bound", "claim", "expected", "given", "money"),
         *("number", "request", "reservation", "use"),
     )
 
@@ -100,6 +111,7 @@ class _Held:
         most = request.caller.max_output
         self.given: int = bound.given if most is None else min(most, bound.given)
         self.use = Use(0, 0)
+        self.expected = 0
         self.number = 0
         self.reservation: Reservation | None = None
         self.answered = False
@@ -117,6 +129,7 @@ class Meter:
         self._journal = booking.journal
         self._winner_pays = booking.winner_pays
         self._metrics = metrics
+        self._factors = booking.factors
         # By what is known of an attempt; what strangers name must not fill memory.
         self._claims: dict[tuple[Any, ...], Claim] = {}
         # Nothing is kept, and nothing limited but what a request says itself.
@@ -134,6 +147,8 @@ class Meter:
         """
         bound = request.candidate.deployment.bound(request)
         held = _Held(request, bound, self._claim(request))
+        factor = self._factors.of(request.candidate.name, bound.script) if self._factors is not None else 1.0
+        held.expected = min(int(bound.likely * factor) + 1, bound.taken or _MOST)
         request.most_output = 0
         if held.given < bound.given:
             _check_usable(held.given, bound)
@@ -261,7 +276,7 @@ class Meter:
         record: Record = request.record
         candidate = request.candidate
         number = len(record.attempts) + 1
-        tokens = -(-record.bytes_in // 4)
+        tokens = held.expected
         row = Opened(
             record.id,
             number,
@@ -329,6 +344,8 @@ class Meter:
             return Use(0, 0, 0)
         if held.bound.free:
             return Use(0, 0)
+        if not usage.estimated and self._factors is not None and held.bound.script:
+            self._learn(held, usage.input_tokens)
         tokens = usage.input_tokens + usage.output_tokens
         cost = attempt.cost
         if cost is None:  # the tier that served it has no price: no more than was reserved is known
@@ -336,6 +353,13 @@ class Meter:
         if attempt.outcome == "cancelled" and deployment.endpoint.billed == "full":
             return Use(max(cost or 0, self._bound_cost(held) or 0), max(tokens, held.bound.tokens(held.given)))
         return Use(cost, tokens)
+
+    def _learn(self, held: _Held, counted: int) -> None:
+        """The provider's count of the input beside what was expected."""
+        name, bound = held.request.candidate.name, held.bound
+        self._metrics.note_estimate(name, held.expected, counted)
+        assert self._factors is not None
+        self._factors.learn(name, bound.script, bound.likely, counted)
 
     def _bound_cost(self, held: _Held) -> int | None:
         cost: int | None = held.bound.cost(held.given)

@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.providers.ceiling import Ceiling, Kinds
 from penstock.providers.prices import Price
+from penstock.routing.estimate import Estimate
 from penstock.wire.dialect import ModelFacts
 from penstock.wire.extent import Extent
 
@@ -17,7 +18,10 @@ __all__ = ["FOR_NOTHING", "LEAST_OUTPUT", "LEAST_SPOKEN", "Bound", "bound_of"]
 # The least that an answer is cut to, and the least besides what is thought.
 LEAST_OUTPUT = 16
 LEAST_SPOKEN = 1_024
+# What pictures and files usually come to, as long as nobody has counted.
+MEDIA_TOKENS = 1_500
 _PLAIN = Kinds()
+_NOTHING = Estimate(0.0, "")
 
 
 class Bound(msgspec.Struct, gc=False):
@@ -32,6 +36,8 @@ class Bound(msgspec.Struct, gc=False):
         searches: how often a vendor's own tools may be used; None: nobody limits them.
         ceiling: the dearest that it can be; None where the price is not known.
         free: no provider bills such a call.
+        likely: what of input there likely is, before any factor; `script`: whose factor that is, "" where it is
+            mostly no text, so that nothing can be learned of it.
     """
 
     taken: int | None
@@ -42,6 +48,8 @@ class Bound(msgspec.Struct, gc=False):
     searches: int | None = 0
     ceiling: Ceiling | None = None
     free: bool = False
+    likely: float = 0.0
+    script: str = ""
 
     @property
     def bounded(self) -> bool:
@@ -72,10 +80,11 @@ class Bound(msgspec.Struct, gc=False):
 FOR_NOTHING = Bound(0, 0, own=True, least=0, ceiling=Ceiling(()), free=True)
 
 
-def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float) -> Bound:
+def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float, likely: Estimate = _NOTHING) -> Bound:
     """What a request of that extent can use at a model.
 
     Args:
+        likely: what its text is, by its bytes.
         wall: when the request came, Unix time: by its price it is paid.
     """
     window = facts.context_window
@@ -94,4 +103,7 @@ def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float
     kinds = Kinds(extent.heard, extent.spoken, extent.kept) if extent.heard or extent.spoken or extent.kept else _PLAIN
     ceiling = price.ceiling(wall, extent.tier, kinds) if price is not None else None
     own = extent.output is not None
-    return Bound(taken, given, own, min(least, given), extent.answers, extent.uses, ceiling)
+    bound = Bound(taken, given, own, min(least, given), extent.answers, extent.uses, ceiling)
+    bound.likely = likely.tokens + (MEDIA_TOKENS if extent.media else 0)
+    bound.script = "" if extent.media or extent.stored else likely.script
+    return bound

@@ -15,10 +15,11 @@ from penstock.providers.catalogue import Row
 from penstock.providers.prices import Price
 from penstock.providers.quirks import bend_for
 from penstock.records import Attempt, Record
+from penstock.routing.estimate import estimate
 from penstock.transport.http import Origin
 from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import ModelFacts
-from penstock.wire.extent import Extent, read_extent
+from penstock.wire.extent import Extent, read_extent, text_of
 
 __all__ = ["Deployment", "Endpoint"]
 
@@ -187,9 +188,10 @@ class Deployment:
             if request.begun:
                 size = sum(len(name) + len(raw) + _AROUND for name, raw in request.fields.items())
             extent = read_extent(request.dialect, request.fields, size)
+            request.likely = estimate(text_of(request.fields, media=extent.media))
             if not request.begun:
                 request.extent = extent
-        return bound_of(extent, self.facts, self.price, request.record.wall)
+        return bound_of(extent, self.facts, self.price, request.record.wall, request.likely)
 
     def book(self, record: Record, attempt: Attempt, usage: Usage) -> None:
         """Write down what an attempt at it used and what that costs; in place of what cannot be, what is plausible."""

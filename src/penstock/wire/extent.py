@@ -6,11 +6,12 @@ vendor, what a vendor's own tools fetch) is counted apart, and never too low.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
-__all__ = ["Extent", "limit_output", "read_extent"]
+__all__ = ["Extent", "limit_output", "read_extent", "text_of"]
 
 # Of a picture nobody knows the size before it is decoded, if it is there at all. The dearest of each family, as far as
 # vendors tell: 2,833 and 5,667 for each of eight tiles (gpt-4o-mini:
@@ -24,6 +25,8 @@ TOOL_TOKENS = 1_024
 # Tools of Anthropic's that their callers run: they cost nothing but what is said.
 _RUN_BY_CALLER = ("custom", "function", "bash_", "text_editor_", "computer_", "memory_")
 
+_READ = ("messages", "system", "prompt", "tools", "input")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/=]{512,}")
 _TOLD = ("messages", "system", "prompt")
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _IMAGES = frozenset(("image", "image_url", "input_image"))
@@ -61,6 +64,7 @@ class Extent(msgspec.Struct, gc=False):
         answers: how many there are to be.
         thinking: how much of the output is for thinking.
         uses: how often a vendor's own tools may be used; None where nobody limits it.
+        media: there is more in it than text.
         heard, spoken: there is sound in it; sound is to come.
         kept: something is to stay in the vendor's cache for an hour.
         tier: the tier that it asks for, "" where it does not.
@@ -72,6 +76,7 @@ class Extent(msgspec.Struct, gc=False):
     answers: int = 1
     thinking: int = 0
     uses: int | None = 0
+    media: bool = False
     heard: bool = False
     spoken: bool = False
     kept: bool = False
@@ -107,6 +112,12 @@ def read_extent(dialect: str, fields: dict[str, msgspec.Raw], size: int) -> Exte
     if len(fields) > 3:
         _read_rest(extent, fields)
     return extent
+
+
+def text_of(fields: dict[str, msgspec.Raw], *, media: bool) -> bytes:
+    """What of a request is read as text, as JSON has it; of what is no text, only the frame."""
+    text = b"".join([bytes(fields[name]) for name in _READ if name in fields])
+    return _BASE64.sub(b"", text) if media else text
 
 
 def limit_output(
@@ -185,10 +196,11 @@ def _look(extent: Extent, raw: bytes, image: int) -> None:
             kind = value.get("type")
             if kind in _IMAGES:
                 extent.input += image
+                extent.media = True
             elif kind == "input_audio":
-                extent.heard = True
+                extent.heard = extent.media = True
             elif kind in _FILES and not _is_text(value):
-                extent.stored = True
+                extent.stored = extent.media = True
             if "file_id" in value:
                 extent.stored = True
             waiting += [each for each in value.values() if isinstance(each, dict | list)]
