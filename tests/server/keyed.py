@@ -107,14 +107,16 @@ class Scene:
         return db, open_directory(db, self.folder, ENCRYPTION_KEY, self.loop.clock, SeededRandom(2))
 
 
-def play(main: Callable[[Scene], Awaitable[None]], seed: int = 1) -> None:
-    async def whole(loop: SimLoop) -> None:
-        with Opened(Path(folder), clock=loop.clock) as opened:
-            scene = Scene(loop, opened, Path(folder))
-            async with scene.fleet:
-                await main(scene)
-                for line in scene.lines:
-                    line.close()
+async def stage(loop: SimLoop, main: Callable[[Scene], Awaitable[None]]) -> None:
+    """Play a scene to its end, on a loop that is there."""
+    with tempfile.TemporaryDirectory() as folder, Opened(Path(folder), clock=loop.clock) as opened:
+        scene = Scene(loop, opened, Path(folder))
+        async with scene.fleet:
+            await main(scene)
+            for line in scene.lines:
+                line.close()
 
-    with tempfile.TemporaryDirectory() as folder:
-        run(whole, seed=seed, leak_free=True)
+
+def play(main: Callable[[Scene], Awaitable[None]], seed: int = 1) -> None:
+    """The same on a loop of its own; nothing may be left."""
+    run(lambda loop: stage(loop, main), seed=seed, leak_free=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,23 +20,35 @@ ENCRYPTION_KEY = Secret("0123456789abcdef0123456789abcdef", "env:PENSTOCK_SECRET
 
 
 class FailingDatabase(Database):
-    """A store that does nothing while `failure` says why not: its disk is away."""
+    """A store that does nothing while `failure` says why not: its disk is away.
+
+    Attributes:
+        operations: how many there have been.
+        fails: which of them fails, counted from 1; 0: none.
+        done: the one that fails is done all the same: only its answer is lost.
+    """
 
     failure = ""
-    reads = 0
+    operations = 0
+    fails = 0
+    done = False
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        self._look()
-        return await super().run(work)
+        return await self._try(super().run(work))
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        self._look()
-        return await super().read(work)
+        return await self._try(super().read(work))
 
-    def _look(self) -> None:
-        self.reads += 1
-        if self.failure:
-            raise StoreFailed(self.failure)
+    async def _try(self, operation: Coroutine[Any, Any, T]) -> T:
+        self.operations += 1
+        lost = self.operations == self.fails
+        if self.failure or (lost and not self.done):
+            operation.close()
+            raise StoreFailed(self.failure or "this one operation")
+        found = await operation
+        if lost:
+            raise StoreFailed("this one operation, after it was done")
+        return found
 
 
 class Opened:

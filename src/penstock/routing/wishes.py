@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -106,6 +107,7 @@ def read_wishes(said: Mapping[str, str], base: Wishes | None = None, *, prefix: 
     return msgspec.structs.replace(base if base is not None else Wishes(), **found)
 
 
+@lru_cache(1024)
 def at_most(wishes: Wishes | None, priority: str) -> Wishes:
     """The same, no more urgent than that; so urgent where nothing was asked for at all."""
     if wishes is None:
