@@ -101,11 +101,7 @@ async def _serve(
     hire = crew.hire if crew is not None else _hire_here(clock)
     supervisor = Supervisor(config, held, clock, hire, books=books)
     telling = Telling(_say, supervisor.refresh)
-    register = (
-        open_register(books.database, config, Path(config.state).parent, clock, SystemRandom(), telling)
-        if books
-        else None
-    )
+    register = open_register(books.database, config, clock, SystemRandom(), telling) if books is not None else None
     admin: AdminServer | None = None
     systemd = Systemd(os.environ, clock)
     reload = Reload(

@@ -56,7 +56,7 @@ def find_register(stack: ExitStack, admin: str | None, path: str | None) -> Aske
             raise
         return _Running(find_control(None, path))
     stack.callback(lock.release)
-    return _open_file(stack, path)
+    return _open_file(stack, path, find_folder(path, os.environ))
 
 
 def _in_commands(error: PenstockError) -> PenstockError:
@@ -126,7 +126,7 @@ class _File:
         return sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:])
 
 
-def _open_file(stack: ExitStack, path: str | None) -> _File:
+def _open_file(stack: ExitStack, path: str | None, locked: Path) -> _File:
     from penstock.admin.app import ControlPlane, Shown
     from penstock.admin.door import LocalDoor
     from penstock.admin.overview import Standing
@@ -135,18 +135,22 @@ def _open_file(stack: ExitStack, path: str | None) -> _File:
     from penstock.metrics import Metrics
     from penstock.server.register import open_register
     from penstock.stores.authority import Authority
+    from penstock.stores.lock import StateLock
     from penstock.stores.sqlite import Database
 
-    config, folder = find_config(path, serving=True)
+    config, _ = find_config(path, serving=True)
     if config.state == "memory":
         raise ConfigError(
             f"{config.source}: state: memory keeps nothing, and no gateway runs",
             do="Write state: sqlite:///penstock.db, or leave state out.",
         )
+    state = Path(config.state).parent
+    if state != locked and state.is_dir():
+        stack.callback(StateLock(state).release)  # another configuration may name the same store
     clock, random = SystemClock(), SystemRandom()
     database = Database(Path(config.state), inline=True)
     stack.callback(database.close)
-    register = open_register(database, config, folder, clock, random)
+    register = open_register(database, config, clock, random)
     metrics = Metrics()
     standing = Standing(config, metrics, Authority(random.random, metrics.moved, metrics.retry_refused))
     return _File(ControlPlane(standing, LocalDoor(), clock, Shown(register=register)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from penstock.admin.register import Register, nothing_to_adopt
@@ -32,22 +31,20 @@ class Telling(NamedTuple):
 def open_register(
     database: Database,
     config: Config,
-    folder: Path,
     clock: Clock,
     random: Random,
     telling: Telling | None = None,
 ) -> Register:
-    """All of a store, which must be open.
+    """All of a store, which must be open; its encryption key lies beside it, unless it is declared.
 
     Args:
-        folder: where the encryption key's file lies, or is made.
         telling: who is told of what.
 
     Raises:
         ConfigError: the encryption key is not the one that the store was made with, or cannot be used.
     """
     telling = telling if telling is not None else Telling()
-    directory = open_directory(database, folder, config.encryption_key, clock, random)
+    directory = open_directory(database, database.path.parent, config.encryption_key, clock, random)
     kept = head_file(database.path)
     audit = AuditLog(database, clock, kept, telling.say)
     return Register(directory, Rulebook(database, clock, Ids(clock, random)), audit, telling.adopt)
