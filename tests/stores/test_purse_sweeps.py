@@ -14,6 +14,7 @@ from penstock.stores.centre import Message, memory_pair
 from penstock.stores.purse import Purse
 from penstock.stores.treasury import Treasury
 from penstock.testing import Cancel, SimLoop, run, sweep_scenario
+from penstock.testing.clock import SimClock
 from tests.simulation.planted import planted
 from tests.simulation.spending_bugs import BUGS
 from tests.stores.bank import Bank, budget, rate, reserved, want
@@ -28,7 +29,7 @@ async def spend(purse: Purse, amount: int) -> None:
     if not isinstance(held, Reservation):
         return
     try:
-        await asyncio.sleep(1.0)
+        await SimClock(asyncio.get_running_loop()).sleep(1.0)
     except BaseException:
         purse.void(held)
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -38,9 +38,10 @@ from penstock.admin.repeats import Repeats
 from penstock.admin.requests import Requests, find_line, list_requests, missing
 from penstock.admin.rights import OPEN, require, right_of
 from penstock.admin.rules import RuleRoutes
+from penstock.admin.spending import SpendingRoutes
 from penstock.admin.tenants import TenantRoutes
 from penstock.admin.usage import Usages
-from penstock.admin.usage_answers import CSV, USAGE, Told, list_alerts, tell_usage
+from penstock.admin.usage_answers import Told
 from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
@@ -130,7 +131,7 @@ class ControlPlane:
             *(self._of_requests() if self._shown.requests is not None else ()),
             *(self._of_rehearsals() if self._shown.rehearsals is not None else ()),
             *(self._of_register(self._shown.register) if self._shown.register is not None else ()),
-            *self._of_spending(),
+            *SpendingRoutes(self._shown.usages, self._shown.alerts, self._clock).operations(),
         )  # fmt: skip
 
     def _orders(self) -> tuple[Operation, ...]:
@@ -177,18 +178,6 @@ class ControlPlane:
             *RuleRoutes(register, overview, "budget").operations(),
             *AuditRoutes(register.audit).operations(),
         )
-
-    def _of_spending(self) -> Iterator[Operation]:
-        if self._shown.usages is not None:
-            yield Operation(
-                "/api/v1/usage", "usage", "What was spent and used, by model, user, tag and more.", self.usage, "Usage",
-                (JSON, CSV), query=USAGE,
-            )  # fmt: skip
-        if self._shown.alerts is not None:
-            yield Operation(
-                "/api/v1/alerts", "alerts", "What somebody was told, the newest first.", self.alerts, "Alerts",
-                query=PAGING,
-            )  # fmt: skip
 
     def _make_app(self) -> Starlette:
         app = Starlette(
@@ -323,16 +312,6 @@ class ControlPlane:
         found = await find_line(self._shown.requests, request.path_params["id"], principal_of(request))
         line = found if found is not None else missing(request.path_params["id"], self._began, self._clock)
         return Response(line, media_type=JSON)
-
-    async def usage(self, request: Request) -> Response:
-        """What was used."""
-        assert self._shown.usages is not None
-        return await tell_usage(self._shown.usages, principal_of(request), request.query_params, self._clock.wall())
-
-    async def alerts(self, request: Request) -> Response:
-        """A page of alerts."""
-        assert self._shown.alerts is not None
-        return _json(await list_alerts(self._shown.alerts, principal_of(request), request.query_params))
 
     async def rehearsals(self, request: Request) -> Response:
         """What rehearsals have found."""

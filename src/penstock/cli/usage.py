@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -47,28 +47,44 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     attempts whose price is known; `unknown` and `+ N unknown` tell of those whose price is not.
     """
     if ctx.invoked_subcommand is None:
-        _ask(**options)
+        _ask(_Options(**options))
 
 
-def _ask(
-    *, by: str, since: str, until: str | None, where: tuple[str, ...], as_json: bool, as_csv: bool, admin: str | None,
-    store: str | None, path: str | None,
-) -> None:  # fmt: skip
+class _Options(NamedTuple):
+    """What the command was told."""
+
+    by: str
+    since: str
+    until: str | None
+    where: tuple[str, ...]
+    as_json: bool
+    as_csv: bool
+    admin: str | None
+    store: str | None
+    path: str | None
+
+
+def _ask(options: _Options) -> None:
     from penstock.admin.usage import MOST_ROWS, encode_csv, read_asked
     from penstock.clock import SystemClock
 
-    if as_json and as_csv:
+    if options.as_json and options.as_csv:
         raise click.UsageError("--json and --csv are two forms of one answer: give one of them.")
-    said = {"by": by, "since": since} | ({"until": until} if until is not None else {}) | _where(where)
+    said = {"by": options.by, "since": options.since} | _where(options.where)
+    if options.until is not None:
+        said["until"] = options.until
     now = SystemClock().wall()
     asked = read_asked(said, now)
-    told = _from_gateway(admin, path, said) if admin is not None else _from_store(_find_store(store, path), asked)
+    if options.admin is not None:
+        told = _from_gateway(options.admin, options.path, said)
+    else:
+        told = _from_store(_find_store(options.store, options.path), asked)
     rows, total = told["data"], told["total"]
-    if as_json:
+    if options.as_json:
         import json
 
         click.echo(json.dumps(told, ensure_ascii=False, indent=1))
-    elif as_csv:
+    elif options.as_csv:
         for piece in encode_csv(asked.by, rows):
             click.echo(piece, nl=False)
     else:
