@@ -102,3 +102,42 @@ def test_control_characters_of_a_callers_name_reach_no_terminal(tmp_path: Path) 
     told = usage("--store", str(path), *ALL)
     assert "\x1b" not in told.stdout
     assert "[2Jx" in told.stdout
+
+
+# --- reconcile
+
+
+def test_a_statement_that_agrees_and_one_that_does_not(store: Path, tmp_path: Path) -> None:
+    agrees = tmp_path / "agrees.csv"
+    agrees.write_text("day,model,input,output\n2025-12-29,small,100,20\n2025-12-31,small,500,100\n")
+    told = usage("reconcile", str(agrees), "--provider", "sim", "--store", str(store))
+    assert (told.exit_code, told.stdout.splitlines()[-1].split()[:2]) == (0, ["in", "all"])
+    apart = tmp_path / "apart.csv"
+    apart.write_text("day,model,input,output,cost\n2025-12-29,small,100,20,0.5\n2025-12-31,other,1,1,1\n")
+    told = usage("reconcile", str(apart), "--provider", "sim", "--store", str(store), "--json")
+    assert told.exit_code == 1
+    found = json.loads(told.stdout)
+    assert [(row["day"], row["model"], row["side"], row["apart"]) for row in found["data"]] == [
+        ("2025-12-29", "small", "both", False),
+        ("2025-12-31", "other", "theirs", True),
+        ("2025-12-31", "small", "ours", True),
+    ]
+    assert found["data"][0]["cost"] == {"ours": "0.500000000", "theirs": "0.500000000", "ppm": 0.0}
+    assert found["apart"] is True
+    # By its form it is nobody's, so all providers of the ledger are meant.
+    assert usage("reconcile", str(agrees), "--store", str(store)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "told"),
+    [
+        ("nothing", "100ppm", "must name the columns"),
+        ("day,cost\n", "100ppm", "no day"),
+        ("day,cost\n2026-01-01,1\n", "many", "millionths"),
+    ],
+)
+def test_what_cannot_be_reconciled(store: Path, tmp_path: Path, text: str, most: str, told: str) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    ran = usage("reconcile", str(tmp_path / "x.csv"), "--store", str(store), "--most", most)
+    assert ran.exit_code != 0
+    assert told in ran.output + str(ran.exception)

@@ -38,10 +38,9 @@ from penstock.admin.repeats import Repeats
 from penstock.admin.requests import Requests, find_line, list_requests, missing
 from penstock.admin.rights import OPEN, require, right_of
 from penstock.admin.rules import RuleRoutes
-from penstock.admin.spending import SpendingRoutes
 from penstock.admin.tenants import TenantRoutes
 from penstock.admin.usage import Usages
-from penstock.admin.usage_answers import Told
+from penstock.admin.usage_routes import SpendingRoutes, Told
 from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -47,48 +48,32 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     attempts whose price is known; `unknown` and `+ N unknown` tell of those whose price is not.
     """
     if ctx.invoked_subcommand is None:
-        _ask(_Options(**options))
+        _ask(options)
 
 
-class _Options(NamedTuple):
-    """What the command was told."""
-
-    by: str
-    since: str
-    until: str | None
-    where: tuple[str, ...]
-    as_json: bool
-    as_csv: bool
-    admin: str | None
-    store: str | None
-    path: str | None
-
-
-def _ask(options: _Options) -> None:
+def _ask(options: Mapping[str, Any]) -> None:
     from penstock.admin.usage import MOST_ROWS, encode_csv, read_asked
     from penstock.clock import SystemClock
 
-    if options.as_json and options.as_csv:
+    as_json, as_csv, admin, path = (options[name] for name in ("as_json", "as_csv", "admin", "path"))
+    if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of one answer: give one of them.")
-    said = {"by": options.by, "since": options.since} | _where(options.where)
-    if options.until is not None:
-        said["until"] = options.until
-    now = SystemClock().wall()
-    asked = read_asked(said, now)
-    if options.admin is not None:
-        told = _from_gateway(options.admin, options.path, said)
+    said = {name: options[name] for name in ("by", "since", "until") if options[name] is not None}
+    said |= _where(options["where"])
+    asked = read_asked(said, SystemClock().wall())
+    if admin is not None:
+        told = _from_gateway(admin, path, said)
     else:
-        told = _from_store(_find_store(options.store, options.path), asked)
-    rows, total = told["data"], told["total"]
-    if options.as_json:
+        told = _from_store(_find_store(options["store"], path), asked)
+    if as_json:
         import json
 
         click.echo(json.dumps(told, ensure_ascii=False, indent=1))
-    elif options.as_csv:
-        for piece in encode_csv(asked.by, rows):
+    elif as_csv:
+        for piece in encode_csv(asked.by, told["data"]):
             click.echo(piece, nl=False)
     else:
-        _table(asked.by, rows, total)
+        _table(asked.by, told["data"], told["total"])
     if told["truncated"]:
         click.echo(f"These are the dearest {MOST_ROWS:,} of more rows: ask for less.", err=True)
 
@@ -183,3 +168,33 @@ def _money(amount: str | None, unpriced: int) -> str:
     whole, _, part = amount.partition(".")
     shown = f"{int(whole):,}.{part[:6]}"
     return f"{shown} + {unpriced:,} unknown" if unpriced else shown
+
+
+@command.command("reconcile", short_help="Whether a provider's own books say the same.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--provider", metavar="NAME", help="Whose it is, as in `providers:`; else what the file's form says.")
+@click.option("--most", default="100ppm", show_default=True, metavar="PPM", help="How far apart both may be.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_store_options
+def reconcile(
+    file: str, provider: str | None, most: str, store: str | None, path: str | None, *, as_json: bool
+) -> None:
+    """Compare the ledger with a provider's export, per day and model, and in all.
+
+    FILE: what OpenAI answers for organization/costs or organization/usage/..., Anthropic for cost_report or
+    usage_report/messages, the CSV that either's console exports, or a CSV with the columns day, model, input, output,
+    cost. Days are UTC's. Exit code 1: they are further apart than --most, or one side has what the other has not.
+    """
+    from penstock.cli.reconciling import compare, tell
+
+    found = compare(Path(file), provider, _ppm(most), _find_store(store, path))
+    tell(found, as_json=as_json)
+    if found.wrong:
+        raise click.exceptions.Exit(1)
+
+
+def _ppm(text: str) -> float:
+    number = text.strip().removesuffix("ppm").strip()
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", number):
+        raise click.UsageError("--most takes millionths, such as 100ppm.")
+    return float(number)

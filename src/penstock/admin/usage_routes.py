@@ -7,18 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from penstock.admin.operations import JSON, Query
+from penstock.admin.operations import JSON, PAGING, Operation, Query, principal_of
 from penstock.admin.pages import cursor_of, id_of, limit_of
 from penstock.admin.rights import Principal
 from penstock.admin.usage import MOST_ROWS, Asked, Usages, encode_csv, narrowed, read_asked, rows_of
+from penstock.clock import Clock
 from penstock.errors import InvalidRequest
 from penstock.stores.alerts import Noted
 from penstock.stores.attribution import Question, Tally
 from penstock.stores.bookings import DIMENSIONS
 
-__all__ = ["CSV", "USAGE", "Told", "list_alerts", "tell_usage"]
+__all__ = ["SpendingRoutes", "Told", "list_alerts", "tell_usage"]
 
 CSV = "text/csv; charset=utf-8"
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -39,6 +41,43 @@ class Told(Protocol):
     async def newest(self, before: int | None, most: int, tenant: str | None = None) -> list[tuple[int, Noted]]:
         """The newest alerts, with their numbers; raises StoreFailed."""
         ...
+
+
+class SpendingRoutes:
+    """Their operations, as far as there is who knows.
+
+    Args:
+        usages: who knows what was used. alerts: who knows what somebody was told.
+    """
+
+    def __init__(self, usages: Usages | None, alerts: Told | None, clock: Clock) -> None:
+        self._usages = usages
+        self._alerts = alerts
+        self._clock = clock
+
+    def operations(self) -> Iterator[Operation]:
+        """What can be asked for."""
+        if self._usages is not None:
+            yield Operation(
+                "/api/v1/usage", "usage", "What was spent and used, by model, user, tag and more.", self.usage, "Usage",
+                (JSON, CSV), query=USAGE,
+            )  # fmt: skip
+        if self._alerts is not None:
+            yield Operation(
+                "/api/v1/alerts", "alerts", "What somebody was told, the newest first.", self.alerts, "Alerts",
+                query=PAGING,
+            )  # fmt: skip
+
+    async def usage(self, request: Request) -> Response:
+        """What was used."""
+        assert self._usages is not None
+        return await tell_usage(self._usages, principal_of(request), request.query_params, self._clock.wall())
+
+    async def alerts(self, request: Request) -> Response:
+        """A page of alerts."""
+        assert self._alerts is not None
+        told = await list_alerts(self._alerts, principal_of(request), request.query_params)
+        return Response(_encode(told), media_type=JSON)
 
 
 async def tell_usage(usages: Usages, principal: Principal, query: Mapping[str, str], now: float) -> Response:
