@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,8 +13,11 @@ import pytest
 
 from penstock.config.load import load_config
 from penstock.lines import Line
-from penstock.server.own import _SHOWN, Asked, Own, own_view
+from penstock.server.books import open_books
+from penstock.server.own import _SHOWN, Asked, Own, own_view, past_view
+from penstock.stores.past import Past
 from penstock.testing import SimLoop, run
+from penstock.testing.clock import SeededRandom
 from penstock.testing.fleet import Fleet
 from tests.stage import Caller
 
@@ -35,9 +39,9 @@ def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
-def play(scene: Callable[[SimLoop, Fleet, Caller, Caller], Awaitable[None]]) -> None:
+def play(scene: Callable[[SimLoop, Fleet, Caller, Caller], Awaitable[None]], **more: Any) -> None:
     async def main(loop: SimLoop) -> None:
-        async with Fleet(loop, load_config(CONFIG, ENV)) as fleet:
+        async with Fleet(loop, load_config({**CONFIG, **more}, ENV)) as fleet:
             one, two = [await Caller.connect(address) for address in fleet.addresses]
             await scene(loop, fleet, one, two)
             one.close()
@@ -119,6 +123,41 @@ def test_the_key_says_whose_it_is() -> None:
     play(scene)
 
 
+def test_the_key_says_what_is_left_of_its_limits_and_budgets() -> None:
+    limits = [
+        {"scope": "tenant", "requests": "600/min"},
+        {"scope": "key", "concurrency": 5},
+        {"scope": "global", "requests": "1000/min"},
+    ]
+    budgets = [
+        {"scope": "tenant", "limit": "50 USD/day"},
+        {"scope": "tenant", "match": "globex", "limit": "9 USD/day"},
+        {"scope": "key", "limit": "2M tokens/month", "hard": False},
+        {"scope": "global", "limit": "500 USD/day"},
+    ]
+
+    async def scene(loop: SimLoop, fleet: Fleet, one: Caller, two: Caller) -> None:
+        assert (await one.post(body(), **bearer(ACME))).status == 200
+        told = (await two.get("/v1/key", **bearer(ACME))).json()
+        money, tokens = told["budgets"]
+        assert (money["scope"], money["limit"], money["period"]) == ("tenant", "50.000000000", "day")
+        assert money["resets_at"] == "2026-01-02T00:00:00Z"
+        # What another worker has in hand is not left.
+        assert float(money["left"]) + float(money["used"]) == 50.0
+        assert (tokens["unit"], tokens["limit"], tokens["hard"]) == ("tokens", 2_000_000, False)
+        assert tokens["resets_at"] == "2026-02-01T00:00:00Z"
+        assert tokens["left"] < 2_000_000
+        rate, seats = told["limits"]
+        assert (rate["scope"], rate["requests"], rate["seconds"]) == ("tenant", 600, 60)
+        assert 0 < rate["left"] <= 600
+        assert seats == {"scope": "key", "concurrency": 5}
+        # A key of no tenant hears of what is its own alone: the rest is everybody's.
+        other = (await one.get("/v1/key", **bearer(OTHER))).json()
+        assert [each["scope"] for each in (*other["budgets"], *other["limits"])] == ["key", "key"]
+
+    play(scene, limits=limits, budgets=budgets)
+
+
 def test_a_centre_that_is_gone_is_told() -> None:
     async def scene(loop: SimLoop, fleet: Fleet, one: Caller, two: Caller) -> None:
         fleet.supervisor.centre.questions.topics.clear()
@@ -154,3 +193,64 @@ def test_what_is_told_are_fields_of_the_line() -> None:
 )
 def test_which_paths_they_are(path: bytes, known: bool) -> None:
     assert Own.knows(path) is known
+
+
+def test_one_of_long_ago_is_told_from_the_ledger(tmp_path: Path) -> None:
+    kept = load_config({**CONFIG, "state": f"sqlite:///{tmp_path}/p.db"}, ENV)
+
+    async def main(loop: SimLoop) -> None:
+        ids: dict[str, str] = {}
+        for serving in (True, False):
+            books = open_books(kept, loop.clock, SeededRandom(1), inline=True)
+            async with Fleet(loop, kept, books=books) as fleet:
+                one = await Caller.connect(fleet.addresses[0])
+                if serving:
+                    answer = await one.post(body("fast"), **bearer(ACME))
+                    ids["acme"] = answer.headers["x-request-id"]
+                    ids["cost"] = answer.headers["x-penstock-cost-usd"]
+                    await loop.clock.sleep(2.0)
+                else:
+                    told = (await one.get(f"/v1/requests/{ids['acme']}", **bearer(ACME))).json()
+                    assert (told["id"], told["model"], told["deployment"]) == (ids["acme"], "fast", "sim/small")
+                    assert told["cost_usd"] == told["charge_usd"] == ids["cost"]
+                    assert told["tokens"]["input"] > 0
+                    assert {each["outcome"] for each in told["attempts"]} == {"unavailable", "ok"}
+                    foreign = await one.get(f"/v1/requests/{ids['acme']}", **bearer(APP))
+                    assert (foreign.status, foreign.error["code"]) == (404, "not_found")
+                one.close()
+
+    run(main)
+
+
+def test_what_the_ledger_has_of_one_with_an_unknown_price() -> None:
+    known = Past(
+        1,
+        5 * 10**18 // 3,
+        5 * 10**18 // 3 + 10**9,
+        "",
+        "app",
+        "",
+        "",
+        "m",
+        "p/x#a",
+        "first",
+        200,
+        "ok",
+        1,
+        5,
+        6,
+        0,
+        0,
+        0,
+        7,
+        7,
+        0,
+    )
+    unknown = known._replace(number=2, cost=None, charge=None, flags=8 | 2)
+    asked = Asked(UNKNOWN, "app", None)
+    told = json.loads(past_view([known, unknown], asked) or b"")
+    assert (told["cost_usd"], told["deployment"]) == (None, "p/x")
+    assert told["attempts"][0]["cost_usd"] == "0.000000007"
+    assert told["attempts"][1]["unpriced"] is told["attempts"][1]["ambiguous"] is True
+    assert past_view([known, unknown._replace(tenant="acme")], asked) is None
+    assert past_view([], asked) is None

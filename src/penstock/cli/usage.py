@@ -123,19 +123,19 @@ def _find_store(store: str | None, path: str | None) -> Path:
     """The store's file. A configuration that does not name it is not read: that takes longer than the answer."""
     import os
 
-    from penstock.cli.settings import DEFAULT_FILE, find_config, find_folder
-
     if store is not None:
         return Path(store)
-    chosen = path or os.environ.get("PENSTOCK_CONFIG") or DEFAULT_FILE
+    named = path or os.environ.get("PENSTOCK_CONFIG")
+    chosen = named or "penstock.yaml"
     if Path(chosen).exists() and _STATE.search(Path(chosen).read_text("utf-8", "replace")):
+        from penstock.cli.settings import find_config
         from penstock.errors import ConfigError
 
         config, _ = find_config(chosen, serving=False)
         if config.state == "memory":
             raise ConfigError(f"{chosen}: state: memory keeps nothing", do="Ask the gateway itself with --admin URL.")
         return Path(config.state)
-    return find_folder(path, os.environ) / STORE
+    return Path(os.path.abspath(chosen)).parent / STORE if named else Path.cwd() / STORE
 
 
 def _table(by: tuple[str, ...], rows: list[dict[str, Any]], total: dict[str, Any] | None) -> None:

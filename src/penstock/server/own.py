@@ -8,6 +8,9 @@ how the gateway is set up.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import ceil, inf
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,10 +19,15 @@ from penstock.errors import NotFound
 from penstock.gateway import Gateway
 from penstock.layers.authenticate import Key
 from penstock.lines import Line
+from penstock.reservation import Level, Rule, Want
+from penstock.routing.scopes import Facts, Rules
 from penstock.server.ended import as_they_stand
+from penstock.stores.past import Past
 from penstock.stores.questions import Questions
+from penstock.stores.rows import FLAGS
+from penstock.usage import usd
 
-__all__ = ["REQUEST", "Asked", "Own", "own_view"]
+__all__ = ["REQUEST", "Asked", "Own", "own_view", "past_view"]
 
 # The topic of the questions.
 REQUEST = "request"
@@ -32,6 +40,7 @@ _SHOWN = (
     *("finish_reason", "error", "stream_error", "dropped", "clamped", "degraded", "tokens", "cost_usd", "ms"),
     *("first_output_ms", "attempts"),
 )
+_LAST = 253_402_300_799  # the end of the year 9999
 _lines = msgspec.json.Decoder(Line)
 
 
@@ -54,6 +63,51 @@ def own_view(line: bytes, asked: Asked) -> bytes | None:
     return msgspec.json.encode({name: written[name] for name in _SHOWN if name in written})
 
 
+def past_view(attempts: Sequence[Past], asked: Asked) -> bytes | None:
+    """The same from the ledger, of one that is no longer in memory: what it took; None where it is somebody else's."""
+    if not attempts or any((each.key or None, each.tenant or None) != (asked.key, asked.tenant) for each in attempts):
+        return None
+    first = attempts[0]
+    winner = next((each for each in attempts if each.answered), attempts[-1])
+    told = {
+        "id": asked.id,
+        "time": moment(first.opened // 10**9),
+        "model": first.model,
+        "deployment": winner.deployment.partition("#")[0],
+        **{name: value for name, value in (("user", first.user), ("task", first.task)) if value},
+        "tokens": _used(winner),
+        "cost_usd": _sum([each.cost for each in attempts]),
+        "charge_usd": _sum([each.charge for each in attempts]),
+        "attempts": [_past(each, first.opened) for each in attempts],
+    }
+    return msgspec.json.encode(told)
+
+
+def _past(attempt: Past, began: int) -> dict[str, Any]:
+    return {
+        "deployment": attempt.deployment.partition("#")[0],
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "kind": attempt.kind,
+        "at_ms": (attempt.opened - began) // 10**6,
+        "ms": (attempt.closed - attempt.opened) // 10**6,
+        "tokens": _used(attempt),
+        "cost_usd": _sum([attempt.cost]),
+        **{name: True for name, bit in FLAGS.items() if attempt.flags & bit},
+    }
+
+
+def _used(attempt: Past) -> dict[str, int]:
+    names = ("input", "output", "cache_read", "cache_write", "reasoning")
+    return {name: getattr(attempt, f"{name}_tokens") for name in names}
+
+
+def _sum(amounts: Sequence[int | None]) -> str | None:
+    """Null where one is not known: what is left out would be a part and look like the whole."""
+    known = [each for each in amounts if each is not None]
+    return usd(sum(known)) if len(known) == len(amounts) else None
+
+
 class Own:
     """Answers them.
 
@@ -64,6 +118,7 @@ class Own:
     def __init__(self, gateway: Gateway, questions: Questions | None) -> None:
         self._gateway = gateway
         self._questions = questions
+        self._rules = Rules(gateway.config.rules)
 
     @staticmethod
     def knows(path: bytes) -> bool:
@@ -98,7 +153,7 @@ class Own:
         else:
             told = self._live(asked)
         if told is None:
-            raise NotFound(f"you have no request {id} here", do="What ended long ago is in the operator's books alone.")
+            raise NotFound(f"you have no request {id} here", do="Look at the id: x-request-id of its answer has it.")
         return told
 
     def _live(self, asked: Asked) -> bytes | None:
@@ -109,6 +164,59 @@ class Own:
 
     async def _key(self, key: Key | None) -> bytes:
         told: dict[str, Any] = {"object": "key", "name": None, "tenant": None, "project": None}
+        held: list[tuple[Rule, str]] = []
         if key is not None:
             told |= {"name": key.name, "tenant": key.tenant, "project": key.project}
+            told |= {"id": key.id or None, "max_output": key.max_output, "priority": key.priority}
+            told["routes"] = sorted(key.operations) if key.operations is not None else None
+            told["expires_at"] = moment(key.expires) if key.expires != inf else None
+            held = [
+                each for each in self._rules.of(Facts(key.tenant, key.project, key.name)) if _concerns(each[0], key)
+            ]
+        counted = [(rule, value) for rule, value in held if rule.kind != "concurrency"]
+        purse, now = self._gateway.purse, self._gateway.clock.wall()
+        levels = await purse.look([Want(rule, value, 0) for rule, value in counted]) if counted else []
+        told["budgets"] = [_budget(level, now) for level in levels if level.rule.kind == "budget"]
+        told["limits"] = [
+            *(_limit(level) for level in levels if level.rule.kind != "budget"),
+            *({"scope": rule.scope, "concurrency": rule.limit} for rule, _ in held if rule.kind == "concurrency"),
+        ]
         return msgspec.json.encode(told)
+
+
+def _concerns(rule: Rule, key: Key) -> bool:
+    """Whether what is left of it is its caller's to know: of what others spend too, it is not."""
+    return rule.scope == "key" or (rule.scope in ("tenant", "project") and key.tenant is not None)
+
+
+def _budget(level: Level, now: float) -> dict[str, Any]:
+    rule = level.rule
+    written = usd if rule.unit == "usd" else int
+    return {
+        "scope": rule.scope,
+        "unit": rule.unit,
+        "limit": written(rule.limit),
+        "used": written(level.used),
+        "left": written(max(0, level.left)),
+        "period": rule.period,
+        "zone": rule.zone,
+        "resets_at": moment(now + level.resets),
+        "hard": rule.hard,
+    }
+
+
+def _limit(level: Level) -> dict[str, Any]:
+    rule = level.rule
+    return {
+        "scope": rule.scope,
+        rule.unit: rule.limit,
+        "seconds": rule.seconds,
+        "kind": rule.kind,
+        "left": max(0, level.left),
+        "resets_in": round(level.resets, 3),
+    }
+
+
+def moment(at: float) -> str:
+    """A moment, to the second."""
+    return datetime.fromtimestamp(min(ceil(at), _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -267,7 +267,8 @@ class Routes:
 
     async def _ask_own(self, http: HttpRequest, out: Exchange) -> None:
         """What a caller asks about itself; it takes a word with the centre."""
-        record, dialect = self._begin("own", http, out), self._dialect_of(http)
+        asked = "requests" if b"/requests/" in http.path else "key"
+        record, dialect = self._begin(asked, http, out), self._dialect_of(http)
         try:
             self._guards.check(http)
             key = self._gateway.whose(caller_of(http), record)

@@ -25,7 +25,7 @@ from penstock.metrics import Metrics
 from penstock.redact import Secret
 from penstock.server.books import Books
 from penstock.server.lookout import Lookout
-from penstock.server.own import REQUEST, Asked, own_view
+from penstock.server.own import REQUEST, Asked, own_view, past_view
 from penstock.server.posts import Hire, Posts
 from penstock.server.steward import Steward
 from penstock.server.worker import Worker
@@ -33,6 +33,7 @@ from penstock.stores.authority import Authority
 from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
 from penstock.stores.directory import Directory
 from penstock.stores.key_centre import KeyCentre
+from penstock.stores.past import attempts_of
 from penstock.stores.recent import Told
 from penstock.stores.rulebook import Rulebook
 from penstock.stores.sqlite import StoreFailed
@@ -204,7 +205,12 @@ class Supervisor:
         """A request for whoever asked it."""
         question = msgspec.msgpack.decode(asked, type=Asked)
         line = await self.find(question.id)
-        return own_view(line, question) if line is not None else None
+        if line is not None:
+            return own_view(line, question)
+        if self.books is None:
+            return None
+        past = await self.books.database.read(lambda connection: attempts_of(connection, question.id))
+        return past_view(past, question)
 
     async def newest(self, before: str, most: int) -> list[Told]:
         """The newest requests that began before that one, or of all (""), those that are being answered among them."""
