@@ -104,6 +104,7 @@ class Scene:
         record.tenant, record.user, record.model, record.bytes_in = tenant, user, "m", bytes_in
         stream = more.pop("stream", False)
         fields = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in more.items()}
+        fields["messages"] = msgspec.Raw(b" " * bytes_in)
         return Request("openai_chat", "m", stream, fields, caller, record)
 
     async def ask(self, *args: Any, **more: Any) -> Request:

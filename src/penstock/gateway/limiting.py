@@ -14,8 +14,10 @@ from penstock.layers.concurrency import Seating
 from penstock.layers.rate_limit import RateLimit, Rates, Size
 from penstock.messages import Request
 from penstock.metrics import Metrics
+from penstock.providers.bounds import MEDIA_TOKENS
 from penstock.reservation import Rule
 from penstock.routing.admission import AdmissionRules
+from penstock.routing.estimate import estimate
 from penstock.routing.scopes import Facts, Rules
 from penstock.stores.gate import GateRules
 from penstock.stores.line import Lines
@@ -26,8 +28,7 @@ from penstock.stores.repeats import Repeats
 from penstock.stores.seats import Seats
 from penstock.stores.state import Registry
 from penstock.stores.strain import Strain
-from penstock.usage import BYTES_A_TOKEN
-from penstock.wire.extent import Extent, read_extent
+from penstock.wire.extent import Extent, read_extent, text_of
 
 __all__ = ["Given", "Limiting"]
 
@@ -170,5 +171,7 @@ def size_of(request: Request) -> Size:
     extent: Extent | None = request.extent
     if extent is None:
         extent = request.extent = read_extent(request.dialect, request.fields, request.record.bytes_in)
+        request.likely = estimate(text_of(request.fields, media=extent.media))
+    likely = request.likely.tokens + (MEDIA_TOKENS if extent.media else 0)
     output = extent.output * extent.answers if extent.output is not None else None
-    return Size(request.record.bytes_in // BYTES_A_TOKEN + 1, output, extent.input)
+    return Size(int(likely) + 1, output, extent.input)
