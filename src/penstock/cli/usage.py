@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from penstock.admin.usage import Asked
 
-__all__ = ["command"]
+__all__ = ["command", "find_store"]
 
 # Callers name users and tags as they like, and a terminal may take control characters for commands of its own.
 _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
@@ -64,7 +64,7 @@ def _ask(options: Mapping[str, Any]) -> None:
     if admin is not None:
         told = _from_gateway(admin, path, said)
     else:
-        told = _from_store(_find_store(options["store"], path), asked)
+        told = _from_store(find_store(options["store"], path), asked)
     if as_json:
         import json
 
@@ -119,7 +119,7 @@ def _from_store(store: Path, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _find_store(store: str | None, path: str | None) -> Path:
+def find_store(store: str | None, path: str | None) -> Path:
     """The store's file. A configuration that does not name it is not read: that takes longer than the answer."""
     import os
 
