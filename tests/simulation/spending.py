@@ -339,7 +339,7 @@ class Town:
 
     def _settle(self, staff: Staff, reservation: Reservation, amounts: Sequence[int]) -> None:
         del staff.open[id(reservation)]
-        self.truth.settled(reservation, amounts)
+        self.truth.settled(reservation, amounts, self.loop.time())
         self._write(staff, reservation, amounts)
         staff.purse.settle(reservation, amounts)
 

@@ -97,7 +97,7 @@ def _keeps_what_is_freed(right: Any) -> Any:
 
     def merge(self: Any, *args: Any) -> Any:
         lease = right(self, *args)
-        lease.tight = False
+        lease.most = 10**18
         return lease
 
     return merge
@@ -111,10 +111,10 @@ def _books_no_more_than_was_reserved(right: Any) -> Any:
 
 
 def _returns_twice(right: Any) -> Any:
-    def give_back(lease: Any, lines: Any) -> None:
+    def give_back(lease: Any, lines: Any, keep: int = 0) -> None:
         left = lease.left
-        right(lease, lines)
-        if left > 0 and lease.tight:
+        right(lease, lines, keep)
+        if left > keep:
             lines.append(lines[-1]._replace(spent=0))
 
     return give_back
@@ -123,9 +123,9 @@ def _returns_twice(right: Any) -> Any:
 def _tells_nothing_again(right: Any) -> Any:
     """What was spent is told with what goes back, and once more with the beat."""
 
-    def give_back(lease: Any, lines: Any) -> None:
+    def give_back(lease: Any, lines: Any, keep: int = 0) -> None:
         spent = lease.spent
-        right(lease, lines)
+        right(lease, lines, keep)
         lease.spent = spent
 
     return give_back

@@ -91,7 +91,7 @@ class Truth:
             if self._taken[account] > most:
                 self._wrong(f"overshoot: {self._taken[account] - most} above {most} of {account}")
 
-    def settled(self, reservation: Reservation, amounts: Sequence[int]) -> None:
+    def settled(self, reservation: Reservation, amounts: Sequence[int], now: float) -> None:
         """It was settled to that."""
         for want, window, actual in zip(reservation.wants, reservation.windows, amounts, strict=True):
             account = (want.rule.id, want.value, window)
@@ -100,8 +100,12 @@ class Truth:
                 self._over[account] = self._over.get(account, 0) + max(0, actual - want.amount)
         entries = iter(self._entries.pop(id(reservation)))
         for want, actual in zip(reservation.wants, amounts, strict=True):
-            if want.rule.kind != "budget":
+            if want.rule.kind == "strict":
+                # It counts in the minute in which it was let through.
                 next(entries)[1] = actual
+            elif want.rule.kind != "budget":
+                next(entries)
+                self._admitted[want.rule.id, want.value].append([now, actual - want.amount])
 
     def judge_rates(self) -> None:
         """Whatever was let through was as slow as its rate."""
@@ -128,9 +132,10 @@ class Truth:
         most = max(each[1] for each in log) if rule.kind == "leaky" else rule.burst * (1 + _IN_HAND)
         level, before = 0.0, 0.0
         for at, amount in log:
-            level = max(0.0, level - (at - before) * rule.limit / rule.seconds) + amount
+            # What comes back counts as far as time has not given it back (semantics.md: Rate limits).
+            level = max(0.0, max(0.0, level - (at - before) * rule.limit / rule.seconds) + amount)
             before = at
-            if level > most + 1e-6:
+            if amount > 0 and level > most + 1e-6:
                 self._wrong(f"rate: {level:g} at once, at most {most:g}, {rule.id} {value}, at {at:.3f}")
 
 

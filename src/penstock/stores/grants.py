@@ -167,7 +167,7 @@ class Grants:
         else:
             entry.loose.pop(holder, None)
         amount, left = need.amount + surplus, max(0, account.left(at))
-        return Share(need.rule, account.value, window, amount, account.life(at), not surplus, left, account.resets(at))
+        return Share(need.rule, account.value, window, amount, account.life(at), left, account.resets(at))
 
     def _surplus(self, holder: Holder, need: Need, entry: Entry, at: Moment) -> int:
         """How much more a holder is leased than it needs: what ten seconds take, at most."""

@@ -20,14 +20,15 @@ class Lease:
         left: neither reserved nor spent.
         until: when what is left goes back, at the latest.
         spent: settled and not told yet.
-        tight: what is left goes back at once.
+        most: what may be left of it; what is freed beyond that goes back at once. 0 where the account is nearly empty.
         kept: the books must hear what was spent of it, not only what comes back.
+        booked: its window, as it stands in the books; 0 for rates, which are in none.
         drawn: what was reserved since `since`; `before`: in the ten seconds before.
     """
 
     __slots__ = (
-        *("account", "before", "drawn", "kept", "left", "level", "listed"),
-        *("rule", "since", "spent", "tight", "until", "window"),
+        *("account", "before", "booked", "drawn", "kept", "left", "level", "listed", "most"),
+        *("rule", "since", "spent", "until", "window"),
     )
 
     def __init__(self, share: Share, now: float, *, kept: bool) -> None:
@@ -35,10 +36,11 @@ class Lease:
         self.account = share.value
         self.window = share.window
         self.left = 0
+        self.most = 0
         self.until = now
         self.spent = 0
-        self.tight = True
         self.kept = kept
+        self.booked = share.window if kept else 0
         self.listed = False
         self.drawn = 0
         self.before = 0
@@ -47,7 +49,7 @@ class Lease:
         self.level = (0, now)
 
     def __repr__(self) -> str:
-        return f"<Lease {self.rule}|{self.account}: {self.left} left{', tight' if self.tight else ''}>"
+        return f"<Lease {self.rule}|{self.account}: {self.left} left, {self.most} at most>"
 
     def pace(self, now: float) -> int:
         """What was reserved within the last ten to twenty seconds."""
@@ -78,13 +80,13 @@ class Hand:
             before = lease
             lease = self.leases[key] = Lease(share, now, kept=want.rule.kind == "budget")
             if before is not None:
-                before.tight = True
+                before.most = 0
                 give_back(before, lines)
                 lease.drawn, lease.before, lease.since = before.drawn, before.before, before.since
         elif lease.until <= now:
             give_back(lease, lines)
         lease.left += share.amount
-        lease.tight = share.tight
+        lease.most = share.amount - want.amount
         lease.until = now + share.life
         lease.level = (share.left, now + share.resets)
         return lease
@@ -93,7 +95,7 @@ class Hand:
         """Others need what is in hand of an account and not in use; the lines that go back."""
         lines: list[Line] = []
         for lease in self._of(rule, account):
-            lease.tight = True
+            lease.most = 0
             give_back(lease, lines)
         return lines
 
@@ -117,7 +119,7 @@ class Hand:
         lines: list[Line] = []
         for key, lease in [item for item in self.leases.items() if item[1].until <= now]:
             del self.leases[key]
-            lease.tight = True
+            lease.most = 0
             give_back(lease, lines)
         for lease in self.spent:
             lease.listed = False
@@ -128,8 +130,8 @@ class Hand:
         return lines
 
 
-def give_back(lease: Lease, lines: list[Line]) -> None:
-    """What is left of a lease; and what was spent of it, so that both sides agree."""
-    if lease.left or lease.spent:
-        lines.append(Line(lease.rule, lease.account, lease.window, lease.spent, lease.left))
-        lease.spent = lease.left = 0
+def give_back(lease: Lease, lines: list[Line], keep: int = 0) -> None:
+    """What is left of a lease beyond what is kept; and what was spent of it, so that both sides agree."""
+    if lease.left != keep or lease.spent:
+        lines.append(Line(lease.rule, lease.account, lease.window, lease.spent, lease.left - keep))
+        lease.spent, lease.left = 0, keep

@@ -68,9 +68,8 @@ class Share(NamedTuple):
 
     Attributes:
         window: which it is from.
-        amount: how much more.
+        amount: how much more; beyond what was needed, so much may be left in hand.
         life: for so many seconds.
-        tight: only what was needed: what is freed of it goes back at once.
         left: what the account has left.
         resets: seconds until it has everything again.
     """
@@ -80,7 +79,6 @@ class Share(NamedTuple):
     window: int
     amount: int
     life: float
-    tight: bool
     left: int
     resets: float
 

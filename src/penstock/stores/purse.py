@@ -128,7 +128,7 @@ class Purse:
             lease.left -= amount
             lease.drawn += amount
             held.append(lease)
-            windows.append(lease.window)
+            windows.append(lease.booked)
         return _Held(wants, windows, True, held)
 
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
@@ -173,8 +173,10 @@ class Purse:
                 if not lease.listed:
                     lease.listed = True
                     self._spent.append(lease)
-            if left < 0 or (left and lease.tight):
+            if left < 0:
                 give_back(lease, lines)
+            elif left > lease.most:
+                give_back(lease, lines, lease.most)
         if lines:
             self._tell(lines)
 
@@ -265,8 +267,8 @@ class Purse:
         lines: list[Line] = []
         for lease, part in asking.parts:
             lease.left += part
-            if lease.tight:
-                give_back(lease, lines)
+            if lease.left > lease.most:
+                give_back(lease, lines, lease.most)
         asking.parts.clear()
         self._tell(lines)
 
@@ -316,8 +318,8 @@ class Purse:
         asking.parts.clear()
         reservation = self.try_reserve(asking.wants)
         for lease in leases:
-            if lease.tight:
-                give_back(lease, lines)
+            if lease.left > lease.most:
+                give_back(lease, lines, lease.most)
         self._tell(lines)
         if reservation is not None:
             asking.answer.set_result(reservation)
