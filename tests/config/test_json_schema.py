@@ -98,7 +98,7 @@ class Anything(dict[str, str]):
     """An environment where every variable is set, each to something else."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        return f"whsec_{'A' * 32}" if key == "ALERT_SECRET" else f"value-of-{key}"
+        return f"whsec_{'A' * 32}" if key == "ALERT_SECRET" else f"value-of-{key}-0123456789abcdefghijklmn"
 
 
 GOOD = [

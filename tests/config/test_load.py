@@ -249,7 +249,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPENAI + "keys: [{name: a, key: env:APP_KYE}]", [
         '2:23: APP_KYE is not set in the environment (did you mean "APP_KEY"?)']),
     (OPENAI + "keys: [{name: a, key: env:APP_KEY, roles: admin, user: yes}]", [
-        '2:36: "roles" is not in this version',
+        '2:36: unknown key "roles" (did you mean "role" or "routes"?)',
         "2:56: write trusted",
     ]),
     # Providers.
@@ -340,7 +340,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPEN + "models: {'a*': {targets: [sim/small]}}", ['3:10: a model\'s name has no space and no *: "a*"']),
     (OPEN + "models: {a: {targets: [sim/small], cache: {}, budget: 1, timeouts: {idle: off, throughput: 1}}}", [
         '3:36: "cache" is not in this version',
-        '3:47: "budget" is not in this version',
+        '3:47: unknown key "budget" (write budgets: [{scope: model, match: NAME, limit: 50 USD/day}])',
         '3:75: "off" is not a duration: write 250ms, 5s, 2m, 1h or 7d',
         '3:80: "throughput" is not in this version',
     ]),
@@ -351,7 +351,10 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPEN + "defaults: {default_max_output: many}", ['3:32: "many" is not a number of things: write 8192, 64k or 1M']),
     (OPEN + "defaults: {default_max_output: yes}", ['3:32: "yes" is not a number of things: write 8192, 64k or 1M']),
     (OPEN + "defaults: {default_max_output: 1.5}", ['3:32: "1.5" is not a number of things: write 8192, 64k or 1M']),
-    (OPEN + "defaults: {rate_limit: 3}", ['3:12: "rate_limit" is not in this version']),
+    (OPEN + "defaults: {rate_limit: 3}", [
+        '3:12: unknown key "rate_limit" (write limits: [{scope: model, requests: 600/min}])']),
+    (OPENAI + "keys: [{name: a, key: env:APP_KEY, charge: winner}]", [
+        '2:36: unknown key "charge" (write tenants: [{name: TENANT, charge: winner}])']),
     # Where targets are, and what they are.
     (HERE + "regions: [eu, us]}}", [
         '3:24: the provider "openai" has no region, and this model may use "eu" or "us": write providers: openai:'
@@ -399,7 +402,8 @@ BAD_DICTS: list[tuple[dict[str, object], list[str]]] = [
     (
         {"providers": {"sim": {}}, "auth": "open", "models": {"fast": {"targets": ["sim/a", "sim"], "budget": 1}}},
         [
-            'models.fast.budget: "budget" is not in this version',
+            'models.fast.budget: unknown key "budget"'
+            " (write budgets: [{scope: model, match: NAME, limit: 50 USD/day}])",
             'models.fast.targets[1]: "sim" is not provider/model',
         ],
     ),

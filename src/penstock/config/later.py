@@ -24,17 +24,13 @@ TAKEN = frozenset((
     "prompts", "cache", "rules", "redact", "sampling", "caps",
 ))  # fmt: skip
 
-_ROUTE_LATER = ("rate_limit", "budget")
-
 _LATER: dict[str, tuple[str, ...]] = {
     "config": ("shared", "telemetry", "guardrails"),
     "server": ("http",),
     "provider": ("headers", "quirks", "weight", "timeouts", "retry"),
-    "model": _ROUTE_LATER,
     "target": ("region", "timeouts"),
     "timeouts": ("throughput",),
-    "defaults": ("regions", *_ROUTE_LATER),
-    "key": ("roles", "charge"),
+    "defaults": ("regions",),
     "log": ("retention",),
 }
 

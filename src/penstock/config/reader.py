@@ -48,8 +48,22 @@ _CALLED = {"key_limit": "a limit of a key", "key_budget": "a budget of a key"}
 _ALSO = {"rpm": "requests", "tpm": "tokens", "max_parallel_requests": "concurrency", "max_budget": "limit"}
 
 
+# Where what is said of one thing stands for all.
+_ONCE = {
+    ("model", "budget"): "budgets: [{scope: model, match: NAME, limit: 50 USD/day}]",
+    ("model", "rate_limit"): "limits: [{scope: model, match: NAME, requests: 600/min}]",
+    ("defaults", "budget"): "budgets: [{scope: model, limit: 50 USD/day}]",
+    ("defaults", "rate_limit"): "limits: [{scope: model, requests: 600/min}]",
+    ("provider", "budget"): "budgets: [{scope: provider, match: NAME, limit: 50 USD/day}]",
+    ("provider", "rate_limit"): "limits: [{scope: provider, match: NAME, requests: 600/min}]",
+    ("key", "charge"): "tenants: [{name: TENANT, charge: winner}]",
+}
+
+
 def _hint(name: str, section: str) -> str:
     known, later = SECTIONS[section]
+    if (section, name) in _ONCE:
+        return f" (write {_ONCE[section, name]})"
     if _ALSO.get(name) in known:
         return f" (did you mean {quoted(_ALSO[name])}?)"
     if near := did_you_mean(name, known):
