@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from penstock.reservation import Rule, RuleKind, Scope, Unit
 from penstock.routing.scopes import Facts, Rules
@@ -150,3 +152,63 @@ def test_what_decides_is_what_is_remembered(scope: Scope) -> None:
 def test_no_rules() -> None:
     assert not Rules([])
     assert Rules([]).of(CALL) == ()
+
+
+# --- against the rule as a person would apply it, by hand
+
+LETTERS = st.text("ab/-", min_size=1, max_size=4)
+MATCH = st.text("ab/*-", max_size=4).filter(lambda match: match != "*")
+SCOPE = st.sampled_from(["tenant", "user", "tag", "deployment", "model"])
+
+
+def fits(pattern: str, name: str) -> bool:
+    """`*` stands for anything, letter by letter."""
+    if not pattern:
+        return not name
+    if pattern[0] == "*":
+        return any(fits(pattern[1:], name[at:]) for at in range(len(name) + 1))
+    return bool(name) and name[0] == pattern[0] and fits(pattern[1:], name[1:])
+
+
+def by_hand(rules: list[Rule], scope: str, qualifier: str, name: str) -> set[str]:
+    """The ids of those that hold for one value."""
+    ours = [each for each in rules if each.scope == scope]
+    whole = f"{qualifier}/{name}" if qualifier else name
+
+    def matches(each: Rule) -> bool:
+        if not each.match:
+            return True
+        if not qualifier:
+            return fits(each.match, name)
+        # A match with a slash says whose it is; one without is for any tenant's.
+        if "/" in each.match:
+            return fits(each.match, whole)
+        return fits(each.match, name)
+
+    holding = [each for each in ours if matches(each)]
+    if not holding:
+        return set()
+    # A name before a pattern, more of a name before less, any match before none; of equals the first.
+    first = max(holding, key=lambda each: (each.match != "", "*" not in each.match, len(each.match.replace("*", ""))))
+    return {each.id for each in holding if each.match == first.match}
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.tuples(SCOPE, MATCH, st.sampled_from(["day", "month"])), max_size=8, unique=True),
+    st.text("ab", min_size=1, max_size=2),
+    LETTERS,
+    st.lists(st.tuples(st.text("ab", min_size=1, max_size=1), LETTERS), max_size=2, unique=True),
+)
+def test_it_holds_what_holds_by_hand(
+    written: list[tuple[Scope, str, str]], tenant: str, name: str, tags: list[tuple[str, str]]
+) -> None:
+    rules = [rule(scope, match, period=period) for scope, match, period in written]
+    facts = Facts(tenant, user=name, tags=tuple(tags), model=name, deployment=name)
+    found = {(each.id, value) for each, value in Rules(rules).of(facts)}
+    expected = {(id, tenant) for id in by_hand(rules, "tenant", "", tenant)}
+    expected |= {(id, f"{tenant}/{name}") for id in by_hand(rules, "user", tenant, name)}
+    expected |= {(id, name) for scope in ("model", "deployment") for id in by_hand(rules, scope, "", name)}
+    for key, value in tags:
+        expected |= {(id, f"{tenant}/{key}={value}") for id in by_hand(rules, "tag", tenant, f"{key}={value}")}
+    assert found == expected

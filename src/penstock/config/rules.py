@@ -307,7 +307,7 @@ def _matches(reader: Reader, node: Node | None, scope: Scope) -> tuple[str, ...]
     found: list[str] = []
     for item in items:
         name = reader.label(item)
-        if name == "*":
+        if name and not name.strip("*"):
             name = ""
         elif not name:
             continue
