@@ -497,3 +497,23 @@ def test_nothing_is_learned_from_an_estimate() -> None:
     scene.ask()
     assert [row.input_tokens for row in scene.journal.opened] == [250, 250]
     assert scene.metrics.estimates.series == {}
+
+
+class Counting(Deployment):
+    """Counts prompts as its vendor does."""
+
+    exact: int | None = None
+
+    async def counted(self, request: Request) -> int | None:
+        return self.exact
+
+
+@pytest.mark.parametrize(("exact", "most"), [(None, 200), (100, 290), (2_000, 200)])
+def test_near_a_limit_a_prompt_is_counted_where_it_can_be(exact: int | None, most: int) -> None:
+    scene = Scene(msgspec.structs.replace(USD, limit=6_500_000))
+    scene.usage = Usage(100, 340)  # 3.5 thousandths of a dollar, which leaves 3
+    counting = scene.deployment = Counting(scene.deployment.endpoint, "m", 5.0, price=PRICE)
+    scene.ask()
+    counting.exact = exact
+    scene.ask()
+    assert scene.asked == [0, most]

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from penstock.call import Call, Reply
 from penstock.clock import Clock
 from penstock.errors import BudgetExceeded, InvalidRequest, Overloaded
@@ -96,10 +98,11 @@ class _Held:
         expected: what of input it likely takes.
         number: of its row, 0 while there is none.
         answered: it has given an answer, or the beginning of one.
+        counted: its prompt has been counted exactly, or cannot be.
     """
 
     __slots__ = (
-        *("answered", "before", "bound", "claim", "expected", "given", "money"),
+        *("answered", "before", "bound", "claim", "counted", "expected", "given", "money"),
         *("number", "request", "reservation", "use"),
     )
 
@@ -114,7 +117,7 @@ class _Held:
         self.expected = 0
         self.number = 0
         self.reservation: Reservation | None = None
-        self.answered = False
+        self.answered = self.counted = False
         self.before = request.attempt
 
 
@@ -195,7 +198,8 @@ class Meter:
                 shortage = await self._try(held)
                 if shortage is None:
                     break
-                held.given = self._shrink(held, shortage)
+                if shortage.rule.kind != "budget" or not await self._count(held):
+                    held.given = self._shrink(held, shortage)
             else:
                 raise Overloaded(
                     "the budget of this call is asked for by too many at once", do="Try again.", retry_after=1.0
@@ -215,6 +219,17 @@ class Meter:
         if any(level is None for level in levels):
             return list(await purse.look([Want(rule, value, 0) for rule, value in hard]))
         return levels
+
+    async def _count(self, held: _Held) -> bool:
+        """Near a limit the prompt is counted, once, where it can be; whether it is less than its bytes say."""
+        if held.counted:
+            return False
+        held.counted = True
+        exact = await held.request.candidate.deployment.counted(held.request)
+        if exact is None or held.bound.taken is None or exact >= held.bound.taken:
+            return False
+        held.bound = msgspec.structs.replace(held.bound, taken=exact)
+        return True
 
     def _spare(self, levels: Iterable[Level | None]) -> None:
         for level in levels:

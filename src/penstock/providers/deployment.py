@@ -5,6 +5,7 @@ The bytes that are the same for every request (request line, host, credential) a
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from penstock.providers.bounds import FOR_NOTHING, Bound, bound_of
 from penstock.providers.catalogue import Row
 from penstock.providers.prices import Price
 from penstock.providers.quirks import bend_for
+from penstock.providers.tokenizer import TOO_LONG, count_exactly, vocabulary_of
 from penstock.records import Attempt, Record
 from penstock.routing.estimate import estimate
 from penstock.transport.http import Origin
@@ -192,6 +194,16 @@ class Deployment:
             if not request.begun:
                 request.extent = extent
         return bound_of(extent, self.facts, self.price, request.record.wall, request.likely)
+
+    async def counted(self, request: Request) -> int | None:
+        """Tokens of the prompt as its vendor counts them, at most; None where nobody here can say."""
+        extent: Extent | None = request.extent
+        vocabulary = vocabulary_of(self.model)
+        plain = extent is not None and not (extent.media or extent.stored or request.begun or "tools" in request.fields)
+        if not vocabulary or not plain or request.record.bytes_in > TOO_LONG:
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, count_exactly, vocabulary, request.fields)
 
     def book(self, record: Record, attempt: Attempt, usage: Usage) -> None:
         """Write down what an attempt at it used and what that costs; in place of what cannot be, what is plausible."""
