@@ -177,6 +177,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
             (`routing/estimate.py`).
         most_output: tokens that each answer of the next attempt may have at most; 0: as the caller says. What is less
             than that is named in `x-penstock-clamped`.
+        cut_at: tokens of output at which a stream of the next attempt is cut off, since no more is paid for; 0: never.
         opening: called just before the next attempt is sent, and with it counted; it may refuse that.
         money: what it may cost in all, where that is limited (`routing/allowance.py`).
         place: tells its place in the queue in which it waits, the next one's being 1; None while it is in none.
@@ -208,6 +209,7 @@ class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     extent: Any = None
     likely: Any = None
     most_output: int = 0
+    cut_at: int = 0
     opening: Callable[[], None] | None = None
     money: Any = None
 

@@ -17,7 +17,7 @@ from penstock.providers.simulated.journal import Seen
 from penstock.reservation import Want
 from penstock.stores.rows import ABSURD, ESTIMATED, Closed, Opened
 from penstock.stores.state import Registry
-from penstock.testing import SeededRandom, SimLoop, run
+from penstock.testing import ScriptedUpstream, SeededRandom, SimLoop, run
 from penstock.testing.sweep import Cancel, sweep_scenario
 from tests.stage import ENV, Answer, Caller, Stage, ask
 
@@ -345,6 +345,54 @@ def test_a_race_has_two_rows_and_one_winner(stream: bool) -> None:
 
     hedge = {"after": "100ms", "most": "100%"}
     play(scene, models={"race": {"targets": ["up/small:first_token=9s", "up/small"], "hedge": hedge}})
+
+
+# --- a provider that says more than it was asked for
+
+
+def _event(text: str) -> bytes:
+    chunk = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": text}}]}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("dialect", ["chat", "messages", "generate"])
+def test_a_provider_that_says_far_more_than_asked_is_cut_off_at_a_hard_limit(
+    dialect: str, resume: bool, cut: bool
+) -> None:
+    async def main(loop: SimLoop) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        texts = [(0.01, _event("so it goes on and on ")) for _ in range(500)]
+        end = (0.01, b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+        async with ScriptedUpstream([(0, head), *texts, end], clock=loop.clock) as up:
+            up_here = {"kind": "openai", "base_url": up.base_url, "api_key": "env:UP_KEY"}
+            here = {**CONFIG["providers"], "up": up_here}
+            route = {"targets": ["up/small"], "on_stream_cut": "resume" if resume else "error"}
+            limits = budget("1 USD/day", hard=cut)
+            async with Books(loop, providers=here, models={"fast": route}, **limits) as stage:
+                caller = await Caller.connect()
+                path, body = ask(dialect, "Hello", stream=True)
+                body |= {"budget": {"max_output_tokens": 40}} if dialect == "generate" else {"max_tokens": 40}
+                answer = await caller.post(body, path, **KEY)
+                caller.close()
+                await loop.settle()
+                (row,) = stage.rows.closed
+                assert stage.lines[-1].get("stream_error") == ("budget_exceeded" if cut else None)
+                assert answer.text.count("on and on") == 500 if dialect == "chat" and not cut else True
+                if not cut:
+                    assert (row.outcome, row.output_tokens) == ("ok", 500 * 21 // 4)
+                    return
+                # 40 tokens are paid for; what came until it was sure is booked, and it is not gone on with.
+                assert 160 <= row.output_tokens < 200
+                assert (row.outcome, row.settled[0]) == ("budget_exceeded", row.cost)
+                last = next(event for event in reversed(answer.events) if isinstance(event, dict) and "error" in event)
+                error = last["error"]
+                code = error["details"]["error_code"] if dialect == "messages" else error["code"]
+                assert code == "budget_exceeded", answer.body[-600:]
+                assert "more than the 40 tokens that it was asked for" in error["message"]
+
+    run(main, leak_free=True)
 
 
 # --- cancelled anywhere

@@ -152,7 +152,7 @@ class Meter:
         held = _Held(request, bound, self._claim(request))
         factor = self._factors.of(request.candidate.name, bound.script) if self._factors is not None else 1.0
         held.expected = min(int(bound.likely * factor) + 1, bound.taken or _MOST)
-        request.most_output = 0
+        request.most_output = request.cut_at = 0
         if held.given < bound.given:
             _check_usable(held.given, bound)
             request.most_output = held.given
@@ -204,6 +204,7 @@ class Meter:
                 raise Overloaded(
                     "the budget of this call is asked for by too many at once", do="Try again.", retry_after=1.0
                 )
+            request.cut_at = held.given * bound.answers
             if not bound.own or held.given < bound.given:
                 request.most_output = held.given
                 self._note_clamped(held)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
 
 from penstock.call import Frame
-from penstock.errors import ProtocolError, StreamInterrupted, Unavailable, UpstreamError
+from penstock.errors import BudgetExceeded, PenstockError, ProtocolError, StreamInterrupted, Unavailable, UpstreamError
 from penstock.events import Event
 from penstock.messages import Request
 from penstock.providers.deployment import Deployment
 from penstock.records import Attempt
 from penstock.transport.http import Connection
-from penstock.usage import Usage
+from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import StreamReader
 
 __all__ = ["StreamedAnswer"]
 
 # What may be held back while waiting for a stream's first output; beyond that it commits (house.md: Commit point).
 MAX_HELD_BYTES = 64 * 1024
+
+# Bytes that a token has at most, but for a few in a vocabulary.
+LONGEST_TOKEN = 16
 
 # A provider that has said its last word but leaves the body open is given this long to close it.
 CLOSING_SECONDS = 1.0
@@ -34,9 +40,12 @@ class StreamedAnswer:
     __slots__ = (
         "_attempt",
         "_connection",
+        "_cut",
+        "_cut_at",
         "_deployment",
         "_held",
         "_idle",
+        "_left",
         "_over",
         "_reader",
         "_record",
@@ -64,6 +73,9 @@ class StreamedAnswer:
         self._attempt: Attempt = request.attempt
         self._wait, self._idle = request.wait, request.idle
         self._held = b""
+        # What no budget pays for is cut off. A token is hardly ever longer than this, so nothing else is.
+        self._cut_at, self._left = request.cut_at, request.cut_at * LONGEST_TOKEN
+        self._cut: PenstockError | None = None
         self._over = False
         self._settled = False
         self._unread = False  # the caller has left so much unread that it is waited for
@@ -114,7 +126,7 @@ class StreamedAnswer:
     @property
     def broken(self) -> UpstreamError | None:
         """Why it broke off before the answer was complete, None where it did not."""
-        return None if self._reader.done else self._reader.error
+        return None if self._reader.done or self._cut is not None else self._reader.error
 
     def last_words(self) -> bytes:
         """What tells a caller of it."""
@@ -132,6 +144,7 @@ class StreamedAnswer:
 
         reader, connection = self._reader, self._connection
         feed, parser = reader.feed, connection.parser
+        cut_at = self._cut_at
 
         def sink(pieces: list[bytes]) -> bool:
             nonlocal stalled
@@ -139,6 +152,8 @@ class StreamedAnswer:
             piece = feed(pieces[0] if len(pieces) == 1 else b"".join(pieces), pieces)
             if reader.error is not None:
                 piece += self._after_error()
+            elif cut_at:
+                piece += self._watched(len(piece))
             if piece:
                 stalled = push(piece)
             # After the last word the wait is another one; but there is none where the body has ended with it.
@@ -168,7 +183,31 @@ class StreamedAnswer:
             self._over = True
             return reader.end()
         piece = reader.feed(data)
-        return piece + self._after_error() if reader.error is not None else piece
+        if reader.error is not None:
+            return piece + self._after_error()
+        return piece + self._watched(len(piece)) if self._cut_at else piece
+
+    def _watched(self, size: int) -> bytes:
+        """So much more has passed: nothing, or the end of a stream that says far more than it was asked for."""
+        self._left -= size
+        reader = self._reader
+        if self._left > 0 or reader.done:
+            return b""
+        usage, most = reader.usage, self._cut_at
+        if usage.output_tokens * BYTES_A_TOKEN <= most * LONGEST_TOKEN and (
+            usage.estimated or usage.output_tokens <= most
+        ):
+            self._left = most * BYTES_A_TOKEN
+            return b""
+        cut = self._cut = BudgetExceeded(
+            f"{self._deployment.id} says more than the {most} tokens that it was asked for, and a budget holds",
+            do="What came so far is unfinished. Ask another model; the operator may report it to the provider.",
+        )
+        self._over = True
+        decode = self.decode
+        self.decode = lambda data: [_named(event, cut) for event in decode(data)]
+        told: Any = cut
+        return reader.end(told) + (reader.last_words() if reader.strict else b"")
 
     def _after_error(self) -> bytes:
         """What is still to be told: where the bytes are no stream, nobody need wait for their end."""
@@ -199,6 +238,12 @@ class StreamedAnswer:
             attempt.outcome = "cancelled"
         else:
             attempt.outcome = "ok"
+
+
+def _named(event: Event, error: PenstockError) -> Event:
+    """The error that ended it as what it is, and not as a provider's of the same words."""
+    told: Any = error
+    return msgspec.structs.replace(event, error=told) if event.kind == "error" else event
 
 
 def _in_the_stream(error: UpstreamError) -> UpstreamError:
