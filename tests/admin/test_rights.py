@@ -60,6 +60,11 @@ EXPECTED = {
     "GET /api/v1/budgets/{id}": "viewer own",
     "PATCH /api/v1/budgets/{id}": "tenant_admin own",
     "DELETE /api/v1/budgets/{id}": "tenant_admin own",
+    "GET /api/v1/credentials": "operator",
+    "POST /api/v1/credentials": "admin",
+    "GET /api/v1/credentials/{name}": "operator",
+    "PATCH /api/v1/credentials/{name}": "admin",
+    "DELETE /api/v1/credentials/{name}": "admin",
     "GET /api/v1/audit": "operator own",
     "GET /api/v1/usage": "viewer own",
     "GET /api/v1/alerts": "viewer own",
@@ -118,6 +123,8 @@ class Matrix:
         self._made += 1
         path = operation.path.removeprefix("/api/v1")
         room = path.split("/")[1]
+        if room == "credentials":
+            return self._of_providers(operation, path, thing)
         if room in ("keys", "admins", "limits", "budgets", "tenants"):
             return self._of_store(operation, path, room, thing)
         if "/deployments/{id}" in path:
@@ -144,6 +151,17 @@ class Matrix:
             maker = "acme-tenant_admin" if thing == "own" else "admin"
             id = self.desk.done("POST", f"/{room}", body, who=maker)["id"]
         return Asked(path.replace("{id}", id), change)
+
+    def _of_providers(self, operation: Operation, path: str, thing: str) -> Asked:
+        """A credential is nobody's but the gateway's: whatever the thing is, it is the same one."""
+        body = {"name": f"n{self._made}", "value": "sk-0123456789"}
+        if operation.made or "{" not in path:
+            return Asked(path, body if operation.made else None)
+        name = f"n{self._made}"
+        if thing != "unknown":
+            self.desk.done("POST", "/credentials", body)
+        change = {"value": "sk-9876543210"} if operation.method == "PATCH" else None
+        return Asked(path.replace("{name}", name), change)
 
     def _body(self, room: str, tenant: str) -> dict[str, Any]:
         name = f"n{self._made}"

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from penstock.admin import exposition
 from penstock.admin.audit import AuditRoutes
 from penstock.admin.bodies import receive
+from penstock.admin.credentials import CredentialRoutes
 from penstock.admin.deployments import deployment_ids, describe_deployments, order_deployments, switched_off
 from penstock.admin.door import Door
 from penstock.admin.guards import Guarded
@@ -175,6 +176,7 @@ class ControlPlane:
             *KeyRoutes(register, overview, clock, admins=True).operations(),
             *RuleRoutes(register, overview, "limit").operations(),
             *RuleRoutes(register, overview, "budget").operations(),
+            *CredentialRoutes(register, overview).operations(),
             *AuditRoutes(register.audit).operations(),
         )
 

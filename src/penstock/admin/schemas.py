@@ -57,6 +57,7 @@ _MAYBE_TEXTS: dict[str, Any] = {"type": ["array", "null"], "items": TEXT}
 _MAYBE_COUNT: dict[str, Any] = {"type": ["integer", "null"], "minimum": 1}
 _ETAG = MAYBE_TEXT | {"description": "For if-match; null for what the file declares."}
 _DECLARED = MAYBE_TEXT | {"description": "Where the configuration file declares it: it is changed there alone."}
+_VALUE: dict[str, Any] = {"type": "string", "minLength": 1, "writeOnly": True}
 _OVERRIDES: dict[str, Any] = {"enum": ["allowed", "refused"]}
 _USER: dict[str, Any] = {"enum": ["trusted", None]}
 _PRIORITY: dict[str, Any] = {"enum": [*get_args(Priority), None]}
@@ -104,6 +105,19 @@ _TENANT = {
 _WEIGHT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 
 REGISTER: dict[str, Any] = {
+    "Credentials": page_of("Credential"),
+    "Credential": record(
+        {
+            "name": TEXT,
+            "last_four": MAYBE_TEXT | {"description": "Null where it is too short for any of it to be shown."},
+            "providers": listing(TEXT) | {"description": "Which of the configuration use it."},
+            "created": TEXT,
+            "etag": TEXT,
+        },
+        about="What providers are paid with. Its value is told nowhere.",
+    ),
+    "NewCredential": _body({"name": TEXT, "value": _VALUE}, ("name", "value")),
+    "CredentialChange": _body({"value": _VALUE}, ("value",)),
     "Tenants": page_of("Tenant"),
     "Tenant": record(_TENANT, {"projects": listing(TEXT)}, "Who pays."),
     "NewTenant": _body({"name": TEXT, "charge": _CHARGE, "weight": _WEIGHT}, ("name",)),

@@ -27,6 +27,7 @@ COMMANDS = {
     "deployments": "See how deployments stand; drain, isolate and restore them.",
     "keys": "Make, list, revoke and rotate callers' keys.",
     "tenants": "Make, list and archive tenants.",
+    "credentials": "Providers' credentials in the store.",
     "admin": "Who may see and steer a gateway; the admin key.",
     "audit": "Who changed what; whether the log was touched.",
     "db": "How the store stands; bring it to this version.",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "everything", "find_register", "if_match"]
 
 _HOST = "127.0.0.1"
-_ROUTES = re.compile(r"GET /api/v1/(keys|tenants|admins)")
+_ROUTES = re.compile(r"GET /api/v1/(keys|tenants|admins|credentials)")
 
 
 class Asked(Protocol):

@@ -16,7 +16,7 @@ from penstock.config.schema import Config, Provider
 from penstock.config.tree import Node
 from penstock.redact import Secret
 
-__all__ = ["is_stored", "read_stored", "stored_names", "why_off", "with_stored"]
+__all__ = ["is_stored", "read_stored", "stored_names", "users_of", "why_off", "with_stored"]
 
 _PREFIX = "store:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -49,6 +49,13 @@ def stored_names(config: Config) -> tuple[str, ...]:
     """The credentials that a configuration wants of the store."""
     found = (secret for provider in config.providers.values() for secret in _secrets(provider))
     return tuple(dict.fromkeys(_name(secret) for secret in found if secret.source.startswith(_PREFIX)))
+
+
+def users_of(config: Config, name: str) -> tuple[str, ...]:
+    """The providers that are paid with that credential of the store."""
+    wanted = f"{_PREFIX}{name}"
+    providers = config.providers.values()
+    return tuple(each.name for each in providers if any(secret.source == wanted for secret in _secrets(each)))
 
 
 def with_stored(config: Config, found: Mapping[str, Secret | str]) -> Config:

@@ -7,7 +7,7 @@ import sqlite3
 
 import msgspec
 
-from penstock.errors import InvalidRequest, NotFound
+from penstock.errors import Conflict, InvalidRequest, NotFound
 from penstock.redact import Secret
 from penstock.stores.directory_desk import Desk, require_version, unnoted
 from penstock.stores.directory_rows import Change, Note, checked_name
@@ -44,13 +44,22 @@ class Credentials:
         self._desk = desk
 
     async def put(
-        self, name: str, value: Secret, *, version: int | None = None, note: Note = unnoted
+        self,
+        name: str,
+        value: Secret,
+        *,
+        new: bool | None = None,
+        version: int | None = None,
+        note: Note = unnoted,
     ) -> CredentialInfo:
         """Keep a credential under a name, in place of the one that is there.
 
+        Args:
+            new: True: there must be none; False: there must be one.
+
         Raises:
             InvalidRequest: the name is none, or the value is no credential.
-            Conflict: what is there is another one by now (412).
+            NotFound, Conflict: there is none, or one, or another one by now (412).
         """
         checked_name(name, "name")
         text = value.reveal()
@@ -64,6 +73,12 @@ class Credentials:
 
         def write(connection: sqlite3.Connection, now: int) -> CredentialInfo:
             before = _find(connection, name)
+            if before is None and new is False:
+                raise _none(name)
+            if before is not None and new:
+                raise Conflict(
+                    f"there is a credential {name}", do="Change that one, or choose another name.", param="name"
+                )
             if before is not None:
                 require_version(before.version, version, f"the credential {name}")
             info = CredentialInfo(
@@ -96,18 +111,26 @@ class Credentials:
 
         return await self._desk.db.read(read)
 
-    async def drop(self, name: str, *, version: int | None = None, note: Note = unnoted) -> None:
-        """Forget a credential; raises NotFound, Conflict (412)."""
+    async def get(self, name: str) -> CredentialInfo:
+        """What may be shown of it; raises NotFound."""
+        found = await self._desk.db.read(lambda connection: _find(connection, name))
+        if found is None:
+            raise _none(name)
+        return found
 
-        def write(connection: sqlite3.Connection, now: int) -> None:
+    async def drop(self, name: str, *, version: int | None = None, note: Note = unnoted) -> CredentialInfo:
+        """Forget a credential, and tell what it was; raises NotFound, Conflict (412)."""
+
+        def write(connection: sqlite3.Connection, now: int) -> CredentialInfo:
             before = _find(connection, name)
             if before is None:
                 raise _none(name)
             require_version(before.version, version, f"the credential {name}")
             connection.execute("DELETE FROM provider_secrets WHERE id = ?", (before.id,))
             note(connection, Change("credential.drop", name, "", before, None))
+            return before
 
-        await self._desk.write(write)
+        return await self._desk.write(write)
 
     async def reveal(self, name: str) -> Secret:
         """The credential, to be sent to its provider and nowhere else.
