@@ -117,6 +117,13 @@ def test_a_project_ends_with_its_keys_alone() -> None:
         assert await scene.until(web.secret, 401) < 0.1
         assert await scene.statuses(app.secret) == ALL
         assert await scene.statuses(DECLARED) == ALL
+        # A worker that comes later knows so too.
+        await scene.fleet.supervisor.renew()
+        for line in scene.lines:
+            line.close()
+        scene.lines = [Line(address) for address in scene.fleet.addresses]
+        assert await scene.statuses(web.secret) == NONE
+        assert await scene.statuses(app.secret) == ALL
 
     play(main)
 

@@ -61,6 +61,10 @@ class Key(msgspec.Struct, eq=False):
     def __post_init__(self) -> None:
         self.guarded = self.expires != _NEVER or self.near is not None or self.operations is not None
 
+    def ended(self, archived: Set[str]) -> bool:
+        """Whether it has ended with its tenant or its project."""
+        return bool(archived) and (self.tenant in archived or f"{self.tenant}/{self.project}" in archived)
+
     def guard(self, record: Record) -> None:
         """See that a request may be made with it.
 
@@ -85,7 +89,7 @@ class Stored(Protocol):
     """Keys that are known besides the declared ones, and how any key is looked up.
 
     Attributes:
-        archived: tenants that have ended: declared keys too end with them.
+        archived: tenants and projects (`acme`, `acme/web`) that have ended: declared keys too end with them.
     """
 
     @property
@@ -177,7 +181,7 @@ class Keyring:
         """Look those up anew when they are used next; None: all of them."""
         if digests is None:
             archived = self._stored.archived
-            self.keys = {digest: key for digest, key in self._declared.items() if key.tenant not in archived}
+            self.keys = {digest: key for digest, key in self._declared.items() if not key.ended(archived)}
             return
         for digest in digests:
             if digest not in self._declared:

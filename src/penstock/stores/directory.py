@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,8 @@ class Changes(NamedTuple):
         version: of the directory, as of which this holds.
         rows: keys as they may be used from now on, one for each secret.
         gone: digests of secrets that are good for nothing any more.
-        archived: tenants that have ended, all of them; None where nothing has changed.
+        archived: tenants and projects (`acme`, `acme/web`) that have ended, all of them, and with them every key of
+            theirs, which are not told one by one; None where nothing has changed.
         credentials: providers' credentials there are, and at which version each is.
     """
 
@@ -126,6 +128,12 @@ _SINCE = """
 """
 
 
+_ARCHIVED = """
+    SELECT name, version FROM tenants WHERE archived IS NOT NULL
+    UNION ALL SELECT tenant || '/' || name, version FROM projects WHERE archived IS NOT NULL
+"""
+
+
 def _changes(connection: sqlite3.Connection, since: int) -> Changes:
     version = _version(connection)
     rows: list[KeyRow] = []
@@ -136,7 +144,7 @@ def _changes(connection: sqlite3.Connection, since: int) -> Changes:
                 rows.append(_row(fields))
             else:
                 gone.append(fields[0])
-    archived = connection.execute("SELECT name, version FROM tenants WHERE archived IS NOT NULL").fetchall()
+    archived = connection.execute(_ARCHIVED).fetchall()
     newer = since == 0 or any(each > since for _, each in archived)
     credentials = frozenset(connection.execute("SELECT name, version FROM provider_secrets"))
     return Changes(version, rows, gone, tuple(name for name, _ in archived) if newer else None, credentials)
@@ -162,5 +170,7 @@ def _row(fields: Sequence[Any]) -> KeyRow:
     )
 
 
+# Most keys share theirs with others.
+@lru_cache(4096)
 def _list(written: str | None) -> tuple[str, ...] | None:
     return None if written is None else tuple(msgspec.json.decode(written))

@@ -167,6 +167,8 @@ class KeyCentre:
         self._rows.update((row.digest, row) for row in rows)
         if archived is not None:
             self._archived = archived
+            ended = frozenset(archived)
+            self._rows = {digest: row for digest, row in self._rows.items() if not row.ended(ended)}
         for message in self._messages(rows, gone, archived):
             for worker in self._watchers:
                 worker.send(message)

@@ -46,7 +46,7 @@ class KeyLink:
 
     Attributes:
         pepper: what keys are hashed under; empty where there is no store, or it has not been heard of.
-        archived: tenants that have ended.
+        archived: tenants and projects that have ended.
         users: told of changes for as long as they live.
     """
 
@@ -87,6 +87,8 @@ class KeyLink:
         if not self.pepper:
             return None
         row = None if self._stale else self._rows.get(digest)
+        if row is not None and row.ended(self.archived):
+            return None
         if row is None and (self._stale or self._now() - self._heard > SILENT_SECONDS):
             raise Overloaded(
                 "the store of keys cannot be reached, so that nobody knows whether this key is good",

@@ -7,6 +7,8 @@ it doesn't know is unknown.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 
 from penstock.stores.message import Message
@@ -37,6 +39,10 @@ class KeyRow(msgspec.Struct, frozen=True, array_like=True):
     overrides: bool
     trusts_user: bool
 
+    def ended(self, archived: Container[str]) -> bool:
+        """Whether it has ended with its tenant or its project."""
+        return self.tenant in archived or f"{self.tenant}/{self.project}" in archived
+
 
 class KeyMessage(Message, frozen=True):
     """What a worker says or asks."""
@@ -61,7 +67,7 @@ class KeysPage(Message, frozen=True, tag=True):
         number: of the last change that it has in it.
         last: there is no further one.
         pepper: what keys are hashed under; empty where there is no store.
-        archived: tenants that have ended.
+        archived: tenants and projects (`acme`, `acme/web`) that have ended, and every key of theirs with them.
     """
 
     page: int
@@ -78,7 +84,7 @@ class KeysChanged(Message, frozen=True, tag=True):
     Attributes:
         number: of this change; the next one's is one more.
         gone: digests that are good for nothing any more.
-        archived: tenants that have ended, all of them; None: no change.
+        archived: as of a page, all of them; None: no change.
     """
 
     number: int

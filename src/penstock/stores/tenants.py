@@ -120,8 +120,6 @@ class Tenants:
             connection.execute(
                 "UPDATE tenants SET archived = ?, version = ? WHERE name = ?", (after.archived, now, name)
             )
-            # Whoever follows the directory finds what has changed by its version: its keys have.
-            connection.execute("UPDATE keys SET version = ? WHERE tenant = ? AND revoked IS NULL", (now, name))
             note(connection, Change("tenant.archive", name, name, before, after))
             return after
 
@@ -177,9 +175,6 @@ class Tenants:
             connection.execute(
                 "UPDATE projects SET archived = ?, version = ? WHERE tenant = ? AND name = ?",
                 (after.archived, now, tenant, name),
-            )
-            connection.execute(
-                "UPDATE keys SET version = ? WHERE tenant = ? AND project = ? AND revoked IS NULL", (now, tenant, name)
             )
             note(connection, Change("project.archive", f"{tenant}/{name}", tenant, before, after))
             return after
