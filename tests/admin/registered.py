@@ -42,9 +42,11 @@ DECLARING: dict[str, Any] = {
 class Registered:
     """It, and those who ask: `admin`, and whoever was made an admin of some kind, by name."""
 
-    def __init__(self, source: Mapping[str, Any] = DECLARING, requests: Kept | None = None) -> None:
+    def __init__(
+        self, source: Mapping[str, Any] = DECLARING, requests: Kept | None = None, db: Database | None = None
+    ) -> None:
         self.clock = FakeClock()
-        self.db = Database(":memory:", inline=True)
+        self.db = db if db is not None else Database(":memory:", inline=True)
         random = SeededRandom(1)
         directory = open_directory(self.db, Path(), ENCRYPTION_KEY, self.clock, random)
         self.told: list[str] = []

@@ -24,9 +24,10 @@ from penstock.admin.rights import Principal
 from penstock.admin.rule_bounds import require_own
 from penstock.config.show_rules import show_budget, show_limit, show_request_budget
 from penstock.config.stored_rules import Compiled, compile_rule, compile_stored, tenant_of, window_of
-from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound, UnknownModel
+from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded, PenstockError, UnknownModel
 from penstock.reservation import Rule
 from penstock.stores.rulebook import Kind, StoredRule
+from penstock.stores.sqlite import StoreFailed
 
 __all__ = ["RuleRoutes"]
 
@@ -120,7 +121,13 @@ class RuleRoutes:
 
     async def _kept(self) -> None:
         await self._register.audit.seal()
-        await self._register.adopt()
+        try:
+            await self._register.adopt()
+        except (PenstockError, StoreFailed) as error:
+            raise Overloaded(
+                f"that is kept, and is not in use yet: {error}",
+                do=f"Look at it with GET {self._path}; a reload of the configuration tries again.",
+            ) from error
 
     async def _checked(self, body: dict[str, Any], principal: Principal, id: str) -> Compiled:
         """What it becomes, if it may be made, or the one of that id become it."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from penstock.clock import Clock
 from penstock.stores.audit import Change, Entry, Head, Who, append, head_of, latest, page
-from penstock.stores.sqlite import Database
+from penstock.stores.sqlite import Database, StoreFailed
 
 __all__ = ["SUFFIX", "AuditLog", "head_file", "read_head", "write_head"]
 
@@ -90,8 +90,15 @@ class AuditLog:
         return await self._db.read(lambda connection: page(connection, before, most, tenant))
 
     async def seal(self) -> None:
-        """Keep the head as it is now. One that the log no longer has is left as it is: it is evidence."""
-        head, noted = await self._db.read(self._look)
+        """Keep the head as it is now. One that the log no longer has is left as it is: it is evidence.
+
+        The change is made by then, so that nothing is raised: the next one keeps a head that holds this one too.
+        """
+        try:
+            head, noted = await self._db.read(self._look)
+        except StoreFailed as error:
+            log.error("the head of the audit log is not kept: %s", error)
+            return
         if head.number == 0:
             return
         if noted is not None and noted[1] != noted[0].hash:
