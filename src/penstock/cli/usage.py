@@ -187,7 +187,7 @@ def reconcile(
     """
     from penstock.cli.reconciling import compare, tell
 
-    found = compare(Path(file), provider, _ppm(most), _find_store(store, path))
+    found = compare(Path(file), provider, _ppm(most), find_store(store, path))
     tell(found, as_json=as_json)
     if found.wrong:
         raise click.exceptions.Exit(1)
