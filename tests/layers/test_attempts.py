@@ -103,6 +103,8 @@ def test_six_attempts_are_the_most() -> None:
 def test_what_is_wrong_with_the_request_is_said_as_it_is() -> None:
     refused = e.UpstreamRefused("temperature is too hot")
     assert told({"a": [BROKEN], "b": [refused], "c": [None]}) == (["a", "b"], refused)
+    # Nor is it told to come again where another one could not be asked.
+    assert told({"a": [BUSY], "b": [refused], "c": [None]})[1] is refused
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from penstock.messages import Request
 from penstock.records import Attempt, Decision, Record
 from penstock.routing.balance import order_candidates
 from penstock.routing.degrade import is_theirs
-from penstock.routing.judge import LONGEST_SECONDS, Option, Tried, failure_of, options
+from penstock.routing.judge import FINAL, LONGEST_SECONDS, Option, Tried, failure_of, options
 from penstock.routing.plan import Candidate, Plan
 from penstock.routing.timeouts import Timeouts
 from penstock.standing import Standing
@@ -187,11 +187,12 @@ class Attempts:
         request.tried = tried
         said = error
         while True:
-            if _says_more(error, said):
+            failure = failure_of(error)
+            if failure == FINAL or _says_more(error, said):
                 said = error
             candidate = request.candidate
             known = tried.setdefault(candidate.id, Tried())
-            known.failure = failure_of(error)
+            known.failure = failure
             known.count += not (known.failure.busy or known.failure.unsent)
             known.ready_at = self._now()
             self._decide(request, "failed", candidate, error.code)

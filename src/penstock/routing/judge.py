@@ -16,6 +16,7 @@ from penstock.routing.plan import Candidate, Plan, Retry
 from penstock.standing import NO_EFFECT, Effect
 
 __all__ = [
+    "FINAL",
     "LONGEST_SECONDS",
     "OVERLOADED",
     "THROTTLED",
@@ -62,7 +63,8 @@ class Failure(NamedTuple):
 
 # Too dear, or nobody knows how dear, where a budget holds; or a limit of its own is reached.
 _SHORT = (e.BudgetExceeded, e.UnknownPrice, e.RateLimited, e.LargerThanLimit)
-_FINAL = Failure(again=False, onward="none")
+# It is the request that is wrong, wherever it goes.
+FINAL = Failure(again=False, onward="none")
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -94,7 +96,7 @@ def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, e.ContentFiltered):
         return Failure(again=False, onward="filtered")
     if isinstance(error, e.UpstreamRefused):
-        return _FINAL
+        return FINAL
     if isinstance(error, e.UpstreamTimeout):
         # One that the provider itself reports; where it was silent it is not asked again.
         return Failure(again=error.answer is not None, onward="any", seconds=error.retry_after)
@@ -107,7 +109,7 @@ def _failure_of(error: BaseException) -> Failure:
         return Failure(again=False, onward="any")
     if isinstance(error, _SHORT):
         return Failure(again=False, onward="any", unsent=True)
-    return _FINAL
+    return FINAL
 
 
 def effect_of(error: BaseException) -> Effect:
@@ -136,7 +138,7 @@ class Tried(msgspec.Struct, eq=False):
     """How often a candidate was asked, and how it ended the last time."""
 
     count: int = 0
-    failure: Failure = _FINAL
+    failure: Failure = FINAL
     ready_at: float = 0.0
 
 
