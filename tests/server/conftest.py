@@ -20,7 +20,8 @@ OURS = {
     "test_drain_refuses_the_new_and_finishes_the_open": "it stops listening first",
     "test_drain_lets_what_was_written_leave": "its own buffers",
     "test_who_reads_slowly_holds_the_rest_back": "its own buffers",
-    "test_drain_cuts_what_takes_too_long_and_says_so": "its own timeout_graceful_shutdown",
+    "test_drain_ends_what_takes_too_long_and_says_so": "its own timeout_graceful_shutdown",
+    "test_a_drain_without_patience_cuts": "likewise",
 }
 
 

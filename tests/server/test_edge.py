@@ -455,12 +455,34 @@ def test_drain_lets_what_was_written_leave() -> None:
     play(scene)
 
 
-def test_drain_cuts_what_takes_too_long_and_says_so() -> None:
+def test_drain_ends_what_takes_too_long_and_says_so() -> None:
     async def scene(stage: Stage, caller: Caller) -> None:
-        model = "up/small:between=1s,tokens=300"
-        running = asyncio.ensure_future(caller.post(chat(model=model, stream=True)))
-        await stage.loop.clock.sleep(5)
+        waiting, other = await Caller.connect(), await Caller.connect()
+        running = asyncio.ensure_future(caller.post(chat(model="up/small:between=5s,tokens=300", stream=True)))
+        unary = asyncio.ensure_future(other.post(chat(model="up/small:first_token=100s")))
+        kept = asyncio.ensure_future(waiting.post(chat(model="up/small:first_token=100s", stream=True)))
+        await stage.loop.clock.sleep(20)
         await stage.plane.drain(3)
+        begun, told, held = await running, await unary, await kept
+        assert begun.whole
+        assert begun.text
+        assert begun.events[-1]["error"]["code"] == "overloaded"
+        assert (told.status, told.error["code"], told.headers["retry-after"]) == (503, "overloaded", "1")
+        assert (held.status, held.whole) == (200, True)
+        assert held.body.startswith(b":"), "it was told that it is waited for"
+        assert [event["error"]["code"] for event in held.events] == ["overloaded"]
+        waiting.close()
+        other.close()
+
+    lines = sorted((line["status"], line.get("error", ""), line.get("stream_error", "")) for line in play(scene))
+    assert lines == [(200, "", "overloaded"), (200, "", "overloaded"), (503, "overloaded", "")]
+
+
+def test_a_drain_without_patience_cuts() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        running = asyncio.ensure_future(caller.post(chat(model="up/small:between=1s,tokens=300", stream=True)))
+        await stage.loop.clock.sleep(5)
+        await stage.plane.drain(0)
         assert not (await running).whole, "not a clean end"
 
     play(scene)

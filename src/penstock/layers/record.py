@@ -7,15 +7,20 @@ from collections.abc import Callable
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
-from penstock.errors import PenstockError
+from penstock.errors import Overloaded, PenstockError
 from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Record
 
-__all__ = ["CALLER_LEFT", "Recorder", "Recording"]
+__all__ = ["CALLER_LEFT", "STOPPED", "STOPPING", "Recorder", "Recording", "is_stopped"]
+
+# With this a request is cancelled whose gateway waits for it no longer: its caller is still there, and hears so.
+STOPPED = "the gateway stops"
 
 # nginx's status for a caller that closed before it had its answer; never sent, only logged.
 CALLER_LEFT = 499
+
+STOPPING = Overloaded("Penstock is stopping", do="Try again in a moment.", retry_after=1.0)
 
 
 class Recorder:
@@ -48,16 +53,22 @@ class Recorder:
 
     def fail(self, record: Record, error: BaseException) -> None:
         """A request ended in an error before any answer was sent."""
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)) and not is_stopped(error):
             record.status, record.error = CALLER_LEFT, "cancelled"
         else:
-            known = isinstance(error, PenstockError)
-            status, code = (error.status, error.code) if known else (500, "internal_error")  # type: ignore[attr-defined]
+            told = STOPPING if is_stopped(error) else error
+            known = isinstance(told, PenstockError)
+            status, code = (told.status, told.code) if known else (500, "internal_error")  # type: ignore[attr-defined]
             if record.status:  # its caller has been waiting in a stream, and hears it there
                 record.stream_error = code
             else:
                 record.status, record.error = status, code
         self.end(record)
+
+
+def is_stopped(error: BaseException) -> bool:
+    """Whether a request was cancelled because its gateway stops."""
+    return isinstance(error, asyncio.CancelledError) and error.args == (STOPPED,)
 
 
 class Recording:

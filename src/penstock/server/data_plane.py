@@ -119,7 +119,7 @@ class DataPlane:
             async with self._clock.timeout(seconds):
                 await self.listener.handed_over()
         except TimeoutError:
-            pass
+            await self._say_end(seconds)
         finally:
             await self.listener.cut()
 
@@ -132,11 +132,17 @@ class DataPlane:
                 self.stop_listening()
                 await self.listener.flushed()
         except TimeoutError:
-            pass
+            await self._say_end(seconds)
         finally:
             self.stop_listening()
             await self.listener.cut()
             self.routes.close()
+
+    async def _say_end(self, patience: float) -> None:
+        """Whoever was waited for until now hears that the wait is over; where nobody is waited for there is no time."""
+        self.stop_listening()
+        if patience > 0:
+            await self.listener.say_end()
 
     def stop_listening(self) -> None:
         """Accept no further connections; those that stand go on."""

@@ -19,6 +19,7 @@ from email.utils import formatdate
 from typing import Any, NamedTuple
 
 from penstock.clock import Clock, Timer
+from penstock.layers.record import STOPPED
 from penstock.wire.h1 import CONTINUE, LAST_CHUNK, HttpRequest, Refused, RequestParser, status_line
 
 __all__ = ["Exchange", "Limits", "Listener", "ServerConnection"]
@@ -37,6 +38,8 @@ BODY_GRACE = 15.0
 BODY_SECONDS = 60.0
 LEAST_RATE = 1 * KIB
 LARGE_RATE = 64 * KIB
+# For the word that nothing more comes to leave; a worker without its supervisor has hardly more.
+FAREWELL_SECONDS = 0.4
 # A caller that leaves its answer unread must take so much of it in so many seconds, or is cut (semantics.md: Streams).
 STALL_SECONDS = 30.0
 LEAST_TAKEN = 24 * KIB
@@ -116,6 +119,7 @@ class Listener:
         self.clock = clock
         self.limits = limits
         self.draining = False
+        self.ending = False
         self._patient = False
         self._told_full = -FULL_SECONDS
         self.connections: dict[ServerConnection, None] = {}
@@ -196,6 +200,17 @@ class Listener:
         for connection in list(self.connections):
             connection.close_unless_busy(receiving=False)
         await self._until(lambda: not self.connections)
+
+    async def say_end(self) -> None:
+        """Have whoever is still being answered told that nothing more comes, and wait a moment until that has left."""
+        self.ending = True
+        for connection in list(self.connections):
+            connection.stop()
+        try:
+            async with self.clock.timeout(FAREWELL_SECONDS):
+                await self._until(lambda: not self.connections)
+        except TimeoutError:
+            pass
 
     async def cut(self) -> None:
         """Close what is left at once."""
@@ -429,7 +444,8 @@ class ServerConnection(asyncio.Protocol):
         if self.counted:
             self._listener.hold(self, 0)
         if self._transport is not None:
-            self._transport.abort()
+            # What was said last still leaves.
+            (self._transport.close if self._listener.ending else self._transport.abort)()
         self._listener.closed(self)
 
     def _linger(self, transport: asyncio.Transport) -> None:
@@ -469,6 +485,13 @@ class ServerConnection(asyncio.Protocol):
         parser = self._parser
         if not self.busy and self._transport is not None and not (receiving and (parser.ready or not parser.idle)):
             self._transport.close()
+
+    def stop(self) -> None:
+        """End what is being answered, saying so, and close."""
+        if self._transport is not None and (self.task is None or not self.busy):
+            self._transport.close()
+        elif self.task is not None:
+            self.task.cancel(STOPPED)
 
     def abort(self) -> None:
         """Close at once; the task is cancelled."""

@@ -30,7 +30,7 @@ from penstock.errors import (
     UpstreamQuota,
 )
 from penstock.gateway import Gateway
-from penstock.layers.record import CALLER_LEFT
+from penstock.layers.record import CALLER_LEFT, STOPPING, is_stopped
 from penstock.messages import Caller, Request
 from penstock.records import Record
 from penstock.routing.admission import shed
@@ -184,6 +184,10 @@ class Routes:
                 out.finish()
             else:
                 log.error("request %s failed inside Penstock", record.id, exc_info=error)
+        except asyncio.CancelledError as error:
+            if is_stopped(error) and not out.ended:
+                self._stop(record, dialect, out)
+            raise
         finally:
             if reply is not None:
                 record.bytes_out = out.written
@@ -205,6 +209,18 @@ class Routes:
             self._gateway.metrics.shed.inc((priority,))
             raise shed(priority, strain.wait())
 
+    def _stop(self, record: Record, dialect: Inbound, out: Exchange) -> None:
+        """The gateway stops, and nothing more comes: whoever waits hears so. What was pushed are whole events."""
+        if out.started:
+            record.stream_error = STOPPING.code
+            for attempt in record.attempts:
+                if not attempt.usage:  # it goes on: what is told of it is told of the request
+                    attempt.stream_error = STOPPING.code
+            out.push(dialect.encode_stream_error(STOPPING))
+            out.finish()
+        else:
+            self._send_error(STOPPING, record, dialect, out)
+
     async def _wait_turn(self) -> None:
         """Wait until no other large body is being read; the turn ends with this turn of the loop."""
         await self._large.acquire()
@@ -213,7 +229,7 @@ class Routes:
     def _request(self, dialect: Inbound, http: HttpRequest, record: Record) -> Request:
         """The request's value; raises CallerError."""
         if not self.ready:
-            raise Overloaded("Penstock is stopping", do="Try again in a moment.", retry_after=1.0)
+            raise STOPPING
         caller: Caller = http.head.noted or self._caller(http)
         body = http.body
         record.bytes_in = len(body)
