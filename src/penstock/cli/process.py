@@ -52,6 +52,8 @@ __all__ = ["serve"]
 
 T = TypeVar("T")
 
+SWITCH_SECONDS = 0.0005
+
 
 def serve(config: Config, folder: Path, reread: Callable[[], Config]) -> int:
     """Serve until a signal says stop.
@@ -83,7 +85,7 @@ def serve(config: Config, folder: Path, reread: Callable[[], Config]) -> int:
 
 
 def _open_books(config: Config, lock: StateLock) -> Books | None:
-    if not lock.held and not any(rule.kind == "budget" for rule in config.rules):
+    if config.state != MEMORY and not lock.held and not any(rule.kind == "budget" for rule in config.rules):
         _say(f"  NOTE     nothing is kept of what is used: the folder of {config.state} cannot be written")
         return None
     return open_books(config, SystemClock(), SystemRandom())
@@ -99,6 +101,9 @@ async def _serve(
     held = await hold_listeners(config.server.listen, config.server.workers, clock)
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
     hire = crew.hire if crew is not None else _hire_here(clock)
+    if crew is None and books is not None:
+        # Requests are answered beside the thread that folds: they shall not wait for it as long as threads usually do.
+        sys.setswitchinterval(SWITCH_SECONDS)
     supervisor = Supervisor(config, held, clock, hire, books=books)
     telling = Telling(_say, supervisor.refresh)
     register = open_register(books.database, config, clock, SystemRandom(), telling) if books is not None else None

@@ -35,6 +35,9 @@ log = logging.getLogger("penstock.stores")
 
 # So much of the journals goes into one transaction.
 FOLD_BYTES = 4 * 1024 * 1024
+# The thread that folds has the interpreter for itself for so long only: requests may be answered in the same process.
+PIECE_BYTES = 32 * 1024
+AT_ONCE = 128
 # Of each account, what a worker took is remembered for so many windows: it lives on into a new one.
 MOST_WINDOWS = 2
 
@@ -298,12 +301,14 @@ class Ledger:
     def _read(self, name: str, standing: _Standing, segments: Sequence[int], room: int) -> int:
         """Take in what a journal has, up to `room` bytes; returns how much of that is left, 0 where there is more."""
         while room > 0 and self._is_there(name, standing, segments):
-            piece = read_piece(self.folder, name, standing.segment, standing.offset, room)
+            piece = read_piece(self.folder, name, standing.segment, standing.offset, min(room, PIECE_BYTES))
             if piece.damaged:
                 log.error("%d records of the journal %s are damaged", piece.damaged, name)
             standing.take(piece.rows)
-            room -= piece.end - standing.offset
-            standing.offset = piece.end
+            read, standing.offset = piece.end - standing.offset, piece.end
+            room -= read
+            if read >= PIECE_BYTES:
+                continue
             if room <= 0 or standing.segment == segments[-1]:
                 break
             # The next one is begun when this one is whole: nothing comes here any more.
@@ -326,11 +331,11 @@ class Ledger:
 
     def _post(self, connection: sqlite3.Connection, name: str, standing: _Standing, folded: Folded) -> None:
         ended, standing.ended = standing.ended, []
-        if ended:
-            settled = post(connection, ended)
+        for start in range(0, len(ended), AT_ONCE):
+            settled = post(connection, ended[start : start + AT_ONCE])
             if settled:
-                folded.settled[name] = settled
-            folded.posted += len(ended)
+                folded.settled.setdefault(name, []).extend(settled)
+        folded.posted += len(ended)
         _keep(connection, name, standing)
 
     def _sweep(self, connection: sqlite3.Connection, dead: str | None) -> None:
