@@ -17,10 +17,12 @@ from typing import NamedTuple, Protocol
 import penstock
 from penstock.call import Layer, Reply
 from penstock.clock import Clock, Random, SystemClock, SystemRandom
+from penstock.config.keeping import MEMORY
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.gateway import Gateway, Shared
 from penstock.gateway.own_layers import load_layers, name_layers
+from penstock.gateway.unkept import warn_unkept
 from penstock.messages import Request
 from penstock.records import Record
 from penstock.stores.state import Registry
@@ -167,6 +169,8 @@ def load(
         raise TypeError(f"a config is a path, a mapping or None, not {type(config).__name__}")
     load_layers(loaded)  # what is wrong with one shall be known now
     own = tuple(each.layer for each in name_layers(tuple(layers)))
+    if loaded.state != MEMORY:
+        warn_unkept(loaded)
     return lambda: _gateway(loaded, SystemClock(), chance(), own)
 
 

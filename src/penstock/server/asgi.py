@@ -22,6 +22,7 @@ from penstock.clock import Clock, Random, SystemClock, SystemRandom
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.gateway import Gateway
+from penstock.gateway.unkept import warn_unkept
 from penstock.lines import encode_lines
 from penstock.metrics import Metrics
 from penstock.records import Record
@@ -138,6 +139,8 @@ class AsgiApp:
 
     def _make_gateway(self) -> Gateway:
         metrics, random = Metrics(), self._random or SystemRandom()
+        if any(rule.kind == "budget" for rule in self._config.rules):
+            warn_unkept(self._config)
         if self._config.log.to == "none":
             return Gateway(self._config, self._clock, random, None, metrics)
         sink, self._close_log = open_log(self._config.log.to)
