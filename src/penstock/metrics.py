@@ -185,6 +185,10 @@ class Metrics:
             "penstock_config_generation", "Which generation of the configuration each worker works with.", ("worker",)
         )
         self.leased = Gauge("penstock_leases_held", "Of what is counted over all workers, what they hold.", ("guard",))
+        self.accounts = Gauge("penstock_accounts", "Accounts of limits and budgets that are kept.")
+        self.unsettled = Gauge(
+            "penstock_workers_unsettled", "Workers that died, and of which the ledger has not said yet what they spent."
+        )
         self.restarts = Counter("penstock_worker_restarts_total", "Workers replaced because they died.")
         self.states = Gauge(
             "penstock_deployment_state", "1 for the state in which a deployment is.", ("deployment", "state")

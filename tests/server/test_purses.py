@@ -101,6 +101,9 @@ def test_what_a_dead_worker_had_in_hand_is_settled_by_its_journal(tmp_path: Path
             assert isinstance(await take(other, 6 * DOLLAR), Shortage)
             victim.kill()
             await loop.clock.sleep(3.0)
+            await fleet.supervisor.report()
+            metrics = fleet.supervisor.overview.metrics
+            assert (metrics.unsettled.cells[()], metrics.accounts.cells[()]) == ([0], [1])
             # What it settled, and what is known of its open attempt: half a dollar of input.
             assert used(fleet) == DOLLAR + DOLLAR // 2
             assert fleet.supervisor.centre.treasury.unsettled == []

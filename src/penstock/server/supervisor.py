@@ -194,6 +194,8 @@ class Supervisor:
         metrics.leased.cells.clear()
         for guard, held in self.centre.leases.sums().items():
             metrics.leased.set(held, (guard,))
+        metrics.accounts.set(len(self.centre.treasury.accounts))
+        metrics.unsettled.set(len(self.centre.treasury.unsettled))
 
     async def find(self, id: str) -> bytes | None:
         """The line of a request that is being answered, or ended not long ago; None where it is not known."""
