@@ -321,6 +321,7 @@ BAD: list[tuple[str, list[str]]] = [
     (LIMIT + "{scope: tenant, requests: 600 rpm, tokens: 200K tokens per minute}", [
         f'5:29: "600 rpm" is not a rate: {RATES} (did you mean "600/min"?)',
         f'5:46: "200K tokens per minute" is not a rate: {RATES} (did you mean "200k/min"?)']),
+    (LIMIT + "{scope: tenant, requests: $5/min}", [f'5:29: "$5/min" is not a rate: {RATES}']),
     (LIMIT + "{scope: tenant, requests: 0/min}", ['5:29: "0/min" allows nothing: write more than 0, or leave it out']),
     (LIMIT + "{scope: tenant, requests: -5/min}", [f'5:29: "-5/min" is not a rate: {RATES}']),
     (LIMIT + "{scope: tenant, requests: 1.5/min}", ['5:29: "1.5/min" is too fine: the smallest part is one']),
@@ -505,7 +506,14 @@ DOUBTS: list[tuple[str, list[str]]] = [
         "7:26: 250 USD/day can never act: 10 USD/hour allows no more than that"]),
     (BUDGET + "{scope: tenant, limit: 10 USD/week}\n- {scope: tenant, limit: 60 USD/month}", [
         "7:26: 60 USD/month can never act: 10 USD/week allows no more than that"]),
+    (BUDGET + "{scope: tenant, limit: 10 USD/week}\n- {scope: tenant, limit: 59.99 USD/month}", []),
     (BUDGET + HOUR + "\n- {scope: tenant, limit: 20k tokens/day}", []),
+    # Exactly what the least call costs.
+    (BUDGET + "{scope: tenant, limit: 0.00003225 USD/day}\n- {scope: request, limit: 0.00003225 USD}", []),
+    (HEAD.replace("user: trusted", "budgets: [{scope: request, limit: 1k tokens}]")
+     + "budgets: [{scope: request, limit: 2k tokens}]", []),
+    (HEAD.replace("user: trusted", "limits: [{requests: 5/s}]") + "auth: open", []),
+    (LIMIT + "{scope: tenant, match: acme, concurrency: 5}", []),
     (BUDGET + HOUR + "\n- {scope: tenant, match: x, limit: 5 USD/day}", []),
     (BUDGET + HOUR + "\n- {scope: tenant, limit: 5 USD/day, hard: false}", []),
     (LIMIT + "{scope: tenant, requests: 10/s}\n- {scope: tenant, requests: 600/min}", [
@@ -565,6 +573,11 @@ def test_a_librarys_own_calls_are_believed() -> None:
     read = tree(HEAD + "auth: open\nlimits: [{scope: tenant, concurrency: 5}, {scope: user, concurrency: 5}]")
     load_config(read, ENV, serving=False)
     assert read.problems.doubts == []
+
+
+def test_whoever_waits_for_a_place_waits_as_long_as_is_said() -> None:
+    (seats,) = loaded(LIMIT + "{scope: tag, match: 'a=*', concurrency: 5, queue: 2s}").rules
+    assert (seats.kind, seats.limit, seats.queue) == ("concurrency", 5, 2.0)
 
 
 # --- amounts

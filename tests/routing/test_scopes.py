@@ -70,7 +70,9 @@ MATCHES: list[tuple[Scope, list[str], Facts, list[str]]] = [
     ("tenant", ["free-*", "free-eu"], Facts("paid"), []),
     ("tenant", ["*-eu", "free*"], Facts("free-eu"), ["free*"]),
     ("tenant", ["free-*", "*-free"], Facts("free-free"), ["free-*"]),  # as exact as each other: the first
+    ("tenant", ["*a*", "ab*"], Facts("ab"), ["ab*"]),
     ("tenant", ["-"], Facts(), ["-"]),
+    ("model", [""], Facts("acme"), []),
     ("tenant", ["*a*a*a*a*"], Facts("a" * 4000 + "!"), ["*a*a*a*a*"]),
     # A tenant's own values, with and without it.
     ("user", ["u1"], Facts("acme", user="u1"), ["u1"]),

@@ -149,7 +149,7 @@ def _doubt_scope(problems: Problems, each: Written, config: Config) -> None:
     node = each.fields.get("scope") or each.node
     if config.auth == "open":
         what = f"with auth: open no call has a {rule.scope}"
-    elif rule.scope == "user" and config.keys and not any(key.trusted_user for key in config.keys):
+    elif rule.scope == "user" and not any(key.trusted_user for key in config.keys):
         what = "of no key the user that its calls name is believed (user: trusted)"
     else:
         return

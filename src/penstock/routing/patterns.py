@@ -15,6 +15,6 @@ def expression(pattern: str) -> str:
     return first + "".join(f"(?>.*?{part})" for part in middle) + ".*" + last
 
 
-def exactness(pattern: str) -> tuple[bool, int]:
-    """The greater the more exact: a name before any pattern, then whichever says more of the name."""
-    return "*" not in pattern, len(pattern) - pattern.count("*")
+def exactness(pattern: str) -> int:
+    """How many letters of a name it says: the more, the more exact."""
+    return len(pattern) - pattern.count("*")

@@ -111,7 +111,6 @@ class _Group:
         self._each = by_match.pop("", [])
         # With a slash it is a tenant's: a name of that look, of another tenant, is not meant.
         self._exact = {match: of for match, of in by_match.items() if "*" not in match}
-        self._qualified = qualified
         wild = sorted((match for match in by_match if "*" in match), key=exactness, reverse=True)
         self._wild = [
             (re.compile(expression(match), re.DOTALL).fullmatch, qualified and "/" in match, by_match[match])
@@ -126,7 +125,7 @@ class _Group:
         """
         if self._exact:
             found = self._exact.get(value)
-            if found is None and self._qualified and "/" not in name:
+            if found is None and "/" not in name:
                 found = self._exact.get(name)
             if found is not None:
                 return found
