@@ -111,8 +111,10 @@ class _Held:
         self.bound = bound
         self.claim = claim
         self.money: Allowance | None = request.money
+        self.given: int = bound.given
         most = request.caller.max_output
-        self.given: int = bound.given if most is None else min(most, bound.given)
+        if most is not None and (most < bound.given or not bound.own):
+            self.given = most
         self.use = Use(0, 0)
         self.expected = 0
         self.number = 0
@@ -153,9 +155,10 @@ class Meter:
         factor = self._factors.of(request.candidate.name, bound.script) if self._factors is not None else 1.0
         held.expected = min(int(bound.likely * factor) + 1, bound.taken or _MOST)
         request.most_output = request.cut_at = 0
-        if held.given < bound.given:
+        if held.given != bound.given:
             _check_usable(held.given, bound)
             request.most_output = held.given
+            held.given = min(held.given, bound.given)
         if held.claim.scopes or held.money is not None:
             await self._reserve(held)
         # From here on nothing is waited for before whoever may leave has given back.

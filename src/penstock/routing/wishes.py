@@ -28,10 +28,10 @@ _MONEY = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 HEADERS: dict[bytes, str] = {
     b"x-penstock-deadline": "deadline",
     b"x-penstock-priority": "priority",
+    b"x-penstock-max-cost-usd": "max_cost_usd",
     b"x-penstock-timeout": "timeout",
     b"x-penstock-retries": "retries",
     b"x-penstock-fallbacks": "fallbacks",
-    b"x-penstock-max-cost-usd": "max_cost_usd",
 }
 
 
