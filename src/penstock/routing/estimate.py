@@ -14,10 +14,13 @@ __all__ = ["Estimate", "estimate"]
 # Of a byte of ASCII, of a letter of two bytes in UTF-8 (Latin with marks, Greek, Cyrillic, Hebrew, Arabic), of three
 # (Chinese, Japanese, Korean, the scripts of India), of four (emoji).
 _ASCII, _TWO, _THREE, _FOUR = 0.25, 0.35, 0.8, 1.2
+# Where less than such a part is anything else, it does not matter what.
+FEW = 10
 _LEADS_TWO = bytes(range(0xC2, 0xE0))
 _LEADS_THREE = bytes(range(0xE0, 0xF0))
 _LEADS_FOUR = bytes(range(0xF0, 0xF5))
 _ALL = bytes(range(256))
+_ASCII_BYTES = bytes(range(128))
 _BUT_TWO = bytes(byte for byte in _ALL if byte not in _LEADS_TWO)
 _BUT_THREE = bytes(byte for byte in _ALL if byte not in _LEADS_THREE)
 _BUT_FOUR = bytes(byte for byte in _ALL if byte not in _LEADS_FOUR)
@@ -39,13 +42,19 @@ class Estimate(NamedTuple):
 
 def estimate(text: bytes) -> Estimate:
     """For UTF-8, or JSON with letters written as escapes."""
-    if b"\\u" not in text and text.isascii():
+    escaped = text.count(b"\\u") if b"\\" in text else 0
+    if not escaped and text.isascii():
         return Estimate(len(text) * _ASCII, "ascii")
-    escaped = text.count(b"\\u")
+    # Most bytes of most texts are ASCII: what is left without them is short.
+    rest = text.translate(None, _ASCII_BYTES)
+    if not escaped and len(rest) * FEW < len(text):
+        return Estimate((len(text) - len(rest)) * _ASCII + len(rest) / 3 * _THREE, "ascii")
     low = text.count(b"\\u0") if escaped else 0
-    two = len(text.translate(None, _BUT_TWO)) + low
-    three = len(text.translate(None, _BUT_THREE)) + escaped - low
-    four = len(text.translate(None, _BUT_FOUR))
-    plain = len(text) - 2 * (two - low) - 3 * (three - escaped + low) - 4 * four - _ESCAPE * escaped
-    parts = {"ascii": max(0, plain) * _ASCII, "two": two * _TWO, "three": three * _THREE, "four": four * _FOUR}
-    return Estimate(sum(parts.values()), max(parts, key=lambda name: parts[name]))
+    two = len(rest.translate(None, _BUT_TWO))
+    three = len(rest.translate(None, _BUT_THREE))
+    four = len(rest.translate(None, _BUT_FOUR))
+    plain = max(0, len(text) - len(rest) - _ESCAPE * escaped) * _ASCII
+    of_two, of_three, of_four = (two + low) * _TWO, (three + escaped - low) * _THREE, four * _FOUR
+    most = max(plain, of_two, of_three, of_four)
+    script = "ascii" if plain == most else "two" if of_two == most else "three" if of_three == most else "four"
+    return Estimate(plain + of_two + of_three + of_four, script)

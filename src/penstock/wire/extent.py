@@ -175,7 +175,7 @@ def _read_tools(extent: Extent, raw: bytes) -> None:
 
 def _look(extent: Extent, raw: bytes, image: int) -> None:
     """Count what is no text."""
-    if b'"type"' not in raw and b"\\u00" not in raw:
+    if b'"type"' not in raw and (b"\\" not in raw or b"\\u00" not in raw):
         return  # every part but plain text has one
     if b'"1h"' in raw:
         extent.kept = True
