@@ -15,10 +15,10 @@ from penstock.errors import PenstockError
 from penstock.gateway import Shared
 from penstock.providers.simulated.journal import Seen
 from penstock.reservation import Want
-from penstock.stores.rows import ABSURD, ESTIMATED, Closed, Opened
+from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, Closed, Opened
 from penstock.stores.state import Registry
 from penstock.testing import ScriptedUpstream, SeededRandom, SimLoop, run
-from penstock.testing.sweep import Cancel, sweep_scenario
+from penstock.testing.sweep import Cancel, sweep_failures, sweep_scenario
 from tests.stage import ENV, Answer, Caller, Stage, ask
 
 # One dollar a million of input, ten a million of output: 1,000 and 10,000 nano-dollars a token.
@@ -462,6 +462,27 @@ def test_nothing_is_held_wherever_two_callers_leave(stream: bool) -> None:
             assert first > 5
             return
     raise AssertionError("more than 60 suspensions")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nothing_is_held_whatever_the_network_does(stream: bool) -> None:
+    """And what was answered whole is in the books as the provider counted it."""
+
+    async def scenario(loop: SimLoop) -> None:
+        limits: dict[str, Any] = {"budgets": [{"scope": "global", "limit": "1 USD/day"}]}
+        async with Books(loop, models=TWO, **limits) as stage:
+            await swallowed(asking(stage, "two", stream=stream))
+            await check_nothing_held(stage)
+            assert len(stage.rows.opened) <= 6
+            done = [nanos(seen) for seen in stage.seen if seen.outcome == "done" and not seen.script]
+            booked = [row.cost for row in stage.rows.closed if row.outcome == "ok"]
+            assert all(cost in done for cost in booked)
+            # What may have been done all the same is booked at its prompt, never at nothing.
+            assert all(row.cost for row in stage.rows.closed if row.flags & AMBIGUOUS)
+
+    failed = sweep_failures(scenario)
+    assert failed["send"] >= 4
+    assert failed["receive"] >= 4
 
 
 def test_at_the_limit_64_callers_who_leave_as_they_like_never_spend_more_than_there_is() -> None:

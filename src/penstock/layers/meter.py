@@ -96,13 +96,14 @@ class _Held:
     Attributes:
         given: how long each of its answers may be; `use`: what it may use.
         expected: what of input it likely takes.
+        attempt: whose answer it is; `before`: the one before it.
         number: of its row, 0 while there is none.
         answered: it has given an answer, or the beginning of one.
         counted: its prompt has been counted exactly, or cannot be.
     """
 
     __slots__ = (
-        *("answered", "before", "bound", "claim", "counted", "expected", "given", "money"),
+        *("answered", "attempt", "before", "bound", "claim", "counted", "expected", "given", "money"),
         *("number", "request", "reservation", "use"),
     )
 
@@ -120,7 +121,8 @@ class _Held:
         self.number = 0
         self.reservation: Reservation | None = None
         self.answered = self.counted = False
-        self.before = request.attempt
+        self.attempt: Attempt | None = None
+        self.before: Attempt | None = request.attempt
 
 
 class Meter:
@@ -168,7 +170,7 @@ class Meter:
         except BaseException:
             self._end(held)
             raise
-        held.answered = True
+        held.answered, held.attempt = True, request.attempt
         reply.on_end(self._end, held)
         return reply
 
@@ -332,7 +334,7 @@ class Meter:
 
     def _end(self, held: _Held) -> None:
         """It is over: book what it used, once."""
-        attempt: Attempt | None = held.request.attempt
+        attempt = held.attempt if held.answered else held.request.attempt
         if attempt is held.before:
             attempt = None  # it was not sent
         used = self._used(held, attempt)

@@ -229,7 +229,7 @@ def _checked(answer: _Answer, told: Told) -> Checked:
 
 def _warnings(told: Told, *, unpriced: bool) -> list[_Warning]:
     dropped = "'{}' was left out: the model that answered has no equivalent."
-    clamped = "'{}' was lowered to what the model that answered can do."
+    clamped = "'{}' was lowered: to what the model that answered can do, or to what a budget has left."
     return [
         *(_Warning("dropped", dropped.format(repaired(name))) for name in told.dropped),
         *(_Warning("clamped", clamped.format(repaired(name))) for name in told.clamped),
