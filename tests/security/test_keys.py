@@ -21,7 +21,9 @@ from penstock.errors import Unauthenticated
 from penstock.gateway.keys import keyring_of
 from penstock.layers.authenticate import Keyring
 from penstock.messages import Caller
+from penstock.records import Record
 from penstock.redact import Secret
+from penstock.routing.strikes import Strikes
 from penstock.stores.key_format import PATTERN, make_key
 from tests.server.keyed import BODY, DECLARED, FREE, Line, Scene, play
 
@@ -77,6 +79,7 @@ def test_enumeration_answers_are_the_same_whatever_the_reason(path: str) -> None
             DECLARED + "x",
         ]
         body = b"" if path == "/v1/models" else BODY
+        await scene.loop.clock.sleep(60)  # else too many of them are answered otherwise
         answers = {normal(await scene.lines[0].ask(key, body, path)) for key in presented}
         assert len(answers) == 1
         assert next(iter(answers))[0] == 401
@@ -105,7 +108,7 @@ def test_timing_the_same_work_is_done_whatever_is_wrong_with_a_key() -> None:
         await scene.directory.keys.revoke(revoked.key.id)
         await scene.until(revoked.secret, 401)
         worker = scene.fleet.hired[0].worker
-        keyring = keyring_of(worker.gateways[-1].config, worker.keys)
+        keyring = keyring_of(worker.gateways[-1].config, worker.keys, Strikes())
         presented = [make_key("live").reveal(), revoked.secret.reveal(), forged(good.secret.reveal())]
         traces = [calls(keyring, key) for key in presented]
         assert traces[0] == traces[1] == traces[2]
@@ -125,10 +128,10 @@ def calls(keyring: Keyring, key: str) -> list[str]:
         elif event == "c_call":
             found.append(argument.__qualname__)
 
-    caller = Caller({}, b"", key)
+    caller, record = Caller({}, b"", key), Record("id", "chat", 1000.0, 0.0)
     sys.setprofile(trace)
     try:
-        keyring.identify(caller)
+        keyring.identify(caller, record)
     except Unauthenticated:
         pass
     finally:
@@ -149,6 +152,33 @@ def test_checksum_a_typo_is_told_apart_and_costs_no_look_at_the_store() -> None:
         await scene.loop.clock.sleep(10)
         assert (await scene.lines[0].ask(typo))[0] == 401
         assert (await scene.lines[0].ask(make_key("live").reveal()))[0] == 503
+
+    play(main)
+
+
+def test_brute_force_gets_ten_answers_a_minute_and_is_in_nobodys_way() -> None:
+    async def main(scene: Scene) -> None:
+        good = (await scene.opened.key(models=("*",))).secret.reveal()
+        line = scene.lines[0]
+        statuses: list[int] = []
+        for _ in range(100):
+            status, told = await line.ask(make_key("live").reveal(), b"", "/v1/models")
+            statuses.append(status)
+            head = line.head.lower()
+            # Whoever shares the address and has a key notices nothing.
+            assert (await line.ask(good, b"", "/v1/models"))[0] == 200
+        assert statuses == [401] * 10 + [429] * 90
+        assert told["error"]["code"] == "rate_limit_exceeded"
+        wait = int(head.partition(b"retry-after: ")[2].partition(b"\r\n")[0])
+        assert 1 <= wait <= 6
+        await scene.loop.clock.sleep(wait)
+        assert (await line.ask("wrong", b"", "/v1/models"))[0] == 401
+        assert (await line.ask("wrong", b"", "/v1/models"))[0] == 429
+        # A reload forgets nothing of it.
+        await scene.fleet.supervisor.adopt(scene.fleet.supervisor.overview.config)
+        assert (await line.ask("wrong", b"", "/v1/models"))[0] == 429
+        await scene.loop.clock.sleep(60)
+        assert (await line.ask("wrong", b"", "/v1/models"))[0] == 401
 
     play(main)
 
@@ -200,7 +230,7 @@ def test_unicode_tricks_and_other_disguises_are_no_key() -> None:
         assert [await raw(scene, models(place % key.reveal().encode())) for place in places] == ALL
         for disguise, place in product(twisted(key.reveal()), places):
             if b"\n" not in disguise and b"\0" not in disguise:
-                assert await raw(scene, models(place % disguise)) in (400, 401), (disguise, place)
+                assert await raw(scene, models(place % disguise)) in (400, 401, 429), (disguise, place)
 
     play(main)
 
@@ -281,7 +311,7 @@ def test_sql_in_a_key_is_a_key_that_is_not_known() -> None:
                 # The same where it is the store that is asked.
                 assert await scene.directory.keys.holder(payload) is None
                 assert await scene.directory.keys.page(payload) == []
-        assert statuses == {401, 404}
+        assert statuses == {401, 404, 429}
         assert await scene.directory.version() == version
         assert await scene.statuses(key) == ALL
 
@@ -303,7 +333,7 @@ def test_what_the_store_holds_does_for_no_key() -> None:
         kept += [made.key.name, made.key.label, vault.fingerprint, made.key.secrets[0].prefix]
         for text in kept:
             for place in (b"authorization: Bearer %b", b"x-api-key: %b"):
-                assert await raw(scene, models(place % text.encode("latin-1"))) in (400, 401), text
+                assert await raw(scene, models(place % text.encode("latin-1"))) in (400, 401, 429), text
 
     play(main)
 

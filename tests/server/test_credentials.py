@@ -100,7 +100,7 @@ def test_penstocks_own_key_never_goes_to_a_provider(dialect: str, headers: dict[
 def test_penstocks_key_is_checked_first() -> None:
     answer = by_caller("chat", "fast", authorization=f"Bearer {OWN}", x_penstock_key=OTHER)
     assert answer.status == 401
-    assert "not known here" in answer.error["message"]
+    assert "The API key" in answer.error["message"]
 
 
 def test_without_keys_the_usual_header_is_the_providers() -> None:

@@ -137,3 +137,10 @@ def test_a_request_is_limited_where_it_says_so_itself_else_by_the_name_that_is_g
     limited, names = limit_output({"model": msgspec.Raw(b'"m"')}, 40, "max_completion_tokens")
     assert (bytes(limited["max_completion_tokens"]), names) == (b"40", ("max_completion_tokens",))
     assert bytes(fields["max_tokens"]) == b"900"
+
+
+@pytest.mark.parametrize("kind", [["image"], {"a": "image"}, None, 1, True])
+def test_a_type_that_is_no_word_is_no_type(kind: Any) -> None:
+    part = {"type": kind, "text": "image_url input_image"}
+    found = extent("openai_chat", messages=[{"role": "user", "content": [part]}])
+    assert not found.media

@@ -39,7 +39,7 @@ from penstock.gateway.limiting import Given, Limiting
 from penstock.gateway.own_layers import load_layers, name_layers
 from penstock.gateway.plans import Plans, Running
 from penstock.layers.attempts import Attempts
-from penstock.layers.authenticate import Authenticate, Key
+from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.breaker import Breaker
 from penstock.layers.budget import Budget, downgrading_rules
 from penstock.layers.concurrency import Concurrency
@@ -61,6 +61,7 @@ from penstock.providers.simulated import SimulatedProvider
 from penstock.providers.upstream import Upstream
 from penstock.records import Record
 from penstock.routing.names import Found
+from penstock.routing.strikes import Strikes
 from penstock.stores.authority import Authority
 from penstock.stores.factors import Factors
 from penstock.stores.health import Desk, OwnDesk
@@ -167,7 +168,7 @@ class Gateway:
         self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
         running = Running(shared.state, self._desk, shared.permits)
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)
-        self._keyring = None if self.auth_open else keyring_of(config, shared.keys)
+        self._keyring = None if self.auth_open else self._keyring_of(config, shared)
         self._random = random
         self.attempt: Call = Upstream(self._pool, DIALECTS, clock)
         self._own = [*load_layers(config), *name_layers(shared.layers)]
@@ -286,6 +287,9 @@ class Gateway:
         factors = self.shared.state.of("factors", "", lambda _: Factors())
         winner_pays = frozenset(tenant.name for tenant in self.config.tenants if tenant.charge == "winner")
         return Booking(metered_rules(self.config.rules), self.purse, self.shared.journal, winner_pays, factors)
+
+    def _keyring_of(self, config: Config, shared: Shared) -> Keyring:
+        return keyring_of(config, shared.keys, shared.state.of("strikes", "", lambda _: Strikes()))
 
     def _own_desk(self, state: Registry, random: Random) -> Desk:
         """The authority in this process; the one that a gateway before this one left, if it did."""

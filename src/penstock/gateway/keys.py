@@ -10,6 +10,7 @@ from math import inf
 from penstock.config.schema import Config
 from penstock.layers.authenticate import Key, Keyring, NoStore
 from penstock.routing.names import AllowList
+from penstock.routing.strikes import Strikes
 from penstock.stores.key_format import digest_with, is_mistyped
 from penstock.stores.key_link import KeyLink
 from penstock.stores.key_messages import KeyRow
@@ -20,7 +21,7 @@ __all__ = ["keyring_of", "nearness"]
 MOST_ADDRESSES = 1024
 
 
-def keyring_of(config: Config, link: KeyLink | None) -> Keyring:
+def keyring_of(config: Config, link: KeyLink | None, strikes: Strikes) -> Keyring:
     """The keyring of a configuration, with the store's keys where there is a store; it hears of their changes."""
     declared = (
         (
@@ -42,8 +43,8 @@ def keyring_of(config: Config, link: KeyLink | None) -> Keyring:
         for key in config.keys
     )
     if link is None or not link.pepper:
-        return Keyring(declared, _Declared())
-    keyring = Keyring(declared, _Linked(link))
+        return Keyring(declared, _Declared(), strikes)
+    keyring = Keyring(declared, _Linked(link), strikes)
     link.users.add(keyring)
     return keyring
 

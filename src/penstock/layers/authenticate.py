@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import msgspec
 
 from penstock.call import Call, Reply
-from penstock.errors import Forbidden, Unauthenticated
+from penstock.errors import Forbidden, RateLimited, Unauthenticated
 from penstock.messages import Caller, Request
 from penstock.records import Record
 from penstock.routing.labels import label
+from penstock.routing.strikes import Strikes
 from penstock.routing.wishes import at_most
 
 __all__ = ["LONGEST_KEY", "Authenticate", "Key", "Keyring", "NoStore", "Stored"]
@@ -130,20 +131,27 @@ class Keyring:
     They are looked up by their HMAC under a pepper, which nobody can choose who doesn't know it: so how long a look-up
     takes says nothing about the keys there are.
 
+    Args:
+        strikes: counts wrong keys, for the keyring of before a reload too.
+
     Attributes:
         keys: by digest; what stands here may be used. What does not may still: ask `identify`.
     """
 
-    def __init__(self, keys: Iterable[tuple[str, Key]], stored: Stored | None = None) -> None:
+    def __init__(
+        self, keys: Iterable[tuple[str, Key]], stored: Stored | None = None, strikes: Strikes | None = None
+    ) -> None:
         self._stored = stored = stored if stored is not None else NoStore()
         self._declared = {stored.digest(secret): key for secret, key in keys}
         self.keys: dict[bytes | None, Key] = {}
+        self._strikes = strikes if strikes is not None else Strikes()
         self.forget(None)
 
-    def identify(self, caller: Caller) -> Key:
+    def identify(self, caller: Caller, record: Record) -> Key:
         """The caller's key.
 
         Raises:
+            RateLimited: wrong ones came from there again and again, and this is one more.
             Unauthenticated: none was given, or it is not known: in the same words whether it was never made, was
                 revoked, or is another tenant's that has ended.
             Overloaded: nobody knows, as the store of keys cannot be reached.
@@ -152,25 +160,32 @@ class Keyring:
         if presented is None:
             raise Unauthenticated("no API key was given", do="Send it as `Authorization: Bearer <key>`.")
         if len(presented) > LONGEST_KEY:
-            raise Unauthenticated(_UNKNOWN, do=f"No key has more than {LONGEST_KEY} characters.")
+            raise self._refusal(record, _UNKNOWN, f"No key has more than {LONGEST_KEY} characters.")
         digest = caller.digest = stored.digest(presented)
         key = self.keys.get(digest)
         if key is not None:
             return key
         if digest not in self._declared:
             if stored.is_mistyped(presented):
-                raise Unauthenticated(
-                    "the API key has a typo: its checksum is wrong", do="Copy the whole of it once more."
-                )
+                why = "the API key has a typo: its checksum is wrong"
+                raise self._refusal(record, why, "Copy the whole of it once more.")
             key = stored.find(digest)
             if key is not None:
                 self.keys[digest] = key
                 return key
-        raise Unauthenticated(_UNKNOWN, do="It must be one of this gateway's own keys.")
+        raise self._refusal(record, _UNKNOWN, "It must be one of this gateway's own keys.")
+
+    def _refusal(self, record: Record, why: str, do: str) -> Unauthenticated | RateLimited:
+        wait = self._strikes.strike(record.address, record.started)
+        if not wait:
+            return Unauthenticated(why, do=do)
+        return RateLimited(
+            "wrong API keys came from your address again and again", do=f"Correct the key. {do}", retry_after=wait
+        )
 
     def admit(self, caller: Caller, record: Record) -> Key:
         """The caller's key, once it is known to be good for what the record says is asked; raises as both do."""
-        key = self.keys.get(caller.digest) or self.identify(caller)
+        key = self.keys.get(caller.digest) or self.identify(caller, record)
         record.key, record.tenant, record.project = key.name, key.tenant, key.project
         key.used = record.wall
         if key.guarded:
@@ -213,7 +228,7 @@ class Authenticate:
             label(request, trusted=True)
         elif self._keyring is not None:
             keyring, record = self._keyring, request.record
-            key = keyring.keys.get(caller.digest) or keyring.identify(caller)
+            key = keyring.keys.get(caller.digest) or keyring.identify(caller, record)
             record.key, record.tenant, record.project = key.name, key.tenant, key.project
             key.used = record.wall
             if key.guarded:

@@ -194,6 +194,8 @@ def _look(extent: Extent, raw: bytes, image: int) -> None:
             waiting += value
         elif isinstance(value, dict):
             kind = value.get("type")
+            if not isinstance(kind, str):
+                kind = ""
             if kind in _IMAGES:
                 extent.input += image
                 extent.media = True
