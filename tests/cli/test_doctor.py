@@ -220,6 +220,13 @@ def test_a_key_that_may_be_unset(tmp_path: Path) -> None:
     assert (key["status"], key["told"]) == ("note", "switched off: OPENAI_API_KEY is not set")
 
 
+def test_a_key_in_the_store(tmp_path: Path) -> None:
+    write(tmp_path, "providers: {sim: {}, openai: {api_key: store:main}}\ndefault_model: sim/small\n")
+    key = the(doctor(tmp_path), "key", "openai")
+    assert (key["status"], key["told"]) == ("note", "main in the store, which a running gateway reads")
+    assert "penstock credentials" in key["fix"]
+
+
 # --- 2: the base URL is wrong
 
 

@@ -47,12 +47,17 @@ def serve_asgi(config: Config) -> int:
     """Serve until a signal says stop; returns the exit code: 0, or 130 after Ctrl-C.
 
     Raises:
-        ConfigError: several workers are asked for.
+        ConfigError: several workers are asked for, or nobody could call.
         SystemExit: the address or the certificate cannot be used; uvicorn says which.
     """
     listen, tls = config.server.listen, config.server.tls
     if config.server.workers != 1:
         raise ConfigError("--http asgi runs in one process", do="Leave out --workers and `server: {workers: ...}`.")
+    if config.auth == "required" and not config.keys:
+        raise ConfigError(
+            "no key is declared, and --http asgi knows none of the store's",
+            do="Write keys: [{name: app, key: env:APP_KEY}], or leave out --http asgi.",
+        )
     app = AsgiApp(config)
     server = _Server(
         uvicorn.Config(

@@ -16,7 +16,7 @@ from penstock.config.schema import Config, Provider
 from penstock.config.tree import Node
 from penstock.redact import Secret
 
-__all__ = ["is_stored", "read_stored", "stored_names", "users_of", "why_off", "with_stored"]
+__all__ = ["is_stored", "read_stored", "stored_names", "stored_of", "users_of", "why_off", "with_stored"]
 
 _PREFIX = "store:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -47,8 +47,13 @@ def why_off(secrets: list[Secret]) -> str:
 
 def stored_names(config: Config) -> tuple[str, ...]:
     """The credentials that a configuration wants of the store."""
-    found = (secret for provider in config.providers.values() for secret in _secrets(provider))
-    return tuple(dict.fromkeys(_name(secret) for secret in found if secret.source.startswith(_PREFIX)))
+    found = (name for provider in config.providers.values() for name in stored_of(provider))
+    return tuple(dict.fromkeys(found))
+
+
+def stored_of(provider: Provider) -> tuple[str, ...]:
+    """The same of one provider."""
+    return tuple(_name(secret) for secret in _secrets(provider) if secret.source.startswith(_PREFIX))
 
 
 def users_of(config: Config, name: str) -> tuple[str, ...]:

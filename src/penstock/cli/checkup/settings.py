@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from penstock.cli.checkup.findings import Finding, fail, note, ok
 from penstock.config.schema import Config, Provider
+from penstock.config.stored import stored_of
 from penstock.errors import ConfigError
 from penstock.providers.catalogue import load_catalogue
 from penstock.redact import Secret
@@ -70,7 +71,11 @@ def check_environment(config: Config, env: Mapping[str, str]) -> Iterator[Findin
 def check_credentials(config: Config) -> Iterator[Finding]:
     """Whether each provider's key looks like one; what it is, is never told."""
     for provider in config.providers.values():
-        if provider.off:
+        names = stored_of(provider)
+        if names and provider.off:
+            told = f"{' and '.join(names)} in the store, which a running gateway reads"
+            yield note(KEY, provider.name, told, f"penstock credentials list shows it; set {names[0]} stores it.")
+        elif provider.off:
             fix = f"Export it, or take {provider.name} out of the file."
             yield note(KEY, provider.name, f"switched off: {provider.off}", fix)
         elif provider.api_key is not None:
