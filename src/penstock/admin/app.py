@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
@@ -24,19 +24,18 @@ from penstock.admin import exposition
 from penstock.admin.audit import AuditRoutes
 from penstock.admin.bodies import receive
 from penstock.admin.credentials import CredentialRoutes
-from penstock.admin.deployments import deployment_ids, describe_deployments, order_deployments, switched_off
 from penstock.admin.door import Door
 from penstock.admin.guards import Guarded
 from penstock.admin.keys import KeyRoutes
 from penstock.admin.openapi import JSON, document
-from penstock.admin.operations import PAGING, Endpoint, Operation, Query, make_routes, principal_of
+from penstock.admin.operations import Endpoint, Operation, json, make_routes, principal_of
+from penstock.admin.orders import DeploymentRoutes
 from penstock.admin.overview import Overview, as_it_is
-from penstock.admin.pages import page
 from penstock.admin.problems import problem, problem_of
-from penstock.admin.register import Done, Register
-from penstock.admin.rehearsals import Rehearsals, last_rehearsals, rehearse
+from penstock.admin.register import Register
+from penstock.admin.rehearsals import Rehearsals
 from penstock.admin.repeats import Repeats
-from penstock.admin.requests import Requests, find_line, list_requests, missing
+from penstock.admin.requests import RequestRoutes, Requests
 from penstock.admin.rights import OPEN, require, right_of
 from penstock.admin.rules import RuleRoutes
 from penstock.admin.tenants import TenantRoutes
@@ -46,19 +45,12 @@ from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
 from penstock.errors import InvalidRequest, NotFound, Overloaded, PenstockError
-from penstock.stores.condition import Order
 from penstock.stores.sqlite import StoreFailed
 from penstock.version import VERSION
 
 __all__ = ["ControlPlane", "Shown"]
 
 log = logging.getLogger("penstock.admin")
-
-ORDERS: dict[Order, str] = {
-    "drain": "Send a deployment no more calls, for maintenance, until it is restored.",
-    "isolate": "As drain, and it is not rehearsed either: for one that must not be asked.",
-    "restore": "Use a deployment again: ends a drain, an isolation and every pause, and closes its breaker.",
-}
 
 
 class Shown(NamedTuple):
@@ -102,7 +94,6 @@ class ControlPlane:
         self._shown = shown if shown is not None else Shown()
         self._repeats = Repeats(clock)
         self._started = clock.monotonic()
-        self._began = clock.wall()
         self.operations = self._table()
         self.rights = {each.key: right_of(each.method, each.path) for each in self.operations}
         if is_loopback(host):
@@ -113,7 +104,7 @@ class ControlPlane:
         self.app: ASGIApp = Guarded(routed, host)
 
     def _table(self) -> tuple[Operation, ...]:
-        text = (exposition.TEXT, exposition.OPENMETRICS)
+        text, shown, clock = (exposition.TEXT, exposition.OPENMETRICS), self._shown, self._clock
         return (
             Operation("/", "index", "What is here.", self.index, "Index"),
             Operation("/metrics", "metrics", "Metrics for Prometheus.", self.metrics, "Page", text),
@@ -122,50 +113,11 @@ class ControlPlane:
                 "/api/v1/config", "config", "The configuration, resolved, secrets masked.", self.config, "Config",
                 tagged=True,
             ),
-            Operation(
-                "/api/v1/deployments", "deployments", "Every deployment and what became of it so far.",
-                self.deployments, "Deployments", query=PAGING,
-            ),
-            *self._orders(),
+            *DeploymentRoutes(self._overview, clock, shown.refresh, shown.rehearsals, shown.register).operations(),
             Operation("/api/v1/health", "health", "What the process is doing.", self.health, "Health"),
-            *(self._of_requests() if self._shown.requests is not None else ()),
-            *(self._of_rehearsals() if self._shown.rehearsals is not None else ()),
-            *(self._of_register(self._shown.register) if self._shown.register is not None else ()),
-            *SpendingRoutes(self._shown.usages, self._shown.alerts, self._clock).operations(),
-        )  # fmt: skip
-
-    def _orders(self) -> tuple[Operation, ...]:
-        return tuple(
-            Operation(
-                f"/api/v1/deployments/{{id}}/{order}", f"{order}_deployment", summary, self._order(order), "Ordered",
-                method="POST",
-            )
-            for order, summary in ORDERS.items()
-        )  # fmt: skip
-
-    def _of_requests(self) -> tuple[Operation, ...]:
-        return (
-            Operation(
-                "/api/v1/requests", "requests", "The requests being answered and the last ones, the newest first.",
-                self.requests, "Requests", query=PAGING,
-            ),
-            Operation(
-                "/api/v1/requests/{id}/explain", "explain", "What was decided about a request, and what became of it.",
-                self.explain, "Request",
-            ),
-        )  # fmt: skip
-
-    def _of_rehearsals(self) -> tuple[Operation, ...]:
-        one = Query("deployment", "This one alone.", {"type": "string"})
-        return (
-            Operation(
-                "/api/v1/rehearsals", "rehearsals", "What came of each deployment's last rehearsal.",
-                self.rehearsals, "Rehearsals",
-            ),
-            Operation(
-                "/api/v1/rehearse", "rehearse", "Ask each deployment for one token now; that costs as much.",
-                self.rehearse, "Rehearsals", query=(one,), method="POST",
-            ),
+            *(RequestRoutes(shown.requests, clock).operations() if shown.requests is not None else ()),
+            *(self._of_register(shown.register) if shown.register is not None else ()),
+            *SpendingRoutes(shown.usages, shown.alerts, clock).operations(),
         )  # fmt: skip
 
     def _of_register(self, register: Register) -> tuple[Operation, ...]:
@@ -222,7 +174,7 @@ class ControlPlane:
             paths[each.path] = (
                 f"{paths[each.path]} {each.method}: {each.summary}" if each.path in paths else each.summary
             )
-        return _json({"name": "penstock", "version": VERSION, "paths": paths})
+        return json({"name": "penstock", "version": VERSION, "paths": paths})
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text."""
@@ -245,48 +197,12 @@ class ControlPlane:
             return Response(status_code=304, headers={"etag": tag})
         return Response(body, headers={"etag": tag}, media_type=JSON)
 
-    async def deployments(self, request: Request) -> Response:
-        """A page of the deployments."""
-        await self._shown.refresh()
-        overview = self._overview
-        known = deployment_ids(overview, self._clock.monotonic())
-        ids, following = page(known, request.query_params)
-        rehearsed = self._shown.rehearsals.rehearsed if self._shown.rehearsals is not None else {}
-        return _json(
-            {
-                "data": describe_deployments(overview, ids, self._clock, rehearsed),
-                "next_cursor": following,
-                "switched_off": switched_off(overview.config),
-            }
-        )
-
-    def _order(self, order: Order) -> Callable[[Request], Awaitable[Response]]:
-        """An operator's word about a deployment, or about all of its name."""
-
-        async def answer(request: Request) -> Response:
-            id = request.path_params["id"]
-            told = order_deployments(self._overview, id, order, self._clock)
-            await self._note(request, Done(f"deployment.{order}", id, after=[each["id"] for each in told]))
-            return _json({"data": told})
-
-        return answer
-
-    async def _note(self, request: Request, done: Done) -> None:
-        """What was done outside the store. It stands even where the store cannot be written now."""
-        register = self._shown.register
-        if register is None:
-            return
-        try:
-            await register.audit.add(principal_of(request).who, done)
-        except StoreFailed as error:
-            log.error("%s of %s is not in the audit log: %s", done.what, done.subject, error)
-
     async def health(self, request: Request) -> Response:
         """What the process is doing."""
         await self._shown.refresh()
         metrics = self._overview.metrics
         workers = sorted(metrics.generation.series.items(), key=lambda item: int(item[0][0]))
-        return _json(
+        return json(
             {
                 "version": VERSION,
                 "uptime_seconds": round(self._clock.monotonic() - self._started, 3),
@@ -301,35 +217,6 @@ class ControlPlane:
                 ],
             }
         )
-
-    async def requests(self, request: Request) -> Response:
-        """A page of requests."""
-        assert self._shown.requests is not None
-        return _json(await list_requests(self._shown.requests, request.query_params, principal_of(request)))
-
-    async def explain(self, request: Request) -> Response:
-        """One request."""
-        assert self._shown.requests is not None
-        found = await find_line(self._shown.requests, request.path_params["id"], principal_of(request))
-        line = found if found is not None else missing(request.path_params["id"], self._began, self._clock)
-        return Response(line, media_type=JSON)
-
-    async def rehearsals(self, request: Request) -> Response:
-        """What rehearsals have found."""
-        assert self._shown.rehearsals is not None
-        return _json(last_rehearsals(self._shown.rehearsals))
-
-    async def rehearse(self, request: Request) -> Response:
-        """A rehearsal now."""
-        assert self._shown.rehearsals is not None
-        one = request.query_params.get("deployment", "")
-        told = await rehearse(self._shown.rehearsals, one)
-        await self._note(request, Done("rehearse", one, after=[each["deployment"] for each in told["data"]]))
-        return _json(told)
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type=JSON)
 
 
 def _check_query(request: Request, operation: Operation) -> None:

@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
+from penstock.admin.operations import JSON, PAGING, Operation, json, principal_of
 from penstock.admin.pages import cursor_of, id_of, limit_of
 from penstock.admin.rights import Principal
 from penstock.clock import Clock
 from penstock.errors import NotFound
 
-__all__ = ["Requests", "find_line", "list_requests", "missing"]
+__all__ = ["RequestRoutes", "Requests"]
 
 # https://www.rfc-editor.org/rfc/rfc9562#section-5.7, as Penstock writes it; its first 48 bits are Unix milliseconds.
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -32,7 +35,39 @@ class Requests(Protocol):
         ...
 
 
-async def list_requests(requests: Requests, query: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
+class RequestRoutes:
+    """The operations on requests."""
+
+    def __init__(self, requests: Requests, clock: Clock) -> None:
+        self._requests = requests
+        self._clock = clock
+        self._began = clock.wall()
+
+    def operations(self) -> tuple[Operation, ...]:
+        """For the table."""
+        return (
+            Operation(
+                "/api/v1/requests", "requests", "The requests being answered and the last ones, the newest first.",
+                self.listed, "Requests", query=PAGING,
+            ),
+            Operation(
+                "/api/v1/requests/{id}/explain", "explain", "What was decided about a request, and what became of it.",
+                self.explain, "Request",
+            ),
+        )  # fmt: skip
+
+    async def listed(self, request: Request) -> Response:
+        """A page of requests."""
+        return json(await _page(self._requests, request.query_params, principal_of(request)))
+
+    async def explain(self, request: Request) -> Response:
+        """One request."""
+        found = await _find(self._requests, request.path_params["id"], principal_of(request))
+        line = found if found is not None else _missing(request.path_params["id"], self._began, self._clock)
+        return Response(line, media_type=JSON)
+
+
+async def _page(requests: Requests, query: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
     """A page of requests that it may see, the newest first.
 
     Raises:
@@ -51,7 +86,7 @@ async def list_requests(requests: Requests, query: Mapping[str, Any], principal:
     return {"data": [msgspec.Raw(line) for _, line in shown], "next_cursor": following}
 
 
-async def find_line(requests: Requests, id: str, principal: Principal) -> bytes | None:
+async def _find(requests: Requests, id: str, principal: Principal) -> bytes | None:
     """The line of a request; None where it is not known here, or is none of those that it may see."""
     id = id.lower()
     line = await requests.find(id) if _ID.fullmatch(id) else None
@@ -69,7 +104,7 @@ def _visible(line: bytes, principal: Principal) -> bool:
     return not principal.tenant or principal.sees(_whose(line).tenant)
 
 
-def missing(id: str, began: float, clock: Clock) -> NoReturn:
+def _missing(id: str, began: float, clock: Clock) -> NoReturn:
     """Say why there is no such request here.
 
     Args:
