@@ -1,7 +1,8 @@
 """Ten times as many callers as there is room for: those inside are served as before, those outside are told at once.
 
-What sheds load in this version is `max_connections`. Admission by priority and rate is a layer of its own, later; the
-second test says what happens without it, when all get in: answers take ten times as long, but none is lost.
+What sheds load is `max_connections`, or `admission: {most}`; the second test says what happens without either, when
+all get in: answers take ten times as long, but none is lost. How many are answered and how soon the others know it is
+proved in virtual time (`tests/server/test_overload.py`); here it is told what that costs.
 
 The callers are Python too, and slower than the gateway: so rates and latencies are told, and only what the gateway
 itself spends is held to a bound.
@@ -73,19 +74,16 @@ def crowd(port: int, callers: int, seconds: float = SECONDS) -> Seen:
 
     async def caller(seen: Seen, data: bytes) -> None:
         while now() < seen.until:
-            began = now()
             asker = await Asker.connect(port)
-            status = await asker.ask(data)
-            seen.note(began, status)
             for _ in range(TURNS):
-                if not asker.open or status != 200 or now() >= seen.until:
-                    break
                 began = now()
                 status = await asker.ask(data)
                 seen.note(began, status)
+                if status != 200:
+                    await sleep(RETRY_SECONDS)
+                if not asker.open or now() >= seen.until:
+                    break
             asker.close()
-            if status != 200:
-                await sleep(RETRY_SECONDS)
 
     async def main() -> Seen:
         seen, data = Seen(seconds), request()
@@ -130,4 +128,13 @@ def test_ten_times_the_callers_with_room_for_all(tmp_path: Path) -> None:
     with gateway(tmp_path) as served:
         peak, beyond = told(served, "room for all", CALLERS)
     assert set(beyond.statuses) == {200}
+    assert peak.cost >= LEAST * beyond.cost
+
+
+def test_ten_times_what_a_worker_takes_at_a_time(tmp_path: Path) -> None:
+    """Those that it has no place for are refused by the layer, on connections that stay."""
+    with gateway(tmp_path, more=f"admission: {{most: {ROOM}, queue: 0}}") as served:
+        peak, beyond = told(served, f"admission most {ROOM}", CALLERS)
+    assert set(beyond.statuses) <= {200, 503}
+    assert beyond.refusals
     assert peak.cost >= LEAST * beyond.cost

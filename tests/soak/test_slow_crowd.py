@@ -47,7 +47,7 @@ def program(name: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def gateway(folder: Path, server: str = "") -> Iterator[Served]:
+def gateway(folder: Path, server: str = "", more: str = "") -> Iterator[Served]:
     """A gateway process in front of a provider process."""
     with program("provider.py") as provider:
         assert provider.stdout is not None
@@ -55,7 +55,7 @@ def gateway(folder: Path, server: str = "") -> Iterator[Served]:
         (folder / "penstock.yaml").write_text(
             f"auth: open\nlog: {{to: none}}\nserver: {{{server}}}\n"
             f'providers:\n  up: {{kind: openai, base_url: "{simulated}", api_key: none}}\n'
-            f'  long: {{kind: openai, base_url: "{long}", api_key: none}}\n'
+            f'  long: {{kind: openai, base_url: "{long}", api_key: none}}\n{more}\n'
         )
         with Served(folder) as served:
             yield served
