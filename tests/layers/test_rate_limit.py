@@ -216,7 +216,9 @@ def test_without_a_bound_of_its_own_a_request_takes_no_more_than_there_ever_is()
     async def main(loop: SimLoop) -> None:
         small = Rule("s", "tenant", "strict", "tokens", 500, seconds=60)
         scene = Scene(loop, small)
-        await scene.ask(bytes_in=400)
+        request = await scene.ask(bytes_in=400)
+        assert request.money.tokens == 500, "and it is made to use no more"
+        assert (await scene.ask("other", bytes_in=40, max_tokens=20)).money is None
         with pytest.raises(LargerThanLimit):
             await scene.ask(bytes_in=4000)
 

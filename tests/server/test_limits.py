@@ -198,3 +198,21 @@ def test_what_is_shut_out_is_refused_before_its_body_is_read() -> None:
         assert stage.gateway.metrics.shed.series == {("low",): 1, ("sheddable",): 1, ("normal",): 1}
 
     play(scene, {})
+
+
+def test_under_a_strict_limit_an_answer_without_a_bound_gets_one() -> None:
+    limits = {"limits": [{"scope": "global", "tokens": "1000/min", "kind": "strict"}]}
+    free = {"model": "up/small:tokens=3000", "messages": CHAT["messages"]}
+
+    async def scene(stage: Stage, caller: Caller) -> None:
+        answer = await caller.post(free)
+        assert answer.status == 200
+        assert "max_" in answer.headers["x-penstock-clamped"]
+        usage = answer.json()["usage"]
+        assert 800 < usage["total_tokens"] <= 1000
+        refused = await caller.post(free)
+        assert refused.status == 429
+        assert refused.error["code"] == "rate_limit_exceeded"
+        assert 1 < int(refused.headers["retry-after"]) <= 61
+
+    play(scene, limits)

@@ -14,7 +14,7 @@ from penstock.errors import Overloaded
 from penstock.messages import Request
 from penstock.records import Decision
 from penstock.reservation import Level, RequestBudget, Rule, Want
-from penstock.routing.allowance import allowance_of
+from penstock.routing.allowance import allowance_of, narrower
 from penstock.routing.scopes import Facts, Rules
 
 __all__ = ["Budget", "Standings", "downgrading_rules"]
@@ -68,7 +68,7 @@ class Budget:
         wishes = request.caller.wishes
         own: int | None = wishes.max_cost_usd if wishes is not None else None
         if own is not None or self._requests:
-            request.money = allowance_of(self._requests, request.record.key, own)
+            request.money = narrower(allowance_of(self._requests, request.record.key, own), request.money)
         if self._rules and request.record.operation == "chat":
             return self._downgraded(request)
         return self._call(request)

@@ -18,6 +18,7 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Decision
 from penstock.reservation import Level, Reservation, Rule, Shortage, Want
+from penstock.routing.allowance import Allowance
 from penstock.routing.scopes import Facts
 from penstock.routing.wishes import NORMAL, RANKS
 from penstock.usage import BYTES_A_TOKEN
@@ -190,7 +191,11 @@ class RateLimit:
             await self._slow_down(request, held.slow)
         wants: Sequence[Want] = held.requests
         if held.tokens:
-            wants = [*wants, *_tokens(held.tokens, self._rates.size(request))]
+            size = self._rates.size(request)
+            tokens = _tokens(held.tokens, size)
+            if size.output is None:
+                _bound(request, tokens)
+            wants = [*wants, *tokens]
         reservation = self._purse.try_reserve(wants) if not self._rates.lines else None
         if reservation is None:
             reservation = await self._ask(request, held, wants)
@@ -320,9 +325,19 @@ def _tokens(held: Sequence[tuple[Rule, str]], size: Size) -> list[Want]:
         return [Want(rule, value, most if rule.kind == "strict" else taken) for rule, value in held]
     wants = []
     for rule, value in held:
-        least, more = (most, MOST_OUTPUT) if rule.kind == "strict" else (taken, USUAL_OUTPUT)
-        wants.append(Want(rule, value, max(least, min(least + more, rule.burst or rule.limit))))
+        if rule.kind == "strict":
+            amount = max(most + LEAST_OUTPUT, min(most + MOST_OUTPUT, rule.limit))
+        else:
+            amount = max(taken, min(taken + USUAL_OUTPUT, rule.burst or rule.limit))
+        wants.append(Want(rule, value, amount))
     return wants
+
+
+def _bound(request: Request, wants: Sequence[Want]) -> None:
+    """Have a request that sets no bound itself use no more than was reserved of strict limits."""
+    strict = [want.amount for want in wants if want.rule.kind == "strict"]
+    if strict:
+        request.money = Allowance(None, min(strict), clamp=True, where="a strict limit of tokens")
 
 
 def _facts(request: Request) -> Facts:

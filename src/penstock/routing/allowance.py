@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from penstock.reservation import RequestBudget, Unit
 
-__all__ = ["Allowance", "allowance_of"]
+__all__ = ["Allowance", "allowance_of", "narrower"]
 
 OWN = "max_cost_usd"
 
@@ -69,3 +69,12 @@ def allowance_of(budgets: Iterable[RequestBudget], key: str | None, own: int | N
     if not least:
         return None
     return Allowance(least.get("usd"), least.get("tokens"), clamp=clamp, where=where)
+
+
+def narrower(one: Allowance | None, other: Allowance | None) -> Allowance | None:
+    """What is left to a request by both."""
+    if one is None or other is None:
+        return one or other
+    narrow = other.tokens is not None and (one.tokens is None or other.tokens < one.tokens)
+    tokens, where = (other.tokens, other.where) if narrow else (one.tokens, one.where)
+    return Allowance(one.usd, tokens, clamp=one.clamp and other.clamp, where=where)
