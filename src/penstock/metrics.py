@@ -180,7 +180,9 @@ class Metrics:
         self.connections = Gauge("penstock_connections", "Callers' connections open.")
         self.upstream_connections = Gauge("penstock_upstream_connections", "Connections to providers open.")
         self.upstream_busy = Gauge("penstock_upstream_connections_busy", "Connections to providers carrying a request.")
-        self.calls_waiting = Gauge("penstock_calls_waiting", "Calls that wait for their turn at a deployment.")
+        self.calls_waiting = Gauge(
+            "penstock_calls_waiting", "Calls that wait for their turn at a deployment or a limit."
+        )
         self.generation = Gauge(
             "penstock_config_generation", "Which generation of the configuration each worker works with.", ("worker",)
         )

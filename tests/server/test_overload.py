@@ -101,3 +101,19 @@ def test_who_floods_takes_neither_the_turns_of_others_nor_those_of_the_urgent() 
         assert stage.gateway.metrics.shed.series["sheddable",] > 0.9 * 0.1 * CAPACITY * SECONDS
 
     run(main, leak_free=True)
+
+
+def test_two_tenants_that_saturate_get_as_much_as_each_other_and_one_of_weight_three_more() -> None:
+    def shares(weight: int) -> float:
+        async def main(loop: SimLoop) -> float:
+            config = {**CONFIG, "tenants": [{"name": "flood"}, {"name": "good", "weight": weight}]}
+            async with Stage(loop, config) as stage:
+                crowd = Crowd(stage)
+                await asyncio.gather(crowd.come(6 * CAPACITY, "flood"), crowd.come(4 * CAPACITY, "good"))
+                await crowd.end()
+            return crowd.statuses["good", 200] / crowd.statuses["flood", 200]
+
+        return run(main, leak_free=True)
+
+    assert 0.8 <= shares(1) <= 1.2
+    assert 2.2 <= shares(3) <= 3.8

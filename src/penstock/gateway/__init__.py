@@ -243,9 +243,10 @@ class Gateway:
 
     @property
     def calls_waiting(self) -> int:
-        """Calls that wait for their turn at a deployment, those of other gateways that share the state included."""
+        """Calls that wait for their turn at a deployment or a limit, those of gateways that share the state too."""
         paces = (state for state in self.shared.state if isinstance(state, Pace) and state.gate is not None)
-        return sum(pace.in_flight - pace.gate.running for pace in paces)
+        waiting: int = sum(pace.in_flight - pace.gate.running for pace in paces)
+        return waiting + self._limiting.waiting
 
     async def aclose(self) -> None:
         """Close every connection to providers, busy ones too."""

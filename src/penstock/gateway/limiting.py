@@ -88,6 +88,15 @@ class Limiting:
         """A tenant's part of the turns beside others'."""
         return self._weights.get(tenant, 1.0)
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait at a limit."""
+        lines = self._given.state.of("lines", "", lambda _: self._new_lines())
+        return self._seats.waiting + len(lines)
+
+    def _new_lines(self) -> Lines:
+        return Lines(self._given.purse, self._clock)
+
     def _layers(self) -> dict[str, Layer]:
         found: dict[str, Layer] = {}
         entrance = self._entrance()
@@ -131,8 +140,8 @@ class Limiting:
         return of
 
     def _rates(self, rules: Sequence[Rule]) -> Rates:
-        given, clock = self._given, self._clock
-        lines = given.state.of("lines", "", lambda _: Lines(given.purse, clock))
+        given = self._given
+        lines = given.state.of("lines", "", lambda _: self._new_lines())
         pacer = given.state.of("pacer", "", lambda _: Pacer())
         return Rates(self._of(rules), given.purse, lines, pacer, self._metrics, self.weigh, size_of, given.pressure)
 

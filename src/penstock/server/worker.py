@@ -340,6 +340,7 @@ class Worker:
         self._close_log()
         if self._shared.journal is not None:
             self._shared.journal.end()
+        self._strain.rest()
         self._permits.close()
         self._purse.close()
         self._health.close()

@@ -100,6 +100,11 @@ class Seats:
         count = self._counts.get((rule.id, value))
         return count.gate.running if count is not None else 0
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return sum(count.in_flight - count.gate.running for count in self._counts.values())
+
     def try_take(self, held: Sequence[tuple[Rule, str]]) -> Seat | None:
         """A seat at all of them at once, or none at any."""
         counts: list[_Count] = []
