@@ -182,6 +182,21 @@ def test_a_store_that_fails_is_tried_again_and_nothing_is_lost(
     run(serve)
 
 
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_journals_are_as_durable_as_the_configuration_says(tmp_path: Path, durability: str) -> None:
+    async def serve(loop: SimLoop) -> None:
+        wanted = config(tmp_path, durability=durability)
+        books = open_books(wanted, loop.clock, SeededRandom(1), inline=True)
+        async with Fleet(loop, wanted, books=books) as fleet:
+            assert [journal_of(worker).power for worker in fleet.hired] == [durability == "power"] * 2
+            with pytest.raises(ConfigError, match="durability changed"):
+                await fleet.supervisor.adopt(
+                    config(tmp_path, durability="power" if durability == "process" else "process")
+                )
+
+    run(serve)
+
+
 def test_another_store_needs_a_restart(tmp_path: Path) -> None:
     async def serve(loop: SimLoop) -> None:
         async with Fleet(loop, config(tmp_path), books=books_of(tmp_path, loop)) as fleet:

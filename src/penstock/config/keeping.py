@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from penstock.config import values
 from penstock.config.limits import MOST_CALLS
 from penstock.config.reader import NOT_YET, Reader, Unset
-from penstock.config.schema import AdmissionRules
+from penstock.config.schema import AdmissionRules, Durability
 from penstock.config.tree import Node
 from penstock.redact import Secret
 from penstock.routing.admission import Repeats
 from penstock.routing.nearest import did_you_mean, quoted
 
-__all__ = ["MEMORY", "read_admission", "read_encryption_key", "read_state"]
+__all__ = ["DURABILITY", "MEMORY", "read_admission", "read_encryption_key", "read_state"]
 
 MEMORY = "memory"
+DURABILITY: Mapping[str, Durability] = {"process": "process", "power": "power"}
 # As stores/vault.py has it.
 SHORTEST_SECRET = 32
 _SQLITE = "sqlite:///"

@@ -118,6 +118,13 @@ RULE_KEYS: dict[str, Entry] = {
         " `sqlite:///penstock.db`, and for the library `memory`.",
         "sqlite:///penstock.db",
     ),
+    "durability": Entry(
+        choice("process", "power"),
+        "What the ledger is safe from before an attempt is sent: the death of the process, or a loss of power too, at"
+        " the price of a turn of the disk (milliseconds) at each attempt's beginning and end.",
+        "power",
+        "process",
+    ),
     "encryption_key": Entry(
         forms.CALLER_SECRET,
         "What the store's keys are hashed and its credentials encrypted under: at least 32 characters of chance."

@@ -50,6 +50,8 @@ __all__ = [
 ]
 
 Auth = Literal["required", "open"]
+# What the ledger is safe from: the death of a process, or of the machine's power too.
+Durability = Literal["process", "power"]
 # What a tenant pays for: every attempt, or the one that answered.
 Charge = Literal["attempts", "winner"]
 Role = Literal["viewer", "operator", "tenant_admin", "admin"]
@@ -307,6 +309,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         request_budgets: what one request may use at most (budgets with `scope: request`).
         tenants: those that are declared; keys may name others.
         state: `memory`, or the absolute path of the SQLite file.
+        durability: what a journal's record is safe from once an attempt is sent.
         admission: None: off.
         encryption_key: what the store's keys and credentials are kept under; None: what lies in its file beside it.
         layers: a user's own layers, outermost first, as `module:name`.
@@ -329,6 +332,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     request_budgets: tuple[RequestBudget, ...] = ()
     tenants: tuple[Tenant, ...] = ()
     state: str = "memory"
+    durability: Durability = "process"
     alerts: Alerts = Alerts()
     admission: AdmissionRules | None = AdmissionRules()
     encryption_key: Secret | None = None

@@ -38,6 +38,8 @@ def show_rules(config: Config) -> dict[str, object]:
     if config.tenants:
         shown["tenants"] = [show_tenant(tenant) for tenant in config.tenants]
     shown["state"] = MEMORY if config.state == MEMORY else f"sqlite:///{config.state}"
+    if config.durability != "process":
+        shown["durability"] = config.durability
     if config.alerts != Alerts():
         shown["alerts"] = show_alerts(config.alerts)
     if config.admission != AdmissionRules():

@@ -52,20 +52,24 @@ def open_books(config: Config, clock: Clock, random: Random, *, inline: bool = F
     """
     if config.state == MEMORY:
         return None
-    return Books(Database(Path(config.state), inline=inline), clock, random)
+    return Books(Database(Path(config.state), inline=inline), clock, random, power=config.durability == "power")
 
 
 class Books:
     """Kept from `open` to `aclose`.
+
+    Args:
+        power: journals are safe from a loss of power, too.
 
     Attributes:
         ledger: whom to ask what was spent.
         closed: is told of every journal that was folded to its end: its name, and what its worker had spent.
     """
 
-    def __init__(self, database: Database, clock: Clock, random: Random) -> None:
+    def __init__(self, database: Database, clock: Clock, random: Random, *, power: bool = False) -> None:
         self.ledger = Ledger(database, journals_of(database.path))
         self.closed: _Told = lambda name, buried: None
+        self._power = power
         self._clock = clock
         self._random = random
         self._names: dict[Member, str] = {}
@@ -128,7 +132,7 @@ class Books:
     def joined(self, member: Member) -> None:
         """A worker is connected: it gets its journal before it gets a configuration."""
         name = self._names[member] = Ledger.new_name(member.name, self._clock, self._random)
-        member.channel.send(Keep(str(self.ledger.folder), name))
+        member.channel.send(Keep(str(self.ledger.folder), name, self._power))
 
     def gone(self, member: Member) -> None:
         """A worker has ended, and writes no more."""

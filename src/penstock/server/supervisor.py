@@ -303,6 +303,7 @@ def _check_fixed(before: Config, after: Config) -> None:
         "log": (before.log, after.log),
         "encryption_key": (before.encryption_key, after.encryption_key),
         "state": (before.state, after.state),
+        "durability": (before.durability, after.durability),
     }
     changed = [name for name, (old, new) in fixed.items() if old != new]
     if changed:

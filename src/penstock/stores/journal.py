@@ -60,7 +60,7 @@ class Journal:
     ) -> None:
         self._folder = folder
         self._name = name
-        self._power = power
+        self.power = power
         self._segment_bytes = segment_bytes
         self._most_segments = most_segments
         self._segment = 0
@@ -128,7 +128,7 @@ class Journal:
         if _write(self._file, record) != len(record):
             self._take_back()
             raise OSError(ENOSPC, f"the journal {self._name} cannot be written", str(self._folder))
-        if self._power:
+        if self.power:
             self._sync()
         self._size = size
 
@@ -169,7 +169,7 @@ class Journal:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         # For as long as this process lives, so that nobody takes it for dead; the one before is let go only then.
         fcntl.flock(file, fcntl.LOCK_EX)
-        if self._power:
+        if self.power:
             _sync_folder(self._folder)
         before, self._file = self._file, file
         self._segment += 1
