@@ -65,15 +65,15 @@ class Truth:
         self._entries: dict[int, list[list[float]]] = {}
 
     def before(self, rule: Rule, value: str, window: int) -> int:
-        """What the books have of it from before the process began."""
+        """What the books have of it from before the process began: nothing, of a window that has begun since."""
+        if window > self.began:
+            return 0
         first = next(each for each in self._history.rules if each.id == rule.id)
         return first.limit * self._history.before // 1000
 
     def of(self, rule: Rule, value: str, window: int) -> int:
         """What is taken of an account in a window."""
-        # In a window that has begun since, nobody has spent anything but what is seen here.
-        before = self.before(rule, value, window) if window <= self.began else 0
-        return self._taken.setdefault((rule.id, value, window), before)
+        return self._taken.setdefault((rule.id, value, window), self.before(rule, value, window))
 
     def took(self, reservation: Reservation, now: float, wall: float) -> None:
         """It was granted."""

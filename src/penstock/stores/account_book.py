@@ -20,7 +20,7 @@ MOST_NAMES = 10_000
 MOST_ACCOUNTS = 100_000
 # How many are looked at for idle ones whenever there is no room.
 _LOOKED_AT = 8
-# The name of those that share an account; no caller's can have it, as names have no such letter at their end.
+# The name of those that share an account. A caller who takes it for its own name shares that, too.
 SHARED = "\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -96,13 +96,14 @@ class AccountBook:
         group = (rule.id, _tenant(value))
         if self._full(group):
             self._make_room(at)
-        shared = self._full(group)
-        if shared:
-            value = f"{group[1]}/{SHARED}"
+        common = f"{group[1]}/{SHARED}"
+        if self._full(group):
+            value = common
             known = self._entries.get((rule.id, value))
             if known is not None:
                 return known
-        entry = self._entries[rule.id, value] = Entry(open_account(rule, value, at, self._spent), shared=shared)
+        account = open_account(rule, value, at, self._spent)
+        entry = self._entries[rule.id, value] = Entry(account, shared=value == common)
         self._names[group] = self._names.get(group, 0) + 1
         return entry
 
