@@ -114,6 +114,7 @@ def test_a_vendors_own_tools(tools: list[dict[str, Any]], uses: int | None) -> N
 
 
 def test_what_nobody_can_bound() -> None:
+    assert extent("openai_chat", messages=HELLO, tools=[{"type": "web_search"}]).uses is None
     assert extent("anthropic_messages", model="m", max_tokens=1, messages=HELLO, mcp_servers=[{}]).uses is None
     assert extent("openai_chat", model="m", max_tokens=1, messages=HELLO, plugins=[{"id": "web"}]).uses is None
     assert extent("openai_chat", model="m", max_tokens=1, messages=HELLO, web_search_options={}).uses == 1

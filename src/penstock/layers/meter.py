@@ -31,6 +31,9 @@ MOST_TRIES = 6
 # No second attempt is made beside the first where a budget is so near its end, in parts of a hundred.
 HEDGED_UPTO = 80
 MOST_CLAIMS = 4096
+# After so many answers there is little to be learned of each.
+LEARNED_FIRST = 200
+LEARNED_THEN = 8
 # What a request without thinking needs at least (semantics.md: Money).
 LEAST_OUTPUT = 16
 _NANOS = 1_000_000_000
@@ -137,6 +140,7 @@ class Meter:
         self._winner_pays = booking.winner_pays
         self._metrics = metrics
         self._factors = booking.factors
+        self._learned = 0
         # By what is known of an attempt; what strangers name must not fill memory.
         self._claims: dict[tuple[Any, ...], Claim] = {}
         # Nothing is kept, and nothing limited but what a request says itself.
@@ -376,7 +380,10 @@ class Meter:
         return Use(cost, tokens)
 
     def _learn(self, held: _Held, counted: int) -> None:
-        """The provider's count of the input beside what was expected."""
+        """The provider's count of the input beside what was expected: of the first ones, then of some."""
+        self._learned += 1
+        if self._learned > LEARNED_FIRST and self._learned % LEARNED_THEN:
+            return
         name, bound = held.request.candidate.name, held.bound
         self._metrics.note_estimate(name, held.expected, counted)
         assert self._factors is not None

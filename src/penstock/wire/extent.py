@@ -50,6 +50,11 @@ _STORED = ("previous_response_id", "conversation", "container")
 _UNBOUNDED = ("mcp_servers", "plugins")
 
 _MOST = 2**53
+_DIGITS = 16
+_RARE = frozenset((
+    *("thinking", "service_tier", "speed", "tools", "web_search_options", "audio", "modalities"),
+    *(*_STORED, *_UNBOUNDED),
+))  # fmt: skip
 _list = msgspec.json.Decoder(list[Any]).decode
 _any = msgspec.json.decode
 
@@ -100,7 +105,8 @@ def read_extent(dialect: str, fields: dict[str, msgspec.Raw], size: int) -> Exte
     else:
         for name in _LIMITS:
             if name in fields:
-                limit = _count(_value(fields, name))
+                digits = bytes(fields[name])
+                limit = _count(int(digits) if digits.isdigit() and len(digits) < _DIGITS else _value(fields, name))
                 if limit is not None and (extent.output is None or limit > extent.output):
                     extent.output = limit
     if "n" in fields:
@@ -109,7 +115,7 @@ def read_extent(dialect: str, fields: dict[str, msgspec.Raw], size: int) -> Exte
         raw = fields.get(name)
         if raw is not None:
             _look(extent, bytes(raw), ANTHROPIC_IMAGE_TOKENS if anthropic else IMAGE_TOKENS)
-    if len(fields) > 3:
+    if not _RARE.isdisjoint(fields):
         _read_rest(extent, fields)
     return extent
 
