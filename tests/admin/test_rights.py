@@ -16,6 +16,7 @@ from penstock.records import Record
 from tests.admin.asgi import Kept, ask, config, control_plane, exposed, known
 from tests.admin.people import PEOPLE, People, bearer
 from tests.admin.registered import DECLARING, Registered
+from tests.house.trees import ROOT
 
 # What each route is expected to ask for, written down a second time: the least role, and whether a tenant's own may
 # ask for what is that tenant's. A new route needs its row here too.
@@ -274,3 +275,9 @@ def test_roles_ascend(role: str, least: str) -> None:
     with pytest.raises(Forbidden) as refused:
         require(principal, Right(least))  # type: ignore[arg-type]
     assert refused.value.do.startswith(f"It takes {least}")
+
+
+def test_the_page_of_roles_has_every_route() -> None:
+    page = (ROOT / "docs/roles.md").read_text()
+    rooms = {key.split("/api/v1/")[1].split("/")[0] for key in RIGHTS if "/api/v1/" in key}
+    assert [room for room in sorted(rooms) if f"`{room}" not in page and f"/api/v1/{room}" not in page] == []

@@ -187,6 +187,8 @@ def test_the_admin_key_is_made_anew_and_the_old_one_refused(folder: Path) -> Non
         assert "missing or wrong" in run(folder, "keys", "list", code=1, PENSTOCK_ADMIN_KEY=old).err
         assert "app" in run(folder, "keys", "list").out
         assert [entry["what"] for entry in told(folder, "audit", "list")] == ["admin.reset"]
+    run(folder, "admin", "reset")
+    assert [entry["what"] for entry in told(folder, "audit", "list")] == ["admin.reset"] * 2, "nobody runs: on the file"
     refused = run(folder, "admin", "reset", code=2, PENSTOCK_ADMIN_KEY=new)
     assert "comes from PENSTOCK_ADMIN_KEY" in refused.err
 

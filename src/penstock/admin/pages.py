@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -95,7 +95,8 @@ def _after(ids: Sequence[str], cursor: str) -> int:
 
 def _named(cursor: str) -> str:
     try:
-        return urlsafe_b64decode(cursor.encode()).decode("utf-8", "surrogatepass")
+        # Strictly: without `validate` whatever is not of the alphabet is passed over.
+        return b64decode(cursor.encode(), b"-_", validate=True).decode("utf-8", "surrogatepass")
     except ValueError:  # not base64, or not text
         raise _out_of_date() from None
 

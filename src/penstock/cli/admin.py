@@ -35,14 +35,14 @@ def reset(path: str | None) -> None:
     import os
 
     from penstock.admin.credential import reset_admin_key
-    from penstock.cli.control import find_control
+    from penstock.cli.register import find_register
     from penstock.cli.settings import find_folder
     from penstock.errors import PenstockError
 
     made = reset_admin_key(os.environ, find_folder(path, os.environ))
-    # A gateway that runs looks at the file when it is asked next; so that is now.
-    with suppress(PenstockError):
-        find_control(None, path).ask("GET", "/health")
+    # A gateway that is reached by nothing but that key must not be in its way, nor a state that cannot be written.
+    with suppress(PenstockError, OSError), ExitStack() as stack:
+        find_register(stack, None, path).notice_reset()
     click.echo(f"The new admin key lies in {made.path}. Whoever has the old one is refused from now on.")
 
 

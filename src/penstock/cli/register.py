@@ -19,6 +19,7 @@ from penstock.errors import ConfigError, PenstockError
 
 if TYPE_CHECKING:
     from penstock.admin.app import ControlPlane
+    from penstock.stores.audit_log import AuditLog
 
 __all__ = ["Asked", "everything", "find_register", "if_match"]
 
@@ -31,6 +32,9 @@ class Asked(Protocol):
 
     def ask(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """As `Control.ask`."""
+
+    def notice_reset(self) -> None:
+        """See to it that the audit log has that there is a new admin key."""
 
 
 def find_register(stack: ExitStack, admin: str | None, path: str | None) -> Asked:
@@ -82,12 +86,25 @@ class _Running:
                 ) from None
             raise _in_commands(error) from None
 
+    def notice_reset(self) -> None:
+        self._control.ask("GET", "/health")  # it looks at the key's file when it is asked
+
 
 class _File:
     """The same operations on the file."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, audit: AuditLog) -> None:
         self._plane = plane
+        self._audit = audit
+
+    def notice_reset(self) -> None:
+        import asyncio
+
+        from penstock.admin.credential import FILE
+        from penstock.admin.door import FILE_OWNER
+        from penstock.admin.register import Done
+
+        asyncio.run(self._audit.add(FILE_OWNER.who, Done("admin.reset", FILE)))
 
     def ask(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
         import asyncio
@@ -153,7 +170,7 @@ def _open_file(stack: ExitStack, path: str | None, locked: Path) -> _File:
     register = open_register(database, config, clock, random)
     metrics = Metrics()
     standing = Standing(config, metrics, Authority(random.random, metrics.moved, metrics.retry_refused))
-    return _File(ControlPlane(standing, LocalDoor(), clock, Shown(register=register)))
+    return _File(ControlPlane(standing, LocalDoor(), clock, Shown(register=register)), register.audit)
 
 
 def everything(asked: Asked, path: str) -> Iterator[dict[str, Any]]:
