@@ -128,7 +128,13 @@ def control_plane(
     gateway = Gateway(loaded or config(), clock, SeededRandom(1))
     books = books or Books()
     shown = Shown(
-        refresh, requests or Kept(known()), rehearsals or Played(), register, usages=books, alerts=books.alerts
+        refresh,
+        requests or Kept(known()),
+        rehearsals or Played(),
+        register,
+        usages=books,
+        alerts=books.alerts,
+        watcher=books,
     )
     plane = ControlPlane(gateway, Door(Credential(Secret(KEY)), principals), clock, shown)
     return plane, gateway

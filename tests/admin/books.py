@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Any
 
 from penstock.clock import Ids
+from penstock.reservation import Rule
+from penstock.server.watch import Projection, Spending, describe
 from penstock.stores.alerts import AlertBook
 from penstock.stores.attribution import Question, Tally, usage_of
 from penstock.stores.posting import post
@@ -52,6 +56,17 @@ class Books:
         self.db.run_here(lambda connection: post(connection, list(booked)))
         clock = FakeClock()
         self.alerts = AlertBook(self.db, clock, Ids(clock, SeededRandom(1)))
+
+    def standings(self) -> list[dict[str, Any]]:
+        """Accounts as the steward tells them: of two tenants, and one that is nobody's alone."""
+        rule = Rule("budget tenant usd day@UTC", "tenant", "budget", "usd", 50 * DOLLAR, period="day")
+        shared = Rule("budget global tokens day@UTC", "global", "budget", "tokens", 1000, period="day")
+        found = [
+            (Spending(rule, "acme", NOW, NOW + 86_400, 40 * DOLLAR), Projection(DOLLAR / 3600, NOW + 36_000.0, 0.5)),
+            (Spending(rule, "globex", NOW, NOW + 86_400, 20 * DOLLAR), Projection(0.0, math.inf, 0.0)),
+            (Spending(shared, "", NOW, NOW + 86_400, 100), Projection(0.0, math.inf, 0.0)),
+        ]
+        return [describe(*each) for each in found]
 
     async def usage(self, question: Question) -> list[Tally]:
         return await self.db.read(lambda connection: usage_of(connection, question))

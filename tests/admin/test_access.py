@@ -47,6 +47,7 @@ WITHOUT = {
     "/api/v1/rehearsals": (401, 401),
     "/api/v1/usage": (401, 401),
     "/api/v1/alerts": (401, 401),
+    "/api/v1/spending": (401, 401),
     "/api/v1/rehearse": (401, 401),
 }
 

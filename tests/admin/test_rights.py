@@ -69,6 +69,7 @@ EXPECTED = {
     "GET /api/v1/audit": "operator own",
     "GET /api/v1/usage": "viewer own",
     "GET /api/v1/alerts": "viewer own",
+    "GET /api/v1/spending": "viewer own",
 }
 OWN, FOREIGN, NOBODYS = known(1).id, known(2).id, known(3).id
 

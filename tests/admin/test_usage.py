@@ -195,3 +195,17 @@ def test_alerts_are_told_in_pages_and_a_tenants_own_to_it_alone() -> None:
     assert [each["data"]["subject"] for each in own["data"]] == ["b|acme"]
     assert own["data"][0]["type"] == "penstock.budget.threshold"
     assert ask(plane, "/api/v1/alerts?cursor=x", ADMIN).status == 400
+
+
+def test_how_budgets_stand_and_a_tenants_own_to_it_alone() -> None:
+    plane, _ = control_plane(principals=People())
+    first = ask(plane, "/api/v1/spending?limit=2", ADMIN).json
+    assert [each["value"] for each in first["data"]] == ["acme", "globex"]
+    acme = first["data"][0]
+    assert set(acme) == set(SCHEMAS["Account"]["required"])
+    assert (acme["limit"], acme["spent"], acme["left"]) == ("50.000000000", "40.000000000", "10.000000000")
+    assert (acme["hourly_rate"], acme["exhausted_at"], acme["pressure"]) == ("1.000000000", "2026-01-01T10:00:00Z", 0.5)
+    rest = ask(plane, f"/api/v1/spending?cursor={first['next_cursor']}", ADMIN).json
+    assert [(each["unit"], each["left"], each["exhausted_at"]) for each in rest["data"]] == [("tokens", 900, None)]
+    own = ask(plane, "/api/v1/spending", bearer("acme viewer")).json
+    assert [each["value"] for each in own["data"]] == ["acme"]

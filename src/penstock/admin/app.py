@@ -40,7 +40,7 @@ from penstock.admin.rights import OPEN, require, right_of
 from penstock.admin.rules import RuleRoutes
 from penstock.admin.tenants import TenantRoutes
 from penstock.admin.usage import Usages
-from penstock.admin.usage_routes import SpendingRoutes, Told
+from penstock.admin.usage_routes import SpendingRoutes, Told, Watcher
 from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
@@ -63,6 +63,7 @@ class Shown(NamedTuple):
         register: keeps tenants, keys, stored rules and the audit log, likewise.
         usages: who knows what was used, likewise.
         alerts: who knows what somebody was told, likewise.
+        watcher: who watches what budgets have spent, likewise.
     """
 
     refresh: Callable[[], Awaitable[None]] = as_it_is
@@ -71,6 +72,7 @@ class Shown(NamedTuple):
     register: Register | None = None
     usages: Usages | None = None
     alerts: Told | None = None
+    watcher: Watcher | None = None
 
 
 class ControlPlane:
@@ -117,7 +119,7 @@ class ControlPlane:
             Operation("/api/v1/health", "health", "What the process is doing.", self.health, "Health"),
             *(RequestRoutes(shown.requests, clock).operations() if shown.requests is not None else ()),
             *(self._of_register(shown.register) if shown.register is not None else ()),
-            *SpendingRoutes(shown.usages, shown.alerts, clock).operations(),
+            *SpendingRoutes(shown.usages, shown.alerts, shown.watcher, clock).operations(),
         )  # fmt: skip
 
     def _of_register(self, register: Register) -> tuple[Operation, ...]:

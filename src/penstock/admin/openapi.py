@@ -99,6 +99,8 @@ _STATES = (
     " operator's word."
 )
 
+AMOUNT = {"type": ["string", "integer"], "description": "Dollars as text, tokens and requests as numbers."}
+
 SCHEMAS: dict[str, Any] = {
     **REGISTER,
     "Problem": record(
@@ -252,6 +254,22 @@ SCHEMAS: dict[str, Any] = {
         },
         dict.fromkeys((*DIMENSIONS, *STEPS), TEXT),
         "What attempts add up to that have in common what was asked by.",
+    ),
+    "Spending": record(
+        {
+            "data": listing({"$ref": "#/components/schemas/Account"}),
+            "next_cursor": MAYBE_TEXT | {"description": "Send it as `cursor` for what follows; null at the end."},
+        }
+    ),
+    "Account": record(
+        {
+            **dict.fromkeys(("id", "budget", "scope", "value", "unit", "window_begins", "window_ends"), TEXT),
+            **dict.fromkeys(("limit", "spent", "left", "hourly_rate"), AMOUNT),
+            "tenant": MAYBE_TEXT | {"description": "null: it is not one tenant's alone."},
+            "exhausted_at": MAYBE_TEXT | {"description": "At the recent rate; null: not within the window."},
+            "pressure": NUMBER | {"description": "By which part calls are slowed down, or sent to a cheaper model."},
+        },
+        about="How one value of a budget's scope stands, of which a fiftieth or more is spent.",
     ),
     "Alerts": record(
         {

@@ -99,6 +99,7 @@ RIGHTS: Mapping[str, Right] = {
     "GET /api/v1/audit": Right("operator", own=True),
     "GET /api/v1/usage": Right("viewer", own=True),
     "GET /api/v1/alerts": Right("viewer", own=True),
+    "GET /api/v1/spending": Right("viewer", own=True),
 }
 
 

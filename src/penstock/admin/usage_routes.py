@@ -1,9 +1,9 @@
-"""`/api/v1/usage`, as JSON and as CSV, row by row; and `/api/v1/alerts`."""
+"""`/api/v1/usage`, as JSON and as CSV, row by row; `/api/v1/alerts`, and `/api/v1/spending`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from penstock.admin.operations import JSON, PAGING, Operation, Query, principal_of
-from penstock.admin.pages import cursor_of, id_of, limit_of
+from penstock.admin.pages import cursor_of, id_of, limit_of, page
 from penstock.admin.rights import Principal
 from penstock.admin.usage import MOST_ROWS, Asked, Usages, encode_csv, narrowed, read_asked, rows_of
 from penstock.clock import Clock
@@ -20,7 +20,7 @@ from penstock.stores.alerts import Noted
 from penstock.stores.attribution import Question, Tally
 from penstock.stores.bookings import DIMENSIONS
 
-__all__ = ["SpendingRoutes", "Told", "list_alerts", "tell_usage"]
+__all__ = ["SpendingRoutes", "Told", "Watcher", "list_alerts", "tell_usage"]
 
 CSV = "text/csv; charset=utf-8"
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -43,16 +43,25 @@ class Told(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Who watches what budgets have spent."""
+
+    def standings(self) -> Sequence[Mapping[str, Any]]:
+        """How the accounts stand of which something is spent, the fullest first, each with its `id` and `tenant`."""
+        ...
+
+
 class SpendingRoutes:
     """Their operations, as far as there is who knows.
 
     Args:
-        usages: who knows what was used. alerts: who knows what somebody was told.
+        usages: who knows what was used. alerts: who knows what somebody was told. watcher: who watches budgets.
     """
 
-    def __init__(self, usages: Usages | None, alerts: Told | None, clock: Clock) -> None:
+    def __init__(self, usages: Usages | None, alerts: Told | None, watcher: Watcher | None, clock: Clock) -> None:
         self._usages = usages
         self._alerts = alerts
+        self._watcher = watcher
         self._clock = clock
 
     def operations(self) -> Iterator[Operation]:
@@ -67,6 +76,21 @@ class SpendingRoutes:
                 "/api/v1/alerts", "alerts", "What somebody was told, the newest first.", self.alerts, "Alerts",
                 query=PAGING,
             )  # fmt: skip
+
+        if self._watcher is not None:
+            yield Operation(
+                "/api/v1/spending", "spending", "How budgets stand in their windows, and when they will be used up.",
+                self.spending, "Spending", query=PAGING,
+            )  # fmt: skip
+
+    async def spending(self, request: Request) -> Response:
+        """A page of accounts."""
+        assert self._watcher is not None
+        principal = principal_of(request)
+        # What a tenant's own may see is what is that tenant's alone; what several share is none's.
+        seen = {each["id"]: each for each in self._watcher.standings() if principal.sees(each["tenant"])}
+        ids, following = page(list(seen), request.query_params)
+        return Response(_encode({"data": [seen[id] for id in ids], "next_cursor": following}), media_type=JSON)
 
     async def usage(self, request: Request) -> Response:
         """What was used."""

@@ -184,8 +184,12 @@ def _load_admin() -> Any:
 async def _open_admin(supervisor: Supervisor, folder: Path, register: Register | None) -> AdminServer:
     serving = _load_admin()
     ledger = supervisor.books.ledger if supervisor.books is not None else None
+    steward = supervisor.steward
     shown = serving.Shown(
-        *(supervisor.report, supervisor, supervisor.lookout, register), usages=ledger, alerts=supervisor.steward.book
+        *(supervisor.report, supervisor, supervisor.lookout, register),
+        usages=ledger,
+        alerts=steward.book,
+        watcher=steward,
     )
     admin: AdminServer = await serving.open_admin(supervisor.overview, os.environ, folder, shown)
     return admin

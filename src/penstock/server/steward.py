@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from penstock.clock import Clock, Ids, Random
 from penstock.config.schema import Config
 from penstock.metrics import Metrics
 from penstock.server.alerting import Alerting, Webhook
 from penstock.server.oddities import Oddities
-from penstock.server.watch import LOOK_SECONDS, Projection, Spending, Watch
+from penstock.server.trouble import Trouble
+from penstock.server.watch import LOOK_SECONDS, Projection, Spending, Watch, describe
+from penstock.standing import State
 from penstock.stores.alerts import Alert, AlertBook
 from penstock.stores.calendar import window_at
 from penstock.stores.fullest import Filled, fullest, hourly
@@ -58,6 +61,10 @@ class Steward:
         self._publish = publish
         self._watch = Watch(clock, metrics, self._alerting.raise_all, self._press)
         self._oddities = Oddities(clock, self._alerting.raise_all)
+        self._trouble = Trouble(clock, self._alerting.raise_all)
+        self._states: Callable[[float], Iterable[tuple[str, State]]] = lambda now: ()
+        self._repeats = metrics.repeats
+        self._standings: list[Spending] = []
         self._config: Config | None = None
         self._task: asyncio.Task[None] | None = None
         self._begun = False
@@ -67,6 +74,15 @@ class Steward:
     def projections(self) -> Mapping[str, Projection]:
         """By account, what is to be expected of it."""
         return self._watch.projections
+
+    def standings(self) -> list[dict[str, Any]]:
+        """The accounts of budgets of which a fiftieth or more is spent, the fullest first, as of the last look."""
+        known = self._watch.projections
+        return [describe(one, known[one.account]) for one in self._standings if one.account in known]
+
+    def look_after(self, states: Callable[[float], Iterable[tuple[str, State]]]) -> None:
+        """Have somebody told of deployments that only an operator can mend: how they stand at a monotonic time."""
+        self._states = states
 
     def tell(self, alert: Alert) -> None:
         """Somebody should know of this."""
@@ -81,7 +97,7 @@ class Steward:
             self._begin()
         if webhook != before:
             self._alerting.adopt(Webhook(webhook.url, webhook.secret.reveal()) if webhook is not None else None)
-        if self._task is None and self._database is not None and self._watches(config):
+        if self._task is None and (webhook is not None or (self._database is not None and self._watches(config))):
             self._begin()
             self._task = asyncio.get_running_loop().create_task(self._run(), name="steward")
 
@@ -115,15 +131,20 @@ class Steward:
     async def _look(self) -> None:
         config, database = self._config, self._database
         assert config is not None
-        assert database is not None
         self._looks += 1
+        repeats = {labels[0]: times for labels, times in self._repeats.series.items()}
+        self._trouble.look(self._states(self._clock.monotonic()), repeats)
+        if database is not None:
+            await self._look_at_books(config, database)
+
+    async def _look_at_books(self, config: Config, database: Database) -> None:
         now = self._clock.wall()
         windows = {rule.id: window_at(rule.period, rule.zone, now) for rule in config.rules if rule.kind == "budget"}
         budgets = [(rule, windows[rule.id].start) for rule in config.rules if rule.id in windows]
         filled: list[Filled] = await database.read(lambda connection: fullest(connection, budgets)) if budgets else []
-        self._watch.look(
-            Spending(one.rule, one.value, one.window, windows[one.rule.id].end, one.spent) for one in filled
-        )
+        spent = (Spending(one.rule, one.value, one.window, windows[one.rule.id].end, one.spent) for one in filled)
+        self._standings = sorted(spent, key=lambda one: one.spent / one.rule.limit, reverse=True)
+        self._watch.look(self._standings)
         if config.alerts.anomaly and self._looks % ODDITIES_EVERY == 1:
             since, until = self._oddities.asks, self._oddities.hour + 1
             self._oddities.look(await database.read(lambda connection: hourly(connection, since, until)))

@@ -107,6 +107,7 @@ class Supervisor:
         self.centre.questions.topics[REQUEST] = self._tell_own
         database = books.database if books is not None else None
         self.steward = Steward(database, clock, random, metrics, self.centre.publish)
+        self.steward.look_after(self.health.standings)
         self._clock = clock
         self._rules: Rulebook | None = None
         # As the file has it; what workers are given has the store's beside it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from penstock.clock import Clock
 from penstock.metrics import Metrics
@@ -19,7 +19,7 @@ from penstock.routing.burn import HORIZONS, Burn, exhausted_at
 from penstock.stores.alerts import Alert
 from penstock.usage import usd
 
-__all__ = ["LOOK_SECONDS", "Projection", "Spending", "Watch"]
+__all__ = ["LOOK_SECONDS", "Projection", "Spending", "Watch", "describe"]
 
 LOOK_SECONDS = 15.0
 # Accounts that are watched; beyond, the fullest are.
@@ -185,6 +185,27 @@ def _pressure(one: _Watched, rule: Rule, left: int, rate: float, now: float, end
 
 
 # --- what is told
+
+
+def describe(spending: Spending, projection: Projection) -> dict[str, Any]:
+    """How an account stands, for whoever asks."""
+    rule, at = spending.rule, projection.exhausted_at
+    return {
+        "id": spending.account,
+        "budget": rule.id,
+        "scope": rule.scope,
+        "value": spending.value,
+        "tenant": _tenant(spending),
+        "unit": rule.unit,
+        "limit": _number(rule, rule.limit),
+        "spent": _number(rule, spending.spent),
+        "left": _number(rule, max(0, rule.limit - spending.spent)),
+        "window_begins": _time(spending.window),
+        "window_ends": _time(spending.ends),
+        "hourly_rate": _number(rule, round(projection.rate * 3600)),
+        "exhausted_at": _time(at) if at < math.inf else None,
+        "pressure": projection.pressure,
+    }
 
 
 def _once(spending: Spending, what: str) -> str:

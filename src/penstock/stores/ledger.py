@@ -23,6 +23,7 @@ from penstock.stores.attribution import Question, Tally, usage_of
 from penstock.stores.bookings import lost, stranger
 from penstock.stores.journal import segment_path
 from penstock.stores.journal_reader import Row, is_written, journals_in, read_piece
+from penstock.stores.patience import patiently
 from penstock.stores.posting import Ended, Settled, post
 from penstock.stores.recompute import differences
 from penstock.stores.rows import Closed, Heard, Opened
@@ -231,8 +232,8 @@ class Ledger:
         return is_written(self.folder, name, journals_in(self.folder).get(name, ()))
 
     async def usage(self, question: Question) -> list[Tally]:
-        """What attempts that are booked add up to; raises as `usage_of`, and StoreFailed."""
-        return await self.database.read(lambda connection: usage_of(connection, question))
+        """What attempts that are booked add up to; raises as `usage_of` and `patiently`, and StoreFailed."""
+        return await self.database.read(lambda connection: patiently(connection, lambda c: usage_of(c, question)))
 
     async def adopt(self, budgets: Iterable[Since], now: float) -> list[str]:
         """From now on (Unix seconds) these are all the budgets, each with the window that runs; as `adopt_rules`.
