@@ -12,7 +12,7 @@ import pytest
 
 from penstock.call import Call, Frame, Reply
 from penstock.clock import Ids
-from penstock.errors import LargerThanLimit, RateLimited
+from penstock.errors import LargerThanLimit, RateLimited, UnknownModel
 from penstock.gateway.limiting import size_of
 from penstock.layers.rate_limit import RateLimit, Rates, Size
 from penstock.layers.trace import Opening
@@ -306,6 +306,26 @@ def test_what_was_asked_of_nobody_costs_nothing() -> None:
             with pytest.raises(ValueError):
                 await scene.ask()
         assert (scene.left(TENANT), scene.left(TOKENS)) == (5, 10_000)
+
+    run(main, leak_free=True)
+
+
+def test_a_request_that_was_wrong_was_one_all_the_same() -> None:
+    """Else somebody who guesses at models' names would never be slowed down."""
+
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, TENANT, TOKENS)
+
+        async def refuse(request: Request) -> Reply:
+            raise UnknownModel("no")
+
+        scene.layer._call = refuse
+        for _ in range(5):
+            with pytest.raises(UnknownModel):
+                await scene.ask()
+        with pytest.raises(RateLimited):
+            await scene.ask()
+        assert (scene.left(TENANT), scene.left(TOKENS)) == (0, 10_000)
 
     run(main, leak_free=True)
 

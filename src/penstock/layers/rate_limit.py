@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
-from penstock.errors import LargerThanLimit, RateLimited
+from penstock.errors import CallerError, LargerThanLimit, RateLimited
 from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Decision
@@ -202,8 +202,11 @@ class RateLimit:
         try:
             self._note(request, held)
             reply = await self._call(request)
-        except BaseException:
-            self._settle((request, reservation))
+        except BaseException as error:
+            if request.record.attempts or isinstance(error, CallerError):
+                self._settle((request, reservation))
+            else:
+                self._purse.void(reservation)  # another limit, or a budget, refused it
             raise
         if reply.streaming:
             reply.hooks.append((self._settle, (request, reservation)))
@@ -296,14 +299,10 @@ class RateLimit:
         return found
 
     def _settle(self, what: tuple[Request, Reservation]) -> None:
-        """One request, and the tokens that all its attempts used; nothing where nobody was asked."""
+        """One request, and the tokens that all its attempts used."""
         request, reservation = what
-        attempts = request.record.attempts
-        if not attempts:
-            self._purse.void(reservation)
-            return
         used = 0
-        for attempt in attempts:
+        for attempt in request.record.attempts:
             usage = attempt.usage
             if usage is not None:
                 used += usage.input_tokens + usage.output_tokens
