@@ -250,6 +250,11 @@ def test_with_a_tenant_or_a_project_all_its_keys_end(tmp_path: Path) -> None:
         assert (await refused(opened.key("new", project="web"))).param == "project"
         directory.declare({"filed": "penstock.yaml:3"})
         assert (await opened.key("new", tenant="filed")).key.label == "filed/new"
+        directory.declare({}, ["beside"])
+        assert (await opened.key("new", tenant="beside")).key.label == "beside/new"
+        await directory.tenants.create("beside")
+        await directory.tenants.archive("beside")
+        await refused(opened.key("newer", tenant="beside"), Conflict)
 
     with_directory(tmp_path, work)
 

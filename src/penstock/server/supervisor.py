@@ -136,7 +136,7 @@ class Supervisor:
         directory = self.keys.directory
         if directory is None:
             return config
-        directory.declare(declared_tenants(config))
+        directory.declare(declared_tenants(config), [key.tenant for key in config.keys if key.tenant])
         if self._rules is not None:
             try:
                 config = with_rules(config, await self._rules.all())

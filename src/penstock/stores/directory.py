@@ -7,7 +7,7 @@ whoever has read the directory finds what has changed since. What the configurat
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,10 +68,15 @@ class Directory:
     def __repr__(self) -> str:
         return f"<Directory {self._desk.db!r} {self.vault!r}>"
 
-    def declare(self, tenants: Mapping[str, str]) -> None:
+    def declare(self, tenants: Mapping[str, str], named: Iterable[str] = ()) -> None:
         """Say which tenants the configuration file declares, and where: keys may be theirs, and none of the store's can
-        have their name."""
+        have their name.
+
+        Args:
+            named: those that the file's keys name besides: keys may be theirs as long as the store knows no better.
+        """
         self._desk.declared = dict(tenants)
+        self._desk.named = frozenset(named)
 
     def follow(self, changed: Callable[[], object]) -> None:
         """Have a function called after each change that was made here."""

@@ -27,6 +27,7 @@ class Desk:
     Attributes:
         declared: tenants that the configuration file declares, and where: they are not in the store, and nothing of
             their name can be.
+        named: tenants that its keys name besides; they may be in the store or not.
         changed: called after each change that was kept.
     """
 
@@ -35,6 +36,7 @@ class Desk:
         self.vault = vault
         self.ids = ids
         self.declared: Mapping[str, str] = {}
+        self.named: frozenset[str] = frozenset()
         self.changed: Callable[[], object] = lambda: None
         self._clock = clock
 

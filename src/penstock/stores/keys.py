@@ -68,7 +68,7 @@ class Keys:
 
         def write(connection: sqlite3.Connection, version: int) -> KeyInfo:
             if new.tenant and new.tenant not in desk.declared:
-                require_tenant(connection, new.tenant)
+                require_tenant(connection, new.tenant, desk.named)
             require_project(connection, new.tenant, new.project)
             if _named(connection, new.tenant, new.name):
                 raise Conflict(f"there is a key {made.label}", do="Give it another name.", param="name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Container
 
 import msgspec
 
@@ -88,6 +89,7 @@ class Tenants:
 
         def write(connection: sqlite3.Connection, now: int) -> Tenant:
             before = require_tenant(connection, name)
+            assert before is not None
             require_version(before.version, version, f"the tenant {name}")
             after = msgspec.structs.replace(
                 before,
@@ -136,7 +138,7 @@ class Tenants:
 
         def write(connection: sqlite3.Connection, now: int) -> Project:
             if tenant not in self._desk.declared:
-                require_tenant(connection, tenant)
+                require_tenant(connection, tenant, self._desk.named)
             if _find_project(connection, tenant, name) is not None:
                 raise Conflict(f"{tenant} has a project {name}", do="Give it another name.", param="name")
             made = Project(tenant, name, self._desk.now(), None, now)
@@ -182,13 +184,15 @@ class Tenants:
         return await self._desk.write(write)
 
 
-def require_tenant(connection: sqlite3.Connection, name: str) -> Tenant:
-    """A tenant of the store that has not ended.
+def require_tenant(connection: sqlite3.Connection, name: str, named: Container[str] = ()) -> Tenant | None:
+    """A tenant of the store that has not ended; None for one that the store does not know and that is among `named`.
 
     Raises:
         NotFound, Conflict: there is none, or it has.
     """
-    found = _known(connection, name)
+    found = _find(connection, name) if name in named else _known(connection, name)
+    if found is None:
+        return None
     if found.archived is not None:
         raise Conflict(f"the tenant {name} is archived", do="Nothing more can be made or changed for it.")
     return found
