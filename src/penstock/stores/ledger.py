@@ -41,6 +41,8 @@ PIECE_BYTES = 32 * 1024
 AT_ONCE = 128
 # Of each account, what a worker took is remembered for so many windows: it lives on into a new one.
 MOST_WINDOWS = 2
+# What a worker took of others, longest not used, it has told long ago.
+MOST_ACCOUNTS = 100_000
 
 _NANOSECONDS = 10**9
 
@@ -150,10 +152,13 @@ class _Life:
         """It has taken more."""
         for one in settled:
             if one.window:
-                windows = self._accounts.setdefault(f"{one.rule}|{one.value}", {})
+                account = f"{one.rule}|{one.value}"
+                windows = self._accounts[account] = self._accounts.pop(account, {})
                 windows[one.window] = windows.get(one.window, 0) + one.settled
                 if len(windows) > MOST_WINDOWS:
                     del windows[min(windows)]
+        while len(self._accounts) > MOST_ACCOUNTS:
+            del self._accounts[next(iter(self._accounts))]
 
     def spent(self) -> dict[tuple[str, int], int]:
         """By account and window."""
