@@ -35,7 +35,7 @@ MOST = 12  # letters that a row has room for
 
 async def show_outage(stage: Stage, screen: Screen, records: Sequence[Record]) -> None:
     """All of it: the traffic, a row for each half second of it, and what one call was through."""
-    screen.title("7. An outage: one of two providers goes down under traffic")
+    screen.title("8. An outage: one of two providers goes down under traffic")
     screen.code(f"""\
 models:
   {STEADY}:

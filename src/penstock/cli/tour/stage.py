@@ -25,8 +25,10 @@ from penstock.testing.provider import SimulatedServer
 from penstock.transport.http import Connection, Origin, Pool
 from penstock.wire.sse import Framer, parse
 
-__all__ = ["Answer", "Stage"]
+__all__ = ["BUDGET", "Answer", "Stage"]
 
+# For `capped`.
+BUDGET = "0.001 USD/day"
 # Only what runs inside Penstock: a demo must cost nothing, whatever keys are in the environment.
 WRITTEN = {
     "auth": "open",
@@ -35,7 +37,9 @@ WRITTEN = {
         "smart": {"targets": ["sim/large"]},
         # Nobody who watches waits 20 s for a breaker to try again.
         "steady": {"targets": ["east/small", "west/small"], "breaker": {"open": "1s", "max_open": "1s"}},
+        "capped": {"targets": ["west/small"]},
     },
+    "budgets": [{"scope": "model", "match": "capped", "limit": BUDGET}],
     "prices": {"east/*": {"input": 1, "output": 4}, "west/*": {"input": 1, "output": 4}},
     "default_model": "fast",
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from penstock.cli.tour.outage import STEADY, show_outage, sum_up
 from penstock.cli.tour.screen import INDENT, Screen
-from penstock.cli.tour.stage import Answer, Stage
+from penstock.cli.tour.stage import BUDGET, Answer, Stage
 from penstock.records import Record
 from penstock.usage import usd
 from penstock.version import VERSION
@@ -19,13 +21,14 @@ CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 COST = "x-penstock-cost-usd"
 QUESTION = "Why is the sky blue?"
 BAD_DAY = "sim/small:status=429,retry_after=500ms"
+CAPPED, CROWD = "capped", 20
 SLOWLY = "first_token=300ms,between=18ms"
 
 
 async def take_tour(stage: Stage, screen: Screen, records: Sequence[Record]) -> None:
     """Every step in its order, with time to read between them."""
     _introduce(stage, screen)
-    for step in (_openai, _anthropic, _stream, _price, _mistake, _bad_day):
+    for step in (_openai, _anthropic, _stream, _price, _mistake, _bad_day, _budget):
         await screen.pause()
         await step(stage, screen)
     await screen.pause()
@@ -136,6 +139,29 @@ client.chat.completions.create(
     )
 
 
+async def _budget(stage: Stage, screen: Screen) -> None:
+    screen.title("7. A budget, and more callers at once than it can pay for")
+    screen.code(f"""\
+budgets:
+  - {{scope: model, match: {CAPPED}, limit: {BUDGET}}}""")
+    asking = _asking(CAPPED, max_tokens=100)
+    answers = await asyncio.gather(*(stage.ask(CHAT, asking) for _ in range(CROWD)))
+    paid = [answer for answer in answers if answer.status == 200]
+    refused = [answer for answer in answers if answer.status != 200]
+    spent = sum((Decimal(answer.headers[COST]) for answer in paid), Decimal(0))
+    screen.line()
+    shorter = sum("x-penstock-clamped" in answer.headers for answer in paid)
+    screen.line(f"{INDENT}{CROWD} calls at once: {len(paid)} answered, {shorter} of them with a shorter answer;")
+    screen.line(f"{INDENT}{len(refused)} refused before they were sent")
+    screen.line(f"{INDENT}spent: {spent} USD of {BUDGET.partition('/')[0]}")
+    if refused:
+        _show_error(screen, refused[-1])
+    screen.note(
+        "What a call may cost is reserved before it is sent, of every budget that holds for it, and what it did cost is"
+        " booked afterwards. With `state: sqlite:///penstock.db`, as `penstock serve` has it, that outlives any crash."
+    )
+
+
 def _show_error(screen: Screen, answer: Answer) -> None:
     error = answer.body["error"]
     wait = answer.headers.get("retry-after")
@@ -176,12 +202,13 @@ def _field(name: str, body: Mapping[str, Any], inner: str = "") -> str:
 
 
 def _account(screen: Screen, records: Sequence[Record]) -> None:
-    screen.title("8. What it took: a record of every request, with no word of what was said")
+    screen.title("9. What it took: a record of every request, with no word of what was said")
     many = [record for record in records if record.model == STEADY]
     for record in records:
-        if record.model != STEADY:
+        if record.model not in (STEADY, CAPPED):
             show_request(screen, record)
-    screen.line(f"{INDENT}and {len(many)} of the outage: {sum_up(many)}")
+    crowd = sum(record.model == CAPPED for record in records)
+    screen.line(f"{INDENT}{crowd} of the budget, and {len(many)} of the outage: {sum_up(many)}")
 
 
 def show_request(screen: Screen, record: Record) -> None:
