@@ -30,7 +30,7 @@ def without(name: str, policy: str, tmp_path: Path) -> Report:
     return simulate(load_scenario(tmp_path / "other.yaml"))
 
 
-NAMES = ["brownout", "cut_streams", "outage", "rate_limits", "slow_first_tokens", "spike"]
+NAMES = ["brownout", "budget", "cut_streams", "outage", "rate_limits", "slow_first_tokens", "spike"]
 
 
 def test_all_of_them_are_run() -> None:
@@ -118,3 +118,14 @@ def test_in_a_spike_the_important_callers_are_served(tmp_path: Path) -> None:
     assert crowd.success is not None
     assert crowd.success < 0.6
     assert overrun.total.good < guarded.total.good
+
+
+def test_a_budget_stops_a_script_that_runs_wild_and_nobody_else() -> None:
+    report = play("budget")
+    app, script = report.traffic
+    assert app.success == 1.0
+    assert set(report.errors) == {"budget_exceeded"}
+    assert script.success is not None
+    assert script.success < 0.5
+    # Two hours of a dollar, and the moment of a third in which the last answers come.
+    assert 0.9 < script.spend_per_hour <= 1.05
