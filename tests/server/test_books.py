@@ -182,6 +182,27 @@ def test_a_store_that_fails_is_tried_again_and_nothing_is_lost(
     run(serve)
 
 
+def test_whatever_goes_wrong_is_told_once_and_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(loop: SimLoop) -> None:
+        books = books_of(tmp_path, loop)
+
+        def do(statement: str) -> None:
+            books.database.run_here(lambda c: c.execute(statement).fetchall())
+
+        async with Fleet(loop, config(tmp_path), books=books) as fleet:
+            do("CREATE TRIGGER no BEFORE INSERT ON attempts BEGIN SELECT RAISE(ABORT, 'a fault of ours'); END")
+            journal_of(fleet.hired[0]).open(opened("a"))
+            journal_of(fleet.hired[0]).close(closed("a"))
+            fleet.hired[0].kill()
+            await loop.clock.sleep(5.0)
+            assert caplog.text.count("a fault of ours\n") == 2  # what it was, and where
+            do("DROP TRIGGER no")
+            await loop.clock.sleep(2.0)
+            assert table(books.ledger, ATTEMPTS) == [("a", "ok", 100)]
+
+    run(serve)
+
+
 @pytest.mark.parametrize("durability", ["process", "power"])
 def test_journals_are_as_durable_as_the_configuration_says(tmp_path: Path, durability: str) -> None:
     async def serve(loop: SimLoop) -> None:

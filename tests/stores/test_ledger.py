@@ -189,6 +189,16 @@ def test_more_than_reserved_is_booked_and_flagged(tmp_path: Path) -> None:
     assert flags_of(ledger) == OVERRUN
 
 
+def test_amounts_that_cannot_be_do_not_spoil_an_account(tmp_path: Path) -> None:
+    ledger, story = ledger_of(tmp_path), Story(tmp_path)
+    for request, settled in (("a", -5), ("b", 2**63)):
+        story.journal.open(opened(request, holds=(hold(50),)))
+        story.journal.close(closed(request, settled=(settled,)))
+    run(ledger.fold())
+    assert table(ledger, ACCOUNTS) == [("day", "acme", DAY, 10**15)]
+    assert run(ledger.recompute()) == []
+
+
 def test_a_hold_that_an_end_does_not_speak_of_is_taken_whole(tmp_path: Path) -> None:
     ledger, story = ledger_of(tmp_path), Story(tmp_path)
     story.journal.open(opened("a", holds=(hold(50), hold(70, "x"))))

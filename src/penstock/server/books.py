@@ -151,7 +151,7 @@ class Books:
         while True:
             try:
                 buried = await self.ledger.bury(name)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 -- told; whatever it was, nothing is booked by halves
                 self._failed(error)
                 await self._clock.sleep(AGAIN_SECONDS)
             else:
@@ -166,16 +166,17 @@ class Books:
         while True:
             try:
                 behind = (await self.ledger.fold()).behind
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 -- told; whatever it was, nothing is booked by halves
                 self._failed(error)
                 await self._clock.sleep(AGAIN_SECONDS)
             else:
                 self._works()
                 await self._clock.sleep(0.0 if behind else FOLD_SECONDS)
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         if not self._failing:
-            log.error("the ledger cannot be written, and is tried again every second: %s", error)
+            known = error if not isinstance(error, OSError) else None
+            log.error("the ledger cannot be written, and is tried again every second: %s", error, exc_info=known)
         self._failing = True
 
     def _works(self) -> None:

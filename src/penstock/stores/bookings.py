@@ -30,6 +30,7 @@ __all__ = [
     "DAY",
     "DAY_SECONDS",
     "DIMENSIONS",
+    "MOST_NANOS",
     "Booked",
     "Measures",
     "book",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.reservation import Unit
-from penstock.stores.bookings import book, sums
+from penstock.stores.bookings import MOST_NANOS, book, sums
 from penstock.stores.rows import Closed, Hold, Opened
 
 __all__ = ["Ended", "Settled", "post"]
@@ -86,6 +86,9 @@ def post(connection: sqlite3.Connection, ended: Sequence[Ended]) -> list[Settled
 def _taken(opened: Opened, closed: Closed) -> Sequence[int]:
     """What was taken of each hold. One that an end does not speak of was taken whole."""
     holds, settled = opened.holds, closed.settled
+    if settled and (min(settled) < 0 or max(settled) > MOST_NANOS):
+        # What cannot be is flagged in the row by its tokens and cost; sums must stay sums.
+        settled = tuple(min(max(amount, 0), MOST_NANOS) for amount in settled)
     if len(settled) >= len(holds):
         return settled
     return (*settled, *(hold.amount for hold in holds[len(settled) :]))
