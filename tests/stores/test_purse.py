@@ -185,6 +185,27 @@ def test_more_than_was_reserved_is_booked_too() -> None:
     play([rule, requests], main)
 
 
+def test_absurd_amounts_lead_to_a_refusal_or_are_booked_as_far_as_may_be() -> None:
+    rule, requests = budget(1000), rate(100)
+
+    async def main(bank: Bank) -> None:
+        purse = bank.branches[0].purse
+        came = await purse.reserve([want(requests, 1), want(rule, 10**30)])
+        assert isinstance(came, Shortage)
+        assert (came.rule, came.wait) == (rule, FOREVER)
+        held = reserved(await purse.reserve([want(requests, 10), want(rule, 100)]))
+        purse.settle(held, [-5, 10**40])
+        purse.close()
+        await bank.loop.settle()
+        assert bank.left(requests) == 100
+        assert isinstance(await purse.reserve([want(rule, 1)]), Shortage)
+        entry = bank.treasury.accounts.find(rule.id, "acme")
+        assert entry is not None
+        assert f"{2**53} spent, 0 in hands" in repr(entry.account)
+
+    play([rule, requests], main)
+
+
 def test_what_was_not_needed_for_the_life_of_its_lease_goes_back() -> None:
     rule = budget(1000)
 

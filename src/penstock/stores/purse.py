@@ -40,6 +40,8 @@ ANSWER_SECONDS = 2.0
 # What is asked for again because it ended meanwhile, such as a window.
 MOST_TRIES = 4
 BEAT_SECONDS = 1.0
+# Nine million dollars, or so many tokens: no account has that, and sums of a thousand such still fit into a message.
+MOST_AMOUNT = 2**53
 
 
 class _Held(Reservation, eq=False):
@@ -142,6 +144,9 @@ class Purse:
             return reservation
         if self._lost:
             raise _unreachable()
+        for rule, value, amount in wants:
+            if amount > MOST_AMOUNT:
+                return Shortage(rule, value, 0, float("inf"))
         asking = _Asking(wants, asyncio.get_running_loop().create_future())
         self._ask(asking)
         answer = asking.answer
@@ -159,6 +164,8 @@ class Purse:
     def settle(self, reservation: Reservation, amounts: Sequence[int]) -> None:
         """What was really used of each want, in their order; more than was reserved is booked too.
 
+        Less than nothing counts as nothing, and nothing counts as more than fits into a message.
+
         Raises:
             RuntimeError: it was settled or voided before.
         """
@@ -167,6 +174,8 @@ class Purse:
         reservation.open = False
         lines: list[Line] = []
         for lease, want, actual in zip(reservation.leases, reservation.wants, amounts, strict=True):  # type: ignore[attr-defined]
+            if not 0 <= actual <= MOST_AMOUNT:
+                actual = 0 if actual < 0 else MOST_AMOUNT
             left = lease.left = lease.left + want[2] - actual
             if lease.kept:
                 lease.spent += actual
