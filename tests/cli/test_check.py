@@ -41,6 +41,12 @@ def test_a_good_one(folder: Path, arguments: list[str]) -> None:
     assert [path.name for path in folder.iterdir()] == ["penstock.yaml"]
 
 
+def test_what_holds_is_counted(folder: Path) -> None:
+    held = "limits: [{scope: tenant, requests: 5/s, tokens: 5k/s}]\nbudgets: [{scope: request, limit: 20k tokens}]\n"
+    (folder / "held.yaml").write_text(GOOD + held)
+    assert penstock(folder, "check", "held.yaml", env=ENV).out.endswith("  holds      2 limits, 1 budget\n")
+
+
 def test_a_key_that_has_expired_is_doubted(folder: Path) -> None:
     ends = GOOD.replace("key: env:APP_KEY}", "key: env:APP_KEY, expires: 2020-01-31}")
     (folder / "old.yaml").write_text(ends)

@@ -73,7 +73,11 @@ def _sum_up(config: Config) -> None:
     budgets = sum(rule.kind == "budget" for rule in config.rules) + len(config.request_budgets)
     limits = sum(rule.kind != "budget" for rule in config.rules)
     if limits or budgets:
-        click.echo(f"  holds      {limits} limits, {budgets} budgets")
+        click.echo(f"  holds      {_counted(limits, 'limit')}, {_counted(budgets, 'budget')}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _listed(names: list[str]) -> str:
