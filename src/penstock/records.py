@@ -5,6 +5,8 @@ Times are the clock's monotonic seconds. Nothing here ever holds content or a se
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from penstock.reservation import Level
@@ -32,6 +34,7 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
         ambiguous: it failed after the request was sent, so that the provider may have answered, and charge for it.
         unsent: it ended before anything was sent.
         lost: another attempt at the same time was quicker: its answer is nobody's.
+        settle: to be called, once, when it is known what one that was lost is billed; None where nobody waits for it.
         usage, cost, price_table: what it used and costs (nano-dollars), as a `Record` has it.
         response_model, finish_reason, dropped_events, stream_error, dropped, clamped: as a `Record` has them.
     """
@@ -47,6 +50,7 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
     ambiguous: bool = False
     unsent: bool = False
     lost: bool = False
+    settle: Callable[[], None] | None = None
     usage: Usage | None = None
     cost: int | None = None
     price_table: str | None = None

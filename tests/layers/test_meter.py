@@ -269,7 +269,25 @@ def test_a_failure_costs_nothing_and_an_ambiguous_one_its_estimate(
         scene.ask()
     (closed,) = scene.journal.closed
     assert (scene.spent(), closed.cost, closed.flags, closed.answered) == (spent, spent, flags, False)
-    assert scene.spent(REQUESTS, "app") == int(ambiguous)
+    assert scene.spent(REQUESTS, "app") == 0
+
+
+def test_a_request_counts_once_however_many_attempts_it_takes() -> None:
+    scene = Scene(REQUESTS, RATE)
+    scene.error = Unavailable("500")
+    request = scene.request()
+    with pytest.raises(Unavailable):
+        scene.ask(request)
+    scene.error = None
+    scene.ask(request)
+    request.kind = "resume"
+    assert scene.spent(REQUESTS, "app") == 1
+    # To the provider's limit each attempt that is sent is one.
+    with pytest.raises(RateLimited):
+        scene.ask(request)
+    scene.clock.advance(60.0)
+    scene.ask(request)
+    assert scene.spent(REQUESTS, "app") == 1
 
 
 def test_what_was_never_sent_is_voided_and_has_no_row() -> None:

@@ -347,6 +347,40 @@ def test_a_race_has_two_rows_and_one_winner(stream: bool) -> None:
     play(scene, models={"race": {"targets": ["up/small:first_token=9s", "up/small"], "hedge": hedge}})
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_one_that_lost_is_billed_as_a_whole_where_its_provider_does_that(stream: bool) -> None:
+    """By how long the winner's answer is: which is known for a stream once that has ended."""
+
+    async def scene(stage: Books, caller: Caller) -> None:
+        path, body = ask("chat", "Hello", "race", stream=stream, max_tokens=100)
+        answer = await caller.post(body, path, **KEY)
+        assert answer.status == 200, answer.body
+        await asyncio.sleep(0)
+        closed = {row.number: row for row in stage.rows.closed}
+        assert closed[1].output_tokens == closed[2].output_tokens == stage.seen[1].completion
+        assert closed[1].cost == -(-len(json.dumps(body)) // 4) * 1_000 + stage.seen[1].completion * 10_000
+        assert (closed[1].answered, closed[1].flags) == (False, ESTIMATED)
+        assert await stage.used() == [sum(row.settled[0] for row in stage.rows.closed)]
+
+    full = {"kind": "groq", "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"}
+    route = {"targets": ["up/small:first_token=9s", "up/small"], "hedge": {"after": "100ms", "most": "100%"}}
+    play(scene, providers={**CONFIG["providers"], "up": full}, models={"race": route}, **budget("1 USD/day"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nothing_is_held_wherever_the_caller_of_a_race_leaves(stream: bool) -> None:
+    route = {"targets": ["up/small:first_token=9s", "up/small"], "hedge": {"after": "100ms", "most": "100%"}}
+
+    async def scenario(loop: SimLoop, cancel: Cancel) -> None:
+        async with Books(loop, models={"two": route}, **budget("1 USD/day")) as stage:
+            await cancel(swallowed(asking(stage, "two", stream=stream)))
+            await stage.loop.settle()
+            assert len(stage.rows.opened) == len(stage.rows.closed)
+            assert stage.gateway.metrics.in_flight.series[()] == 0
+
+    assert sweep_scenario(scenario) >= 3
+
+
 # --- a provider that says more than it was asked for
 
 

@@ -47,7 +47,10 @@ class Hedging:
         try:
             return await self._run(race, request, after)
         except BaseException:
-            await race.call_off()
+            try:
+                await race.call_off()
+            finally:
+                race.settle()
             raise
 
     async def _run(self, race: _Race, request: Request, after: float) -> Reply:
@@ -162,6 +165,7 @@ class _Closed(NamedTuple):
         """Write down what it costs."""
         prompt = -(-self.record.bytes_in // BYTES_A_TOKEN)
         self.deployment.book_closed(self.record, self.attempt, prompt, self.winner.usage)
+        _settle(self.attempt)
 
 
 class _Race:
@@ -201,12 +205,24 @@ class _Race:
                 return entry
         return None
 
+    def settle(self) -> None:
+        """Nobody will say any more what those that lost are billed."""
+        for entry in self.entries:
+            if entry.request.attempt is not None:
+                _settle(entry.request.attempt)
+
     async def call_off(self) -> None:
         """Nobody wants an answer any more."""
         for entry in self.entries:
             entry.task.cancel()
         for entry in self.entries:
             await entry.end()
+
+
+def _settle(attempt: Attempt) -> None:
+    settle, attempt.settle = attempt.settle, None
+    if settle is not None:
+        settle()
 
 
 async def _run(call: Callable[[Request], Awaitable[Reply]], request: Request) -> Reply:

@@ -39,6 +39,7 @@ LEAST_OUTPUT = 16
 _NANOS = 1_000_000_000
 NEVER = float("inf")
 _MOST = 2**53
+NOTHING = Use(0, 0, 0)
 
 
 class Purse(Protocol):
@@ -341,6 +342,13 @@ class Meter:
         attempt = held.attempt if held.answered else held.request.attempt
         if attempt is held.before:
             attempt = None  # it was not sent
+        elif attempt is not None and attempt.lost and attempt.usage is None and attempt.outcome == "cancelled":
+            # What it is billed may go by how long the winner's answer becomes.
+            attempt.settle = lambda: self._book(held, attempt)
+            return
+        self._book(held, attempt)
+
+    def _book(self, held: _Held, attempt: Attempt | None) -> None:
         used = self._used(held, attempt)
         reservation, money = held.reservation, held.money
         if money is not None:
@@ -352,6 +360,8 @@ class Meter:
             else:
                 counts = (used[0] or 0, used[1], used[2])
                 amounts = [counts[unit] for _, _, unit in held.claim.parts]
+                for at in held.claim.sent:
+                    amounts[at] = int(not attempt.unsent)
                 self._purse.settle(reservation, amounts)
         if held.number and self._journal is not None:
             self._journal.close(_closed(held, attempt, self._wall(), amounts))
@@ -359,25 +369,31 @@ class Meter:
     def _used(self, held: _Held, attempt: Attempt | None) -> Use:
         """What is settled."""
         if attempt is None or attempt.unsent:
-            return Use(0, 0, 0)
+            return NOTHING
         deployment, request = held.request.candidate.deployment, held.request
-        if attempt.usage is None and attempt.outcome == "cancelled":
+        cancelled = attempt.outcome == "cancelled"
+        # A request counts once, however many attempts it takes: with the one that answers, or that its caller left.
+        requests = int((held.answered or cancelled) and not attempt.lost and attempt.kind != "resume")
+        if attempt.usage is None and cancelled:
             deployment.book_left(request.record, attempt)
-            return Use(self._bound_cost(held), held.bound.tokens(held.given))
+            return Use(self._bound_cost(held), held.bound.tokens(held.given), requests)
         usage = attempt.usage
-        if usage is None:
-            return Use(0, 0, 0)
-        if held.bound.free:
-            return Use(0, 0)
+        if usage is None or held.bound.free:
+            return Use(0, 0, requests)
         if not usage.estimated and self._factors is not None and held.bound.script:
             self._learn(held, usage.input_tokens)
         tokens = usage.input_tokens + usage.output_tokens
         cost = attempt.cost
         if cost is None:  # the tier that served it has no price: no more than was reserved is known
             cost = self._bound_cost(held)
-        if attempt.outcome == "cancelled" and deployment.endpoint.billed == "full":
-            return Use(max(cost or 0, self._bound_cost(held) or 0), max(tokens, held.bound.tokens(held.given)))
-        return Use(cost, tokens)
+        if cancelled and (
+            deployment.endpoint.billed == "full"
+            # One that lost, or thought unseen, may have had more than is known of.
+            or (usage.estimated and (attempt.lost or request.candidate.reasons))
+        ):
+            cost = max(cost or 0, self._bound_cost(held) or 0)
+            tokens = max(tokens, held.bound.tokens(held.given))
+        return Use(cost, tokens, requests)
 
     def _learn(self, held: _Held, counted: int) -> None:
         """The provider's count of the input beside what was expected: of the first ones, then of some."""

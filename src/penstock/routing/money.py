@@ -72,15 +72,17 @@ class Claim:
         scopes: each with the value of its scope; `parts`: and which of a use's numbers it counts.
         kept: of those that the ledger knows, which of `scopes` they are: budgets. What is left of a rate is gone with
             its time.
+        sent: of rates of requests which they are: every attempt that is sent counts.
         usd, tokens: whether a hard budget of that is among them.
         budgets: the hard budgets of either.
     """
 
-    __slots__ = ("budgets", "kept", "parts", "scopes", "tokens", "usd")
+    __slots__ = ("budgets", "kept", "parts", "scopes", "sent", "tokens", "usd")
 
     def __init__(self, scopes: Scopes) -> None:
         self.scopes = scopes
         self.parts = [(rule, value, _UNITS.index(rule.unit)) for rule, value in scopes]
+        self.sent = [at for at, (rule, _) in enumerate(scopes) if rule.kind != "budget" and rule.unit == "requests"]
         self.kept = [at for at, (rule, _) in enumerate(scopes) if rule.kind == "budget"]
         self.budgets = [
             (rule, value) for rule, value in scopes if rule.hard and rule.kind == "budget" and rule.unit != "requests"
