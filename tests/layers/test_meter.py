@@ -422,6 +422,22 @@ def test_a_limit_of_the_provider_says_how_long_to_wait() -> None:
     scene.ask()
 
 
+def test_a_rate_of_tokens_counts_what_is_likely_and_a_strict_one_what_may_be() -> None:
+    burst = Rule("burst", "provider", "burst", "tokens", 10_000, seconds=60, burst=10_000)
+    strict = Rule("strict", "deployment", "strict", "tokens", 10_000, seconds=60)
+    scene = Scene(burst, strict)
+
+    async def main() -> None:
+        reply = await scene.meter()(scene.request(stream=True))
+        held = await scene.purse.look([Want(burst, "up", 0), Want(strict, "up/m", 0)])
+        assert [level.used for level in held] == [250 + 500, 1_000 + 500]
+        reply.close()
+        held = await scene.purse.look([Want(burst, "up", 0), Want(strict, "up/m", 0)])
+        assert [level.used for level in held] == [120, 120]
+
+    asyncio.run(main())
+
+
 def test_no_second_attempt_beside_the_first_where_a_budget_is_over_80_percent() -> None:
     scene = Scene(msgspec.structs.replace(USD, limit=30_000_000))
     scene.usage = Usage(1_000, 2_300)

@@ -38,6 +38,8 @@ LEARNED_THEN = 8
 LEAST_OUTPUT = 16
 _NANOS = 1_000_000_000
 NEVER = float("inf")
+# Output that is likely where nobody limits it: more than nine of ten answers have.
+USUAL_OUTPUT = 1_024
 _MOST = 2**53
 NOTHING = Use(0, 0, 0)
 
@@ -250,7 +252,9 @@ class Meter:
     async def _try(self, held: _Held) -> Shortage | None:
         """Reserve all that it may use, or nothing: then what was short."""
         bound, money = held.bound, held.money
-        use = held.use = Use(bound.cost(held.given), bound.tokens(held.given))
+        output = held.given if bound.own else min(held.given, USUAL_OUTPUT)
+        likely = held.expected + output * bound.answers
+        use = held.use = Use(bound.cost(held.given), bound.tokens(held.given), 1, likely)
         if money is not None and not money.take(use.usd or 0, use.tokens):
             raise exhausted(money, bound, held.given)
         purse = self._purse
@@ -358,7 +362,7 @@ class Meter:
             if attempt is None:
                 self._purse.void(reservation)
             else:
-                counts = (used[0] or 0, used[1], used[2])
+                counts = (used[0] or 0, used[1], used[2], used[1])
                 amounts = [counts[unit] for _, _, unit in held.claim.parts]
                 for at in held.claim.sent:
                     amounts[at] = int(not attempt.unsent)

@@ -54,11 +54,12 @@ class Bounded(Protocol):
 
 
 class Use(NamedTuple):
-    """What was used, or may be: nano-dollars (None: nobody knows), tokens, requests."""
+    """What was used, or may be: nano-dollars (None: nobody knows), tokens, requests, and the tokens that are likely."""
 
     usd: int | None
     tokens: int
     requests: int = 1
+    likely: int = 0
 
     def of(self, rule: Rule) -> int:
         """As much of it as a rule counts."""
@@ -81,7 +82,7 @@ class Claim:
 
     def __init__(self, scopes: Scopes) -> None:
         self.scopes = scopes
-        self.parts = [(rule, value, _UNITS.index(rule.unit)) for rule, value in scopes]
+        self.parts = [(rule, value, _number(rule)) for rule, value in scopes]
         self.sent = [at for at, (rule, _) in enumerate(scopes) if rule.kind != "budget" and rule.unit == "requests"]
         self.kept = [at for at, (rule, _) in enumerate(scopes) if rule.kind == "budget"]
         self.budgets = [
@@ -91,13 +92,20 @@ class Claim:
         self.tokens = any(rule.unit == "tokens" for rule, _ in self.budgets)
 
 
+def _number(rule: Rule) -> int:
+    """Which of a use's numbers a rule counts: rates that even themselves out what is likely, all else what may be."""
+    if rule.unit == "tokens" and rule.kind in ("burst", "leaky"):
+        return 3
+    return _UNITS.index(rule.unit)
+
+
 NO_CLAIM = Claim(())
 
 
 def wanted(claim: Claim, use: Use) -> list[Want]:
     """What is reserved for an attempt that may use so much."""
     # For each attempt and each rule: a named tuple is made in half the time past its own constructor.
-    amounts = (use[0] or 0, use[1], use[2])
+    amounts = (use[0] or 0, use[1], use[2], use[3])
     return [_new(Want, (rule, value, amounts[unit])) for rule, value, unit in claim.parts]
 
 
@@ -185,7 +193,7 @@ def _refused(shortage: Shortage, bound: Bounded, given: int, wall: float) -> Pen
     rule, wait = shortage.rule, shortage.wait
     use = Use(bound.cost(given), bound.tokens(given))
     if rule.kind != "budget":
-        if wait == NEVER or use.of(rule) > rule.limit:
+        if wait == NEVER:
             return LargerThanLimit(
                 f"this request alone takes {use.of(rule)} {rule.unit}, and {_named(shortage)} admits {rule.limit}"
                 f" in {rule.seconds} s",
