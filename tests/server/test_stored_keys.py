@@ -306,6 +306,11 @@ def test_an_answer_is_no_longer_than_its_key_allows_and_says_so() -> None:
         anthropic = {**written, "max_tokens": 50, "model": "sim/small:tokens=100"}
         status, told = await line.ask(short.secret.reveal(), json.dumps(anthropic).encode(), "/v1/messages")
         assert (status, told["usage"]["output_tokens"], told["stop_reason"]) == (200, 5, "max_tokens")
+        own = {"prompt": "Hello", "model": "sim/small:tokens=100", "budget": {"max_output_tokens": 50}}
+        status, told = await line.ask(short.secret.reveal(), json.dumps(own).encode(), "/v1/generate")
+        assert (status, told["usage"]["output_tokens"], told["finish_reason"]) == (200, 5, "length")
+        vectors = json.dumps({"model": "sim/embed", "input": "Hello"}).encode()
+        assert (await line.ask(short.secret.reveal(), vectors, "/v1/embeddings"))[0] == 200
         thinking = {**anthropic, "max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 1024}}
         status, told = await line.ask(short.secret.reveal(), json.dumps(thinking).encode(), "/v1/messages")
         assert status == 400
