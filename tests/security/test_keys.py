@@ -7,6 +7,7 @@ which a test can compare exactly, and a clock cannot.
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
@@ -89,8 +90,8 @@ def test_enumeration_answers_are_the_same_whatever_the_reason(path: str) -> None
 
 def forged(key: str) -> str:
     """A key of the same beginning whose checksum is right."""
-    seed = iter(key[len("psk_live_") : -6][:20] + "0" * 100)
-    made = make_key("live", lambda letters: next(seed)).reveal()
+    known = iter(key[len("psk_live_") :][:20])
+    made = make_key("live", lambda letters: next(known, "") or secrets.choice(letters)).reveal()
     assert made[:29] == key[:29]
     assert made != key
     assert PATTERN.fullmatch(made)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from hashlib import sha256
-from hmac import compare_digest
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -63,10 +62,6 @@ class Vault:
     def digest(self, presented: str) -> bytes:
         """What a key is kept as, and looked up by."""
         return digest_with(self.pepper, presented)
-
-    def same(self, one: bytes, other: bytes) -> bool:
-        """Whether two digests are the same, in a time that says nothing."""
-        return compare_digest(one, other)
 
     def seal(self, place: tuple[str, ...], value: Secret) -> Sealed:
         """Encrypt a value for its place, table, row and name: nowhere else can it be opened."""
