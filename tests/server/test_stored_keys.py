@@ -232,6 +232,27 @@ def test_a_worker_that_takes_over_knows_the_keys_before_it_answers_anybody() -> 
     play(main)
 
 
+def test_a_long_report_holds_no_revocation_up() -> None:
+    """The store's reading thread may be busy for long; what is little is read beside it."""
+
+    async def main(scene: Scene) -> None:
+        made = await scene.opened.key(models=("*",))
+        await scene.until(made.secret, 200)
+
+        async def busy(work: object) -> object:
+            return await scene.loop.create_future()
+
+        scene.opened.db.read = busy  # type: ignore[method-assign,assignment]
+        db, elsewhere = scene.elsewhere()
+        await elsewhere.keys.revoke(made.key.id)
+        db.close()
+        assert await scene.until(made.secret, 401) <= 1.0
+        await scene.loop.clock.sleep(10)
+        assert await scene.statuses("unknown") == NONE
+
+    play(main)
+
+
 def test_one_change_among_many_keys_is_told_as_one() -> None:
     """Not republished: of 9,000 keys one revocation tells each worker one digest."""
 

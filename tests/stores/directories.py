@@ -39,6 +39,16 @@ class FailingDatabase(Database):
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._try(super().read(work))
 
+    def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self.operations += 1
+        lost = self.operations == self.fails
+        if self.failure or (lost and not self.done):
+            raise StoreFailed(self.failure or "this one operation")
+        found = super().look(work)
+        if lost:
+            raise StoreFailed("this one operation, after it was done")
+        return found
+
     async def _try(self, operation: Coroutine[Any, Any, T]) -> T:
         self.operations += 1
         lost = self.operations == self.fails
