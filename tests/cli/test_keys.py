@@ -85,6 +85,13 @@ def test_keys_are_made_shown_rotated_and_revoked(place: Path) -> None:
     assert not SECRET.search(every + run(place, "keys", "list", "--json", "--revoked").out)
 
 
+def test_a_tenant_that_the_file_names_has_keys_in_the_store_too(place: Path) -> None:
+    run(place, "keys", "create", "web", "--tenant", "filed")
+    rows = run(place, "keys", "list", "--tenant", "filed").out.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == ["app", "filed/web"]
+    run(place, "keys", "revoke", "filed/web")
+
+
 def test_tenants_are_listed_shown_and_archived(place: Path) -> None:
     run(place, "tenants", "create", "acme", "--charge", "winner")
     run(place, "keys", "create", "web", "--tenant", "acme")

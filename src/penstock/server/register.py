@@ -8,6 +8,7 @@ from typing import NamedTuple
 from penstock.admin.register import Register, nothing_to_adopt
 from penstock.clock import Clock, Ids, Random
 from penstock.config.schema import Config
+from penstock.config.stored_rules import declared_tenants
 from penstock.stores.audit_log import AuditLog, head_file
 from penstock.stores.directory import open_directory
 from penstock.stores.rulebook import Rulebook
@@ -45,6 +46,7 @@ def open_register(
     """
     telling = telling if telling is not None else Telling()
     directory = open_directory(database, database.path.parent, config.encryption_key, clock, random)
+    directory.declare(declared_tenants(config), [key.tenant for key in config.keys if key.tenant])
     kept = head_file(database.path)
     audit = AuditLog(database, clock, kept, telling.say)
     return Register(directory, Rulebook(database, clock, Ids(clock, random)), audit, telling.adopt)
