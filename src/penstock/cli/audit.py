@@ -43,6 +43,8 @@ def show_all(admin: str | None, path: str | None, *, tenant: str | None, most: i
         found = list(islice(everything(find_register(stack, admin, path), f"/audit{query}"), most))
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    elif not found:
+        click.echo("Nothing has been changed yet.")
     else:
         click.echo(table(_COLUMNS, [_row(entry) for entry in found]))
 
