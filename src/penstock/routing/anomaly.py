@@ -85,6 +85,8 @@ class Usual:
         """
         least = self._least
         strayed = [*self._strayed, math.log(spent + least) - self._levels[-1]]
+        if strayed[-1] <= 0.0:
+            return None  # whatever was before, it is over
         costs = [*self._spent, spent]
         worst: Odd | None = None
         for run in RUNS:

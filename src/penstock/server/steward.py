@@ -8,19 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from penstock.clock import Clock, Ids, Random
 from penstock.config.schema import Config
 from penstock.metrics import Metrics
+from penstock.routing.anomaly import WEEK
 from penstock.server.alerting import Alerting, Webhook
-from penstock.server.oddities import Oddities
+from penstock.server.oddities import HISTORY, Oddities, learn
 from penstock.server.trouble import Trouble
 from penstock.server.watch import LOOK_SECONDS, Projection, Spending, Watch, describe
 from penstock.standing import State
 from penstock.stores.alerts import Alert, AlertBook
 from penstock.stores.calendar import window_at
-from penstock.stores.fullest import Filled, fullest, hourly
+from penstock.stores.fullest import Filled, fullest, hourly, largest
 from penstock.stores.pressure import PRESSURE, encode_pressures
 from penstock.stores.sqlite import Database, StoreFailed
 
@@ -144,12 +146,26 @@ class Steward:
         filled: list[Filled] = await database.read(lambda connection: fullest(connection, budgets)) if budgets else []
         spent = (Spending(one.rule, one.value, one.window, windows[one.rule.id].end, one.spent) for one in filled)
         self._standings = sorted(spent, key=lambda one: one.spent / one.rule.limit, reverse=True)
-        self._watch.look(self._standings)
+        await self._watch.look_gently(self._standings)
         if config.alerts.anomaly and self._looks % ODDITIES_EVERY == 1:
-            since, until = self._oddities.asks, self._oddities.hour + 1
-            self._oddities.look(await database.read(lambda connection: hourly(connection, since, until)))
+            await self._look_for_oddities(database)
         if self._looks % FORGET_EVERY == 0:
             await self.book.forget_old()
+
+    async def _look_for_oddities(self, database: Database) -> None:
+        oddities = self._oddities
+        hour = oddities.hour
+        if oddities.known != hour:
+            # A week at a time: others ask the store too. And what is usual is reckoned in its thread, beside the loop.
+            past: dict[str, dict[int, int]] = {}
+            for week in range(hour - HISTORY, hour, WEEK):
+                until = min(week + WEEK, hour)
+                for name, spends in (await database.read(partial(hourly, since=week, until=until))).items():
+                    past.setdefault(name, {}).update(spends)
+            oddities.adopt(hour, await database.read(lambda connection: learn(largest(past), hour)))
+        now = await database.read(partial(hourly, since=hour, until=hour + 1))
+        if oddities.hour == hour:
+            oddities.look({name: spends.get(hour, 0) for name, spends in now.items()})
 
     def _press(self, pressures: Mapping[str, float]) -> None:
         self._publish(PRESSURE, encode_pressures(pressures))

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from penstock.reservation import Rule
 from penstock.stores.attribution import Question, usage_of
 
-__all__ = ["ALL", "Filled", "fullest", "hourly"]
+__all__ = ["ALL", "Filled", "fullest", "hourly", "largest"]
 
 # Of one budget; below so much of the limit nobody has to be told anything.
-MOST_FULL = 2_000
+MOST_FULL = 1_000
 LEAST_PART = 50
 # How many tenants' spending is watched for what is unusual: those that spent the most.
 MOST_TENANTS = 50
@@ -55,5 +55,10 @@ def hourly(connection: sqlite3.Connection, since: int, until: int) -> dict[str, 
             name = tally.values[0] if by else ALL
             if name != "-":
                 found.setdefault(name, {})[tally.at // 3600] = tally.measures.cost
-    tenants = sorted(found.keys() - {ALL}, key=lambda name: -sum(found[name].values()))
-    return {name: found[name] for name in (ALL, *tenants[:MOST_TENANTS])}
+    return found
+
+
+def largest(hourly: dict[str, dict[int, int]]) -> dict[str, dict[int, int]]:
+    """Everything together, and those tenants that spent the most."""
+    tenants = sorted(hourly.keys() - {ALL}, key=lambda name: -sum(hourly[name].values()))
+    return {name: hourly[name] for name in (ALL, *tenants[:MOST_TENANTS])}
