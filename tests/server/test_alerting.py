@@ -17,6 +17,7 @@ from penstock.server.alerting import MOST_RAISED, SCHEDULE, Alerting, Webhook
 from penstock.stores.alerts import KEEP_SECONDS, MOST_OPEN, Alert, AlertBook
 from penstock.stores.sqlite import Database
 from penstock.testing import ScriptedUpstream, SeededRandom, SimLoop, run
+from penstock.testing.sweep import Cancel, sweep_failures, sweep_scenario
 from penstock.wire.webhook import verify
 
 SECRET = "whsec_" + b64encode(b"penstock-test-secret-of-32-bytes").decode()
@@ -325,3 +326,43 @@ def test_pages_of_alerts_and_of_one_tenants() -> None:
         assert await world.book.newest(None, 10) == []
 
     play(scene)
+
+
+def test_whatever_fails_on_the_way_it_is_heard_in_the_end() -> None:
+    """Each operation of the network fails once, in both ways: the message comes, the same one if it comes twice."""
+
+    async def scenario(loop: SimLoop) -> None:
+        async with World(loop) as world:
+            world.alerting.raise_all([alert()])
+            await loop.clock.sleep(600.0)
+            assert world.ids
+            assert len(set(world.ids)) == 1
+            assert await world.book.next_due() is None
+
+    assert sweep_failures(scenario).total() >= 4
+
+
+def test_a_process_that_ends_at_whichever_await_forgets_nothing() -> None:
+    async def scenario(loop: SimLoop, cancel: Cancel) -> None:
+        db = Database(":memory:", inline=True)
+        first = World(loop, db=db)
+        server = await loop.create_server(first.receiver.connection, "hooks", 9000)
+
+        async def notes_and_sends() -> None:
+            first.alerting.raise_all([alert()])
+            await first.alerting._note()
+            await first.alerting._send_due()
+
+        await cancel(notes_and_sends())
+        await first.alerting.aclose()
+        server.close()
+        first.receiver.drop()
+        async with World(loop, db=db) as second:
+            second.alerting.raise_all([alert()])  # what raised it finds it still so
+            await loop.clock.sleep(1.0)
+            ids = {*first.ids, *second.ids}
+            assert len(ids) == 1
+            assert await second.book.next_due() is None
+        db.close()
+
+    assert sweep_scenario(scenario) >= 2
