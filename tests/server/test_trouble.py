@@ -17,7 +17,7 @@ class World:
     def look(self, *states: tuple[str, State], seconds: float = 15.0, **repeats: float) -> list[tuple[str, str]]:
         """What is told now."""
         before = len(self.alerts)
-        self.trouble.look(states, repeats)
+        self.trouble.look(states, {("loop", key): times for key, times in repeats.items()})
         self.clock.advance(seconds)
         return [(alert.kind, alert.subject) for alert in self.alerts[before:]]
 
@@ -55,3 +55,12 @@ def test_a_loop_is_told_once_an_episode() -> None:
     assert world.look(app=199.0, other=1.0) == [("loop", "other")]
     assert world.look(app=200.0, other=1.0) == [("loop", "app")]
     assert "key app asks the same over and over" in world.alerts[0].text
+
+
+def test_refusals_by_a_budget_are_told_by_scope_once_an_episode() -> None:
+    world = World()
+    for refused in range(1, 10):
+        world.trouble.look((), {("budget.refused", "tenant"): float(refused)})
+        world.clock.advance(15.0)
+    assert [(alert.kind, alert.subject) for alert in world.alerts] == [("budget.refused", "tenant")]
+    assert "too little left" in world.alerts[0].text

@@ -103,6 +103,24 @@ def test_thresholds_are_exact_to_the_nano_dollar() -> None:
     assert len(world.told) == 1
 
 
+def test_a_hard_budget_is_used_up_though_it_is_never_hit_to_the_last_cent() -> None:
+    world = World(rule())
+    world.spend(49 * DOLLAR + 499_999_999)
+    world.look()
+    assert [kind for kind, _ in world.told] == ["budget.threshold"]
+    world.spend(1)
+    world.look()
+    assert world.told[-1] == ("budget.exhausted", f"{MIDNIGHT} 1000000")
+    assert world.alerts[-1].text.startswith("budget: 99 % of 50.00 USD a day")
+    soft = World(rule(hard=False))
+    soft.spend(50 * DOLLAR - 1)
+    soft.look()
+    assert [kind for kind, _ in soft.told] == ["budget.threshold"]
+    soft.spend(1)
+    soft.look()
+    assert [kind for kind, _ in soft.told] == ["budget.threshold", "budget.exhausted"]
+
+
 def test_of_several_reached_at_once_the_highest_is_told() -> None:
     world = World(rule())
     world.spend(45 * DOLLAR)

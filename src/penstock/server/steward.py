@@ -65,7 +65,7 @@ class Steward:
         self._oddities = Oddities(clock, self._alerting.raise_all)
         self._trouble = Trouble(clock, self._alerting.raise_all)
         self._states: Callable[[float], Iterable[tuple[str, State]]] = lambda now: ()
-        self._repeats = metrics.repeats
+        self._metrics = metrics
         self._standings: list[Spending] = []
         self._config: Config | None = None
         self._task: asyncio.Task[None] | None = None
@@ -134,8 +134,12 @@ class Steward:
         config, database = self._config, self._database
         assert config is not None
         self._looks += 1
-        repeats = {labels[0]: times for labels, times in self._repeats.series.items()}
-        self._trouble.look(self._states(self._clock.monotonic()), repeats)
+        counts = {("loop", labels[0]): times for labels, times in self._metrics.repeats.series.items()}
+        scopes = {rule.scope for rule in config.rules if rule.kind == "budget" and rule.hard}
+        for (scope, what), times in self._metrics.short.series.items():
+            if what == "refused" and scope in scopes:
+                counts["budget.refused", scope] = times
+        self._trouble.look(self._states(self._clock.monotonic()), counts)
         if database is not None:
             await self._look_at_books(config, database)
 

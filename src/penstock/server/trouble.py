@@ -30,14 +30,15 @@ class Trouble:
         self._clock = clock
         self._tell = tell
         self._seen: dict[tuple[str, str], float] = {}
-        self._repeats: dict[str, float] = {}
+        self._counts: dict[tuple[str, str], float] = {}
 
-    def look(self, states: Iterable[tuple[str, State]], repeats: Mapping[str, float]) -> None:
-        """How deployments stand, and how often each key's calls have been found to repeat themselves so far."""
+    def look(self, states: Iterable[tuple[str, State]], counts: Mapping[tuple[str, str], float]) -> None:
+        """How deployments stand; and how often so far a key's calls were found to repeat themselves (`loop`, its name),
+        and calls were refused by budgets of a scope (`budget.refused`, the scope)."""
         now = self._clock.wall()
         found = [(f"deployment.{state}", id) for id, state in states if state in _DO]
-        found += [("loop", key) for key, times in repeats.items() if times > self._repeats.get(key, 0.0)]
-        self._repeats = dict(repeats)
+        found += [which for which, times in counts.items() if times > self._counts.get(which, 0.0)]
+        self._counts = dict(counts)
         self._seen = {which: at for which, at in self._seen.items() if now - at < EPISODE_SECONDS}
         alerts = [_alert(kind, name, now) for kind, name in found if (kind, name) not in self._seen]
         self._seen |= dict.fromkeys(found, now)
@@ -48,6 +49,9 @@ def _alert(kind: str, name: str, now: float) -> Alert:
     state = kind.removeprefix("deployment.")
     if state in _DO:
         text, data = f"deployment {name} is {state}: {_DO[state]}", {"deployment": name}  # type: ignore[index]
+    elif kind == "budget.refused":
+        text = f"calls are refused since budgets of scope {name} have too little left: GET /api/v1/spending says which"
+        data = {"scope": name}
     else:
         text, data = f"key {name} asks the same over and over, and is slowed down: look for a loop", {"key": name}
     return Alert(kind, name, str(int(now // EPISODE_SECONDS)), text, data=data)

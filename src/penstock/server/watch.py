@@ -29,6 +29,8 @@ AT_ONCE = 50
 # A projection is told once so much of the budget is spent, and where it is to be used up so much of its window early:
 # at the beginning of a window everything is possible.
 LEAST_PART, LEAST_EARLY = 0.05, 0.05
+# A hard budget is never overshot and rarely hit to the last nano-dollar: it is as good as used up from here on.
+NEARLY = 990_000
 # How finely pressure is told: workers hear of it when it moves by as much.
 STEPS = 32
 # A burn that is held back shows less than what callers want, but no estimate of that goes beyond so many times it.
@@ -233,17 +235,26 @@ def _alerts(spending: Spending, projection: Projection, near: bool) -> list[Aler
     """What somebody should know of an account as it stands; of several thresholds the highest."""
     rule, spent = spending.rule, spending.spent
     # Whole numbers: of a limit of 1 USD 80 % are 800,000,000 nano-dollars and not one less.
-    reached = [part for part in rule.alert_at if spent * 1_000_000 >= rule.limit * part]
+    reached = [part for part in rule.alert_at if spent * 1_000_000 >= rule.limit * _due(rule, part)]
     found = []
     if reached:
         part = max(reached)
         kind = "budget.exhausted" if part >= 1_000_000 else "budget.threshold"
-        found.append(_alert(kind, spending, projection, str(part), f"{part / 10_000:g} % of {_of(spending)} is used"))
+        done = (
+            f"{min(part, spent * 1_000_000 // rule.limit) / 10_000:g} %"
+            if part >= 1_000_000
+            else f"{part / 10_000:g} %"
+        )
+        found.append(_alert(kind, spending, projection, str(part), f"{done} of {_of(spending)} is used"))
     if near and spent < rule.limit:
         when = f"will be used up at {_time(projection.exhausted_at)} at the recent rate"
         rate = f"{_amount(rule, round(projection.rate * 3600))} an hour"
         found.append(_alert("budget.projected", spending, projection, "projected", f"{_of(spending)} {when}, {rate}"))
     return found
+
+
+def _due(rule: Rule, part: int) -> int:
+    return NEARLY if rule.hard and NEARLY < part <= 1_000_000 else part
 
 
 def _alert(kind: str, spending: Spending, projection: Projection, what: str, text: str) -> Alert:
