@@ -32,6 +32,7 @@ from penstock.errors import (
 from penstock.gateway import Gateway
 from penstock.layers.record import CALLER_LEFT, STOPPING, is_stopped
 from penstock.messages import Caller, Request
+from penstock.metrics import Metrics
 from penstock.records import Record
 from penstock.routing.admission import shed
 from penstock.routing.labels import check_tags, joined
@@ -154,7 +155,7 @@ class Routes:
             try:
                 strain = gateway.strain
                 if strain is not None and strain.level >= 1.0:
-                    self._shut_out(http, strain)
+                    _shut_out(http.head.noted or self._caller(http), strain, gateway.metrics, ranking=self._ranking)
                 if len(http.body) > LARGE:
                     await self._wait_turn()
                 request = self._request(dialect, http, record)
@@ -195,19 +196,6 @@ class Routes:
                     record.status, record.error = CALLER_LEFT, "cancelled"
                 reply.close()
             out.close()
-
-    def _shut_out(self, http: HttpRequest, strain: Strain) -> None:
-        """Refuse what the layer would refuse too, before its body is read. Raises Overloaded.
-
-        Not where the key may say that it is more urgent.
-        """
-        wishes = (http.head.noted or self._caller(http)).wishes
-        if wishes is None and self._ranking:
-            return
-        priority = wishes.priority if wishes is not None else "normal"
-        if strain.shuts_out(RANKS[priority]):
-            self._gateway.metrics.shed.inc((priority,))
-            raise shed(priority, strain.wait())
 
     def _stop(self, record: Record, dialect: Inbound, out: Exchange) -> None:
         """The gateway stops, and nothing more comes: whoever waits hears so. What was pushed are whole events."""
@@ -397,6 +385,21 @@ class Routes:
             if not error.retryable and (status >= 500 or status in (408, 409, 429)):
                 headers.append((b"x-should-retry", b"false"))
         out.send(status, encode_headers(headers) + limit_lines(record.limits, dialect.name, record.wall), body)
+
+
+def _shut_out(caller: Caller, strain: Strain, metrics: Metrics, *, ranking: bool) -> None:
+    """Refuse what the layer would refuse too, before its body is read. Raises Overloaded.
+
+    Args:
+        ranking: a key may say that it is more urgent; then who says nothing is let through.
+    """
+    wishes = caller.wishes
+    if wishes is None and ranking:
+        return
+    priority = wishes.priority if wishes is not None else "normal"
+    if strain.shuts_out(RANKS[priority]):
+        metrics.shed.inc((priority,))
+        raise shed(priority, strain.wait())
 
 
 def _told(error: Exception, record: Record) -> PenstockError:
