@@ -128,6 +128,8 @@ def test_who_changed_what_is_in_the_audit_log(place: Path) -> None:
         (("keys", "create", "x", "--expires", "soon"), 2, ("expires is no time", "90d from now")),
         (("keys", "create", "x", "--priority", "urgent"), 2, ("priority is one of critical, high",)),
         (("keys", "create", "x", "--user", "everybody"), 2, ("user: invalid enum value",)),
+        (("keys", "create", "x", "--models", ""), 2, ("models is empty, which allows nothing",)),
+        (("admin", "create", "ann", "--role", "viewer", "--models", " , "), 2, ("models is empty",)),
         (("keys", "create", "a b"), 2, ("name must be 1 to 64 letters",)),
         (("keys", "rotate", "web", "--overlap", "1y"), 2, ("overlap is no duration", "24h")),
         (("keys", "create"), 2, ("Missing argument",)),

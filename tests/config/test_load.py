@@ -154,8 +154,8 @@ SECRET = (
     " write file:PATH"
 )
 NO_KEY = (
-    "auth is required, but no key is declared: write keys: [{name: app, key: env:APP_KEY}], or auth: open"
-    " (loopback only)"
+    "auth is required, but no key is declared: write keys: [{name: app, key: env:APP_KEY}],"
+    " state: sqlite:///penstock.db for those of `penstock keys create`, or auth: open (loopback only)"
 )
 COMPATIBLE = "a server that speaks as OpenAI does is written {kind: openai, base_url: ..., api_key: ...}"
 CREDENTIAL = "holds characters that no credential has"

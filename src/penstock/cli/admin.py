@@ -58,8 +58,10 @@ def create(name: str, admin: str | None, path: str | None, *, as_json: bool, **g
     """Give somebody a role. The secret goes to stdout, this once."""
     from penstock.cli.register import find_register
 
-    models = [part.strip() for value in given.pop("models") for part in value.split(",") if part.strip()]
-    body = {"name": name, **given, "models": models or None}
+    named = given.pop("models")
+    models = [part.strip() for value in named for part in value.split(",") if part.strip()]
+    # An empty list, as of a variable that is not set, must not become "all".
+    body = {"name": name, **given, "models": models if named else None}
     with ExitStack() as stack:
         asked = find_register(stack, admin, path)
         made = asked.ask("POST", "/admins", {field: value for field, value in body.items() if value is not None})

@@ -80,7 +80,7 @@ def verify(path: str | None, heads: tuple[str, ...], *, as_json: bool) -> None:
         for fault in faults:
             click.echo(f"WRONG  {fault}")
         verdict = "The audit log is not as it was written" if faults else "The audit log is whole"
-        click.echo(f"{verdict}: {last.number} entries, the last one {last}")
+        click.echo(f"{verdict}: {last.number} entries{f', the last one {last}' if last.number else ''}")
     raise SystemExit(1 if faults else 0)
 
 

@@ -165,7 +165,8 @@ def _said(given: dict[str, Any]) -> dict[str, Any]:
     found = dict(given)
     for name in ("models", "routes", "addresses"):
         parts = [part.strip() for value in given[name] for part in value.split(",") if part.strip()]
-        found[name] = parts or None
+        # An empty one, as of a variable that is not set, must not become "all".
+        found[name] = parts if given[name] else None
     return found
 
 

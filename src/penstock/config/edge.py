@@ -147,7 +147,7 @@ def check_edge(reader: Reader, root: Node, server: Server, auth: Auth, *, any_ke
         reader.problems.add(
             fields["auth"].place if "auth" in fields else root.place,
             "auth is required, but no key is declared: write keys: [{name: app, key: env:APP_KEY}],"
-            " or auth: open (loopback only)",
+            " state: sqlite:///penstock.db for those of `penstock keys create`, or auth: open (loopback only)",
         )
     written = fields["server"].value if "server" in fields else {}
     for name, problem in (
