@@ -86,7 +86,7 @@ def test_under_serve_the_process_is_looked_at_unless_admission_is_off() -> None:
         strain = Strain(loop.clock)
         process = Process(loop, strain=strain)
         assert list(process.adopt().layers) == ["admission"]
-        assert (strain.lag, process.limiting.strain) == (0.1, strain)
+        assert (strain.lag, process.limiting.strain) == (0.2, strain)
         strain.level = 4.0
         with pytest.raises(Overloaded, match="more to do than it can"):
             await process.ask()

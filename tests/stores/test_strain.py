@@ -74,6 +74,23 @@ def test_what_is_late_once_has_had_one_large_thing_to_do() -> None:
     run(main, leak_free=True)
 
 
+def test_a_loop_whose_turns_are_long_is_late_though_some_looks_are_lucky() -> None:
+    """A timer's moment falls anywhere in a turn of the loop: of turns of 300 ms it is found late by 0 to 300 ms."""
+
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop)
+        for number in range(60):
+            await scene.go_on(0.3, late=(number * 0.618) % 1 * 0.3)
+        assert scene.strain.level > 1.0
+        await scene.end()
+        for number in range(60):
+            await scene.go_on(0.1, late=(number * 0.618) % 1 * 0.1)
+        assert scene.strain.level == 0.0
+        await scene.end()
+
+    run(main, leak_free=True)
+
+
 def test_what_lasts_refuses_the_least_urgent_first_and_the_most_urgent_never() -> None:
     async def main(loop: SimLoop) -> None:
         scene = Scene(loop)

@@ -220,10 +220,10 @@ RULE_SECTIONS: dict[str, dict[str, Entry]] = {
         "queue": Entry(whole(0, MOST_CALLS), "How many may wait, by priority.", "200", "1000"),
         "loop_lag": Entry(
             switchable(forms.POSITIVE_DURATION),
-            "How late the process may be with its own work, half a second long, before the least urgent calls are"
+            "How late the process may be with its own work, in most of half a second, before the least urgent calls are"
             " refused.",
             "50ms",
-            "100ms",
+            "200ms",
         ),
         "repeats": Entry(
             switchable(section("repeats", "a mapping")),

@@ -28,8 +28,9 @@ class AdmissionRules(msgspec.Struct, frozen=True):
 
     most: int | None = None
     queue: int = 1000
-    # Some thousand events that are ready at once take so long; a stream's reader begins to see it.
-    loop_lag: float | None = 0.1
+    # Then a turn of the loop takes twice as long: some thousand calls have something to be done at once, and whoever
+    # reads a stream sees it. A machine whose cores are shared by others may be late by half of that for a while.
+    loop_lag: float | None = 0.2
     repeats: Repeats | None = None
 
 

@@ -1,8 +1,9 @@
 """Whether a process has more to do than it can: by how late its loop is with its own work, and by its memory.
 
-A loop that is late once has had one large thing to do. Only what lasts counts: the least delay of the last half second
-(as CoDel judges a queue by the least time that anything stood in it, RFC 8289). As long as that is above the bound,
-more and more is refused, the least urgent first; as soon as it is not, less and less.
+A loop that is late once has had one large thing to do. Only what lasts counts: the middle one of the delays of the last
+five looks, half a second. (Not the least, as CoDel has it of queues: a timer's moment falls anywhere in a turn of the
+loop.) As long as that is above the bound, more and more is refused, the least urgent first; as soon as it is not, less
+and less.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from penstock.clock import Clock, Timer
 __all__ = ["Strain"]
 
 TICK_SECONDS = 0.1
-# So many looks in a row must find the loop late.
+# Most of so many looks must find the loop late.
 LOOKS = 5
 # Ranks of priority a second by which more, or less, is refused.
 RISE = 1.0
@@ -39,7 +40,7 @@ class Strain:
         lag: seconds that the loop may be late; None: that is not looked at.
         level: how much is refused: 0.0 nothing, 1.0 what is `sheddable`, 2.0 also what is `low`, and so on; in between
             the same part of the next rank's.
-        late: the least delay of the last half second, in seconds.
+        late: the middle one of the delays of the last half second, in seconds.
     """
 
     __slots__ = (
@@ -110,7 +111,7 @@ class Strain:
         delay = now - self._due
         looks = self._looks
         looks.append(delay)
-        self.late = min(looks) if len(looks) == LOOKS else 0.0
+        self.late = sorted(looks)[LOOKS // 2] if len(looks) == LOOKS else 0.0
         if self.lag is not None:
             step = min(TICK_SECONDS + delay, 1.0)
             rise = self._rise + step * RISE if self.late > self.lag else self._rise - step * FALL
