@@ -14,6 +14,7 @@ from penstock.config.keys import KEYS, REQUIRED, TITLES
 from penstock.config.later import SECTIONS
 from penstock.config.load import load_config
 from penstock.config.prices import EACH
+from penstock.config.rule_keys import RULE_SECTIONS
 from penstock.config.schema import (
     AdmissionRules,
     Alerts,
@@ -222,6 +223,10 @@ WRITTEN: list[Any] = [
     [{"target": "sim/small", "is": "openai/o3"}],
     [{"target": "sim"}],
     [{"target": "sim/small", "weight": 0, "max_attempts": 2}, "openai/x"],
+    *({"max_attempts": 2}, {"open": "5s"}, {"most": 5}, {"most": "2%"}, {"message": "x"}, {"models": ["sim/small"]}),
+]
+# What limits, budgets and what stands beside them are written with.
+HELD: list[Any] = [
     *("600/min", "200k/min", "10/s", "0/min", "1.5k/h", "600/minute", "600", "60 /min", "0.5/s", "5/day", "0.0M/day"),
     *("50 USD/day", "50USD/month", "0.05 USD", "20k tokens", "2M tokens/day", "1000 requests/week", "5 EUR/day"),
     *("$5/day", "0 USD/day", "5 USD/year", "UTC", "Europe/Berlin", "tenant", "request", "tag", "burst", "strict"),
@@ -229,7 +234,6 @@ WRITTEN: list[Any] = [
     *("alert", "throttle", {"downgrade": "fast"}, "clamp", "winner", "attempts", "on", "-", "a/b", "high", "admin"),
     *("2027-01-31", "2027-01-31T18:00:00Z", "2027-01-31T18:00", "2027-1-31", ["chat"], ["free-*", "x"], [0.5, "80%"]),
     *([2], {"same": 3}, [{"requests": "5/s"}], [{"limit": "0.05 USD", "scope": "request"}], [{"name": "acme"}]),
-    *({"max_attempts": 2}, {"open": "5s"}, {"most": 5}, {"most": "2%"}, {"message": "x"}, {"models": ["sim/small"]}),
 ]
 APP = {"name": "app", "key": "env:APP_KEY"}
 HOOK = {"url": "https://h.example/x", "secret": "env:HOOK_SECRET"}
@@ -282,7 +286,7 @@ PLACES: dict[str, Any] = {
 
 @pytest.mark.parametrize(("section", "key"), [(section, key) for section in KEYS for key in KEYS[section]])
 def test_every_key_with_many_values(section: str, key: str) -> None:
-    for value in WRITTEN:
+    for value in (*WRITTEN, *(HELD if section in ("config", "key", *RULE_SECTIONS) else ())):
         if section == "provider" and key == "kind" and not (isinstance(value, str) and LABEL.fullmatch(value)):
             continue  # told as a kind that nobody knows, whatever it is
         source = PLACES[section](key, value)
