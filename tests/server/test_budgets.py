@@ -262,6 +262,21 @@ def test_a_soft_budget_leads_to_a_cheaper_model() -> None:
     play(scene, **budget("0.01 USD/day", hard=False, on_soft={"downgrade": "cheap"}))
 
 
+def test_a_cheaper_model_need_not_be_one_that_the_key_may_ask_for_and_its_cap_holds_there_too() -> None:
+    async def scene(stage: Books, caller: Caller) -> None:
+        path, body = ask("chat", "Hello", "dear", max_tokens=20)
+        for _ in range(2):
+            answer = await caller.post(body, path, **KEY)
+            assert answer.status == 200, answer.body
+            await stage.loop.clock.sleep(1.0)
+        assert answer.headers["x-penstock-target"] == "up/small"
+        assert json.loads(stage.seen[-1].body)["max_tokens"] == 5
+        assert (await caller.post({**body, "model": "cheap"}, path, **KEY)).status == 403
+
+    key = {**CONFIG["keys"][0], "models": ["dear"], "max_output": 5}
+    play(scene, keys=[key], **budget("0.01 USD/day", hard=False, on_soft={"downgrade": "cheap"}))
+
+
 # --- what one request may cost
 
 

@@ -85,7 +85,9 @@ class Budget:
             used_up = await self._is_used_up(rule, value)
             if used_up or self._pressure(f"{rule.id}|{value}") > 0:
                 # It is the operator's word, whatever the key may ask for itself.
-                request.caller = request.caller.wishing(request.caller.wishes)
+                caller = request.caller
+                request.caller = caller.wishing(caller.wishes)
+                request.caller.max_output = caller.max_output
                 request.model = rule.downgrade
                 how = "is used up" if used_up else "will not last"
                 why = f"the budget of {rule.scope} '{value}' {how}: {rule.downgrade}"
