@@ -37,7 +37,7 @@ from penstock.routing.allowance import Allowance
 from penstock.routing.plan import Candidate, Plan
 from penstock.stores.factors import Factors
 from penstock.stores.purse import Purse, open_purse
-from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, Closed, Opened
+from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, Closed, Heard, Opened
 from penstock.stores.treasury import Treasury
 from penstock.testing import FakeClock, SeededRandom, SimLoop
 from penstock.testing.sweep import Cancel, sweep_scenario
@@ -61,12 +61,16 @@ class Rows:
     def __init__(self) -> None:
         self.opened: list[Opened] = []
         self.closed: list[Closed] = []
+        self.told: list[Heard] = []
         self.full = False
 
     def open(self, row: Opened) -> None:
         if self.full:
             raise OSError(28, "No space left on device")
         self.opened.append(row)
+
+    def heard(self, row: Heard) -> None:
+        self.told.append(row)
 
     def close(self, row: Closed) -> None:
         self.closed.append(row)

@@ -15,7 +15,7 @@ from penstock.errors import PenstockError
 from penstock.gateway import Shared
 from penstock.providers.simulated.journal import Seen
 from penstock.reservation import Want
-from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, Closed, Opened
+from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, Closed, Heard, Opened
 from penstock.stores.state import Registry
 from penstock.testing import ScriptedUpstream, SeededRandom, SimLoop, run
 from penstock.testing.sweep import Cancel, sweep_failures, sweep_scenario
@@ -53,9 +53,13 @@ class Rows:
     def __init__(self) -> None:
         self.opened: list[Opened] = []
         self.closed: list[Closed] = []
+        self.told: list[Heard] = []
 
     def open(self, row: Opened) -> None:
         self.opened.append(row)
+
+    def heard(self, row: Heard) -> None:
+        self.told.append(row)
 
     def close(self, row: Closed) -> None:
         self.closed.append(row)
@@ -442,6 +446,24 @@ def test_a_provider_that_says_far_more_than_asked_is_cut_off_at_a_hard_limit(
                 assert "more than the 40 tokens that it was asked for" in error["message"]
 
     run(main, leak_free=True)
+
+
+def test_what_came_of_a_long_stream_is_written_down_while_it_comes() -> None:
+    """So that it is known if the process dies."""
+
+    async def scene(stage: Books, caller: Caller) -> None:
+        path, body = ask("chat", "Hello", "slow", stream=True, max_tokens=100)
+        answer = await caller.post(body, path, **KEY)
+        assert answer.status == 200, answer.body
+        told = [(row.number, row.output_tokens) for row in stage.rows.told]
+        assert [number for number, _ in told] == [1] * len(told)
+        tokens = [tokens for _, tokens in told]
+        assert tokens == sorted(tokens)
+        assert len(tokens) >= 3
+        assert 0 < tokens[0] < tokens[-1] <= stage.rows.closed[0].output_tokens
+        assert all(row.cost and row.cost > row.output_tokens * 10_000 for row in stage.rows.told)
+
+    play(scene, models={"slow": {"targets": ["up/small:between=2s,tokens=10"]}})
 
 
 # --- cancelled anywhere

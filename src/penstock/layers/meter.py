@@ -8,12 +8,13 @@ written before the first byte leaves (semantics.md: Money).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from penstock.call import Call, Reply
-from penstock.clock import Clock
+from penstock.clock import Clock, Timer
 from penstock.errors import BudgetExceeded, InvalidRequest, Overloaded
 from penstock.messages import Request
 from penstock.metrics import Metrics
@@ -22,7 +23,7 @@ from penstock.reservation import Level, Reservation, Rule, Shortage, Want
 from penstock.routing.allowance import Allowance
 from penstock.routing.money import NO_CLAIM, Claim, Use, check_bounded, exhausted, shortened, shrunk, wanted
 from penstock.routing.scopes import Facts, Rules
-from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Hold, Opened
+from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Heard, Hold, Opened
 
 __all__ = ["Booking", "Journal", "Meter", "Purse", "metered_rules"]
 
@@ -38,6 +39,9 @@ LEARNED_THEN = 8
 LEAST_OUTPUT = 16
 _NANOS = 1_000_000_000
 NEVER = float("inf")
+# How much of a stream's answer may be unknown to the ledger if its process dies.
+HEARD_SECONDS = 5.0
+TURN_SECONDS = 0.5
 # Output that is likely where nobody limits it: more than nine of ten answers have.
 USUAL_OUTPUT = 1_024
 _MOST = 2**53
@@ -59,6 +63,7 @@ class Journal(Protocol):
     """What writes the ledger's rows (`stores/journal.py`)."""
 
     def open(self, row: Opened) -> None: ...
+    def heard(self, row: Heard) -> None: ...
     def close(self, row: Closed) -> None: ...
 
 
@@ -131,6 +136,50 @@ class _Held:
         self.before: Attempt | None = request.attempt
 
 
+class _Streams:
+    """Those that are being answered: what has come of each is written down now and then, so that it is not lost with
+    the process."""
+
+    def __init__(self, clock: Clock, journal: Journal) -> None:
+        self._clock = clock
+        self._journal = journal
+        # And when each is due; those that are soonest come first.
+        self._open: dict[_Held, tuple[Reply, float]] = {}
+        self._timer: Timer | None = None
+
+    def add(self, held: _Held, reply: Reply) -> None:
+        """From now on."""
+        self._open[held] = reply, self._clock.monotonic() + HEARD_SECONDS
+        if self._timer is None:
+            self._timer = self._clock.call_later(TURN_SECONDS, self._turn)
+
+    def drop(self, held: _Held) -> None:
+        """It is over."""
+        if self._open.pop(held, None) is not None and not self._open and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _turn(self) -> None:
+        """Those that are due, but never so many that others would wait for long."""
+        self._timer = self._clock.call_later(TURN_SECONDS, self._turn)
+        now = self._clock.monotonic()
+        most = 1 + int(len(self._open) * TURN_SECONDS * 2 / HEARD_SECONDS)
+        due = [(held, reply) for held, (reply, at) in islice(self._open.items(), most) if at <= now]
+        for held, reply in due:
+            del self._open[held]
+            self._open[held] = reply, now + HEARD_SECONDS
+            self._tell(held, reply)
+
+    def _tell(self, held: _Held, reply: Reply) -> None:
+        usage, record = reply.usage, held.request.record
+        if usage is None:
+            return
+        price = held.request.candidate.deployment.price
+        cost = price.cost(usage, record.wall) if price is not None else None
+        at = int(self._clock.wall() * _NANOS)
+        self._journal.heard(Heard(record.id, held.number, at, usage.output_tokens, cost))
+
+
 class Meter:
     """Reserves, opens, and settles or voids, exactly once for each attempt."""
 
@@ -142,6 +191,7 @@ class Meter:
         self._journal = booking.journal
         self._winner_pays = booking.winner_pays
         self._metrics = metrics
+        self._streams = _Streams(clock, booking.journal) if booking.journal is not None else None
         self._factors = booking.factors
         self._learned = 0
         # By what is known of an attempt; what strangers name must not fill memory.
@@ -178,6 +228,8 @@ class Meter:
             self._end(held)
             raise
         held.answered, held.attempt = True, request.attempt
+        if self._streams is not None and held.number and reply.streaming:
+            self._streams.add(held, reply)
         reply.on_end(self._end, held)
         return reply
 
@@ -353,6 +405,8 @@ class Meter:
         self._book(held, attempt)
 
     def _book(self, held: _Held, attempt: Attempt | None) -> None:
+        if self._streams is not None:
+            self._streams.drop(held)
         used = self._used(held, attempt)
         reservation, money = held.reservation, held.money
         if money is not None:
