@@ -16,7 +16,7 @@ from penstock.stores.message import Message
 __all__ = ["FromKeys", "KeyMessage", "KeyRow", "KeysChanged", "KeysPage", "KeysStand", "KeysUsed", "ToKeys", "WantKeys"]
 
 
-class KeyRow(msgspec.Struct, frozen=True, array_like=True):
+class KeyRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A key by one of its secrets, as whoever is asked with it must know it; see `KeyRights` for what it may do.
 
     Attributes:
