@@ -26,8 +26,10 @@ from penstock.testing.clock import SeededRandom
 from penstock.testing.fleet import Fleet
 from penstock.testing.simloop import run
 from penstock.wire.webhook import verify
+from tests.stage import Caller
 
 SECRET = "whsec_" + b64encode(b"penstock-test-secret-of-32-bytes").decode()
+KEY = "psk_test_0123456789"
 RULE = "budget tenant usd day@UTC"
 DAY = 86_400
 NOW = 1_767_225_600  # 2026-01-01 00:00 UTC, where virtual time begins
@@ -218,3 +220,58 @@ def test_what_is_unusual_is_read_from_the_ledger(tmp_path: Path) -> None:
         db.close()
 
     run(main, leak_free=True)
+
+
+def soft(folder: Path, **action: Any) -> Config:
+    """Callers of acme, and a soft budget of a dollar a day that acts."""
+    source: dict[str, Any] = {
+        "auth": "required",
+        "keys": [{"name": "app", "key": "env:APP", "tenant": "acme", "models": ["*"]}],
+        "providers": {"sim": {}},
+        "models": {"smart": {"targets": ["sim/large"]}, "cheap": {"targets": ["sim/small"]}},
+        "state": f"sqlite:///{folder}/p.db",
+        "budgets": [{"scope": "tenant", "limit": "1 USD/day", "hard": False, **action}],
+    }
+    return load_config(source, {"APP": KEY})
+
+
+def after_spending(folder: Path, taken: Config, dollars: float) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """What a caller gets once so much is spent of the budget, and the steward has seen it."""
+    got: list[Any] = []
+
+    async def main(loop: SimLoop) -> None:
+        books = open_books(taken, loop.clock, SeededRandom(1), inline=True)
+        async with Fleet(loop, taken, books=books) as fleet:
+            journal = fleet.hired[0].gateways[-1].shared.journal
+            assert journal is not None
+            opened, closed = attempt(1, int(dollars * DOLLAR), loop.clock.wall())
+            journal.open(opened)
+            journal.close(closed)
+            await loop.clock.sleep(20.0)
+            caller = await Caller.connect(fleet.addresses[1])
+            body = {"model": "smart", "messages": [{"role": "user", "content": "Hello"}]}
+            answers = [await caller.post(body, authorization=f"Bearer {KEY}") for _ in range(3)]
+            got.extend((answers[-1].status, answers[-1].headers, answers[-1].json()))
+            caller.close()
+
+    run(main)
+    status, headers, told = got
+    return status, headers, told
+
+
+def test_a_throttled_caller_is_slowed_down_by_every_worker(tmp_path: Path) -> None:
+    taken = soft(tmp_path, on_soft="throttle")
+    status, headers, told = after_spending(tmp_path, taken, 1.5)
+    assert (status, told["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert int(headers["retry-after"]) > 0
+    assert "runs short" in told["error"]["message"]
+
+
+def test_a_caller_below_the_budget_is_not(tmp_path: Path) -> None:
+    assert after_spending(tmp_path, soft(tmp_path, on_soft="throttle"), 0.2)[0] == 200
+
+
+def test_a_caller_is_answered_by_the_cheaper_model(tmp_path: Path) -> None:
+    taken = soft(tmp_path, on_soft={"downgrade": "cheap"})
+    status, headers, _ = after_spending(tmp_path, taken, 1.5)
+    assert (status, headers["x-penstock-target"]) == (200, "sim/small")

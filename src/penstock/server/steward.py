@@ -142,6 +142,8 @@ class Steward:
         self._trouble.look(self._states(self._clock.monotonic()), counts)
         if database is not None:
             await self._look_at_books(config, database)
+        if self._looks % FORGET_EVERY == 0:
+            await self.book.forget_old()
 
     async def _look_at_books(self, config: Config, database: Database) -> None:
         now = self._clock.wall()
@@ -153,8 +155,6 @@ class Steward:
         await self._watch.look_gently(self._standings)
         if config.alerts.anomaly and self._looks % ODDITIES_EVERY == 1:
             await self._look_for_oddities(database)
-        if self._looks % FORGET_EVERY == 0:
-            await self.book.forget_old()
 
     async def _look_for_oddities(self, database: Database) -> None:
         oddities = self._oddities
