@@ -7,10 +7,14 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from penstock.messages import Caller as From
+from penstock.messages import Request
+from penstock.reservation import Want
 from penstock.stores.strain import Strain
-from penstock.testing import SimLoop, run
+from penstock.testing import Cancel, SimLoop, run, sweep_scenario
 from tests.stage import Answer, Caller, Stage
 
 LIMITS: dict[str, Any] = {
@@ -216,3 +220,54 @@ def test_under_a_strict_limit_an_answer_without_a_bound_gets_one() -> None:
         assert 1 < int(refused.headers["retry-after"]) <= 61
 
     play(scene, limits)
+
+
+ALL: dict[str, Any] = {
+    "limits": [
+        {"scope": "global", "requests": "60/min", "burst": 1, "queue": "30s"},
+        {"scope": "user", "tokens": "60k/min", "burst": 1000, "queue": "30s"},
+        {"scope": "tenant", "concurrency": 1, "queue": "30s"},
+        {"scope": "provider", "concurrency": 1, "queue": "30s"},
+    ],
+    "admission": {"most": 2, "queue": 5, "repeats": {"same": 100}},
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_cancelled_anywhere_no_limit_forgets_or_keeps_anything(stream: bool) -> None:
+    """All limits at once, one call before and one behind the one that is cancelled: through the whole gateway."""
+
+    async def scenario(loop: SimLoop, cancel: Cancel) -> None:
+        async with Stage(loop, ALL) as stage:
+            gateway = stage.gateway
+
+            def request(stream: bool) -> Request:
+                body = {**CHAT, "model": "up/small:head=300ms", "stream": stream}
+                fields = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in body.items()}
+                record = gateway.begin("chat")
+                record.bytes_in, record.model = 100, str(body["model"])
+                return Request("openai_chat", record.model, stream, fields, From(), record)
+
+            async def asked(stream: bool) -> None:
+                reply = await gateway.call(request(stream))
+                try:
+                    while await reply.read() is not None:
+                        pass
+                finally:
+                    reply.close()
+
+            before = loop.create_task(asked(False))
+            await loop.clock.sleep(0.01)
+            task = loop.create_task(cancel(asked(stream)))
+            await loop.clock.sleep(0.01)
+            await asyncio.gather(before, task, loop.create_task(asked(False)))
+            assert gateway.calls_waiting == 0
+            assert repr(gateway.shared.state.of("seats", "", lambda _: None)).endswith(" 0 calls>")
+            await loop.clock.sleep(90)
+            values = {"global": "", "user": "-/-"}
+            wants = [Want(rule, values[rule.scope], 0) for rule in stage.config.rules if rule.scope in values]
+            levels = await gateway.purse.look(wants)
+            # Of a lease that has lapsed what is left is counted beside what the account has all of again.
+            assert [level.left >= whole for level, whole in zip(levels, (1, 1000), strict=True)] == [True, True]
+
+    assert sweep_scenario(scenario) >= 3
