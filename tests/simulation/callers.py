@@ -36,6 +36,8 @@ class Ask(msgspec.Struct, frozen=True):
         stalls: for how long it reads nothing of its answer's beginning.
         worker: whom it asks first.
         wrong: what is wrong with the request; "" for nothing.
+        key: what it presents.
+        most: the tokens of output that it asks for at most; 0: it does not say.
     """
 
     number: int
@@ -48,6 +50,8 @@ class Ask(msgspec.Struct, frozen=True):
     stalls: float = 0.0
     worker: int = 0
     wrong: str = ""
+    key: str = KEY
+    most: int = 0
 
     def body(self) -> bytes:
         if self.wrong == "json":
@@ -60,15 +64,15 @@ class Ask(msgspec.Struct, frozen=True):
             said["model"] = "nobody-has-this"
         if self.wrong == "messages":
             said |= {"messages": 7, "user": f"ask{self.number}"}
-        if self.dialect == "messages":
-            said["max_tokens"] = 100
+        if self.dialect == "messages" or self.most:
+            said["max_tokens"] = self.most or 100
         if self.stream:
             said["stream"] = True
         return _encode(said)
 
     def request(self) -> bytes:
         body = self.body()
-        key = b"psk_live_wrong" if self.wrong == "key" else KEY.encode()
+        key = b"psk_live_wrong" if self.wrong == "key" else self.key.encode()
         deadline = b"x-penstock-deadline: %dms\r\n" % round(self.deadline * 1000) if self.deadline else b""
         return (
             b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nauthorization: Bearer %b\r\n"

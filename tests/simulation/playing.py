@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from penstock.clock import Clock
 from penstock.config.load import load_config
 from penstock.config.schema import Config, Route
 from penstock.errors import PenstockError
 from penstock.routing.names import Target
 from penstock.routing.plan import Hedge
+from penstock.server.books import Books
 from penstock.stores.breaker import BreakerRules
 from penstock.stores.gate import GateRules
 from penstock.testing import Faults, SimLoop, run
@@ -25,10 +28,11 @@ from tests.simulation.histories import Event, History
 from tests.simulation.vendors import Arrival, Vendor
 from tests.simulation.weather import Spell, link_faults
 
-__all__ = ["LATENCY", "LogAttempt", "LogLine", "Story", "config_of", "play"]
+__all__ = ["LATENCY", "OTHER_KEY", "LogAttempt", "LogLine", "Playing", "Story", "config_of", "play"]
 
 # Of every link in good weather, one way.
 LATENCY = 0.001
+OTHER_KEY = "psk_live_fedcba9876543210"
 # After the last request, for what goes on by itself: idle connections, old gateways, pauses of the pool.
 _REST_SECONDS = 45.0
 
@@ -105,8 +109,12 @@ class _JumpingClock(SimClock):
         return super().wall() + self.offset
 
 
-def config_of(history: History, variant: int = 0) -> Config:
-    """The configuration of a history; after a reload its variants alternate."""
+def config_of(history: History, variant: int = 0, more: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a history; after a reload its variants alternate.
+
+    Args:
+        more: instead of, or beside, what it says.
+    """
     providers: dict[str, Any] = {}
     env = {}
     for maker in history.makers:
@@ -125,7 +133,8 @@ def config_of(history: History, variant: int = 0) -> Config:
     env["APP_KEY"] = KEY
     keys = [{"name": "app", "key": "env:APP_KEY", "user": "trusted"}]
     server = {"workers": history.workers}
-    config = load_config({"providers": providers, "models": targets, "keys": keys, "server": server}, env)
+    written = {"providers": providers, "models": targets, "keys": keys, "server": server, **(more or {})}
+    config = load_config(written, env | {"OTHER_KEY": OTHER_KEY})
     models = {name: _route(history, name, variant) for name in history.models}
     return msgspec.structs.replace(config, models=models)
 
@@ -147,20 +156,37 @@ def _route(history: History, name: str, variant: int) -> Route:
     )
 
 
-class _Playing:
-    def __init__(self, loop: SimLoop, history: History) -> None:
+class Playing:
+    """One history on a fleet.
+
+    Args:
+        configure: makes the configuration of a history and a variant.
+        books: what is kept of what workers spend.
+    """
+
+    def __init__(
+        self,
+        loop: SimLoop,
+        history: History,
+        configure: Callable[[History, int], Config] = config_of,
+        books: Callable[[Config, Clock], Books] | None = None,
+    ) -> None:
         self.loop = loop
+        self.configure = configure
         self.history = history
         self.story = Story(history)
         self.clock = _JumpingClock(loop)
         self.vendors = {
             maker.name: Vendor(self.clock, maker.name, maker.base, history.spells) for maker in history.makers
         }
-        self.fleet = Fleet(loop, config_of(history), history.workers, seed=history.seed, clock=self.clock)
+        config = configure(history, 0)
+        self.books = books(config, self.clock) if books is not None else None
+        self.fleet = Fleet(loop, config, history.workers, seed=history.seed, clock=self.clock, books=self.books)
         self.variant = 0
         self.busy = asyncio.Lock()
 
     async def play(self) -> Story:
+        """Play it."""
         loop, story, fleet = self.loop, self.story, self.fleet
         servers = [await loop.create_server(vendor.connection, name, 8000) for name, vendor in self.vendors.items()]
         async with fleet:
@@ -170,12 +196,16 @@ class _Playing:
             await self._unfold()
             await self.clock.sleep(_REST_SECONDS)
             self._look_for_leftovers()
+            self.look()
         for server in servers:
             server.close()
         for vendor in self.vendors.values():
             vendor.close()
         self._close()
         return story
+
+    def look(self) -> None:
+        """At the end, while the fleet still stands."""
 
     async def _unfold(self) -> None:
         loop, history, story, fleet = self.loop, self.history, self.story, self.fleet
@@ -224,7 +254,7 @@ class _Playing:
                 with suppress(PenstockError):  # a worker was killed meanwhile, say
                     if event.kind == "reload":
                         self.variant += 1
-                        await fleet.supervisor.adopt(config_of(self.history, self.variant))
+                        await fleet.supervisor.adopt(self.configure(self.history, self.variant))
                     else:
                         await fleet.supervisor.renew()
 
@@ -260,7 +290,7 @@ class _Playing:
         story.digest = hashlib.blake2b(whole, digest_size=12).hexdigest()
 
 
-def play(history: History) -> Story:
+def play(history: History, make: Callable[[SimLoop, History], Playing] = Playing) -> Story:
     """Play it; the same history gives the same story.
 
     Raises:
@@ -271,6 +301,6 @@ def play(history: History) -> Story:
     faults = Faults(up=link, down=link)
 
     async def main(loop: SimLoop) -> Story:
-        return await _Playing(loop, history).play()
+        return await make(loop, history).play()
 
     return run(main, history.seed, faults=faults, leak_free=True, max_seconds=100_000, max_steps=50_000_000)

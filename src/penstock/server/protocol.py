@@ -205,7 +205,7 @@ class Listener:
         """Have whoever is still being answered told that nothing more comes, and wait a moment until that has left."""
         self.ending = True
         for connection in list(self.connections):
-            connection.stop()
+            _stop(connection)
         try:
             async with self.clock.timeout(FAREWELL_SECONDS):
                 await self._until(lambda: not self.connections)
@@ -486,13 +486,6 @@ class ServerConnection(asyncio.Protocol):
         if not self.busy and self._transport is not None and not (receiving and (parser.ready or not parser.idle)):
             self._transport.close()
 
-    def stop(self) -> None:
-        """End what is being answered, saying so, and close."""
-        if self._transport is not None and (self.task is None or not self.busy):
-            self._transport.close()
-        elif self.task is not None:
-            self.task.cancel(STOPPED)
-
     def abort(self) -> None:
         """Close at once; the task is cancelled."""
         if self._transport is not None:
@@ -539,6 +532,14 @@ class ServerConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
         return self.resumed is not None
+
+
+def _stop(connection: ServerConnection) -> None:
+    """End what is being answered, saying so, and close."""
+    if connection.task is not None and connection.busy:
+        connection.task.cancel(STOPPED)
+    else:
+        connection.close_unless_busy(receiving=False)
 
 
 def _reset(transport: asyncio.Transport) -> None:
