@@ -12,7 +12,8 @@ from penstock.stores.sqlite import Database
 
 __all__ = ["DAYS", "forget", "make_millions"]
 
-DAYS = 30
+# More than is asked for, so that what is asked for begins in the midst of it.
+DAYS = 31
 _NANOS = 10**9
 ALL = ("", *(name for name in DIMENSIONS if name != "tag"), *(f"tenant+{name}" for name in SHARED))
 
@@ -58,7 +59,7 @@ FROM rollups WHERE dimension = :dimension GROUP BY day, value
 
 
 def make_millions(path: Path, count: int, until: float, dimensions: Sequence[str] = ALL) -> None:
-    """A store with so many attempts in the 30 days before a moment (Unix seconds), and the sums over them."""
+    """A store with so many attempts in the 31 days before a moment (Unix seconds), and the sums over them."""
     database = Database(path)
     begin = int((until - DAYS * 86400) * _NANOS)
 

@@ -102,7 +102,14 @@ def by_hand(attempts: list[One], question: Question) -> list[Tally]:
     return sorted(tallies, key=lambda tally: (tally.at, -tally.measures.cost, tally.values))
 
 
-TIMES = [(0.0, 9e9), (DAY + 5.0, DAY + 100_000.5), (DAY + 1000.25, DAY + 1100.75), (DAY + 900.0, DAY + 1800.0)]
+# Of all, of a part of the last day up to its last attempt and beyond, and of a part of an hour and of a quarter of one.
+TIMES = [
+    (0.0, 9e9),
+    (DAY + 5.0, DAY + 100_000.5),
+    (DAY + 1000.25, DAY + 1100.75),
+    (DAY + 100_000.0, DAY + 172_790.0),
+    (DAY + 900.0, DAY + 1800.0),
+]
 
 
 @pytest.mark.parametrize(("since", "until"), TIMES)

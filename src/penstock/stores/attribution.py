@@ -31,6 +31,7 @@ FROM rollups
 WHERE dimension = :dimension AND bucket >= :since AND bucket < :until AND value >= :low AND value <= :high
 GROUP BY value, at
 """
+_ANY = "SELECT 1 FROM attempts WHERE opened >= ? AND opened < ? LIMIT 1"
 # The flags are those of rows.py.
 _ATTEMPTS = """
 SELECT
@@ -151,7 +152,7 @@ def _from_rollups(
     connection: sqlite3.Connection, question: Question, rollup: _Rollup, since: int, until: int
 ) -> Iterable[Tally]:
     found: dict[tuple[tuple[str, ...], int], list[Measures]] = {}
-    for size, start, end in _stretches(since, until, question.step):
+    for size, start, end in _stretches(*_widened(connection, since, until), question.step):
         if size is None:
             for tally in _from_attempts(connection, question, start, end):
                 found.setdefault((tally.values, tally.at), []).append(tally.measures)
@@ -169,6 +170,21 @@ def _from_rollups(
             found.setdefault((values, at), []).append(Measures._make(measures))
     for (values, at), several in found.items():
         yield Tally(values, at, summed(several))
+
+
+def _widened(connection: sqlite3.Connection, since: int, until: int) -> tuple[int, int]:
+    """The same time, as far beyond both ends as nothing was opened there: up to now, say, is the whole of today."""
+    for size in (_DAY, _QUARTER):
+        end = -(-until // size) * size
+        if connection.execute(_ANY, (until, end)).fetchone() is None:
+            until = end
+            break
+    for size in (_DAY, _QUARTER):
+        start = since // size * size
+        if connection.execute(_ANY, (start, since)).fetchone() is None:
+            since = start
+            break
+    return since, until
 
 
 def _stretches(since: int, until: int, step: int) -> Iterator[tuple[str | None, int, int]]:
