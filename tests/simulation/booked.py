@@ -24,6 +24,7 @@ from penstock.providers.simulated.journal import Seen
 from penstock.reservation import Rule
 from penstock.server.books import Books, open_books
 from penstock.stores.account import Budget
+from penstock.stores.calendar import window_at
 from penstock.stores.journal_reader import journals_in
 from penstock.stores.recompute import differences
 from penstock.stores.rows import AMBIGUOUS, ESTIMATED, LOST, OVERRUN
@@ -222,6 +223,16 @@ def no_budget_is_overshot(story: Booked) -> Iterator[Violation]:
         rule = story.rules[id]
         if rule.hard and settled > rule.limit and not beyond:
             yield f"{id}|{value} in the window of {window}: {settled} of {rule.limit}"
+    # The same by the rows alone, each in the window in which it was opened.
+    for rule in story.rules.values():
+        if rule.kind != "budget" or rule.scope != "tenant" or rule.unit != "usd":
+            continue
+        spent: Counter[tuple[str, int]] = Counter()
+        for row in story.rows:
+            spent[row.tenant, window_at(rule.period, rule.zone, row.opened / 1e9).start] += row.cost or 0
+        for (tenant, began), cost in spent.items():
+            if cost > rule.limit and not beyond:
+                yield f"{tenant} spent {cost} of {rule.limit} in the window of {began}"
 
 
 def nothing_stays_held(story: Booked) -> Iterator[Violation]:
@@ -252,6 +263,8 @@ def the_books_are_the_providers(story: Booked) -> Iterator[Violation]:
         rows[row.ask, row.deployment].append(row)
         if row.cost is None:
             yield f"{row} has no cost"
+        elif row.flags & LOST and not row.cost:
+            yield f"{row} was posted for nothing"
         elif row.flags & LOST and row.bound is not None and row.cost > row.bound:
             yield f"{row} was posted with more than was reserved"
     seen: dict[tuple[int, str], list[Arrival]] = defaultdict(list)
@@ -277,6 +290,15 @@ def _compared(row: Row, arrival: Arrival) -> Iterator[Violation]:
 def sums_are_those_of_the_rows(story: Booked) -> Iterator[Violation]:
     """6: recomputed from the rows, all sums are the stored ones."""
     yield from story.differences
+
+
+def nobody_pays_for_others(story: Booked) -> Iterator[Violation]:
+    """16: an attempt is its own caller's."""
+    tenants = {KEY: ("acme", "app"), OTHER_KEY: ("other", "second")}
+    whose = {got.ask.number: tenants[got.ask.key] for got in story.got}
+    for row in story.rows:
+        if row.ask in whose and (row.tenant, row.key) != whose[row.ask]:
+            yield f"{row} is of {whose[row.ask]}"
 
 
 def no_minute_has_more(story: Booked) -> Iterator[Violation]:
@@ -332,6 +354,7 @@ BOOKED: tuple[Callable[[Booked], Iterator[Violation]], ...] = (
     one_row_each,
     the_books_are_the_providers,
     sums_are_those_of_the_rows,
+    nobody_pays_for_others,
     no_minute_has_more,
     no_more_calls_at_a_time,
 )

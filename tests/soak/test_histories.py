@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation.histories import make_history
+from tests.simulation.booked import judge_booked, make_booked, play_booked, try_booked
+from tests.simulation.histories import History, make_history
 from tests.simulation.invariants import judge
 from tests.simulation.planted import BUGS, planted
 from tests.simulation.playing import Story, play
@@ -23,6 +24,7 @@ from tests.soak.figures import tell
 
 pytestmark = pytest.mark.soak
 
+BOOKED = int(os.environ.get("PENSTOCK_BOOKED", "300_000"))
 MILLION = int(os.environ.get("PENSTOCK_REQUESTS", "1_000_000"))
 SEEDS = os.environ.get("PENSTOCK_SEEDS", "0-1000000")
 SUMS = Path(os.environ.get("PENSTOCK_SUMS", Path(__file__).with_name("histories.json")))
@@ -96,6 +98,35 @@ def _added(sums: Sums, story: Story) -> Story:
     sums.kills += len(story.kills)
     sums.virtual_seconds += story.seconds
     return story
+
+
+def test_booked() -> None:
+    """300,000 requests of tenants with limits, budgets and books."""
+    logging.disable(logging.CRITICAL)
+    requests = attempts = kills = refused = seed = 0
+    began = time.process_time()
+    while requests < BOOKED and seed < 100_000:
+        history = make_booked(seed, REQUESTS)
+        story = None
+
+        def trial(one: History) -> list[str]:
+            nonlocal story
+            story = play_booked(one)
+            return judge_booked(story)
+
+        found = try_history(history, trial)
+        assert not found, told(history, found, try_booked)
+        assert story is not None
+        requests += story.requests
+        attempts += len(story.rows)
+        kills += len(story.kills)
+        refused += sum(got.status == 429 for got in story.got)
+        seed += 1
+    logging.disable(logging.NOTSET)
+    tell(
+        f"booked: {requests:,} requests in {seed:,} histories, {attempts:,} attempts in the books, {refused:,} refused,"
+        f" {kills:,} workers killed, 0 violations; {requests / (time.process_time() - began):,.0f} a CPU second"
+    )
 
 
 @pytest.mark.parametrize("name", BUGS)
