@@ -16,7 +16,7 @@ import pytest
 from tests.cli.running import Ran, penstock
 from tests.cli.terminal import ESCAPE, Terminal, terminal
 
-STEPS = 8
+STEPS = 9
 ROW = re.compile(r"^   (\d\.\d) s  +([EWx+]+) +(\d+)  (closed|open|half open) .*\$(\d\.\d{6})", re.MULTILINE)
 
 
@@ -108,6 +108,15 @@ def test_the_outage_is_seen_and_no_caller_fails(plain: tuple[Ran, list[str]]) ->
     assert f"and {told[1]} of the outage: 0 failed, {told[2]} fallbacks, {told[3]}" in out
     assert "east/small failed: unavailable" in out
     assert "west/small is chosen: fallback" in out
+
+
+def test_a_budget_holds_against_a_crowd(plain: tuple[Ran, list[str]]) -> None:
+    out = plain[0].out
+    told = re.search(r"20 calls at once: (\d+) answered.*\s+(\d+) refused.*\s+spent: (0\.\d+) USD of (0\.\d+) USD", out)
+    assert told
+    assert int(told[1]) + int(told[2]) == 20
+    assert int(told[2]) > 0
+    assert 0 < float(told[3]) <= float(told[4])
 
 
 def test_a_pipe_sees_each_row_once(plain: tuple[Ran, list[str]]) -> None:
