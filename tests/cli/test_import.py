@@ -29,7 +29,8 @@ def test_to_stdout_and_back(folder: Path) -> None:
     assert "CANARY" not in ran.out + ran.err
     assert ran.err.splitlines() == [
         "config.yaml:3:44: api_key: a secret written out is refused here: put it in the variable OPENAI_API_KEY",
-        "config.yaml:3:72: litellm_params.rpm: limits are not in this version",
+        "config.yaml:3:72: litellm_params.rpm: is a limit of the deployment: what is over it goes to the next target;"
+        " there it may weigh only",
         "config.yaml:5:3: general_settings.master_key: is one key under keys: that may ask for everything;"
         " it does not open the control plane",
         "still to set: LITELLM_MASTER_KEY",

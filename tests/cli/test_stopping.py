@@ -111,7 +111,7 @@ def test_patience_ends(tmp_path: Path) -> None:
         served.signal(signal.SIGTERM)
         assert served.wait() == 0
         assert "open requests may end within 0.1 s" in served.told.text
-        assert [line["status"] for line in served.lines] == [499]
+        assert [(line["status"], line["stream_error"]) for line in served.lines] == [(200, "overloaded")]
 
 
 def test_ctrl_c(tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from penstock.records import Record
 from penstock.testing.simulate.drive import Drive
@@ -35,16 +39,42 @@ def simulate(scenario: Scenario, seed: int | None = None, *, progress: Progress 
     chosen = scenario.seed if seed is None else seed
     loop = ScenarioLoop(chosen)
     try:
-        report = loop.run_until_complete(_Running(scenario, loop, chosen, progress).run())
+        with _interruptible(loop):
+            report = loop.run_until_complete(_Running(scenario, loop, chosen, progress).run())
         loop.assert_clean()
         return report
     finally:
         loop.dispose()
 
 
+@contextmanager
+def _interruptible(loop: ScenarioLoop) -> Iterator[None]:
+    """Ctrl-C comes between two steps of the loop, as `asyncio.Runner` has it: inside of one, a parser say, it could be
+    taken for an error of what is played. A second one comes at once."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop.call_soon(_interrupt)
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 class _Running:
     def __init__(self, scenario: Scenario, loop: ScenarioLoop, seed: int, progress: Progress | None) -> None:
         self._scenario = scenario
+        self._loop = loop
         self._seed = seed
         self._progress = progress
         self._world = World(scenario, loop, seed)
@@ -66,9 +96,10 @@ class _Running:
         try:
             await self._drive.run()
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            if not self._loop.is_closed():  # as after Ctrl-C
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
         report = self._report()
         await world.aclose()
         return report
