@@ -12,8 +12,8 @@ help:
 demo: .venv/package  ## the tour, no key needed; ends by itself
 	@$(BIN)/penstock demo --once
 
-test: .venv/dev  ## every test
-	$(BIN)/python -m pytest
+test: .venv/dev  ## every test, in two processes side by side
+	$(BIN)/python scripts/halves.py $(ARGS)
 
 check: .venv/dev  ## style, types, floors, limits, dependencies: what CI asks first
 	$(BIN)/ruff check $(CODE)

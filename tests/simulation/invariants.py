@@ -326,7 +326,9 @@ def _full(case: _Case, targets: tuple[str, ...]) -> list[str]:
     """What it may be told where few may be asked at a time: its turn did not come, at any of those that are well."""
     well = [name for name in targets if case.well(name)]
     told = ["overloaded"]
-    if not any(arrival.vendor.name in well for arrival in case.arrivals):
+    # It has waited for it, longer than anybody who is passed over once does.
+    waited = case.got.ended - case.got.sent > 1.0
+    if waited and not any(arrival.vendor.name in well for arrival in case.arrivals):
         told.append("every_deployment_failed")
     if case.ask.deadline and not case.arrivals:
         told.append("deadline_exceeded")

@@ -101,9 +101,8 @@ def read_wishes(said: Mapping[str, str], base: Wishes | None = None, *, prefix: 
         try:
             found[name] = _READ[name](text.strip())
         except ValueError as error:
-            raise InvalidRequest(
-                f"{prefix}{name}: {error}", do="Correct it, or leave it out.", param=prefix + name
-            ) from None
+            written = prefix + name.replace("_", "-") if prefix else name
+            raise InvalidRequest(f"{written}: {error}", do="Correct it, or leave it out.", param=written) from None
     return msgspec.structs.replace(base if base is not None else Wishes(), **found)
 
 
