@@ -111,7 +111,12 @@ def _limited(setting: Setting) -> Launch:
     return _penstock(setting, key=", tenant: acme, project: web", more=_LIMITS)
 
 
-def _penstock(setting: Setting, key: str = "", more: str = "") -> Launch:
+def _booked(setting: Setting) -> Launch:
+    # One worker: what is folded into the store by a thread of the same process counts.
+    return _penstock(setting, state="sqlite:///bench.db")
+
+
+def _penstock(setting: Setting, key: str = "", more: str = "", state: str = "memory") -> Launch:
     authority = f', ca_file: "{setting.ca_file}"' if setting.ca_file else ""
     lines = [
         f'server: {{listen: "127.0.0.1:{setting.port}", admin: "127.0.0.1:{setting.admin_port}"}}',
@@ -122,6 +127,7 @@ def _penstock(setting: Setting, key: str = "", more: str = "") -> Launch:
         f'  up: {{kind: openai, base_url: "{setting.base_url}/v1", api_key: env:UPSTREAM_KEY{authority}}}',
         "models:",
         *(f"  {name}: {{targets: [up/{vendor}]}}" for name, vendor in setting.models.items()),
+        f"state: {state}",
     ]
     config = setting.folder / "penstock.yaml"
     config.write_text("\n".join(lines) + "\n" + more)
@@ -192,6 +198,7 @@ DIRECT = Proxy("direct", None, model="{}")
 RELAY = Proxy("relay", _relay)
 PENSTOCK = Proxy("penstock", _penstock)
 LIMITED = Proxy("limited", _limited)
+BOOKED = Proxy("booked", _booked)
 NGINX = Proxy("nginx", _nginx, model="{}")
 HAPROXY = Proxy("haproxy", _haproxy, model="{}")
 ALL = (DIRECT, RELAY, PENSTOCK, NGINX, HAPROXY)

@@ -18,7 +18,7 @@ import msgspec
 from benchmarks.load import Failed, Load, Result, arguments, run_load
 from benchmarks.materials import ANTHROPIC, write_body
 from benchmarks.processes import busy_seconds, cpu_seconds, end, resident_bytes
-from benchmarks.proxies import DIRECT, LIMITED, PENSTOCK, RELAY, CannotStart, Proxy, Running, Yard, model_for
+from benchmarks.proxies import BOOKED, DIRECT, LIMITED, PENSTOCK, RELAY, CannotStart, Proxy, Running, Yard, model_for
 
 Figures = dict[str, float]
 Runs = dict[str, list[Figures]]  # by the proxy's name
@@ -86,7 +86,7 @@ class Shape:
     """A load trial: the upstream's model (see upstream.c), the request's size, the load.
 
     `translated`: Penstock's callers speak Anthropic; the relay, which knows one dialect, does what it always does.
-    `limited`: beside Penstock as it is, one with limits and budgets on four scopes.
+    `beside`: another Penstock beside the plain one, which has neither limits nor books.
     """
 
     model: str
@@ -96,12 +96,12 @@ class Shape:
     rate: float = 0
     tls: bool = False
     translated: bool = False
-    limited: bool = False
+    beside: Proxy | None = None
     longer: float = 1
 
     def takes(self, proxy: Proxy) -> bool:
         """Whether it says something of this proxy."""
-        if self.translated or self.limited:
+        if self.translated or self.beside is not None:
             return proxy in (RELAY, PENSTOCK)
         return proxy is not DIRECT or not self.tls
 
@@ -112,8 +112,8 @@ def _loaded(shape: Shape) -> Callable[[Bench], Runs]:
             bench.note("TLS upstream: needs openssl and libssl-dev; skipped")
             return {}
         taking_part = [proxy for proxy in bench.proxies if shape.takes(proxy)]
-        if shape.limited and PENSTOCK in taking_part:
-            taking_part.append(LIMITED)
+        if shape.beside is not None and PENSTOCK in taking_part:
+            taking_part.append(shape.beside)
         subjects = [running for proxy in taking_part if (running := _ready(bench, proxy, shape)) is not None]
         found: Runs = {running.proxy.name: [] for running in subjects}
         try:
@@ -309,12 +309,17 @@ TRIALS = (
     Trial(
         "limits",
         "unary, 1 KB, without and with limits and budgets on four scopes, 32 callers at saturation",
-        _loaded(Shape(model="u", limited=True)),
+        _loaded(Shape(model="u", beside=LIMITED)),
+    ),
+    Trial(
+        "books",
+        "unary, 1 KB, without and with the ledger, 32 callers at saturation",
+        _loaded(Shape(model="u", beside=BOOKED)),
     ),
     Trial(
         "limits_latency",
         "the same on a plan of 300 requests a second",
-        _loaded(Shape(model="u", connections=16, rate=300, longer=2, limited=True)),
+        _loaded(Shape(model="u", connections=16, rate=300, longer=2, beside=LIMITED)),
     ),
     Trial("start", "from process start to the first answer; memory after it", _fresh(_at_rest, [])),
     Trial("held", "memory of open streams", _fresh(_holding, [_HELD])),
