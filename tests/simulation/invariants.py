@@ -368,10 +368,20 @@ def all_is_well_again(story: Story) -> Iterator[Violation]:
         if all(any(spell.vendor == name for spell in lasting) for name in targets):
             continue
         read = _read(case.got)
-        if story.history.most and read.code == "overloaded" and (lasting or _clogged(story)):
+        if story.history.most and read.code == "overloaded" and (lasting or _clogged(story) or _taken(case)):
             continue  # the rest of them has no room for all
         if read.end != "clean":
             yield f"{case} in the calm got {case.got.status} {read}: {case.arrivals}"
+
+
+def _taken(case: _Case) -> bool:
+    """Whether all places at all of its targets were taken when it was refused: more came than may run."""
+    at, targets = case.got.ended - LATENCY, case.story.history.models[case.ask.model]
+    running: Counter[str] = Counter()
+    for one in case.story.arrivals:
+        if one.time - _SOON <= at <= (one.seen.ended if one.seen.ended is not None else _NEVER) + _SOON:
+            running[one.vendor.name] += 1
+    return all(running[name] >= case.story.history.most for name in targets)
 
 
 def _clogged(story: Story) -> bool:
