@@ -249,6 +249,8 @@ def what_is_final_is_not_repeated(story: Story) -> Iterator[Violation]:
                 # The first one's own answer counts, also where it was still waiting for its turn.
                 if arrival.spell.kind in _FINAL and (attempt is None or attempt.kind != "hedge"):
                     final.append(arrival.spell.kind)
+            elif attempt is not None and attempt.outcome == "cancelled":
+                continue  # it lost a race, and was called off before anything could be told of it
             elif arrival.spell is not None and arrival.spell.kind == "silent":
                 over[arrival.deployment] = "silent"
 
