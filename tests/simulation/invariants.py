@@ -244,6 +244,8 @@ def what_is_final_is_not_repeated(story: Story) -> Iterator[Violation]:
             attempt = _logged(case, arrival.deployment, asked[arrival.deployment])
             # Of what a link swallowed, or of one that was called off, nothing came back.
             said = arrival.seen.outcome != "disconnected" and (attempt is None or attempt.status != 0)
+            # Who refuses an answer's beginning is asked afresh.
+            said = said and not arrival.begun
             if said and arrival.spell is not None and arrival.spell.kind in _ONCE:
                 over[arrival.deployment] = arrival.spell.kind
                 # The first one's own answer counts, also where it was still waiting for its turn.
@@ -332,7 +334,7 @@ def _full(case: _Case, targets: tuple[str, ...]) -> list[str]:
     waited = case.got.ended - case.got.sent > 1.0
     if waited and not any(arrival.vendor.name in well for arrival in case.arrivals):
         told.append("every_deployment_failed")
-    if case.ask.deadline and not case.arrivals:
+    if case.ask.deadline and all(arrival.time - case.got.sent > 1.0 for arrival in case.arrivals):
         told.append("deadline_exceeded")
     return told
 
