@@ -25,6 +25,7 @@ ALL: dict[str, Any] = {
     "priority": "normal",
     "overrides": False,
     "trusts_user": False,
+    "routes": ("chat",),
 }
 
 
@@ -45,6 +46,7 @@ def test_what_is_not_said_is_what_the_maker_has() -> None:
         ("expires", [5_000, 4_999], [5_001]),
         ("max_output", [100, 1], [101]),
         ("priority", ["normal", "low", "sheddable"], ["high", "critical"]),
+        ("routes", [("chat",), ()], [("embeddings",), ("chat", "models")]),
     ],
 )
 def test_each_right_is_bounded(param: str, good: list[Any], beyond: list[Any]) -> None:
@@ -70,6 +72,12 @@ def test_who_was_given_no_models_may_give_the_names_under_models_and_no_other() 
     for beyond in (("sim/small",), ("*",), ("fa*",), ("fast", "openai/*")):
         with pytest.raises(Forbidden):
             bounded(maker(), KeyRights(models=beyond), MODELS)
+
+
+def test_who_may_ask_nothing_itself_may_give_any_route() -> None:
+    """So it is with those of the store: their keys steer, and are good for no call."""
+    assert bounded(maker(routes=()), KeyRights(), MODELS).routes is None
+    assert bounded(maker(routes=()), KeyRights(routes=("embeddings",)), MODELS).routes == ("embeddings",)
 
 
 def test_an_ipv4_address_in_an_ipv6_one_is_what_it_is() -> None:

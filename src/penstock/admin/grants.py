@@ -73,6 +73,7 @@ def bounded(maker: Principal, wanted: K, models: Container[str]) -> K:
         expires=_least("expires", wanted.expires, own.expires),
         max_output=_least("max_output", wanted.max_output, own.max_output),
         priority=_priority(wanted.priority, own.priority),
+        routes=_routes(wanted.routes, own.routes),
     )
 
 
@@ -105,6 +106,15 @@ def _models(
     if beyond:
         raise _beyond("models", f"you may give {what}")
     return own if wanted is None else wanted
+
+
+def _routes(wanted: tuple[str, ...] | None, own: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Whoever has none steers alone, and is bounded by its other rights."""
+    if not own or wanted is None:
+        return own if own else wanted
+    if not set(wanted) <= set(own):
+        raise _beyond("routes", f"yours are {', '.join(own)}")
+    return wanted
 
 
 def _addresses(wanted: tuple[str, ...] | None, own: tuple[str, ...] | None) -> tuple[str, ...] | None:

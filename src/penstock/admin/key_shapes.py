@@ -18,6 +18,7 @@ __all__ = [
     "NewKeyBody",
     "RightsBody",
     "Rotation",
+    "declared_rights",
     "describe_declared",
     "describe_key",
     "rights_of",
@@ -122,9 +123,9 @@ def describe_key(key: KeyInfo, now: int, *, archived: bool = False) -> dict[str,
     }
 
 
-def describe_declared(key: Key, now: int) -> dict[str, Any]:
-    """A key of the configuration file, likewise."""
-    rights = KeyRights(
+def declared_rights(key: Key) -> KeyRights:
+    """What a key of the configuration file may do."""
+    return KeyRights(
         models=key.models,
         routes=key.routes,
         addresses=key.addresses or None,
@@ -135,6 +136,11 @@ def describe_declared(key: Key, now: int) -> dict[str, Any]:
         trusts_user=key.trusted_user,
         role=key.role,
     )
+
+
+def describe_declared(key: Key, now: int) -> dict[str, Any]:
+    """A key of the configuration file, likewise."""
+    rights = declared_rights(key)
     nothing = dict.fromkeys(("env", "prefix", "last_four", "created", "created_by", "revoked", "last_used", "etag"))
     return {
         "id": f"{DECLARED}{key.name}",

@@ -6,6 +6,7 @@ import ipaddress
 from hashlib import sha256
 from hmac import compare_digest
 
+from penstock.admin.key_shapes import declared_rights
 from penstock.admin.overview import Overview
 from penstock.admin.rights import Principal
 from penstock.clock import Clock
@@ -31,7 +32,7 @@ class KnownPrincipals:
         if declared is not None:
             good = declared.expires is None or declared.expires > self._clock.wall()
             tenant = declared.tenant or ""
-            found = _principal(declared.name, tenant, _rights(declared)) if good else None
+            found = _principal(declared.name, tenant, declared_rights(declared)) if good else None
             return found if found is not None and _from(declared.addresses, address) else None
         if PATTERN.fullmatch(secret) is None or is_mistyped(secret):
             return None  # junk costs no look into the store
@@ -55,19 +56,6 @@ def _principal(label: str, tenant: str, rights: KeyInfo | KeyRights) -> Principa
         return None
     grants = KeyRights(**{name: getattr(rights, name) for name in KeyRights.__struct_fields__}) if tenant else None
     return Principal(f"key:{label}", rights.role, tenant, grants)
-
-
-def _rights(key: Key) -> KeyRights:
-    return KeyRights(
-        models=key.models,
-        addresses=key.addresses or None,
-        expires=key.expires,
-        max_output=key.max_output,
-        priority=key.priority,
-        overrides=key.overrides,
-        trusts_user=key.trusted_user,
-        role=key.role,
-    )
 
 
 def _from(networks: tuple[str, ...] | None, address: str) -> bool:
