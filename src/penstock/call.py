@@ -18,7 +18,7 @@ from penstock.events import Alike, Event
 from penstock.messages import Request
 from penstock.usage import Usage
 
-__all__ = ["OURS", "Call", "Frame", "Layer", "Reply", "Source", "bound", "fixed_reply", "stack"]
+__all__ = ["OURS", "Call", "Frame", "Layer", "Reply", "Source", "bound", "fixed_reply", "stack", "until_over"]
 
 
 log = logging.getLogger("penstock.layers")
@@ -220,6 +220,25 @@ def fixed_reply(text: str, model: str, headers: Sequence[tuple[bytes, bytes]] = 
         Event("end"),
     ]
     return Reply(200, b"application/json", Frame(b"", lambda data: events), headers, OURS)
+
+
+async def until_over(call: Call, request: Request, over: Callable[[], object]) -> Reply:
+    """The call's reply, with something that is done once it is over: at once where it is whole or there is none, a
+    stream's when it is closed."""
+    try:
+        reply = await call(request)
+    except BaseException:
+        over()
+        raise
+    if reply.streaming:
+        reply.hooks.append((_do, over))
+    else:
+        over()
+    return reply
+
+
+def _do(over: Callable[[], object]) -> None:
+    over()
 
 
 def _name(hook: Callable[..., object]) -> str:

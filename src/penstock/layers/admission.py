@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from penstock.call import Call, Reply
+from penstock.call import Call, Reply, until_over
 from penstock.clock import Clock
 from penstock.errors import Overloaded, RateLimited
 from penstock.messages import Request
@@ -144,16 +144,7 @@ class Admission:
 
     async def _seated(self, request: Request, held: Sequence[tuple[Rule, str]]) -> Reply:
         seat = self._seats.try_take(held) or await self._queue(request, held)
-        try:
-            reply = await self._call(request)
-        except BaseException:
-            seat.leave()
-            raise
-        if reply.streaming:
-            reply.hooks.append((_leave, seat))
-        else:
-            seat.leave()
-        return reply
+        return await until_over(self._call, request, seat.leave)
 
     async def _queue(self, request: Request, held: Sequence[tuple[Rule, str]]) -> Seat:
         began, tenant = self._now(), request.record.tenant or ""
@@ -207,10 +198,6 @@ class Admission:
             do="Look for a loop in what calls. Who means it waits as long as retry-after says.",
             retry_after=wait,
         )
-
-
-def _leave(seat: Seat) -> None:
-    seat.leave()
 
 
 def _rank(request: Request) -> int:

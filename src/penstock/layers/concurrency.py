@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from penstock.call import Call, Reply
+from penstock.call import Call, Reply, until_over
 from penstock.clock import Clock
 from penstock.errors import CircuitOpen, Overloaded, UpstreamRateLimited
 from penstock.messages import Request
@@ -89,15 +89,7 @@ class Concurrency:
         beyond = gate is not None and await self._enter(request, gate)
         assert self._seating is not None
         seat = self._seating.seats.try_take(held) or await self._sit(request, held)
-        try:
-            reply = await self._call(request)
-        except BaseException:
-            seat.leave()
-            raise
-        if reply.streaming:
-            reply.hooks.append((_leave, seat))
-        else:
-            seat.leave()
+        reply = await until_over(self._call, request, seat.leave)
         if gate is not None:
             gate.passed(self._now(), beyond=beyond)
         return reply
@@ -235,7 +227,3 @@ def _elsewhere(request: Request, wait: float) -> Overloaded:
 def _rank(request: Request) -> int:
     wishes = request.caller.wishes
     return RANKS.get(wishes.priority, NORMAL) if wishes is not None else NORMAL
-
-
-def _leave(seat: Any) -> None:
-    seat.leave()
