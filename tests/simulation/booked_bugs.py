@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from penstock.layers import meter
-from penstock.layers.meter import Meter
+from penstock.layers.meter import Meter, entries
+from penstock.layers.meter.entries import Entries
 from penstock.layers.rate_limit import RateLimit
 from penstock.server.books import Books
 from penstock.stores import ledger, posting
@@ -107,8 +108,8 @@ def _gives_tokens_back(right: Any) -> Any:
 BUGS: dict[str, Bug] = {
     "meter: who leaves is not booked": Bug(Meter, "_end", _books_no_leavers),
     "meter: nothing is ever settled": Bug(Meter, "_used", _settles_nothing),
-    "meter: half of what it costs": Bug(meter, "_closed", _halves),
-    "meter: fallbacks have no row": Bug(Meter, "_open", _forgets_fallbacks),
+    "meter: half of what it costs": Bug(entries, "_closed", _halves),
+    "meter: fallbacks have no row": Bug(Entries, "_open", _forgets_fallbacks),
     "journal: ends are not written": Bug(Journal, "close", _nothing),
     "ledger: what was lost cost nothing": Bug(ledger, "lost", _posts_nothing),
     "ledger: accounts have twice what rows have": Bug(posting, "_settled", _doubles),

@@ -7,23 +7,22 @@ written before the first byte leaves (semantics.md: Money).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from penstock.call import Call, Reply
-from penstock.clock import Clock, Timer
+from penstock.clock import Clock
 from penstock.errors import BudgetExceeded, InvalidRequest, Overloaded
+from penstock.layers.meter.entries import Entries, Journal
+from penstock.layers.meter.held import Held
 from penstock.messages import Request
 from penstock.metrics import Metrics
-from penstock.records import Attempt, Record
+from penstock.records import Attempt
 from penstock.reservation import Level, Reservation, Rule, Shortage, Want
-from penstock.routing.allowance import Allowance
 from penstock.routing.money import NO_CLAIM, Claim, Use, check_bounded, exhausted, shortened, shrunk, wanted
 from penstock.routing.scopes import Facts, Rules
-from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Heard, Hold, Opened
 
 __all__ = ["Booking", "Journal", "Meter", "Purse", "metered_rules"]
 
@@ -37,11 +36,7 @@ LEARNED_FIRST = 200
 LEARNED_THEN = 8
 # What a request without thinking needs at least (semantics.md: Money).
 LEAST_OUTPUT = 16
-_NANOS = 1_000_000_000
 NEVER = float("inf")
-# How much of a stream's answer may be unknown to the ledger if its process dies.
-HEARD_SECONDS = 5.0
-TURN_SECONDS = 0.5
 # Output that is likely where nobody limits it: more than nine of ten answers have.
 USUAL_OUTPUT = 1_024
 _MOST = 2**53
@@ -57,14 +52,6 @@ class Purse(Protocol):
     def void(self, reservation: Reservation) -> None: ...
     def standing(self, rule: Rule, value: str) -> Level | None: ...
     async def look(self, wants: Sequence[Want]) -> list[Level]: ...
-
-
-class Journal(Protocol):
-    """What writes the ledger's rows (`stores/journal.py`)."""
-
-    def open(self, row: Opened) -> None: ...
-    def heard(self, row: Heard) -> None: ...
-    def close(self, row: Closed) -> None: ...
 
 
 class Factors(Protocol):
@@ -101,85 +88,6 @@ def metered_rules(rules: Iterable[Rule]) -> Rules:
     )
 
 
-class _Held:
-    """What is held for one attempt.
-
-    Attributes:
-        given: how long each of its answers may be; `use`: what it may use.
-        expected: what of input it likely takes.
-        attempt: whose answer it is; `before`: the one before it.
-        number: of its row, 0 while there is none.
-        answered: it has given an answer, or the beginning of one.
-        counted: its prompt has been counted exactly, or cannot be.
-    """
-
-    __slots__ = (
-        *("answered", "attempt", "before", "bound", "claim", "counted", "expected", "given", "money"),
-        *("number", "request", "reservation", "use"),
-    )
-
-    def __init__(self, request: Request, bound: Any, claim: Claim) -> None:
-        self.request = request
-        self.bound = bound
-        self.claim = claim
-        self.money: Allowance | None = request.money
-        self.given: int = bound.given
-        most = request.caller.max_output
-        if most is not None and (most < bound.given or not bound.own):
-            self.given = most
-        self.use = Use(0, 0)
-        self.expected = 0
-        self.number = 0
-        self.reservation: Reservation | None = None
-        self.answered = self.counted = False
-        self.attempt: Attempt | None = None
-        self.before: Attempt | None = request.attempt
-
-
-class _Streams:
-    """Those that are being answered: what has come of each is written down now and then, so that it is not lost with
-    the process."""
-
-    def __init__(self, clock: Clock, journal: Journal) -> None:
-        self._clock = clock
-        self._journal = journal
-        # And when each is due; those that are soonest come first.
-        self._open: dict[_Held, tuple[Reply, float]] = {}
-        self._timer: Timer | None = None
-
-    def add(self, held: _Held, reply: Reply) -> None:
-        """From now on."""
-        self._open[held] = reply, self._clock.monotonic() + HEARD_SECONDS
-        if self._timer is None:
-            self._timer = self._clock.call_later(TURN_SECONDS, self._turn)
-
-    def drop(self, held: _Held) -> None:
-        """It is over."""
-        if self._open.pop(held, None) is not None and not self._open and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _turn(self) -> None:
-        """Those that are due, but never so many that others would wait for long."""
-        self._timer = self._clock.call_later(TURN_SECONDS, self._turn)
-        now = self._clock.monotonic()
-        most = 1 + int(len(self._open) * TURN_SECONDS * 2 / HEARD_SECONDS)
-        due = [(held, reply) for held, (reply, at) in islice(self._open.items(), most) if at <= now]
-        for held, reply in due:
-            del self._open[held]
-            self._open[held] = reply, now + HEARD_SECONDS
-            self._tell(held, reply)
-
-    def _tell(self, held: _Held, reply: Reply) -> None:
-        usage, record = reply.usage, held.request.record
-        if usage is None:
-            return
-        price = held.request.candidate.deployment.price
-        cost = price.cost(usage, record.wall) if price is not None else None
-        at = int(self._clock.wall() * _NANOS)
-        self._journal.heard(Heard(record.id, held.number, at, usage.output_tokens, cost))
-
-
 class Meter:
     """Reserves, opens, and settles or voids, exactly once for each attempt."""
 
@@ -188,16 +96,15 @@ class Meter:
         self._wall = clock.wall
         self._rules = booking.rules
         self._purse = booking.purse
-        self._journal = booking.journal
-        self._winner_pays = booking.winner_pays
         self._metrics = metrics
-        self._streams = _Streams(clock, booking.journal) if booking.journal is not None else None
+        journal = booking.journal
+        self._entries = Entries(clock, journal, booking.winner_pays) if journal is not None else None
         self._factors = booking.factors
         self._learned = 0
         # By what is known of an attempt; what strangers name must not fill memory.
         self._claims: dict[tuple[Any, ...], Claim] = {}
         # Nothing is kept, and nothing limited but what a request says itself.
-        self._idle = booking.journal is None and not booking.rules
+        self._idle = journal is None and not booking.rules
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
         if self._idle and request.money is None and request.caller.max_output is None:
@@ -210,7 +117,7 @@ class Meter:
         InvalidRequest: what it may use has no bound. Overloaded: budgets or the ledger cannot be asked.
         """
         bound = request.candidate.deployment.bound(request)
-        held = _Held(request, bound, self._claim(request))
+        held = Held(request, bound, self._claim(request))
         factor = self._factors.of(request.candidate.name, bound.script) if self._factors is not None else 1.0
         held.expected = min(int(bound.likely * factor) + 1, bound.taken or _MOST)
         request.most_output = request.cut_at = 0
@@ -222,14 +129,14 @@ class Meter:
             await self._reserve(held)
         # From here on nothing is waited for before whoever may leave has given back.
         try:
-            request.opening = self._opening(held)
+            request.opening = self._entries.opening(held) if self._entries is not None else None
             reply = await self._call(request)
         except BaseException:
             self._end(held)
             raise
         held.answered, held.attempt = True, request.attempt
-        if self._streams is not None and held.number and reply.streaming:
-            self._streams.add(held, reply)
+        if self._entries is not None:
+            self._entries.follow(held, reply)
         reply.on_end(self._end, held)
         return reply
 
@@ -251,7 +158,7 @@ class Meter:
             claim = self._claims[key] = Claim(self._rules.of(Facts(*key)))
         return claim
 
-    async def _reserve(self, held: _Held) -> None:
+    async def _reserve(self, held: Held) -> None:
         request, bound = held.request, held.bound
         if check_bounded(held.claim, held.money, bound, request.candidate.name):
             levels = await self._levels(held)
@@ -275,7 +182,7 @@ class Meter:
         elif (shortage := await self._try(held)) is not None:
             self._shrink(held, shortage)
 
-    async def _levels(self, held: _Held) -> list[Level | None]:
+    async def _levels(self, held: Held) -> list[Level | None]:
         """How the hard budgets stand; what nobody has heard of for long is asked for, where it matters."""
         purse, hard = self._purse, held.claim.budgets
         if purse is None or (held.bound.own and held.request.kind != "hedge"):
@@ -285,7 +192,7 @@ class Meter:
             return list(await purse.look([Want(rule, value, 0) for rule, value in hard]))
         return levels
 
-    async def _count(self, held: _Held) -> bool:
+    async def _count(self, held: Held) -> bool:
         """Near a limit the prompt is counted, once, where it can be; whether it is less than its bytes say."""
         if held.counted:
             return False
@@ -301,7 +208,7 @@ class Meter:
             if level is not None and level.used * 100 > level.rule.limit * HEDGED_UPTO:
                 raise BudgetExceeded("a budget is too near its end for a second attempt beside the first")
 
-    async def _try(self, held: _Held) -> Shortage | None:
+    async def _try(self, held: Held) -> Shortage | None:
         """Reserve all that it may use, or nothing: then what was short."""
         bound, money = held.bound, held.money
         output = held.given if bound.own else min(held.given, USUAL_OUTPUT)
@@ -324,11 +231,11 @@ class Meter:
         self._give_back(held)
         return got
 
-    def _give_back(self, held: _Held) -> None:
+    def _give_back(self, held: Held) -> None:
         if held.money is not None:
             held.money.give(held.use.usd or 0, held.use.tokens)
 
-    def _shrink(self, held: _Held, shortage: Shortage) -> int:
+    def _shrink(self, held: Held, shortage: Shortage) -> int:
         if shortage.wait == NEVER and shortage.rule.kind == "budget" and self._purse is not None:
             # Not as long as this, but a shorter one may be, once the window is over.
             level = self._purse.standing(shortage.rule, shortage.value)
@@ -339,61 +246,15 @@ class Meter:
             self._metrics.short.inc((shortage.rule.scope, "refused"))
             raise
 
-    def _note_clamped(self, held: _Held) -> None:
+    def _note_clamped(self, held: Held) -> None:
         if held.given < held.bound.given:
             scopes: set[str] = {rule.scope for rule, _ in held.claim.budgets}
             for scope in scopes or {"request"}:
                 self._metrics.short.inc((scope, "clamped"))
 
-    # --- the ledger's rows
-
-    def _opening(self, held: _Held) -> Callable[[], None] | None:
-        if self._journal is None:
-            return None
-        return lambda: self._open(held)
-
-    def _open(self, held: _Held) -> None:
-        """Write the row, just before the attempt is sent. Raises Overloaded: then it must not be."""
-        request, bound, use = held.request, held.bound, held.use
-        record: Record = request.record
-        candidate = request.candidate
-        number = len(record.attempts) + 1
-        tokens = held.expected
-        row = Opened(
-            record.id,
-            number,
-            int(self._wall() * _NANOS),
-            request.model or request.plan.name,
-            candidate.id,
-            candidate.deployment.endpoint.name,
-            request.kind,
-            record.tenant,
-            record.project,
-            record.key,
-            record.user,
-            record.task,
-            None,
-            record.tags,
-            _holds(held),
-            tokens,
-            bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None,
-            use.usd if held.reservation is not None else bound.cost(held.given),
-            record.tenant in self._winner_pays,
-        )
-        assert self._journal is not None
-        try:
-            self._journal.open(row)
-        except OSError as error:
-            raise Overloaded(
-                f"the ledger cannot be written: {error.strerror or type(error).__name__}",
-                do="Wait as long as `retry-after` says. The operator: the disk of the state may be full.",
-                retry_after=1.0,
-            ) from error
-        held.number = number
-
     # --- after
 
-    def _end(self, held: _Held) -> None:
+    def _end(self, held: Held) -> None:
         """It is over: book what it used, once."""
         attempt = held.attempt if held.answered else held.request.attempt
         if attempt is held.before:
@@ -404,9 +265,7 @@ class Meter:
             return
         self._book(held, attempt)
 
-    def _book(self, held: _Held, attempt: Attempt | None) -> None:
-        if self._streams is not None:
-            self._streams.drop(held)
+    def _book(self, held: Held, attempt: Attempt | None) -> None:
         used = self._used(held, attempt)
         reservation, money = held.reservation, held.money
         if money is not None:
@@ -421,10 +280,10 @@ class Meter:
                 for at in held.claim.sent:
                     amounts[at] = int(not attempt.unsent)
                 self._purse.settle(reservation, amounts)
-        if held.number and self._journal is not None:
-            self._journal.close(_closed(held, attempt, self._wall(), amounts))
+        if self._entries is not None:
+            self._entries.close(held, attempt, amounts)
 
-    def _used(self, held: _Held, attempt: Attempt | None) -> Use:
+    def _used(self, held: Held, attempt: Attempt | None) -> Use:
         """What is settled."""
         if attempt is None or attempt.unsent:
             return NOTHING
@@ -453,7 +312,7 @@ class Meter:
             tokens = max(tokens, held.bound.tokens(held.given))
         return Use(cost, tokens, requests)
 
-    def _learn(self, held: _Held, counted: int) -> None:
+    def _learn(self, held: Held, counted: int) -> None:
         """The provider's count of the input beside what was expected: of the first ones, then of some."""
         self._learned += 1
         if self._learned > LEARNED_FIRST and self._learned % LEARNED_THEN:
@@ -463,61 +322,9 @@ class Meter:
         assert self._factors is not None
         self._factors.learn(name, bound.script, bound.likely, counted)
 
-    def _bound_cost(self, held: _Held) -> int | None:
+    def _bound_cost(self, held: Held) -> int | None:
         cost: int | None = held.bound.cost(held.given)
         return cost
-
-
-def _holds(held: _Held) -> tuple[Hold, ...]:
-    """What of a reservation the ledger knows."""
-    reservation = held.reservation
-    if reservation is None:
-        return ()
-    wants, windows, new = reservation.wants, reservation.windows, tuple.__new__
-    found = []
-    for at in held.claim.kept:
-        rule, value, amount = wants[at]
-        found.append(new(Hold, (rule.id, value, windows[at], rule.unit, amount)))
-    return tuple(found)
-
-
-def _closed(held: _Held, attempt: Attempt | None, wall: float, amounts: Sequence[int]) -> Closed:
-    record, reservation = held.request.record, held.reservation
-    settled: tuple[int, ...] = ()
-    if reservation is not None:
-        settled = tuple([amounts[at] if amounts else 0 for at in held.claim.kept])
-    at = int(wall * _NANOS)
-    if attempt is None:
-        return Closed(record.id, held.number, at, outcome="unsent", settled=settled)
-    usage = attempt.usage
-    flags = AMBIGUOUS if attempt.ambiguous else 0
-    if usage is None:
-        return Closed(record.id, held.number, at, attempt.status, attempt.outcome, flags=flags, settled=settled)
-    if usage.estimated:
-        flags |= ESTIMATED
-    if usage.odd:
-        flags |= ABSURD
-    if attempt.cost is None:
-        flags |= UNPRICED
-    elif held.use.usd and attempt.cost > held.use.usd:
-        flags |= OVERRUN
-    return Closed(
-        record.id,
-        held.number,
-        at,
-        attempt.status,
-        attempt.outcome,
-        held.answered and not attempt.lost and attempt.outcome != "no_match",
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-        attempt.cost,
-        attempt.price_table,
-        flags,
-        settled,
-    )
 
 
 def _check_usable(given: int, bound: Any) -> None:

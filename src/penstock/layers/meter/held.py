@@ -1,0 +1,48 @@
+"""What is held for one attempt, from before it is sent until it is booked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.messages import Request
+from penstock.records import Attempt
+from penstock.reservation import Reservation
+from penstock.routing.allowance import Allowance
+from penstock.routing.money import Claim, Use
+
+__all__ = ["Held"]
+
+
+class Held:
+    """What is held for one attempt.
+
+    Attributes:
+        given: how long each of its answers may be; `use`: what it may use.
+        expected: what of input it likely takes.
+        attempt: whose answer it is; `before`: the one before it.
+        number: of its row, 0 while there is none.
+        answered: it has given an answer, or the beginning of one.
+        counted: its prompt has been counted exactly, or cannot be.
+    """
+
+    __slots__ = (
+        *("answered", "attempt", "before", "bound", "claim", "counted", "expected", "given", "money"),
+        *("number", "request", "reservation", "use"),
+    )
+
+    def __init__(self, request: Request, bound: Any, claim: Claim) -> None:
+        self.request = request
+        self.bound = bound
+        self.claim = claim
+        self.money: Allowance | None = request.money
+        self.given: int = bound.given
+        most = request.caller.max_output
+        if most is not None and (most < bound.given or not bound.own):
+            self.given = most
+        self.use = Use(0, 0)
+        self.expected = 0
+        self.number = 0
+        self.reservation: Reservation | None = None
+        self.answered = self.counted = False
+        self.attempt: Attempt | None = None
+        self.before: Attempt | None = request.attempt
