@@ -23,6 +23,8 @@ from penstock.testing import SeededRandom, SimLoop, run
 BROKEN = e.Unavailable("the provider closed the connection")
 GONE = e.UpstreamNotFound("no such model")
 BUSY = e.Overloaded("a is busy", retry_after=1.0)
+SHUT = e.CircuitOpen("b is suspended since this call waited for its turn")
+OPEN = e.CircuitOpen("b is open since this call waited for its turn", retry_after=5.0)
 
 
 class Scene:
@@ -41,7 +43,7 @@ class Scene:
         self.asked.append(id)
         said = self.says[id].pop(0) if len(self.says[id]) > 1 else self.says[id][0]
         now = self.loop.time()
-        if not isinstance(said, e.Overloaded):  # then nothing leaves
+        if not isinstance(said, e.Overloaded | e.CircuitOpen):  # then nothing leaves
             request.attempt = Attempt(id, now, now, kind=request.kind)
             request.record.attempts.append(request.attempt)
             request.attempt.answered, request.attempt.outcome = now, said.code if said is not None else "ok"
@@ -116,6 +118,12 @@ def test_what_is_wrong_with_the_request_is_said_as_it_is() -> None:
         # ... unless only the latter will pass: the caller shall know that it may come again.
         ({"a": [BUSY], "b": [GONE]}, e.Overloaded),
         ({"a": [GONE], "b": [BUSY]}, e.Overloaded),
+        # Of several that could not be asked the one that can be soonest.
+        ({"a": [BUSY], "b": [SHUT]}, e.Overloaded),
+        ({"a": [SHUT], "b": [BUSY]}, e.Overloaded),
+        ({"a": [BUSY], "b": [OPEN]}, e.Overloaded),
+        ({"a": [OPEN], "b": [SHUT]}, e.CircuitOpen),
+        ({"a": [BUSY], "b": [e.InvalidRequest("no word for it")]}, e.Overloaded),
     ],
 )
 def test_which_of_several_errors_is_told(says: dict[str, Any], kind: type[e.PenstockError]) -> None:

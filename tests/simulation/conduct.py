@@ -6,7 +6,7 @@ unclear (cut off, slow, on a bad link) nothing is concluded.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -102,14 +102,18 @@ def half_open_has_one_permit(story: Story) -> Iterator[str]:
 
 
 def retries_are_rationed(story: Story) -> Iterator[str]:
-    """9: attempts <= 1.1 x requests + 1/s, of which ten may have been saved up; and the quota of 500."""
+    """9: attempts <= 1.1 x requests + 1/s, of which ten may have been saved up; and the quota of 500.
+
+    Who asks once more, because the worker died that it had asked, makes another request.
+    """
+    tries = {got.ask.number: got.tries for got in story.got}
     for deployment, arrivals in _by_deployment(story).items():
-        asked: set[int] = set()
+        asked: Counter[int] = Counter()
         firsts = retries = paid = 0
         began = arrivals[0].time
         for arrival in arrivals:
-            if arrival.ask not in asked:
-                asked.add(arrival.ask)
+            asked[arrival.ask] += 1
+            if asked[arrival.ask] <= tries.get(arrival.ask, 1):
                 firsts += 1
                 continue
             retries += 1

@@ -349,11 +349,20 @@ class Attempts:
 
 
 def _says_more(error: PenstockError, than: PenstockError) -> bool:
-    """What a provider said goes before why another one could not be asked, unless it is only the latter that passes."""
-    heard = isinstance(error, UpstreamError)
-    if heard is isinstance(than, UpstreamError):
+    """What a provider said goes before why another one could not be asked, unless it is only the latter that passes.
+
+    Of several that could not be asked, whoever can be soonest says it.
+    """
+    heard, before = isinstance(error, UpstreamError), isinstance(than, UpstreamError)
+    if heard and before:
         return True
-    return error.retryable if error.retryable is not than.retryable else heard
+    if error.retryable is not than.retryable:
+        return error.retryable
+    return heard if heard is not before else _passes(error) <= _passes(than)
+
+
+def _passes(error: PenstockError) -> float:
+    return NEVER if error.retry_after is None else error.retry_after
 
 
 def _held_up(record: Record) -> float:
