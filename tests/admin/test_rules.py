@@ -53,15 +53,21 @@ def test_one_that_is_made_holds_at_once_beside_the_files(desk: Registered) -> No
 def test_budgets_in_money_in_tokens_and_of_a_request(desk: Registered) -> None:
     for body in (
         {"scope": "user", "match": "acme/u1", "limit": "2M tokens/day", "zone": "Europe/Berlin", "hard": False},
-        {"scope": "global", "limit": "1k USD/month", "alert_at": ["50%", 1], "on_soft": {"downgrade": "fast"}},
-        {"scope": "request", "limit": "0.05 USD"},
+        {
+            "scope": "global",
+            "limit": "1k USD/month",
+            "alert_at": ["50%", 1],
+            "hard": False,
+            "on_soft": {"downgrade": "fast"},
+        },
+        {"scope": "request", "limit": "90k tokens"},
     ):
         assert desk.done("POST", "/budgets", body)["rule"] == body
     rules = sorted(adopted(desk), key=lambda rule: rule.unit)
     assert [(rule.unit, rule.limit, rule.period, rule.zone, rule.hard) for rule in rules] == [
-        ("tokens", 2_000_000, "day", "Europe/Berlin", False), ("usd", 1_000 * 10**9, "month", "UTC", True),
+        ("tokens", 2_000_000, "day", "Europe/Berlin", False), ("usd", 1_000 * 10**9, "month", "UTC", False),
     ]  # fmt: skip
-    assert [each.limit for each in desk.adopted[-1].request_budgets] == [10**9, 50_000_000]
+    assert [each.limit for each in desk.adopted[-1].request_budgets] == [10**9, 90_000]
 
 
 def test_what_the_file_declares_is_shown_with_its_place_and_changed_there(desk: Registered) -> None:
@@ -124,17 +130,46 @@ def test_the_file_goes_before_one_that_was_stored_earlier(desk: Registered) -> N
         ("budgets", {"scope": "tenant", "limit": "5 USD/day", "zone": "Mars"}, "zone", ""),
         (
             "budgets",
-            {"scope": "tenant", "match": "x", "limit": "5 USD/day", "on_soft": {"downgrade": "fats"}},
+            {"scope": "tenant", "match": "x", "limit": "5 USD/day", "hard": False, "on_soft": {"downgrade": "fats"}},
             "on_soft",
             "fast",
         ),
+        (
+            "budgets",
+            {"scope": "tenant", "limit": "5 USD/week", "on_soft": "throttle"},
+            "on_soft",
+            "is for a budget that is not hard",
+        ),
+        ("budgets", {"scope": "tenant", "match": "x", "limit": "1e-9 USD/day"}, "limit", ""),
+        (
+            "budgets",
+            {"scope": "provider", "match": "simm", "limit": "5 USD/day"},
+            "match",
+            'no provider is named "simm"',
+        ),
+        ("limits", {"scope": "provider", "match": "openai", "requests": "5/min"}, "match", "no provider is named"),
+        ("limits", {"scope": "deployment", "match": "sim", "requests": "5/min"}, "match", "is no deployment"),
+        (
+            "limits",
+            {"scope": "model", "match": ["smart", "fats"], "requests": "5/min"},
+            "match",
+            'did you mean "fast"?',
+        ),
+        ("limits", {"scope": "tag", "match": "search", "requests": "5/min"}, "match", "write name=value"),
+        (
+            "budgets",
+            {"scope": "model", "match": "fast", "limit": "1 USD/day", "hard": False, "on_soft": {"downgrade": "fast"}},
+            "on_soft",
+            "downgrade loops: fast -> fast",
+        ),
+        ("limits", {"scope": "task", "match": ["a", "a"], "requests": "5/min"}, "match", "stands there twice"),
     ],
 )
 def test_what_is_wrong_with_one_is_told_in_the_files_words(
     desk: Registered, kind: str, body: Any, param: str | None, told: str
 ) -> None:
     answer = desk.ask("admin", "POST", f"/{kind}", body)
-    assert (answer.status, answer.json["code"], answer.json.get("param")) == (400, "invalid_request", param)
+    assert (answer.status, answer.json["code"], answer.json.get("param")) == (422, "invalid_request", param)
     assert told in answer.json["detail"]
     assert desk.adopted == []
 
@@ -171,7 +206,7 @@ def test_a_tenants_own_may_bound_its_tenant(desk: Registered, kind: str, body: A
         ("limits", {"scope": "global", "requests": "5/min"}, "for others"),
         ("limits", {"scope": "model", "match": "fast", "requests": "5/min"}, "for others"),
         ("limits", {"scope": "provider", "match": "sim", "concurrency": 1}, "for others"),
-        ("budgets", {"scope": "request", "limit": "9 USD"}, "for others"),
+        ("budgets", {"scope": "request", "limit": "9k tokens"}, "for others"),
         # The file says 60/min for every user and 50 USD/day for every tenant.
         ("limits", {"scope": "user", "match": "acme/*", "requests": "61/min"}, "hold less"),
         ("limits", {"scope": "user", "match": "acme/u1", "requests": "61/min", "kind": "strict"}, "hold less"),
@@ -218,3 +253,79 @@ def test_a_rule_of_another_version_is_left_out_and_told(desk: Registered) -> Non
 def test_what_is_compiled_holds_nothing_of_where_it_was_read() -> None:
     compiled = compile_rule("budget", {"scope": "tenant", "limit": "5 USD/day"})
     assert [(rule.where, rule.id) for rule in compiled.rules] == [("", "budget tenant usd day@UTC")]
+
+
+def test_a_loop_over_several_is_refused_whoever_closes_it(desk: Registered) -> None:
+    def body(model: str, other: str) -> Any:
+        return {"scope": "model", "match": model, "limit": "5 USD/day", "hard": False, "on_soft": {"downgrade": other}}
+
+    made = desk.done("POST", "/budgets", body("fast", "smart"))
+    answer = desk.ask("admin", "POST", "/budgets", body("smart", "fast"))
+    assert (answer.status, answer.json["param"]) == (422, "on_soft")
+    assert "downgrade loops: fast -> smart -> fast" in answer.json["detail"]
+    other = desk.done("POST", "/budgets", body("smart", "sim/small"))
+    again = {"on_soft": {"downgrade": "fast"}}
+    assert desk.ask("admin", "PATCH", f"/budgets/{other['id']}", again, if_match="*").status == 422
+    desk.done("DELETE", f"/budgets/{made['id']}", if_match="*")
+    desk.done("PATCH", f"/budgets/{other['id']}", again, if_match="*")
+
+
+def test_a_budget_smaller_than_one_request_is_refused_as_the_files_is() -> None:
+    priced = {"prices": {"sim/small": {"input": 1, "output": 4}, "sim/large": {"input": 2, "output": 8}}}
+    desk = Registered(DECLARING | priced | {"budgets": []})
+    for body in ({"scope": "task", "limit": "0.00001 USD/day"}, {"scope": "request", "limit": "0.00001 USD"}):
+        answer = desk.ask("admin", "POST", "/budgets", body)
+        assert (answer.status, answer.json["param"]) == (422, "limit"), body
+        assert "0.00001 USD is less than one request costs" in answer.json["detail"]
+    desk.close()
+
+
+def test_what_one_request_may_use_is_said_once(desk: Registered) -> None:
+    again = desk.ask("admin", "POST", "/budgets", {"scope": "request", "limit": "2 USD"})
+    assert (again.status, again.json["detail"]) == (409, "the same is said by budgets[1]")
+    made = desk.done("POST", "/budgets", {"scope": "request", "limit": "90k tokens"})
+    again = desk.ask("admin", "POST", "/budgets", {"scope": "request", "limit": "80k tokens"})
+    assert (again.status, again.json["detail"]) == (409, f"the same is said by budget {made['id']}")
+    later = Registered(DECLARING | {"budgets": [{"scope": "request", "limit": "70k tokens"}]}, db=desk.db)
+    assert later.done("GET", f"/budgets/{made['id']}")["shadowed_by"] == "budgets[0]"
+    later.done("POST", "/budgets", {"scope": "task", "limit": "9 USD/day"})
+    assert [(each.unit, each.limit) for each in later.adopted[-1].request_budgets] == [("tokens", 70_000)]
+
+
+def test_what_is_most_likely_not_meant_is_told(desk: Registered) -> None:
+    def warnings(kind: str, body: Any, who: str = "admin") -> Any:
+        made = desk.done("POST", f"/{kind}", body, who=who)
+        desk.done("DELETE", f"/{kind}/{made['id']}", if_match="*")
+        return made["warnings"]
+
+    desk.done("POST", "/keys", {"name": "app", "tenant": "acme"})
+    assert warnings("limits", {"scope": "tenant", "match": "acme", "requests": "9/min"}) == []
+    assert warnings("limits", {"scope": "key", "match": "acme/app", "requests": "9/min"}) == []
+    assert warnings("budgets", {"scope": "tenant", "match": "filed", "limit": "9 USD/day"}) == []
+    assert warnings("limits", {"scope": "tenant", "match": "acmee", "requests": "9/min"}) == [
+        'match: no tenant of the name "acmee" is declared (did you mean "acme"?)'
+    ]
+    assert warnings("budgets", {"scope": "tenant", "limit": "70 USD/hour"}) == [
+        "limit: 70 USD/hour can never act: 50 USD/day is used up before it"
+    ]
+    # One that was there is what never acts from now on.
+    assert warnings("budgets", {"scope": "tenant", "limit": "1 USD/hour"}) == [
+        "budgets[0]: limit: 50 USD/day can never act: 1 USD/hour allows no more than that"
+    ]
+    of_users = {"scope": "user", "match": "acme/*", "requests": "9/min"}
+    assert warnings("limits", of_users) == [
+        "scope: it can never act: of no key the user that its calls name is believed (user: trusted)"
+    ]
+    desk.done("POST", "/keys", {"name": "trusting", "tenant": "acme", "user": "trusted"})
+    assert warnings("limits", of_users) == []
+    # A tenant's own hears nothing of others.
+    assert warnings("limits", {"scope": "key", "match": "acme/glob", "requests": "9/min"}, "ann") == []
+
+
+def test_a_change_says_what_is_doubtful_too(desk: Registered) -> None:
+    made = desk.done("POST", "/budgets", {"scope": "task", "limit": "9 USD/day"})
+    low = {"hard": False, "on_low_budget": "refuse"}
+    changed = desk.done("PATCH", f"/budgets/{made['id']}", low, if_match="*")
+    assert changed["warnings"] == [
+        "on_low_budget: on_low_budget never holds: the budget is not hard, so nothing is too much for it"
+    ]

@@ -6,6 +6,7 @@ shown with its place, and changed there; what is made here holds beside it at on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -22,9 +23,11 @@ from penstock.admin.pages import joined_page
 from penstock.admin.register import Register
 from penstock.admin.rights import Principal
 from penstock.admin.rule_bounds import require_own
+from penstock.config.rule_doubts import Callers, callers_of
+from penstock.config.rule_review import Entry, Finding, declared_entries, review
 from penstock.config.show_rules import show_budget, show_limit, show_request_budget
-from penstock.config.stored_rules import Compiled, compile_rule, compile_stored, tenant_of, window_of
-from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded, PenstockError, UnknownModel
+from penstock.config.stored_rules import Compiled, compile_rule, compile_stored, declared_windows, tenant_of, wrong
+from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded, PenstockError
 from penstock.reservation import Rule
 from penstock.stores.rulebook import Kind, StoredRule
 from penstock.stores.sqlite import StoreFailed
@@ -84,16 +87,19 @@ class RuleRoutes:
         id, principal = request.path_params["id"], principal_of(request)
         if id.startswith(_DECLARED):
             return resource(self._declared_one(id, principal))
-        return resource(self._describe(await self._get(id, principal)))
+        found = await self._get(id, principal)
+        entry, others = _entry(found), [_entry(each) for each in await self._register.rules.all() if each.id != id]
+        doubts = await self._review(entry._replace(name=""), others, principal, made=True)
+        return resource(self._describe(found) | {"warnings": doubts})
 
     async def create(self, request: Request) -> Response:
         """Make one."""
         body, principal = read_fields(request), principal_of(request)
-        compiled = await self._checked(body, principal, "")
+        compiled, doubts = await self._checked(body, principal, "")
         rule = StoredRule("", self._kind, _tenant(compiled), principal.tenant, body, 0, principal.name, 0)
         made = await self._register.rules.create(rule, note=self._register.audit.noting(principal.who))
         await self._kept()
-        return resource(self._describe(made), f"{self._path}/{made.id}")
+        return resource(self._describe(made) | {"warnings": doubts}, f"{self._path}/{made.id}")
 
     async def change(self, request: Request) -> Response:
         """Change it."""
@@ -101,11 +107,11 @@ class RuleRoutes:
         before = await self._own(request, principal)
         version = version_asked(request)
         body = {name: value for name, value in {**before.body, **fields}.items() if value is not None}
-        compiled = await self._checked(body, principal, before.id)
+        compiled, doubts = await self._checked(body, principal, before.id)
         rule = msgspec.structs.replace(before, body=body, tenant=_tenant(compiled))
         after = await self._register.rules.change(rule, version, note=self._register.audit.noting(principal.who))
         await self._kept()
-        return resource(self._describe(after))
+        return resource(self._describe(after) | {"warnings": doubts})
 
     async def remove(self, request: Request) -> Response:
         """Take it away."""
@@ -129,33 +135,60 @@ class RuleRoutes:
                 do=f"Look at it with GET {self._path}; a reload of the configuration tries again.",
             ) from error
 
-    async def _checked(self, body: dict[str, Any], principal: Principal, id: str) -> Compiled:
-        """What it becomes, if it may be made, or the one of that id become it."""
+    async def _checked(self, body: dict[str, Any], principal: Principal, id: str) -> tuple[Compiled, list[str]]:
+        """What it becomes, if it may be made, or the one of that id become it; and what is doubtful about it."""
         compiled = compile_rule(self._kind, body)
-        stored = [(each, compile_stored(each)) for each in await self._register.rules.all()]
-        declared = [rule for rule in self._overview.config.rules if rule.where]
+        stored = [(each, compile_stored(each)) for each in await self._register.rules.all() if each.id != id]
+        config = self._overview.config
+        declared = [rule for rule in config.rules if rule.where]
         if principal.tenant:  # first, so that nothing is told of others' rules
             theirs = [rule for each, made in stored if not each.owner for rule in made.rules]
             require_own(principal.tenant, compiled, [*declared, *theirs])
-        taken = {window_of(rule): rule.where for rule in declared}
+        taken = declared_windows(config)
         for each, made in stored:
-            if each.id != id:
-                taken |= {window_of(rule): f"{each.kind} {each.id}" for rule in made.rules}
+            taken |= dict.fromkeys(made.windows, f"{each.kind} {each.id}")
+        for window in compiled.windows & taken.keys():
+            raise Conflict(f"the same is said by {taken[window]}", do="Change that one.", param="scope")
         for rule in compiled.rules:
-            if window_of(rule) in taken:
-                where = taken[window_of(rule)]
-                raise Conflict(f"the same is said by {where}", do="Change that one.", param="scope")
             self._check_model(rule, principal)
-        return compiled
+        others = [_entry(each) for each, _ in stored]
+        return compiled, await self._review(Entry("", self._kind, body), others, principal)
+
+    async def _review(
+        self, entry: Entry, others: list[Entry], principal: Principal, *, made: bool = False
+    ) -> list[str]:
+        """What is doubtful since there is that one.
+
+        Args:
+            made: it is there already: what is wrong with it by now is told with the rest.
+
+        Raises:
+            InvalidRequest: it contradicts the others, or the configuration.
+        """
+        config, names = self._overview.config, self._overview.names
+        callers = await self._callers(entry.body, principal)
+        others = [*declared_entries(config), *others]
+        found = review([*others, entry], config, names, callers).without(review(others, config, names, callers))
+        if found.wrong and not made:
+            raise wrong(found.wrong[0].path, found.wrong[0].message)
+        # Of what others have made a tenant's own hears nothing.
+        seen = (each for each in (*found.wrong, *found.doubtful) if not (principal.tenant and each.entry))
+        return [_told(each) for each in seen]
+
+    async def _callers(self, body: Mapping[str, Any], principal: Principal) -> Callers:
+        """Who may call, as far as it is the business of whoever asks."""
+        said = body.get("match")
+        names = [each for each in (said if isinstance(said, list) else [said]) if isinstance(each, str)]
+        declared = callers_of(self._overview.config)
+        stored = await self._register.directory.callers(names)
+        trusted = declared.trusted or stored.trusted
+        if principal.tenant:
+            return Callers((principal.tenant,), stored.keys, trusted)
+        return Callers(stored.tenants.union(declared.tenants), stored.keys.union(declared.keys), trusted)
 
     def _check_model(self, rule: Rule, principal: Principal) -> None:
-        if not rule.downgrade:
-            return
-        try:
-            found = self._overview.names.find(rule.downgrade)
-        except UnknownModel as error:
-            raise InvalidRequest(error.message, do=error.do, param="on_soft") from None
-        if principal.tenant and not found.route:
+        """See that a tenant's own sends nobody to what its keys may not have."""
+        if principal.tenant and rule.downgrade and rule.downgrade not in self._overview.config.models:
             raise Forbidden("on_soft may name names under `models:` alone", do="Name one of them.", param="on_soft")
 
     async def _get(self, id: str, principal: Principal) -> StoredRule:
@@ -193,12 +226,11 @@ class RuleRoutes:
     def _shadow(self, rule: StoredRule) -> str | None:
         """Where the file says the same, so that this one does not hold."""
         try:
-            windows = {window_of(each) for each in compile_rule(rule.kind, rule.body).rules}
+            windows = compile_rule(rule.kind, rule.body).windows
         except InvalidRequest as error:
             return f"this version: {error.message}"
-        return next(
-            (each.where for each in self._overview.config.rules if each.where and window_of(each) in windows), None
-        )
+        declared = declared_windows(self._overview.config)
+        return next((where for window, where in declared.items() if window in windows), None)
 
     def _declared(self) -> list[dict[str, Any]]:
         config = self._overview.config
@@ -233,6 +265,15 @@ def _declared(id: str, shown: dict[str, object], tenant: str, where: str) -> dic
         "shadowed_by": None,
         "etag": None,
     }
+
+
+def _entry(rule: StoredRule) -> Entry:
+    return Entry(f"{rule.kind} {rule.id}", rule.kind, rule.body)
+
+
+def _told(found: Finding) -> str:
+    where = ": ".join(part for part in (found.entry, found.path) if part)
+    return f"{where}: {found.message}" if where else found.message
 
 
 def _tenant(compiled: Compiled) -> str:

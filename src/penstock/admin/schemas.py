@@ -146,7 +146,8 @@ REGISTER: dict[str, Any] = {
             "declared": _DECLARED,
             "shadowed_by": MAYBE_TEXT | {"description": "What says the same and holds instead."},
             "etag": _ETAG,
-        }
+        },
+        {"warnings": listing(TEXT) | {"description": "Of what was made or changed: what is most likely not meant."}},
     ),
     "NewLimit": _rule_body("limit", ("scope",)),
     "LimitChange": _change(_rule_body("limit", ())),

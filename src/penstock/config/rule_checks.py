@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from penstock.config.amounts import amount_text
 from penstock.config.naming import leads_somewhere
 from penstock.config.pricing import Pricing
-from penstock.config.rule_doubts import doubt_rules
+from penstock.config.rule_doubts import Callers, callers_of, doubt_rules
 from penstock.config.rules import LEAST_TOKENS, Ceiling, Ruled, Written
 from penstock.config.schema import Config
 from penstock.config.tree import Node, Problems
@@ -27,11 +27,14 @@ _SPANS = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 _CERTAINLY_ENOUGH = 50_000_000
 
 
-def check_rules(problems: Problems, rules: Ruled, config: Config, names: Names, *, serving: bool) -> None:
+def check_rules(
+    problems: Problems, rules: Ruled, config: Config, names: Names, *, serving: bool, callers: Callers | None = None
+) -> None:
     """Every rule of `limits:` and `budgets:`.
 
     Args:
         serving: as `doubt_rules` has it.
+        callers: who may call; None: those that the configuration declares, and no others.
     """
     _check_overlaps(problems, rules)
     for each in rules.written:
@@ -40,7 +43,7 @@ def check_rules(problems: Problems, rules: Ruled, config: Config, names: Names, 
         _check_soft(problems, each, config, names)
     _check_loops(problems, rules.written)
     _check_least(problems, rules, config)
-    doubt_rules(problems, rules, config, serving=serving)
+    doubt_rules(problems, rules, config, callers or callers_of(config), serving=serving)
 
 
 # --- two of the same

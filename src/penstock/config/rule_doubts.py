@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import combinations
+from typing import NamedTuple
 
 from penstock.config.amounts import allowance_text, rate_text
 from penstock.config.pricing import Pricing
@@ -17,7 +18,7 @@ from penstock.routing.nearest import did_you_mean, quoted
 from penstock.routing.patterns import expression
 from penstock.routing.scopes import NOBODY, family
 
-__all__ = ["doubt_rules", "doubt_tenants"]
+__all__ = ["Callers", "callers_of", "doubt_rules", "doubt_tenants"]
 
 _PERIODS = ("minute", "hour", "day", "week", "month")
 # The most windows of one kind that lie in one of another, or reach into it: a month touches six weeks.
@@ -30,7 +31,26 @@ _WITHIN = {
 _MOST_NAMED = 3
 
 
-def doubt_rules(problems: Problems, rules: Ruled, config: Config, *, serving: bool) -> None:
+class Callers(NamedTuple):
+    """Who may call: what rules can be about.
+
+    Attributes:
+        tenants, keys: their names, as far as they are known.
+        trusted: whether there is a key whose calls' user is believed.
+    """
+
+    tenants: Collection[str]
+    keys: Collection[str]
+    trusted: bool
+
+
+def callers_of(config: Config) -> Callers:
+    """Those that a configuration declares."""
+    tenants = [tenant.name for tenant in config.tenants] or [key.tenant for key in config.keys if key.tenant]
+    return Callers(tenants, [key.name for key in config.keys], any(key.trusted_user for key in config.keys))
+
+
+def doubt_rules(problems: Problems, rules: Ruled, config: Config, callers: Callers, *, serving: bool) -> None:
     """Every rule that was found right.
 
     Args:
@@ -39,9 +59,9 @@ def doubt_rules(problems: Problems, rules: Ruled, config: Config, *, serving: bo
     _doubt_windows(problems, rules.written)
     for each in rules.written:
         _doubt_parts(problems, each)
-        _doubt_match(problems, each, config)
+        _doubt_match(problems, each, config, callers)
         if serving:
-            _doubt_scope(problems, each, config)
+            _doubt_scope(problems, each, config, callers)
     _doubt_prices(problems, rules, config)
 
 
@@ -111,7 +131,7 @@ def _doubt_parts(problems: Problems, each: Written) -> None:
 # --- whom they are for
 
 
-def _doubt_match(problems: Problems, each: Written, config: Config) -> None:
+def _doubt_match(problems: Problems, each: Written, config: Config, callers: Callers) -> None:
     """What may be declared elsewhere, and looks misspelt; and patterns that fit nothing."""
     rule = each.rule
     node = each.fields.get("match") or each.node
@@ -121,11 +141,11 @@ def _doubt_match(problems: Problems, each: Written, config: Config) -> None:
             problems.doubt(node.place, f"{quoted(rule.match)} can never act: no {rule.scope} fits it")
     if not rule.match or "*" in rule.match or rule.match == NOBODY:
         return
-    known: list[str] = []
+    known: Collection[str] = ()
     if rule.scope == "tenant":
-        known = _tenants(config)
+        known = callers.tenants
     elif rule.scope == "key" and not each.on_key:
-        known = [key.name for key in config.keys]
+        known = callers.keys
     if rule.match not in known and (near := did_you_mean(rule.match, known)):
         problems.doubt(node.place, f"no {rule.scope} of the name {quoted(rule.match)} is declared{near}")
 
@@ -138,18 +158,14 @@ def _may_fit(pattern: str, provider: str) -> bool:
     return re.compile(expression(begin), re.DOTALL).match(provider) is not None
 
 
-def _tenants(config: Config) -> list[str]:
-    return [tenant.name for tenant in config.tenants] or [key.tenant for key in config.keys if key.tenant]
-
-
-def _doubt_scope(problems: Problems, each: Written, config: Config) -> None:
+def _doubt_scope(problems: Problems, each: Written, config: Config, callers: Callers) -> None:
     rule = each.rule
     if rule.scope not in ("tenant", "project", "key", "user") or each.on_key:
         return
     node = each.fields.get("scope") or each.node
     if config.auth == "open":
         what = f"with auth: open no call has a {rule.scope}"
-    elif rule.scope == "user" and not any(key.trusted_user for key in config.keys):
+    elif rule.scope == "user" and not callers.trusted:
         what = "of no key the user that its calls name is believed (user: trusted)"
     else:
         return

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.config.reader import Reader
-from penstock.config.rules import read_rules
+from penstock.config.rules import REQUEST, read_rules
 from penstock.config.schema import Config
 from penstock.config.tree import from_mapping
 from penstock.errors import ConfigError, InvalidRequest
@@ -26,13 +26,17 @@ __all__ = [
     "compile_rule",
     "compile_stored",
     "declared_tenants",
+    "declared_windows",
     "tenant_of",
     "window_of",
     "with_rules",
+    "wrong",
 ]
 
 log = logging.getLogger("penstock.config")
 
+# It can be read, and cannot be a rule (RFC 9110, section 15.5.21).
+UNFIT = 422
 # What two rules may not have in common.
 Window = tuple[str, str, str, str]
 
@@ -42,6 +46,12 @@ class Compiled(NamedTuple):
 
     rules: tuple[Rule, ...]
     ceilings: tuple[RequestBudget, ...] = ()
+
+    @property
+    def windows(self) -> set[Window]:
+        """What all of it counts."""
+        every: tuple[Rule | RequestBudget, ...] = (*self.rules, *self.ceilings)
+        return {window_of(each) for each in every}
 
 
 def compile_rule(kind: Kind, body: Mapping[str, Any]) -> Compiled:
@@ -58,27 +68,30 @@ def compile_rule(kind: Kind, body: Mapping[str, Any]) -> Compiled:
     try:
         tree.problems.raise_if_any()
     except ConfigError as error:
-        raise _wrong(str(error).splitlines()[0], f"{kind}s[0]") from None
+        where, _, message = str(error).splitlines()[0].partition(": ")
+        raise wrong(where.removeprefix(f"{kind}s[0]").removeprefix("."), message) from None
     rules = tuple(msgspec.structs.replace(each.rule, where="") for each in ruled.written)
     for rule in rules:
         if window_of(rule) in seen:
-            raise InvalidRequest("it says the same thing twice", do="Say it once.")
+            raise InvalidRequest("it says the same thing twice", do="Say it once.", status=UNFIT)
         seen.add(window_of(rule))
     return Compiled(rules, tuple(msgspec.structs.replace(each.budget, where="") for each in ruled.ceilings))
 
 
-def _wrong(line: str, place: str) -> InvalidRequest:
-    where, _, message = line.partition(": ")
-    path = where.removeprefix(place).removeprefix(".")
+def wrong(path: str, message: str) -> InvalidRequest:
+    """What is wrong with an entry, told by the place in it."""
     return InvalidRequest(
         f"{path}: {message}" if path else message,
         do="docs/config.md has every key of it.",
         param=path.partition(".")[0].partition("[")[0] or None,
+        status=UNFIT,
     )
 
 
-def window_of(rule: Rule) -> Window:
+def window_of(rule: Rule | RequestBudget) -> Window:
     """What it counts, of whom and within what: no two rules may have the same."""
+    if isinstance(rule, RequestBudget):
+        return REQUEST, rule.key, rule.unit, ""
     return rule.scope, rule.match, family(rule), rule.period or str(rule.seconds)
 
 
@@ -104,13 +117,19 @@ def compile_stored(stored: StoredRule) -> Compiled:
 def with_rules(config: Config, stored: Iterable[StoredRule]) -> Config:
     """That configuration with stored rules beside its own, but for those that its own take the place of."""
     rules, ceilings = list(config.rules), list(config.request_budgets)
-    taken = {window_of(rule) for rule in rules}
+    taken = Compiled(config.rules, config.request_budgets).windows
     for each in stored:
         compiled = compile_stored(each)
         rules += [rule for rule in compiled.rules if window_of(rule) not in taken]
-        taken |= {window_of(rule) for rule in compiled.rules}
-        ceilings += compiled.ceilings
+        ceilings += [each for each in compiled.ceilings if window_of(each) not in taken]
+        taken |= compiled.windows
     return msgspec.structs.replace(config, rules=tuple(rules), request_budgets=tuple(ceilings))
+
+
+def declared_windows(config: Config) -> dict[Window, str]:
+    """What the file says, and where."""
+    every: tuple[Rule | RequestBudget, ...] = (*config.rules, *config.request_budgets)
+    return {window_of(each): each.where for each in every if each.where}
 
 
 def declared_tenants(config: Config) -> dict[str, str]:

@@ -68,6 +68,16 @@ class Problems:
             self._doubts.append((place, message))
 
     @property
+    def found(self) -> list[tuple[Place, str]]:
+        """What is wrong, in the order in which it was found."""
+        return list(self._found)
+
+    @property
+    def doubted(self) -> list[tuple[Place, str]]:
+        """What is doubtful, likewise."""
+        return list(self._doubts)
+
+    @property
     def doubts(self) -> list[str]:
         """One `place: message` for each doubt, in the order of the file."""
         return _told(self._doubts)

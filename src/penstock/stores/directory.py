@@ -25,11 +25,13 @@ from penstock.stores.sqlite import Database
 from penstock.stores.tenants import Tenants
 from penstock.stores.vault import Vault
 
-__all__ = ["Changes", "Directory", "open_directory"]
+__all__ = ["Callers", "Changes", "Directory", "open_directory"]
 
 
 # Keys that are read in a few milliseconds.
 LITTLE = 100
+# Tenants that a name may have been meant for.
+MOST_NEAR = 1_000
 
 
 class Changes(NamedTuple):
@@ -49,6 +51,19 @@ class Changes(NamedTuple):
     gone: list[bytes]
     archived: tuple[str, ...] | None
     credentials: frozenset[tuple[str, int]] = frozenset()
+
+
+class Callers(NamedTuple):
+    """Who may call.
+
+    Attributes:
+        tenants, keys: names of those that have not ended: of those that were asked for, and of some tenants besides.
+        trusted: whether of any key the user that its calls name is believed.
+    """
+
+    tenants: frozenset[str]
+    keys: frozenset[str]
+    trusted: bool
 
 
 class Directory:
@@ -99,6 +114,10 @@ class Directory:
         little = db.look(lambda connection: _little(connection, since)) if since else None
         return little if little is not None else await db.read(lambda connection: _changes(connection, since))
 
+    async def callers(self, names: Sequence[str]) -> Callers:
+        """Who may call, and which of those names are theirs. Raises StoreFailed."""
+        return await self._desk.db.read(lambda connection: _callers(connection, names))
+
 
 def open_directory(
     db: Database, folder: Path, encryption_key: Secret | None, clock: Clock, random: Random
@@ -130,6 +149,25 @@ def _fingerprint(connection: sqlite3.Connection) -> str | None:
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT version FROM directory").fetchone()[0])
 
+
+def _callers(connection: sqlite3.Connection, names: Sequence[str]) -> Callers:
+    wanted = msgspec.json.encode(names).decode()
+    tenants = connection.execute(_TENANTS, (wanted, MOST_NEAR)).fetchall()
+    keys = connection.execute(_KEYS, (wanted,)).fetchall()
+    (trusted,) = connection.execute(_TRUSTED).fetchone()
+    return Callers(frozenset(name for (name,) in tenants), frozenset(label for (label,) in keys), bool(trusted))
+
+
+_TENANTS = """
+    SELECT name FROM tenants WHERE archived IS NULL AND name IN (SELECT value FROM json_each(?1))
+    UNION SELECT name FROM (SELECT name FROM tenants WHERE archived IS NULL ORDER BY name LIMIT ?2)
+"""
+_KEYS = """
+    SELECT wanted.value FROM json_each(?1) wanted JOIN keys k ON k.revoked IS NULL AND k.routes IS NOT '[]'
+        AND k.name = substr(wanted.value, instr(wanted.value, '/') + 1)
+        AND k.tenant = substr(wanted.value, 1, max(0, instr(wanted.value, '/') - 1))
+"""
+_TRUSTED = "SELECT EXISTS (SELECT 1 FROM keys WHERE trusts_user AND revoked IS NULL)"
 
 _SINCE = """
     SELECT s.digest, k.id, k.name, k.tenant, k.project, k.models, k.routes, k.addresses, k.expires, s.ends,
