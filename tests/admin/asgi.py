@@ -13,8 +13,10 @@ from penstock.admin.credential import Credential
 from penstock.admin.door import Door, Principals
 from penstock.admin.overview import as_it_is
 from penstock.admin.register import Register
+from penstock.admin.reloads import Reloaded
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
+from penstock.errors import PenstockError
 from penstock.gateway import Gateway
 from penstock.gateway.rehearsal import Rehearsed
 from penstock.lines import encode_lines
@@ -81,6 +83,20 @@ class Played:
         return [self.rehearsed[id]] if id else list(self.rehearsed.values())
 
 
+class Reread:
+    """A configuration that can be read anew, unless that is refused."""
+
+    def __init__(self) -> None:
+        self.generation = 1
+        self.refuses: PenstockError | None = None
+
+    async def now(self) -> Reloaded:
+        if self.refuses is not None:
+            raise self.refuses
+        self.generation += 1
+        return Reloaded("penstock.yaml", self.generation, ["limits", "models.fast"])
+
+
 def known(number: int = 1) -> Record:
     """An ended request with an id like KNOWN."""
     record = Record(f"{KNOWN[:-2]}{number:02d}", "chat", 1.0, 1_700_000_000.0)
@@ -122,6 +138,7 @@ def control_plane(
     principals: Principals | None = None,
     register: Register | None = None,
     books: Books | None = None,
+    reloads: Reread | None = None,
 ) -> tuple[ControlPlane, Gateway]:
     """A control plane whose admin key is KEY, and its gateway."""
     clock = clock or FakeClock()
@@ -135,6 +152,7 @@ def control_plane(
         usages=books,
         alerts=books.alerts,
         watcher=books,
+        reloads=reloads or Reread(),
     )
     plane = ControlPlane(gateway, Door(Credential(Secret(KEY)), principals), clock, shown)
     return plane, gateway

@@ -20,7 +20,7 @@ from penstock.stores.directory import open_directory
 from penstock.stores.rulebook import Rulebook
 from penstock.stores.sqlite import Database
 from penstock.testing import FakeClock, SeededRandom
-from tests.admin.asgi import ADMIN, ENV, Answer, Header, Kept, ask, config, control_plane
+from tests.admin.asgi import ADMIN, ENV, Answer, Header, Kept, Reread, ask, config, control_plane
 from tests.stores.directories import ENCRYPTION_KEY
 
 __all__ = ["DECLARING", "Registered"]
@@ -56,12 +56,14 @@ class Registered:
         self._file = config(source, ENV)
         self.adopted: list[Config] = []
         overview = _Later()
+        self.reloads = Reread()
         self.plane, gateway = control_plane(
             self._file,
             self.clock,
             requests=requests,
             principals=KnownPrincipals(overview, directory, self.clock),
             register=self.register,
+            reloads=self.reloads,
         )
         overview.gateway = gateway
         self.secrets: dict[str, str] = {}

@@ -26,6 +26,7 @@ EXPECTED = {
     "GET /api/openapi.json": "open",
     "GET /api/v1/config": "viewer",
     "GET /api/v1/health": "viewer",
+    "POST /api/v1/reload": "operator",
     "GET /api/v1/deployments": "viewer",
     "POST /api/v1/deployments/{id}/drain": "operator",
     "POST /api/v1/deployments/{id}/isolate": "operator",

@@ -43,15 +43,17 @@ def workers(served: Served) -> list[int]:
     return sorted(map(int, children.split()))
 
 
-def ask(served: Served, path: str = "/v1/models", *, admin: bool = False) -> tuple[int, dict[str, str], str]:
-    """A GET on a connection of its own: any worker may get it."""
+def ask(
+    served: Served, path: str = "/v1/models", *, admin: bool = False, method: str = "GET"
+) -> tuple[int, dict[str, str], str]:
+    """On a connection of its own: any worker may get it."""
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
     headers = {}
     if admin:
         connection = http.client.HTTPConnection(served.admin_url.removeprefix("http://"), timeout=SECONDS)
         headers = {"authorization": f"Bearer {SECRETS['PENSTOCK_ADMIN_KEY']}"}
     try:
-        connection.request("GET", path, headers=headers)
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return answer.status, dict(answer.headers), answer.read().decode()
     finally:
@@ -225,6 +227,27 @@ def test_sighup_reloads_every_worker_or_changes_nothing(gateway: Served) -> None
         assert (status, json.loads(body)["data"][0]["id"]) == (200, "new")
         assert ask(gateway, "/readyz")[1]["x-penstock-generation"] == "2"
     assert '"new"' in ask(gateway, "/api/v1/config", admin=True)[2]
+
+
+def test_whoever_asks_for_a_reload_hears_once_every_worker_has_it(gateway: Served) -> None:
+    file = gateway.folder / "penstock.yaml"
+    with Load(gateway) as load:
+        for name in ("asked", "again", "new"):
+            file.write_text(CONFIG % name)
+            status, _, body = ask(gateway, "/api/v1/reload", admin=True, method="POST")
+            generation = json.loads(body)["generation"]
+            assert (status, f"models.{name}" in json.loads(body)["changed"]) == (200, True)
+            for _ in range(10):
+                assert ask(gateway, "/readyz")[1]["x-penstock-generation"] == str(generation)
+        file.write_text(CONFIG % "bad" + "modls: {}\n")
+        status, _, body = ask(gateway, "/api/v1/reload", admin=True, method="POST")
+        assert status == 422
+        assert json.loads(body)["mistakes"][0].startswith("penstock.yaml:5:1: ")
+        file.write_text(CONFIG % "new")
+        assert ask(gateway, "/api/v1/reload", admin=True, method="POST")[0] == 200  # so that nothing is left to notice
+        load.more(10)
+    assert load.failures == []
+    assert set(load.statuses) == {200}
 
 
 def test_a_changed_file_reloads_every_worker_without_being_asked(gateway: Served) -> None:

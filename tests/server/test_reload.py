@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from penstock.config.schema import Config
 from penstock.config.yaml_file import open_config
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, Overloaded, PenstockError
 from penstock.server.reload import LOOK_SECONDS, RETRY_SECONDS, Reload
 from penstock.testing import SimLoop
 from penstock.testing.simloop import run
@@ -287,5 +288,90 @@ def test_a_mistake_of_ours_does_not_end_it(on_stage: OnStage, caplog: pytest.Log
         watched.write("second")
         await watched.look()
         assert watched.names == ["second"]
+
+    on_stage(main)
+
+
+def test_whoever_waits_for_it_hears_what_has_changed(on_stage: OnStage) -> None:
+    async def main(watched: Watched) -> None:
+        watched.write("second")
+        told = await watched.reload.now()
+        assert told == (str(watched.file), 2, ["models.first", "models.second"])
+        watched.secret.write_text("sk-two")
+        assert (await watched.reload.now()).changed == ["providers.up"]
+        assert (await watched.reload.now()).changed == []
+        await watched.look(5)
+        assert len(watched.adopted) == 3
+
+    on_stage(main)
+
+
+def test_whoever_waits_for_it_hears_why_not(on_stage: OnStage) -> None:
+    async def main(watched: Watched) -> None:
+        watched.write("second")
+        watched.file.write_text(watched.file.read_text() + "modls: {}\n")
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=f"{watched.file}:4:1: "):
+                await watched.reload.now()
+        watched.write("second")
+        watched.refuses = "log changed"
+        with pytest.raises(ConfigError, match="log changed"):
+            await watched.reload.now()
+        watched.refuses = ""
+        # What was refused was never in use: all that is new since the start is told.
+        assert (await watched.reload.now()).changed == ["models.first", "models.second"]
+
+    on_stage(main)
+
+
+def test_whoever_asks_in_the_middle_of_one_gets_the_next(on_stage: OnStage) -> None:
+    async def main(watched: Watched) -> None:
+        whole = watched.adopt
+        held = asyncio.get_running_loop().create_future()
+
+        async def slowly(config: Config) -> int:
+            await held
+            return await whole(config)
+
+        watched.reload._adopt = slowly
+        watched.write("second")
+        first = asyncio.ensure_future(watched.reload.now())
+        await watched.loop.settle()
+        watched.write("third")
+        later = [asyncio.ensure_future(watched.reload.now()) for _ in range(3)]
+        await watched.loop.settle()
+        held.set_result(None)
+        assert (await first).changed == ["models.first", "models.second"]
+        assert [(await each).changed for each in later] == [["models.second", "models.third"]] * 3
+        assert watched.reads == 2
+
+    on_stage(main)
+
+
+def test_whoever_waits_when_it_ends_is_told_so(on_stage: OnStage) -> None:
+    async def main(watched: Watched) -> None:
+        async def never(config: Config) -> int:
+            return int(await asyncio.get_running_loop().create_future())
+
+        watched.reload._adopt = never
+        waiting = [asyncio.ensure_future(watched.reload.now())]
+        await watched.loop.settle()
+        waiting.append(asyncio.ensure_future(watched.reload.now()))
+        await watched.loop.settle()
+        watched.reload.close()
+        for each in waiting:
+            with pytest.raises(Overloaded):
+                await each
+        watched.busy.append(False)  # the one that was given up said so no more
+
+    on_stage(main)
+
+
+def test_whoever_waits_hears_of_a_mistake_of_ours(on_stage: OnStage, caplog: pytest.LogCaptureFixture) -> None:
+    async def main(watched: Watched) -> None:
+        watched.adopted = None  # type: ignore[assignment]
+        with pytest.raises(PenstockError, match="Penstock made a mistake"):
+            await watched.reload.now()
+        assert "was not reloaded" in caplog.text
 
     on_stage(main)

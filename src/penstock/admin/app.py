@@ -34,6 +34,7 @@ from penstock.admin.overview import Overview, as_it_is
 from penstock.admin.problems import problem, problem_of
 from penstock.admin.register import Register
 from penstock.admin.rehearsals import Rehearsals
+from penstock.admin.reloads import ReloadRoutes, Reloads
 from penstock.admin.repeats import Repeats
 from penstock.admin.requests import RequestRoutes, Requests
 from penstock.admin.rights import OPEN, require, right_of
@@ -64,6 +65,7 @@ class Shown(NamedTuple):
         usages: who knows what was used, likewise.
         alerts: who knows what somebody was told, likewise.
         watcher: who watches what budgets have spent, likewise.
+        reloads: who reads the configuration anew, likewise.
     """
 
     refresh: Callable[[], Awaitable[None]] = as_it_is
@@ -73,6 +75,7 @@ class Shown(NamedTuple):
     usages: Usages | None = None
     alerts: Told | None = None
     watcher: Watcher | None = None
+    reloads: Reloads | None = None
 
 
 class ControlPlane:
@@ -119,6 +122,7 @@ class ControlPlane:
             Operation("/api/v1/health", "health", "What the process is doing.", self.health, "Health"),
             *(RequestRoutes(shown.requests, clock).operations() if shown.requests is not None else ()),
             *(self._of_register(shown.register) if shown.register is not None else ()),
+            *(ReloadRoutes(shown.reloads, shown.register).operations() if shown.reloads is not None else ()),
             *SpendingRoutes(shown.usages, shown.alerts, shown.watcher, clock).operations(),
         )  # fmt: skip
 

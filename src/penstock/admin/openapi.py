@@ -108,6 +108,7 @@ SCHEMAS: dict[str, Any] = {
         {
             "do": TEXT | {"description": "What you can do about it."},
             "param": TEXT | {"description": "Which field or parameter is wrong."},
+            "mistakes": listing(TEXT) | {"description": "Of a configuration, `file:line:col: message` each."},
         },
         "Problem details, RFC 9457.",
     ),
@@ -142,6 +143,13 @@ SCHEMAS: dict[str, Any] = {
             **dict.fromkeys(("limits", "budgets", "tenants"), listing(ANYTHING)),
         },
         about="In the words of penstock.yaml, resolved, every secret masked.",
+    ),
+    "Reloaded": record(
+        {
+            "source": TEXT,
+            "generation": COUNT | {"description": "Its number from now on, which `/readyz` and the metrics tell."},
+            "changed": listing(TEXT) | {"description": "Names that mean something else now, such as `models.fast`."},
+        }
     ),
     "Deployments": record(
         {

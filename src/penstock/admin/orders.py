@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -12,15 +11,12 @@ from penstock.admin.deployments import deployment_ids, describe_deployments, ord
 from penstock.admin.operations import PAGING, Endpoint, Operation, Query, json, principal_of
 from penstock.admin.overview import Overview
 from penstock.admin.pages import page
-from penstock.admin.register import Done, Register
+from penstock.admin.register import Done, Register, note
 from penstock.admin.rehearsals import Rehearsals, last_rehearsals, rehearse
 from penstock.clock import Clock
 from penstock.stores.condition import Order
-from penstock.stores.sqlite import StoreFailed
 
 __all__ = ["ORDERS", "DeploymentRoutes"]
-
-log = logging.getLogger("penstock.admin")
 
 ORDERS: dict[Order, str] = {
     "drain": "Send a deployment no more calls, for maintenance, until it is restored.",
@@ -74,7 +70,11 @@ class DeploymentRoutes:
         async def now(request: Request) -> Response:
             one = request.query_params.get("deployment", "")
             found = await rehearse(rehearsals, one)
-            await self._note(request, Done("rehearse", one, after=[each["deployment"] for each in found["data"]]))
+            await note(
+                self._register,
+                principal_of(request).who,
+                Done("rehearse", one, after=[each["deployment"] for each in found["data"]]),
+            )
             return json(found)
 
         one = Query("deployment", "This one alone.", {"type": "string"})
@@ -110,16 +110,11 @@ class DeploymentRoutes:
         async def answer(request: Request) -> Response:
             id = request.path_params["id"]
             told = order_deployments(self._overview, id, order, self._clock)
-            await self._note(request, Done(f"deployment.{order}", id, after=[each["id"] for each in told]))
+            await note(
+                self._register,
+                principal_of(request).who,
+                Done(f"deployment.{order}", id, after=[each["id"] for each in told]),
+            )
             return json({"data": told})
 
         return answer
-
-    async def _note(self, request: Request, done: Done) -> None:
-        """What was done outside the store. It stands even where the store cannot be written now."""
-        if self._register is None:
-            return
-        try:
-            await self._register.audit.add(principal_of(request).who, done)
-        except StoreFailed as error:
-            log.error("%s of %s is not in the audit log: %s", done.what, done.subject, error)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from penstock.stores.audit import Who
 from penstock.stores.audit_log import AuditLog
 from penstock.stores.directory import Directory
 from penstock.stores.rulebook import Rulebook
+from penstock.stores.sqlite import StoreFailed
 
-__all__ = ["Done", "Register", "nothing_to_adopt"]
+__all__ = ["Done", "Register", "note", "nothing_to_adopt"]
+
+log = logging.getLogger("penstock.admin")
 
 
 async def nothing_to_adopt() -> None:
@@ -37,3 +42,16 @@ class Done(NamedTuple):
     tenant: str = ""
     before: Any = None
     after: Any = None
+
+
+async def note(register: Register | None, who: Who, done: Done) -> None:
+    """Have the audit log of a register, if there is one, tell what was done outside the store.
+
+    It stands even where the store cannot be written now.
+    """
+    if register is None:
+        return
+    try:
+        await register.audit.add(who, done)
+    except StoreFailed as error:
+        log.error("%s of %s is not in the audit log: %s", done.what, done.subject, error)

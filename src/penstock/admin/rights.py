@@ -78,6 +78,7 @@ RIGHTS: Mapping[str, Right] = {
     "GET /api/openapi.json": OPEN,
     "GET /api/v1/config": Right("viewer"),
     "GET /api/v1/health": Right("viewer"),
+    "POST /api/v1/reload": Right("operator"),
     "GET /api/v1/deployments": Right("viewer"),
     **{f"{_DEPLOYMENT}/{order}": Right("operator") for order in ("drain", "isolate", "restore")},
     "GET /api/v1/rehearsals": Right("viewer"),

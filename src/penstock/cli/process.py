@@ -133,7 +133,7 @@ async def _serve(
             _load_admin()  # while the workers' processes load their own
         await stop.or_done(supervisor.serving())
         if not stop.asked:
-            admin = await _open_admin(supervisor, folder, register)
+            admin = await _open_admin(supervisor, folder, register, reload)
             lock.tell(admin.url)
             port = held[0][0].getsockname()[1]
             _announce(config, supervisor, Address(config.server.listen.host, port), admin)
@@ -181,7 +181,7 @@ def _load_admin() -> Any:
     return serving
 
 
-async def _open_admin(supervisor: Supervisor, folder: Path, register: Register | None) -> AdminServer:
+async def _open_admin(supervisor: Supervisor, folder: Path, register: Register | None, reload: Reload) -> AdminServer:
     serving = _load_admin()
     ledger = supervisor.books.ledger if supervisor.books is not None else None
     steward = supervisor.steward
@@ -190,6 +190,7 @@ async def _open_admin(supervisor: Supervisor, folder: Path, register: Register |
         usages=ledger,
         alerts=steward.book,
         watcher=steward,
+        reloads=reload,
     )
     admin: AdminServer = await serving.open_admin(supervisor.overview, os.environ, folder, shown)
     return admin
