@@ -7,7 +7,8 @@ from typing import Protocol
 
 from penstock.admin.credential import FILE, VARIABLE, Credential
 from penstock.admin.rights import Principal
-from penstock.errors import Unauthenticated
+from penstock.admin.tries import Tries
+from penstock.errors import RateLimited, Unauthenticated
 
 __all__ = ["ADMIN_KEY", "FILE_OWNER", "Door", "LocalDoor", "Principals"]
 
@@ -30,6 +31,7 @@ class Door:
         credential: the admin key.
         principals: who else may; None: nobody.
         noticed: is told that the admin key has become another one.
+        tries: counts what is wrong; None: nobody does.
     """
 
     def __init__(
@@ -37,16 +39,19 @@ class Door:
         credential: Credential,
         principals: Principals | None = None,
         noticed: Callable[[], Awaitable[None]] | None = None,
+        tries: Tries | None = None,
     ) -> None:
         self._credential = credential
         self._principals = principals
         self._noticed = noticed
+        self._tries = tries
 
     async def admit(self, authorization: Sequence[str], address: str = "") -> Principal:
         """Who sent these Authorization headers, all of one request's, from that address.
 
         Raises:
             Unauthenticated: none, several, or not `Bearer` with a secret that is known; always in the same words.
+            RateLimited: wrong ones came from there again and again, and this is one more. A right one is let in, too.
         """
         given = _bearer(authorization[0]) if len(authorization) == 1 else ""
         opened = self._credential.opens(given)
@@ -58,9 +63,9 @@ class Door:
         known = self._principals if given else None
         found = await known.principal(given, address) if known is not None else None
         if found is None:
-            raise Unauthenticated(
-                "the admin key is missing or wrong", do=f"Send `Authorization: Bearer <{VARIABLE} or {FILE}>`."
-            )
+            # What is not there is no try.
+            wait = await self._tries.wrong(address) if self._tries is not None and authorization else 0.0
+            raise _refusal(wait)
         return found
 
 
@@ -73,6 +78,17 @@ class LocalDoor(Door):
     async def admit(self, authorization: Sequence[str], address: str = "") -> Principal:
         """As `Door`; always the same."""
         return FILE_OWNER
+
+
+def _refusal(wait: float) -> Unauthenticated | RateLimited:
+    do = f"Send `Authorization: Bearer <{VARIABLE} or {FILE}>`."
+    if not wait:
+        return Unauthenticated("the admin key is missing or wrong", do=do)
+    return RateLimited(
+        "wrong admin keys came from your address again and again",
+        do=f"{do} A right one is let in at once; a wrong one makes the wait longer.",
+        retry_after=wait,
+    )
 
 
 def _bearer(authorization: str) -> str:

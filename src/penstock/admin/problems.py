@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import ceil
 
 import msgspec
 from starlette.responses import Response
@@ -38,6 +39,10 @@ def problem(
 
 
 def problem_of(error: PenstockError) -> Response:
-    """An error of ours; a 401 says how to authenticate (RFC 9110, section 11.6.1)."""
-    headers = {"www-authenticate": 'Bearer realm="penstock admin"'} if isinstance(error, Unauthenticated) else None
+    """An error of ours; a 401 says how to authenticate (RFC 9110, section 11.6.1), and what passes says when."""
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = 'Bearer realm="penstock admin"'
+    if error.retry_after is not None:
+        headers["retry-after"] = str(ceil(error.retry_after))
     return problem(error.status, error.code, error.message, error.do, headers, error.param)

@@ -22,10 +22,12 @@ from penstock.admin.door import FILE_OWNER, Door
 from penstock.admin.overview import Overview
 from penstock.admin.principals import KnownPrincipals
 from penstock.admin.register import Done
+from penstock.admin.tries import Tries, Unanswered
 from penstock.clock import SystemClock, Timer
 from penstock.config.guards import is_loopback
 from penstock.config.schema import Address
 from penstock.errors import ConfigError
+from penstock.stores.audit import Who
 from penstock.stores.sqlite import StoreFailed
 
 __all__ = ["AdminServer", "Connection", "Shown", "open_admin", "settings"]
@@ -37,6 +39,9 @@ MOST_CONNECTIONS = 64
 # An absolute deadline for receiving, however slowly the bytes drip (security.md 19); uvicorn has none.
 RECEIVE_SECONDS = 10.0
 CLOSE_SECONDS = 2
+
+# Whoever tried keys that were none.
+NOBODY = Who("nobody", "none")
 
 _CLOCK = SystemClock()
 
@@ -64,7 +69,13 @@ async def open_admin(
             with contextlib.suppress(StoreFailed):
                 await register.audit.add(FILE_OWNER.who, Done("admin.reset", FILE))
 
-    plane = ControlPlane(overview, Door(Credential(key.secret, key.path), principals, noticed), _CLOCK, shown)
+    async def tried(found: Unanswered) -> None:
+        if register is not None:
+            with contextlib.suppress(StoreFailed):
+                await register.audit.add(NOBODY, Done("door.closed", found.address))
+
+    door = Door(Credential(key.secret, key.path), principals, noticed, Tries(_CLOCK, tried))
+    plane = ControlPlane(overview, door, _CLOCK, shown)
     server = AdminServer(plane.app, overview.config.server.admin, key.secret.source)
     await server.open()
     return server

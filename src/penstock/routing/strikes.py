@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 
-__all__ = ["Strikes"]
+__all__ = ["Strikes", "network_of"]
 
 # Addresses that are remembered; who has many is held by the sum of all.
 MOST_KNOWN = 10_000
@@ -37,7 +37,7 @@ class Strikes:
         Args:
             now: monotonic.
         """
-        whose = _network(address)
+        whose = network_of(address)
         own, every = max(self._known.get(whose, 0.0), now) + self._each, max(self._all, now) + self._of_all
         wait = max(own, every) - now - self._seconds
         if wait > 1e-6:
@@ -50,7 +50,8 @@ class Strikes:
         return 0.0
 
 
-def _network(address: str | None) -> str:
+def network_of(address: str | None) -> str:
+    """Whose an address is: an IPv4 address itself, of IPv6 the network; "" where it is none."""
     try:
         found = ipaddress.ip_address(address or "")
     except ValueError:

@@ -70,6 +70,8 @@ class AuditLog:
         self._db = db
         self._clock = clock
         self._kept = kept
+        # Else what was read first may be kept last.
+        self._sealing = asyncio.Lock()
 
     def noting(self, who: Who) -> Callable[[sqlite3.Connection, Change], object]:
         """What a store calls within the transaction of a change by that one; `seal` comes after it."""
@@ -94,6 +96,10 @@ class AuditLog:
 
         The change is made by then, so that nothing is raised: the next one keeps a head that holds this one too.
         """
+        async with self._sealing:
+            await self._seal()
+
+    async def _seal(self) -> None:
         try:
             head, noted = await self._db.read(self._look)
         except StoreFailed as error:
