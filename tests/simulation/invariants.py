@@ -359,6 +359,8 @@ def nobody_is_blamed_for_others(story: Story) -> Iterator[Violation]:
             for spell in story.history.spells
             if spell.kind not in (*_FINAL, "too long", "harmless") and spell.start <= case.life[1]
         }
+        # Who found only this prompt too long was asked, and nobody says its breaker is open: another's is.
+        guilty |= {one.vendor.name for one in case.arrivals}
         innocent = [name for name in story.history.models.get(case.ask.model, ()) if name not in guilty]
         if innocent:
             yield f"{case} was told that the breaker is open, and {innocent} had done nothing"
