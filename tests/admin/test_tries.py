@@ -34,8 +34,7 @@ class Desk:
         except Unauthenticated:
             return 0.0
         except RateLimited as error:
-            assert error.retry_after is not None
-            return error.retry_after
+            return error.retry_after or 0.0
         raise AssertionError("it was let in")
 
     def right(self, address: str = "192.0.2.1") -> None:
