@@ -278,3 +278,9 @@ def test_which_keys_were_used_is_told_once() -> None:
     assert bench.keyring.used() == []
     bench.ask(secret="two")
     assert bench.keyring.used() == ["two"]
+    assert bench.keyring.found() == ["one", "two"]
+    bench.ask(secret="one")
+    assert bench.keyring.found() == []
+    bench.keyring.forget(None)
+    bench.ask(secret="one")
+    assert bench.keyring.found() == ["one"], "it was looked up anew"

@@ -144,6 +144,7 @@ class Keyring:
         self._stored = stored = stored if stored is not None else NoStore()
         self._declared = {stored.digest(secret): key for secret, key in keys}
         self.keys: dict[bytes | None, Key] = {}
+        self._found: list[str] = []
         self._strikes = strikes if strikes is not None else Strikes()
         self.forget(None)
 
@@ -172,6 +173,7 @@ class Keyring:
             key = stored.find(digest)
             if key is not None:
                 self.keys[digest] = key
+                self._found.append(key.id)
                 return key
         raise self._refusal(record, _UNKNOWN, "It must be one of this gateway's own keys.")
 
@@ -208,6 +210,11 @@ class Keyring:
         for key in found:
             key.used = 0.0
         return [key.id for key in found]
+
+    def found(self) -> list[str]:
+        """Ids of the store's keys that were looked up since this was asked last."""
+        found, self._found = self._found, []
+        return found
 
 
 class Authenticate:

@@ -135,7 +135,7 @@ class KeyInfo(KeyRights, frozen=True, kw_only=True):
     Attributes:
         secrets: the newest first; while a rotation overlaps there are two, and old ones stay to be looked up.
         revoked: since when; None: it is not.
-        last_used: about when, to five minutes; None: never.
+        last_used: about when, to a minute or two; None: never.
         version: of the row, for if-match.
     """
 

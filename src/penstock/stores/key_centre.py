@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from penstock.clock import Clock, Timer
@@ -77,8 +78,11 @@ class KeyCentre:
             self._timer.cancel()
         if self.directory is not None:
             self.directory.follow(lambda: None)
-        if self._task is not None:
+        while self._task is not None:
             await asyncio.wait((self._task,))
+        if self._used and self.directory is not None:
+            with suppress(StoreFailed):
+                await self._keep_used(self.directory)
 
     def look(self) -> None:
         """See now what has changed; soon, if somebody looks already."""
@@ -131,8 +135,7 @@ class KeyCentre:
                 self._credentials = found.credentials
                 self.credentials_changed()
             if self._used:
-                used, self._used = self._used, set()
-                await self.directory.keys.used(sorted(used))
+                await self._keep_used(self.directory)
         except StoreFailed as error:
             if not self._failing:
                 log.error("the store's keys cannot be looked at; those known are good for a minute: %s", error)
@@ -141,6 +144,10 @@ class KeyCentre:
             if self._failing:
                 log.warning("the store's keys can be looked at again")
             self._failing = False
+
+    async def _keep_used(self, directory: Directory) -> None:
+        used, self._used = self._used, set()
+        await directory.keys.used(sorted(used))
 
     def _looked(self, task: asyncio.Task[None]) -> None:
         self._task = None

@@ -37,6 +37,10 @@ class KeyUser(Protocol):
         """Ids of the keys that were used since this was asked last."""
         ...
 
+    def found(self) -> list[str]:
+        """Ids of those that were looked up since this was asked last: used for the first time, or after a change."""
+        ...
+
 
 class KeyLink:
     """The store's keys, as one worker knows them.
@@ -119,11 +123,16 @@ class KeyLink:
         self._beats += 1
         if self._beats >= TELL_BEATS:
             self.tell_used()
+        else:
+            # Whoever has just made a key wants to see that it works.
+            self._tell({id for user in self.users for id in user.found()})
 
     def tell_used(self) -> None:
         """Say which keys were used."""
         self._beats = 0
-        used = {id for user in self.users for id in user.used()}
+        self._tell({id for user in self.users for id in (*user.used(), *user.found())})
+
+    def _tell(self, used: set[str]) -> None:
         if used:
             self._send(KeysUsed(sorted(used)))
 

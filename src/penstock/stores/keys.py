@@ -29,7 +29,7 @@ __all__ = ["LONGEST_OVERLAP", "USED_SECONDS", "Keys"]
 
 LONGEST_OVERLAP = 30 * 86400
 # How coarse "last used" is: a row is written once in so long, however busy its key.
-USED_SECONDS = 300
+USED_SECONDS = 60
 _LISTS = ("models", "routes", "addresses")
 _FLAGS = ("overrides", "trusts_user")
 
