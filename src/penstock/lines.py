@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from penstock.usage import Usage, usd
 
 __all__ = ["AttemptLine", "DecisionLine", "Line", "Tokens", "encode_lines"]
 
-_encode_lines = msgspec.json.Encoder().encode_lines
+_encode, _encode_lines = msgspec.json.Encoder().encode, msgspec.json.Encoder().encode_lines
 
 LISTED_FIRST = "listed first"
 THE_ONLY_ONE = "the only one"
@@ -99,7 +99,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     clamped: tuple[str, ...] = ()
     degraded: bool = False
     candidates: tuple[str, ...] = ()
-    decisions: list[DecisionLine] = []
+    decisions: Sequence[DecisionLine] = []
     attempts: list[AttemptLine] = []
     tokens: Tokens | None = None
     first_output_ms: float | None = None
@@ -110,11 +110,8 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     open: bool = False
 
 
-# The fields a line takes over as they are, in its order: one call for all of them.
-_same = attrgetter(*Line.__struct_fields__[2:24])
-_counts = attrgetter(
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "estimated"
-)
+# The ends of a second's times.
+_MILLIS = [f".{millis:03d}Z" for millis in range(1000)]
 
 
 def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
@@ -123,50 +120,58 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
     Args:
         now: the monotonic time, for those that are not over.
 
-    Text put together by format strings was measured to be slower than these records and msgspec.
+    Text put together by format strings was measured to be slower than these records and msgspec; `int` takes twice as
+    long as a division that rounds down.
     """
     lines = []
     second, text = -1, ""
+    plain: tuple[dict[str, msgspec.Raw], dict[str, msgspec.Raw]] = ({}, {})
     for record in records:
         wall, started, ended, first = record.wall, record.started, record.ended or now, record.first_output
         if int(wall) != second:
             second = int(wall)
             text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         attempts, candidates = record.attempts, record.candidates
+        several = len(candidates) > 1
         if len(attempts) == 1 and not record.decisions:
             (attempt,) = attempts
-            took = int(((attempt.answered or ended) - attempt.started) * 1e6) / 1e3
+            took = ((attempt.answered or ended) - attempt.started) * 1e6 // 1 / 1e3
             tried = [AttemptLine(attempt.deployment, attempt.outcome, attempt.status, took)]
             if attempt.ambiguous:
                 tried[0].ambiguous = True
-            why = LISTED_FIRST if len(candidates) > 1 else THE_ONLY_ONE
-            decided = [DecisionLine("chosen", attempt.deployment, why)]
+            decided: Any = plain[several].get(attempt.deployment) or _plainly(
+                attempt.deployment, plain, several=several
+            )
         else:
             tried, decided = _attempts(record, ended), _decisions(record)
-        usage = record.usage
-        line = Line(
-            f"{text}.{int((wall - second) * 1000):03d}Z",
-            int((ended - started) * 1e6) / 1e3,
-            *_same(record),  # type: ignore[call-arg]  # its length is Line's own
-            candidates if len(candidates) > 1 else (),
+        usage, cost = record.usage, record.cost
+        charged = usd(cost) if cost is not None else None if usage is not None else msgspec.UNSET
+        lines.append(Line(
+            text + _MILLIS[int((wall - second) * 1000)],
+            (ended - started) * 1e6 // 1 / 1e3,
+            record.id, record.operation, record.status, record.model, record.deployment, record.stream,
+            record.bytes_in, record.bytes_out, record.key, record.tenant, record.project, record.user, record.task,
+            record.address, record.response_model, record.finish_reason, record.error, record.stream_error,
+            record.dropped_events, record.dropped, record.clamped, record.degraded,
+            candidates if several else (),
             decided,
             tried,
-            Tokens(*_counts(usage)) if usage is not None else None,
-        )
-        if first:
-            line.first_output_ms = int((first - started) * 1e6) / 1e3
-            line.overhead_ms = int(record.overhead * 1e6) / 1e3
-        if usage is not None:
-            line.cost_usd = usd(record.cost) if record.cost is not None else None
-            line.price_table = record.price_table
-        elif record.cost is not None:  # of attempts that failed
-            line.cost_usd = usd(record.cost)
-        if record.tags:
-            line.tags = dict(record.tags)
-        if not record.ended:
-            line.open = True
-        lines.append(line)
+            _tokens(usage) if usage is not None else None,
+            (first - started) * 1e6 // 1 / 1e3 if first else None,
+            int(record.overhead * 1e6) / 1e3 if first else None,
+            charged,
+            record.price_table if usage is not None else None,
+            dict(record.tags) if record.tags else None,
+            not record.ended,
+        ))  # fmt: skip
     return _encode_lines(lines)
+
+
+def _plainly(deployment: str, known: Sequence[dict[str, msgspec.Raw]], *, several: bool) -> msgspec.Raw:
+    """The decisions of a request that its first choice answered at once, as JSON, kept for the next such line."""
+    decided = [DecisionLine("chosen", deployment, LISTED_FIRST if several else THE_ONLY_ONE)]
+    written = known[several][deployment] = msgspec.Raw(_encode(decided))
+    return written
 
 
 def _attempts(record: Record, ended: float) -> list[AttemptLine]:
@@ -221,8 +226,15 @@ def _plain_choice(record: Record) -> tuple[int, str] | None:
 
 
 def _tokens(usage: Usage) -> Tokens:
-    return Tokens(*_counts(usage))
+    return Tokens(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.estimated,
+    )
 
 
 def _ms(seconds: float) -> float:
-    return int(seconds * 1e6) / 1e3 or NOTHING
+    return seconds * 1e6 // 1 / 1e3 or NOTHING
