@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -191,6 +193,33 @@ class Scene:
             return reply
 
         return asyncio.run(main())
+
+
+# --- a request's end
+
+
+class Fields(dict[str, msgspec.Raw]):
+    """A request's, of which it can be seen whether anybody still has them."""
+
+
+@pytest.mark.parametrize("rules", [(), (USD,)], ids=["nothing is reserved", "reserved"])
+@pytest.mark.parametrize("end", ["answered", "unsent", "failed"])
+def test_nothing_of_a_request_stays_behind(rules: tuple[Rule, ...], end: str) -> None:
+    scene = Scene(*rules)
+    scene.unsent = Unavailable("refused") if end == "unsent" else None
+    scene.error = UpstreamTimeout("it broke") if end == "failed" else None
+    request = scene.request()
+    request.fields = Fields(request.fields)
+    seen = weakref.ref(request.fields)
+    try:
+        scene.ask(request)
+    except (Unavailable, UpstreamTimeout) as error:
+        error.__traceback__ = None  # which has the frames, and they the request
+        assert end != "answered"
+    scene.unsent = scene.error = None
+    del request
+    gc.collect()
+    assert seen() is None
 
 
 # --- reserve and settle

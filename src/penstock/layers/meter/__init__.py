@@ -134,6 +134,9 @@ class Meter:
         except BaseException:
             self._end(held)
             raise
+        finally:
+            # It knows what is held, which knows the request: nobody would ever free such a ring.
+            request.opening = None
         held.answered, held.attempt = True, request.attempt
         if self._entries is not None:
             self._entries.follow(held, reply)
