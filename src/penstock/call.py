@@ -16,6 +16,7 @@ import msgspec
 
 from penstock.events import Alike, Event
 from penstock.messages import Request
+from penstock.records import quick
 from penstock.usage import Usage
 
 __all__ = ["OURS", "Call", "Frame", "Layer", "Reply", "Source", "bound", "fixed_reply", "stack", "until_over"]
@@ -80,6 +81,7 @@ class Source(Protocol):
         """Give everything back; safe at any time and more than once."""
 
 
+@quick
 class Reply(msgspec.Struct, eq=False):
     """A committed answer.
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from penstock.prompt import Prompt
-from penstock.records import Record
+from penstock.records import Record, quick
 from penstock.usage import Usage
 
 __all__ = ["Caller", "Embeddings", "Message", "Request", "Response", "ToolCall", "Usage"]
@@ -147,6 +147,7 @@ class Caller:
         return other
 
 
+@quick
 class Request(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     """What the caller asked, as it flows down the layers.
 

@@ -6,13 +6,16 @@ Times are the clock's monotonic seconds. Nothing here ever holds content or a se
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from penstock.reservation import Level
 from penstock.usage import Usage, added
 
-__all__ = ["AFTERWARDS", "Attempt", "Decision", "Record"]
+__all__ = ["AFTERWARDS", "Attempt", "Decision", "Record", "quick"]
+
+T = TypeVar("T")
 
 # What can only be decided once something has been asked.
 AFTERWARDS = frozenset(("failed", "hedged", "resumed", "gave_up", "degraded"))
@@ -21,6 +24,19 @@ AFTERWARDS = frozenset(("failed", "hedged", "resumed", "gave_up", "degraded"))
 _OF_THE_FIRST = frozenset(("chosen", "passed_over", "queued", "failed"))
 
 
+def quick(kind: type[T]) -> type[T]:
+    """A kind of record whose attributes are set as any object's.
+
+    msgspec's own way of setting them tells the collector of it once that matters, and takes five times as long: the
+    interpreter can't specialize it. So only for those that the collector never looks at (`gc=False`), or always does,
+    since they hold a list from the beginning.
+    """
+    kind.__delattr__ = object.__delattr__  # type: ignore[method-assign]
+    kind.__setattr__ = object.__setattr__  # type: ignore[method-assign]
+    return kind
+
+
+@quick
 class Attempt(msgspec.Struct, gc=False, eq=False):
     """One wire attempt, and what came of it.
 
@@ -80,6 +96,7 @@ class Decision(msgspec.Struct, gc=False, eq=False):
     wait: float = 0.0
 
 
+@quick
 class Record(msgspec.Struct, gc=False, eq=False):
     """What is known of one request.
 
