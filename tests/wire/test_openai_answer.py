@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -487,3 +488,51 @@ def test_recorded_answers_keep_what_they_say(recording: Recording) -> None:
         assert counted(read) == counted(expected)
         assert read.finish_reason == reason_of(expected)
         assert gathered(stream).choices[0].message.content in (expected.text, None)
+
+
+# --- who asks with `functions`, as before there were tools
+
+OLD = {"functions": msgspec.Raw(b'[{"name":"weather"}]')}
+
+
+@pytest.mark.parametrize(
+    ("fields", "old"),
+    [
+        (OLD, True),
+        ({**OLD, "tools": msgspec.Raw(b"null")}, True),
+        ({**OLD, "tools": msgspec.Raw(b"[]")}, False),
+        ({"functions": msgspec.Raw(b"null")}, False),
+        ({}, False),
+    ],
+)
+def test_functions_are_answered_with_a_function_call(fields: dict[str, msgspec.Raw], old: bool) -> None:
+    events = [START, call(0, "t1", "weather"), call(0, "", "", '{"city":'), call(0, "", "", '"Rome"}')]
+    events.append(finish("tool_calls"))
+    body = CHAT.encode_answer(events, "req_1", 5, fields)
+    ChatCompletion.model_validate_json(body, strict=True)
+    choice = json.loads(body)["choices"][0]
+    said = {"name": "weather", "arguments": '{"city":"Rome"}'}
+    assert choice["finish_reason"] == ("function_call" if old else "tool_calls")
+    assert choice["message"].get("function_call") == (said if old else None)
+    assert ("tool_calls" in choice["message"]) is not old
+
+    writer = CHAT.open_writer("req_1", 5, keep_usage=False, fields=fields)
+    told = [chunk["choices"][0] for chunk in chunks(writer.write(events) + writer.end())]
+    pieces = [choice["delta"]["function_call"] for choice in told if "function_call" in choice["delta"]]
+    assert [piece.get("name") for piece in pieces] == (["weather", None, None] if old else [])
+    assert "".join(piece["arguments"] for piece in pieces) == (said["arguments"] if old else "")
+    assert told[-1]["finish_reason"] == choice["finish_reason"]
+
+
+def test_a_function_call_without_arguments_and_one_beside_it() -> None:
+    events = [START, call(0, "t1", "now"), call(1, "t2", "weather", "{}"), finish("tool_calls")]
+    message = json.loads(CHAT.encode_answer(events, "r", 5, OLD))["choices"][0]["message"]
+    assert message["function_call"] == {"name": "now", "arguments": "{}"}
+    assert [each["function"]["name"] for each in message["tool_calls"]] == ["weather"]
+    writer = CHAT.open_writer("r", 5, keep_usage=False, fields=OLD)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks(writer.write(events) + writer.end())]
+    assert [delta["function_call"] for delta in deltas if "function_call" in delta] == [
+        {"name": "now", "arguments": ""},
+        {"arguments": "{}"},
+    ]
+    assert [delta["tool_calls"][0]["function"]["name"] for delta in deltas if "tool_calls" in delta] == ["weather"]

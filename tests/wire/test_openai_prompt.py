@@ -360,6 +360,12 @@ def test_a_tool(tool: dict[str, Any], read: Tool, features: set[str]) -> None:
     assert set(prompt.given) == {"text", *features}
 
 
+def test_functions_were_called_one_at_a_time() -> None:
+    assert decoded(functions=[{"name": "f"}]).parallel_tool_calls is False
+    assert decoded(functions=[{"name": "f"}], parallel_tool_calls=True).parallel_tool_calls is True
+    assert decoded(functions=[{"name": "f"}], tools=[TOOL]).parallel_tool_calls is None
+
+
 def test_older_functions() -> None:
     prompt = decoded(functions=[{"name": "f"}], function_call={"name": "f"})
     assert prompt.tools == [Tool(name="f", schema=EMPTY)]

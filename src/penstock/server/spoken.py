@@ -96,13 +96,13 @@ class Spoken:
         asking, record = CALLERS[request.dialect], request.record
         if isinstance(asking, Generate):
             return asking.encode_result(events, self._told(request))
-        return asking.encode_answer(events, record.id, int(record.wall))
+        return asking.encode_answer(events, record.id, int(record.wall), request.fields)
 
     def _writer(self, request: Request) -> AnswerWriter:
         asking, record = CALLERS[request.dialect], request.record
         if isinstance(asking, Generate):
             return asking.open_result_writer(lambda: self._told(request))
-        return asking.open_writer(record.id, int(record.wall), keep_usage=request.usage_asked)
+        return asking.open_writer(record.id, int(record.wall), keep_usage=request.usage_asked, fields=request.fields)
 
     def _told(self, request: Request) -> Told:
         record = request.record

@@ -13,6 +13,7 @@ from penstock.usage import Usage
 from penstock.wire.anthropic_blocks import Blocks, Step
 from penstock.wire.anthropic_conversation import tool_input
 from penstock.wire.anthropic_errors import encode_stream_error
+from penstock.wire.dialect import NO_FIELDS, Fields
 from penstock.wire.plain_json import encode_plain
 from penstock.wire.sse import encode_event
 
@@ -41,7 +42,7 @@ _MORE_TEXT = _DELTA.replace(b"%b", b"text_delta", 1).replace(b"%b", b"text")
 _CONTENT = frozenset(("text", "reasoning", "refusal", "tool_call", "citation", "other"))
 
 
-def encode_answer(events: list[Event], request_id: str, created: int) -> bytes:
+def encode_answer(events: list[Event], request_id: str, created: int, fields: Fields = NO_FIELDS) -> bytes:
     """A whole answer's body. `created` is of no use: Anthropic's messages bear no time."""
     state = _State(request_id)
     content = _text_alone(events, state)
@@ -71,7 +72,7 @@ def _text_alone(events: list[Event], state: _State) -> list[dict[str, Any]] | No
     return [{"type": "text", "text": texts[0].text}]
 
 
-def open_writer(request_id: str, created: int, *, keep_usage: bool) -> AnthropicWriter:
+def open_writer(request_id: str, created: int, *, keep_usage: bool, fields: Fields = NO_FIELDS) -> AnthropicWriter:
     """A writer for one stream. Usage is always told: no caller of Anthropic has to ask for it."""
     return AnthropicWriter(request_id)
 

@@ -6,7 +6,7 @@ Pure functions and one small state machine for streams. Nothing here waits, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -17,18 +17,24 @@ from penstock.messages import Embeddings, Response, Usage
 from penstock.prompt import Prompt
 
 __all__ = [
+    "NO_FIELDS",
     "AnswerWriter",
     "Begun",
     "ChatDialect",
     "Decoded",
     "Dialect",
     "Facts",
+    "Fields",
     "Inbound",
     "InboundChat",
     "ModelFacts",
     "StreamReader",
     "Written",
 ]
+
+
+Fields = Mapping[str, msgspec.Raw]
+NO_FIELDS: Fields = {}
 
 
 class Decoded(msgspec.Struct, gc=False):
@@ -310,11 +316,14 @@ class InboundChat(Inbound, Protocol):
         """
         ...
 
-    def encode_answer(self, events: list[Event], request_id: str, created: int) -> bytes:
-        """A whole answer's body. `request_id` serves as the id where the provider gave none; `created`: Unix time."""
+    def encode_answer(self, events: list[Event], request_id: str, created: int, fields: Fields = NO_FIELDS) -> bytes:
+        """A whole answer's body. `request_id` serves as the id where the provider gave none; `created`: Unix time;
+        `fields`: of the request, whose words the answer may have to follow."""
         ...
 
-    def open_writer(self, request_id: str, created: int, *, keep_usage: bool) -> AnswerWriter:
+    def open_writer(
+        self, request_id: str, created: int, *, keep_usage: bool, fields: Fields = NO_FIELDS
+    ) -> AnswerWriter:
         """A writer for one stream; `keep_usage`: the caller asked for a usage chunk, where that must be asked for."""
         ...
 

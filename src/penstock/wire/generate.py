@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.errors import PenstockError
 from penstock.events import Event
-from penstock.wire.dialect import Decoded
+from penstock.wire.dialect import NO_FIELDS, Decoded, Fields
 from penstock.wire.generate_answer import Told, encode_failure, encode_result
 from penstock.wire.generate_prompt import check_fields, decode_prompt, read_tags, read_task, read_wishes
 from penstock.wire.generate_writer import GenerateWriter
@@ -53,11 +53,13 @@ class Generate:
     def begin_answer(self, fields: dict[str, msgspec.Raw], said: str, tokens: int) -> None:
         """Never: it is asked for again, and passed on from where its text has matched."""
 
-    def encode_answer(self, events: list[Event], request_id: str, created: int) -> bytes:
+    def encode_answer(self, events: list[Event], request_id: str, created: int, fields: Fields = NO_FIELDS) -> bytes:
         """A whole answer's body."""
         return encode_result(events, Told(request_id=request_id))
 
-    def open_writer(self, request_id: str, created: int, *, keep_usage: bool) -> GenerateWriter:
+    def open_writer(
+        self, request_id: str, created: int, *, keep_usage: bool, fields: Fields = NO_FIELDS
+    ) -> GenerateWriter:
         """A writer for one stream; usage is always told."""
         told = Told(request_id=request_id)
         return GenerateWriter(lambda: told)

@@ -15,8 +15,10 @@ import msgspec
 
 from penstock.events import Event, merged
 from penstock.usage import Usage
+from penstock.wire.dialect import NO_FIELDS, Fields
 from penstock.wire.openai_choice import Call, Choice
 from penstock.wire.openai_errors import encode_stream_error
+from penstock.wire.openai_fields import asks_for_functions
 from penstock.wire.tolerant_json import repaired
 
 __all__ = ["OpenAIWriter", "encode_answer", "open_writer"]
@@ -27,8 +29,12 @@ _string = msgspec.json.Encoder().encode
 _ROLE = b'{"role":"assistant","content":"","refusal":null}'
 
 
-def encode_answer(events: list[Event], request_id: str, created: int) -> bytes:
-    """The body of a whole answer. `request_id` serves as its id where the provider gave none; `created`: Unix time."""
+def encode_answer(events: list[Event], request_id: str, created: int, fields: Fields = NO_FIELDS) -> bytes:
+    """The body of a whole answer. `request_id` serves as its id where the provider gave none; `created`: Unix time.
+
+    Who asked with `functions` is answered with `function_call`, which is all that clients of that time read.
+    """
+    old = asks_for_functions(fields)
     id, model, usage = "", "", None
     answers: dict[int, _Answer] = {}
     for event in events:
@@ -38,7 +44,7 @@ def encode_answer(events: list[Event], request_id: str, created: int) -> bytes:
             usage = merged(usage, event.usage)
         elif event.kind in _SAID:
             if event.choice not in answers:
-                answers[event.choice] = _Answer(f"{request_id}_{event.choice}")
+                answers[event.choice] = _Answer(f"{request_id}_{event.choice}", old=old)
             answers[event.choice].take(event)
     if not answers:
         answers[0] = _Answer("")
@@ -54,9 +60,9 @@ def encode_answer(events: list[Event], request_id: str, created: int) -> bytes:
     return msgspec.json.encode(body)
 
 
-def open_writer(request_id: str, created: int, *, keep_usage: bool) -> OpenAIWriter:
+def open_writer(request_id: str, created: int, *, keep_usage: bool, fields: Fields = NO_FIELDS) -> OpenAIWriter:
     """A writer for one stream; with `keep_usage` it ends with the usage chunk that the caller asked for."""
-    return OpenAIWriter(request_id, created, keep_usage=keep_usage)
+    return OpenAIWriter(request_id, created, keep_usage=keep_usage, old=asks_for_functions(fields))
 
 
 class OpenAIWriter:
@@ -69,13 +75,15 @@ class OpenAIWriter:
         "_id",
         "_keep_usage",
         "_model",
+        "_old",
         "_over",
         "_request_id",
         "_tail",
         "_usage",
     )
 
-    def __init__(self, request_id: str, created: int, *, keep_usage: bool) -> None:
+    def __init__(self, request_id: str, created: int, *, keep_usage: bool, old: bool = False) -> None:
+        self._old = old
         self._request_id = self._id = request_id
         self._model = ""
         self._created = created
@@ -155,7 +163,7 @@ class OpenAIWriter:
 
     def _begin(self, at: int) -> Iterator[bytes]:
         if at not in self._choices:
-            self._choices[at] = Choice(f"{self._request_id}_{at}")
+            self._choices[at] = Choice(f"{self._request_id}_{at}", old=self._old)
             yield self._chunk(at, _ROLE)
 
     def _say(self, event: Event) -> Iterator[bytes]:
@@ -179,7 +187,7 @@ class OpenAIWriter:
         elif event.tool_call is not None:
             piece = choice.call(event.tool_call)
             if piece is not None:
-                yield self._delta(at, {"tool_calls": [piece]})
+                yield self._delta(at, choice.named(piece))
 
     def _finish(self, at: int, reason: str | None) -> Iterator[bytes]:
         choice = self._choices[at]
@@ -191,7 +199,7 @@ class OpenAIWriter:
             yield self._delta(at, {"annotations": cited})
         for number, call in enumerate(choice.calls):
             if not call.begun:  # clients decode the arguments, and "" is no JSON
-                yield self._delta(at, {"tool_calls": [{"index": number, "function": {"arguments": "{}"}}]})
+                yield self._delta(at, choice.named({"index": number, "function": {"arguments": "{}"}}))
         yield self._chunk(at, b"{}", finish=b'"%b"' % choice.ending(reason).encode())
 
     def _delta(self, at: int, delta: dict[str, Any], logprobs: bytes | None = None) -> bytes:
@@ -222,8 +230,8 @@ class _Answer:
 
     __slots__ = ("_arguments", "_choice", "_details", "_finish", "_logprobs", "_said")
 
-    def __init__(self, prefix: str) -> None:
-        self._choice = Choice(prefix)
+    def __init__(self, prefix: str, *, old: bool = False) -> None:
+        self._choice = Choice(prefix, old=old)
         self._said: dict[str, list[str]] = {"text": [], "reasoning": [], "refusal": []}
         self._details: dict[int, dict[str, Any]] = {}
         self._logprobs: dict[str, list[Any]] = {}
@@ -260,8 +268,12 @@ class _Answer:
         if cited:
             message["annotations"] = cited
         if choice.calls:
-            calls = zip(choice.calls, self._arguments, strict=True)
-            message["tool_calls"] = [_whole(call, "".join(arguments)) for call, arguments in calls]
+            said = zip(choice.calls, self._arguments, strict=True)
+            calls = [_whole(call, "".join(arguments)) for call, arguments in said]
+            if choice.old:
+                message["function_call"] = calls.pop(0)["function"]
+            if calls:
+                message["tool_calls"] = calls
         logprobs = msgspec.Raw(_logprobs(self._logprobs) or _NULL)
         return {"index": at, "message": message, "logprobs": logprobs, "finish_reason": choice.ending(self._finish)}
 

@@ -29,6 +29,8 @@ class Choice:
 
     Args:
         prefix: what the ids of calls begin with that the provider gave none.
+        old: the first call is told as `function_call`, the predecessor of tool calls. There was one in a turn; what
+            comes beside it is told as tool calls.
 
     Attributes:
         calls: those begun, in the order of their numbers.
@@ -46,9 +48,11 @@ class Choice:
         "_thoughts",
         "calls",
         "finished",
+        "old",
     )
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, old: bool = False) -> None:
+        self.old = old
         self._prefix = prefix
         self.calls: list[Call] = []
         self.finished = False
@@ -117,10 +121,18 @@ class Choice:
         call.begun = call.begun or bool(delta.arguments)
         return piece if function else None
 
+    def named(self, piece: dict[str, Any]) -> dict[str, Any]:
+        """A piece of a call as a delta."""
+        if self.old and not piece["index"]:
+            return {"function_call": piece["function"]}
+        return {"tool_calls": [piece]}
+
     def ending(self, reason: str | None) -> str:
         """Why it ended, in OpenAI's words; where nobody said why, what was said tells."""
         if reason is None:
-            return "tool_calls" if self.calls else "stop"
+            reason = "tool_calls" if self.calls else "stop"
+        if reason == "tool_calls" and self.old and self.calls:
+            return "function_call"
         return reason if reason in _WORDS else "stop"
 
 

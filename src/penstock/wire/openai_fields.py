@@ -9,7 +9,7 @@ import msgspec
 from penstock.errors import InvalidRequest
 from penstock.wire.splice import kind
 
-__all__ = ["asks_usage", "read_flag", "read_model"]
+__all__ = ["asks_for_functions", "asks_usage", "read_flag", "read_model"]
 
 _TEXT = msgspec.json.Decoder(str)
 _OPTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -52,6 +52,16 @@ def asks_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
     except msgspec.ValidationError:
         raise _wrong_type("stream_options", "an object", value) from None
     return read_flag(options, "include_usage", "stream_options.include_usage")
+
+
+def asks_for_functions(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether tools are offered as `functions` alone, as clients did before there were `tools`."""
+    return _given(fields, "functions") and not _given(fields, "tools")
+
+
+def _given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
+    value = fields.get(name)
+    return value is not None and bytes(value) != b"null"
 
 
 def _wrong_type(param: str, expected: str, value: bytes | msgspec.Raw) -> InvalidRequest:

@@ -207,6 +207,9 @@ def _read_parallel(prompt: Prompt, values: Mapping[str, Any], notes: Notes) -> N
     if name in values and flag(values[name], name) is not None and prompt.tools:  # without tools it says nothing
         prompt.parallel_tool_calls = values[name]
         notes.met(name, name)
+    elif prompt.tools and "functions" in values and "tools" not in values:
+        prompt.parallel_tool_calls = False  # their answers have room for one call
+        notes.met(name, "functions")
 
 
 def _thinking(values: Mapping[str, Any], notes: Notes) -> Thinking | None:
