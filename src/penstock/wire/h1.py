@@ -18,6 +18,8 @@ from typing import Any
 import httptools
 import msgspec
 
+from penstock.wire.known_head import KnownHead, remember
+
 __all__ = [
     "CONTINUE",
     "LAST_CHUNK",
@@ -50,6 +52,9 @@ MANY_PIECES = 64
 # Servers send at most a few 1xx before an answer.
 MAX_INTERIM = 100
 
+# After so many heads of responses in a row, each unlike the one before, the next are not compared any more.
+MANY_STRANGE = 8
+
 # Below this, pieces of a body that is held are worth joining.
 SMALL_PIECE = 4 * KIB
 
@@ -72,8 +77,6 @@ _TARGET = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@%/?\[\]-]+\Z")
 
 # A request line, its method and target put in, as the most lenient reader takes it; not where the read ends in it.
 _ALIKE = rb"%b\s+%b\s+[A-Za-z]+/[0-9]\.[0-9](?:\r\n|[\n\t\v\f ]|\r(?=[^\n]))"
-
-_LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
 
 
 @lru_cache(64)
@@ -205,7 +208,7 @@ class RequestParser:
         self._max_head = max_head
         self._max_fields = max_fields
         self._parser = httptools.HttpRequestParser(self)
-        self._known: tuple[bytes, int, bytes, Head] | None = None
+        self._known: KnownHead | None = None
         self._in_head = True
         self._lone = True  # no other request came before this one in the bytes at hand
         self._head_bytes = 0
@@ -304,15 +307,8 @@ class RequestParser:
     def _remember(self, data: bytes) -> None:
         """Keep the head of a request that came in one piece: the connection's next one mostly has the same."""
         request = self.ready[-1]
-        end = data.find(b"\r\n\r\n") + 4
-        length = _LENGTH.search(data, 0, end)
-        if (
-            length is not None
-            and request.head.keep_alive
-            and b"expect" not in request.headers
-            and end + len(request.body) == len(data)
-        ):
-            self._known = (data[: length.start(1)], length.start(1), data[length.end(1) : end], request.head)
+        if request.head.keep_alive and b"expect" not in request.headers:
+            self._known = remember(data, len(request.body), request.head) or self._known
 
     def take_known(self, data: bytes) -> HttpRequest | None:
         """A whole request whose head is, but for the length's digits, the one parsed before: the same bytes mean the
@@ -323,18 +319,10 @@ class RequestParser:
         known = self._known
         if known is None:
             return None
-        before, start, after, head = known
-        if not data.startswith(before):
+        body = known.body(data)
+        if body is None or len(body) > self._max_body or len(self.ready) >= MAX_PIPELINED:
             return None
-        end = data.find(b"\r", start, start + 10)
-        digits = data[start:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
-            return None
-        body = data[end + len(after) :]
-        size = len(body)
-        if size != int(digits) or size > self._max_body or len(self.ready) >= MAX_PIPELINED:
-            return None
-        return HttpRequest(head, body)
+        return HttpRequest(known.meaning, body)
 
     def drop(self) -> None:
         """Forget what has come of a body; feed nothing afterwards."""
@@ -507,9 +495,11 @@ class ResponseParser:
         "_interim",
         "_interims",
         "_joined",
+        "_known",
         "_max_head",
         "_parser",
         "_size",
+        "_strange",
         "_unpaid",
         "_until_close",
         "complete",
@@ -524,6 +514,8 @@ class ResponseParser:
 
     def __init__(self, max_head: int = 64 * KIB) -> None:
         self._max_head = max_head
+        self._known: KnownHead | None = None
+        self._strange = 0
         self._joined = 0
         self._size = 0
         self.pending: list[bytes] = []
@@ -556,6 +548,9 @@ class ResponseParser:
         if self.complete:
             self.surplus = True
             return
+        fresh = not self._head_bytes
+        if fresh and self._known is not None and self._take_known(data, self._known):
+            return
         try:
             if not self.head_complete:
                 self._head_bytes += len(data)
@@ -573,10 +568,32 @@ class ResponseParser:
                     self._charge(len(data))
                 elif self._unpaid:
                     self._unpaid = 0
-            if self.complete and not self.ended:
-                self.surplus = True  # the beginning of another response
+            if self.complete:
+                if not self.ended:
+                    self.surplus = True  # the beginning of another response
+                elif fresh and self._strange <= MANY_STRANGE:
+                    self._remember(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._judge(error)
+
+    def _take_known(self, data: bytes, known: KnownHead) -> bool:
+        """Whether it is a whole response with the head of the one before: then it is taken in."""
+        body = known.body(data)
+        if body is None:
+            return False
+        self.status, self.headers = known.meaning
+        self.pending.append(body)
+        self.keep_alive = self.head_complete = self.complete = True
+        self._strange = 0
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the head of a response that came in one piece, as long as servers are not found to change it always."""
+        self._strange += 1
+        if self._strange > MANY_STRANGE:
+            self._known = None
+        elif self.keep_alive and not self._interims and len(self.pending) == 1:
+            self._known = remember(data, len(self.pending[0]), (self.status, self.headers))
 
     def flow(self, data: bytes) -> list[bytes]:
         """`feed` for a stream's body from which all was taken: returns the pieces that came, to be emptied when used.

@@ -1,0 +1,98 @@
+"""A head that repeats is not parsed again: whatever comes, it is read as by a parser that sees it first."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.wire.h1 import MANY_STRANGE, Malformed, Refused, RequestParser, ResponseParser
+from penstock.wire.known_head import remember
+
+HEADS = [
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nx-request-id: a\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length:%d\r\nx-request-id: b\r\n\r\n",
+    b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: %d\r\nretry-after: 1\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-length: 2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nx: 1\r\n content-length: %d\r\n\r\n",
+    b"HTTP/1.1 103 Early\r\na: b\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\ncontent-length: %d\r\n\r\n",
+]
+BODIES = [b"", b"ok", b"a longer body\r\n\r\nwith its own end", b"x" * 12]
+
+Read = tuple[object, ...]
+
+
+def read(parser: ResponseParser, data: bytes) -> Read:
+    try:
+        parser.feed(data)
+    except Malformed as error:
+        return (str(error),)
+    return (
+        *(parser.complete, parser.surplus, parser.keep_alive, parser.status, parser.headers if parser.status else {}),
+        parser.take(),
+    )
+
+
+responses = st.tuples(st.sampled_from(HEADS), st.sampled_from(BODIES), st.sampled_from([0, 0, 0, 0, -1, 1]))
+
+
+@given(st.lists(responses, min_size=2, max_size=12))
+def test_responses_are_read_as_if_each_were_the_first(told: list[tuple[bytes, bytes, int]]) -> None:
+    parser = ResponseParser()
+    for head, body, wrong in told:
+        data = head % max(0, len(body) + wrong) + body
+        got = read(parser, data)
+        assert got == read(ResponseParser(), data)
+        if len(got) == 1 or got[:3] != (True, False, True):
+            return  # the connection is used no more
+        parser.reset()
+
+
+def test_a_repeated_head_is_not_parsed_again() -> None:
+    parser = ResponseParser()
+    for size in (2, 5, 100, 0):
+        parser.feed(HEADS[0] % size + b"x" * size)
+        assert (parser.take(), parser.complete) == (b"x" * size, True)
+        headers, known = parser.headers, parser._known
+        assert known is not None
+        assert known.meaning[1] is headers
+        parser.reset()
+
+
+def test_a_server_whose_heads_never_repeat_costs_no_more_comparing() -> None:
+    parser = ResponseParser()
+    for number in range(MANY_STRANGE + 3):
+        parser.feed(b"HTTP/1.1 200 OK\r\nx-request-id: %d\r\ncontent-length: 2\r\n\r\nok" % number)
+        assert (parser.headers[b"x-request-id"], parser.take()) == (b"%d" % number, b"ok")
+        parser.reset()
+    assert parser._known is None
+
+
+REQUEST = b"POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: %b\r\nx: y\r\n\r\n"
+LENGTHS = [b"2", b"02", b"3", b"1", b"+2", b"2 ", b" 2", b"2\r\ncontent-length: 2", b"0x2", b"999999999999", b""]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_request_behind_the_same_is_read_as_one_alone(length: bytes) -> None:
+    def outcome(parser: RequestParser) -> Read:
+        try:
+            parser.feed(REQUEST % length + b"ok")
+        except Refused as refused:
+            return refused.status, refused.message
+        return tuple((r.path, r.headers[b"x"], r.body) for r in parser.ready)
+
+    alone, behind = RequestParser(), RequestParser()
+    behind.feed(REQUEST % b"2" + b"ok")
+    behind.ready.clear()
+    assert outcome(behind) == outcome(alone)
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [(b"HTTP/1.1 200 OK\r\na: b\r\n\r\nok", 2), (HEADS[0] % 2 + b"ok", 1), (HEADS[0] % 3 + b"ok", 2), (b"\r\n\r\n", 0)],
+)
+def test_what_does_not_say_its_own_length_is_not_remembered(data: bytes, size: int) -> None:
+    assert remember(data, size, None) is None
