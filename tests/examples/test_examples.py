@@ -31,6 +31,12 @@ SAYS = {
         r"stall=3 +\(no summary today\)",
         r"8 requests seen",
     ],
+    "kept_budget": [
+        r"first run: 0\.\d{9} USD",
+        r"second run: 0\.\d{9} USD",
+        r"third run: the budget of user '.*u1'",
+        r"penstock usage",
+    ],
     "library": [
         r"small: \d+ \+ \d+ tokens, stop",
         r"0\.000\d{6} USD",

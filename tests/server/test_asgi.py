@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from penstock.errors import ConfigError
 from penstock.server import asgi_app
 from penstock.server.asgi import AsgiApp
+from penstock.usage import usd
 from tests.stage import chat
 
 OPEN: dict[str, object] = {"auth": "open", "providers": {"sim": {}}, "log": {"to": "none"}}
@@ -136,3 +140,62 @@ def test_what_is_no_config() -> None:
         asgi_app({"providers": {}})
     with pytest.raises(TypeError):
         asgi_app(7)  # type: ignore[arg-type]
+
+
+# --- with `state:`
+
+
+def in_turn(folder: Path, *asked: dict[str, Any], bodies: Sequence[bytes] = (), **more: Any) -> list[tuple[int, bytes]]:
+    """Answers of one application that keeps its books there."""
+
+    async def main() -> list[tuple[int, bytes]]:
+        app = asgi_app({**OPEN, "state": f"sqlite:///{folder}/p.db", **more})
+        try:
+            return [await ask(app, one, body) for one, body in zip(asked, bodies, strict=True)]
+        finally:
+            await app.aclose()
+
+    return asyncio.run(main())
+
+
+def test_without_state_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert once(scope("/v1/chat/completions", "POST", JSON), BODY)[0] == 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_books_outlive_the_application_and_tell_of_its_requests(tmp_path: Path) -> None:
+    rules = {"budgets": [{"scope": "user", "limit": "2 requests/month"}]}
+    call, body = scope("/v1/chat/completions", "POST", JSON), BODY
+    (first,) = in_turn(tmp_path, call, bodies=[body], **rules)
+    found = in_turn(tmp_path, call, call, bodies=[body, body], **rules)
+    assert [first[0], *(status for status, _ in found)] == [200, 200, 429]
+    connection = sqlite3.connect(tmp_path / "p.db")
+    ((id, cost),) = connection.execute("SELECT request, cost FROM attempts LIMIT 1").fetchall()
+    connection.close()
+    ((status, told),) = in_turn(tmp_path, scope(f"/v1/requests/{id}", "GET"), bodies=[b""], **rules)
+    assert (status, json.loads(told)["cost_usd"]) == (200, usd(cost))
+    other = id[:-1] + ("0" if id[-1] != "0" else "1")
+    assert in_turn(tmp_path, scope(f"/v1/requests/{other}", "GET"), bodies=[b""])[0][0] == 404
+
+
+def test_a_second_application_on_one_store_does_not_start(tmp_path: Path) -> None:
+    async def main() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "lifespan.startup"}
+
+        config = {**OPEN, "state": f"sqlite:///{tmp_path}/p.db"}
+        first = asgi_app(config)
+        await ask(first, scope("/v1/chat/completions", "POST", JSON), BODY)
+        await asgi_app(config)({"type": "lifespan"}, receive, send)
+        await first.aclose()
+        return sent
+
+    (told,) = asyncio.run(main())
+    assert told["type"] == "lifespan.startup.failed"
+    assert "open already" in told["message"]

@@ -10,7 +10,7 @@ import pytest
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.errors import ConfigError
-from penstock.server.books import FOLD_SECONDS, Books, open_books
+from penstock.gateway.books import FOLD_SECONDS, Books, open_books
 from penstock.stores.journal import Journal
 from penstock.stores.journal_reader import journals_in
 from penstock.stores.ledger import Buried

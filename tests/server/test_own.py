@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from penstock.config.load import load_config
+from penstock.gateway.books import open_books
 from penstock.lines import Line
-from penstock.server.books import open_books
 from penstock.server.own import _SHOWN, Asked, Own, own_view, past_view
 from penstock.stores.past import Past
 from penstock.testing import SimLoop, run

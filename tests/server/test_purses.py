@@ -7,8 +7,8 @@ from typing import Any
 
 from penstock.config.load import load_config
 from penstock.config.schema import Config
+from penstock.gateway.books import open_books
 from penstock.reservation import Reservation, Rule, Shortage, Want
-from penstock.server.books import open_books
 from penstock.stores.purse import Purse
 from penstock.stores.rows import Closed, Hold, Opened
 from penstock.testing import SimLoop

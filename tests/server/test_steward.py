@@ -12,8 +12,8 @@ import msgspec
 
 from penstock.config.load import load_config
 from penstock.config.schema import Config
+from penstock.gateway.books import Books, open_books
 from penstock.metrics import Metrics
-from penstock.server.books import Books, open_books
 from penstock.server.oddities import EPISODE, HISTORY, Oddities, learn
 from penstock.server.steward import Steward
 from penstock.stores.alerts import Alert

@@ -20,9 +20,9 @@ import msgspec
 
 from penstock.clock import Clock
 from penstock.config.schema import Config
+from penstock.gateway.books import Books, open_books
 from penstock.providers.simulated.journal import Seen
 from penstock.reservation import Rule
-from penstock.server.books import Books, open_books
 from penstock.stores.account import Budget
 from penstock.stores.calendar import window_at
 from penstock.stores.journal_reader import journals_in

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from penstock.gateway.books import Books
 from penstock.layers import meter
 from penstock.layers.meter import Meter, entries
 from penstock.layers.meter.entries import Entries
 from penstock.layers.rate_limit import RateLimit
-from penstock.server.books import Books
 from penstock.stores import ledger, posting
 from penstock.stores.journal import Journal
 from penstock.stores.ledger import Ledger

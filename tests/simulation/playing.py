@@ -14,9 +14,9 @@ from penstock.clock import Clock
 from penstock.config.load import load_config
 from penstock.config.schema import Config, Route
 from penstock.errors import PenstockError
+from penstock.gateway.books import Books
 from penstock.routing.names import Target
 from penstock.routing.plan import Hedge
-from penstock.server.books import Books
 from penstock.stores.breaker import BreakerRules
 from penstock.stores.gate import GateRules
 from penstock.testing import Faults, SimLoop, run

@@ -26,8 +26,8 @@ from penstock.clock import Clock, SystemClock, SystemRandom
 from penstock.config.guards import is_loopback
 from penstock.config.keeping import MEMORY
 from penstock.config.schema import Address, Config, Key
+from penstock.gateway.books import Books, open_books
 from penstock.routing.names import AllowList
-from penstock.server.books import Books, open_books
 from penstock.server.collector import settle_collector
 from penstock.server.listeners import hold_listeners
 from penstock.server.memory import memory_in_use

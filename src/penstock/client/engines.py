@@ -17,17 +17,16 @@ from typing import NamedTuple, Protocol
 import penstock
 from penstock.call import Layer, Reply
 from penstock.clock import Clock, Random, SystemClock, SystemRandom
-from penstock.config.keeping import MEMORY
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.gateway import Gateway, Shared
+from penstock.gateway.own_books import OwnBooks, open_own_books
 from penstock.gateway.own_layers import load_layers, name_layers
-from penstock.gateway.unkept import warn_unkept
 from penstock.messages import Request
 from penstock.records import Record
 from penstock.stores.state import Registry
 
-__all__ = ["Engine", "Engines", "InProcess", "Receipt", "chance", "load"]
+__all__ = ["Engine", "Engines", "InProcess", "Receipt", "chance", "load", "open_engine"]
 
 
 class Receipt(NamedTuple):
@@ -51,6 +50,9 @@ class Engine(Protocol):
         """The record of a new request; it must reach `call`."""
         ...
 
+    async def open(self) -> None:
+        """Get ready; a call that comes before does so, too. Raises PenstockError."""
+
     async def call(self, request: Request) -> Reply:
         """Answer; the reply must be closed. Raises PenstockError."""
         ...
@@ -62,26 +64,51 @@ class Engine(Protocol):
     async def aclose(self) -> None:
         """Close every connection, busy ones too."""
 
+    def abandon(self) -> None:
+        """Let go of what outlives a loop, for an engine whose loop is gone."""
+
 
 class InProcess:
-    """A gateway in this process."""
+    """A gateway in this process.
 
-    def __init__(self, gateway: Gateway) -> None:
+    Args:
+        books: opened by the first call, and closed with this; None where nothing is kept.
+    """
+
+    def __init__(self, gateway: Gateway, books: OwnBooks | None = None) -> None:
         self._gateway = gateway
+        self._books = books
         self.begin = gateway.begin
-        self.aclose = gateway.aclose
 
     def __repr__(self) -> str:
         return repr(self._gateway)
 
+    async def open(self) -> None:
+        """Raises PenstockError."""
+        if self._books is not None:
+            await self._books.open()
+
     async def call(self, request: Request) -> Reply:
         """Raises PenstockError."""
+        if self._books is not None and not self._books.ready:
+            await self._books.open()
         return await self._gateway.call(request)
 
     def receipt(self, request: Request, reply: Reply) -> Receipt:
         record = request.record
         cost = Decimal(record.cost).scaleb(-9) if record.cost is not None else None
         return Receipt(record.id, len(record.attempts), cost)
+
+    async def aclose(self) -> None:
+        try:
+            await self._gateway.aclose()
+        finally:
+            if self._books is not None:
+                await self._books.aclose(self._gateway)
+
+    def abandon(self) -> None:
+        if self._books is not None:
+            self._books.abandon()
 
 
 class Engines:
@@ -122,9 +149,13 @@ class Engines:
             raise RuntimeError(
                 "this Penstock belongs to another event loop: make one for each loop, or use SyncPenstock from threads"
             )
+        before, self._engine = self._engine, None
+        if before is not None and self._owned and self._pid == os.getpid():
+            before.abandon()
+        self._loop = None
+        self._engine = engine = self._build()
         self._loop, self._pid = loop, os.getpid()
-        self._engine = self._build()
-        return self._engine
+        return engine
 
     def _is_bound(self) -> bool:
         # A parent's sockets stay the parent's; those of a closed loop are gone with it.
@@ -144,6 +175,8 @@ class Engines:
             self._closed = True
             if self._owned:
                 await engine.aclose()
+        elif engine is not None and self._owned and self._pid == os.getpid():
+            engine.abandon()
         self._closed = True
         self._engine = self._loop = None
 
@@ -169,13 +202,29 @@ def load(
         raise TypeError(f"a config is a path, a mapping or None, not {type(config).__name__}")
     load_layers(loaded)  # what is wrong with one shall be known now
     own = tuple(each.layer for each in name_layers(tuple(layers)))
-    if loaded.state != MEMORY:
-        warn_unkept(loaded)
-    return lambda: _gateway(loaded, SystemClock(), chance(), own)
+    return lambda: open_engine(loaded, SystemClock(), chance(), own)
 
 
-def _gateway(config: Config, clock: Clock, random: Random, layers: tuple[Layer, ...]) -> Engine:
-    return InProcess(Gateway(config, clock, random, shared=Shared(Registry(), layers=layers)))
+def open_engine(
+    config: Config, clock: Clock, random: Random, layers: tuple[Layer, ...] = (), *, inline: bool = False
+) -> InProcess:
+    """A gateway in this process, with the books that its configuration asks for.
+
+    Args:
+        inline: as `open_books` has it.
+
+    Raises:
+        ConfigError: a CA file, a layer or the store cannot be used, or somebody else has the store.
+    """
+    books = open_own_books(config, clock, random, inline=inline)
+    if books is None:
+        return InProcess(Gateway(config, clock, random, shared=Shared(Registry(), layers=layers)))
+    try:
+        shared = Shared(Registry(), layers=layers, purse=books.purse, journal=books.journal)
+        return InProcess(Gateway(config, clock, random, shared=shared), books)
+    except BaseException:
+        books.abandon()
+        raise
 
 
 @cache

@@ -31,7 +31,8 @@ class Penstock:
     """Calls to models, with the gateway's whole engine inside this process.
 
     Nothing is opened before the first call; `async with` closes it at its end, else call `aclose`. One object serves
-    any number of tasks of one event loop. It reads no file but the config it is given, and writes none, nor a log.
+    any number of tasks of one event loop. It reads no file but the config it is given, and writes none, nor a log;
+    unless the config has `state: sqlite:///FILE`: then it keeps the ledger there, for which no other process may.
 
     Args:
         config: a path to a `penstock.yaml`, or the same as a mapping. None: every provider whose key is in the
@@ -125,7 +126,12 @@ class Penstock:
         await self._engines.aclose()
 
     async def __aenter__(self) -> Self:
-        self._engines.get()
+        engine = self._engines.get()
+        try:
+            await engine.open()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(

@@ -153,8 +153,14 @@ class Remote:
             Decimal(cost) if _MONEY.fullmatch(cost) else None,
         )
 
+    async def open(self) -> None:
+        """Nothing to do."""
+
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+    def abandon(self) -> None:
+        """Nothing to do: its connections are gone with their loop."""
 
 
 def remote(

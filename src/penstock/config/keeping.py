@@ -28,14 +28,14 @@ _QUEUE = values.whole("queue", 0, MOST_CALLS)
 _SAME = values.whole("same", 2, MOST_CALLS)
 
 
-def read_state(reader: Reader, node: Node | None, *, serving: bool) -> str:
+def read_state(reader: Reader, node: Node | None, *, kept: bool) -> str:
     """`state:`: `memory`, or the absolute path of the SQLite file.
 
     Args:
-        serving: whether something will listen: then what is nowhere said is a file.
+        kept: whether it is a file where that is nowhere said.
     """
     if node is None:
-        return str(reader.path("penstock.db")) if serving else MEMORY
+        return str(reader.path("penstock.db")) if kept else MEMORY
     written = node.value
     if isinstance(written, str) and written.startswith(("env:", "file:")):
         try:

@@ -45,6 +45,7 @@ def load_config(
     *,
     serving: bool = True,
     check_files: bool = True,
+    kept: bool | None = None,
 ) -> Config:
     """The configuration that `source` describes, every secret resolved from `env` or its file.
 
@@ -54,6 +55,7 @@ def load_config(
         serving: whether something will listen. False, for the library inside a program whose calls need no key,
             leaves out the rules about keys that must exist and addresses that may be listened on.
         check_files: False leaves out whether each `ca_file` is there.
+        kept: whether state is a file where that is nowhere said; None: where something will listen.
 
     Raises:
         ConfigError: one `place: message` per line, all problems at once.
@@ -64,7 +66,7 @@ def load_config(
     if not isinstance(tree.root.value, dict):
         raise ConfigError(f"{tree.root.place}: a mapping is expected here: key: value")
     reader = Reader(tree.problems, env, tree.folder, check_files=check_files)
-    config = _read(reader, tree, serving)
+    config = _read(reader, tree, serving, serving if kept is None else kept)
     tree.problems.raise_if_any()
     return config
 
@@ -87,7 +89,7 @@ def built_in(env: Mapping[str, str]) -> Tree:
     return from_mapping(written, "(built in)")
 
 
-def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
+def _read(reader: Reader, tree: Tree, serving: bool, kept: bool) -> Config:
     fields = reader.fields(tree.root, "config")
     auth = read_auth(reader, fields.get("auth"))
     server = read_server(reader, fields.get("server"), auth)
@@ -121,7 +123,7 @@ def _read(reader: Reader, tree: Tree, serving: bool) -> Config:
         rules=tuple(each.rule for each in rules.written),
         request_budgets=tuple(each.budget for each in rules.ceilings),
         tenants=read_tenants(reader, fields.get("tenants")),
-        state=read_state(reader, fields.get("state"), serving=serving),
+        state=read_state(reader, fields.get("state"), kept=kept),
         durability=reader.choice(fields.get("durability"), DURABILITY, "process"),
         alerts=read_alerts(reader, fields.get("alerts")),
         admission=read_admission(reader, fields.get("admission")),

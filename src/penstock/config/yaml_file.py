@@ -32,6 +32,7 @@ def open_config(
     *,
     serving: bool = True,
     check_files: bool = True,
+    kept: bool | None = None,
     tell: Callable[[str], object] | None = None,
 ) -> Config:
     """Read a config file; see `load_config`.
@@ -43,7 +44,7 @@ def open_config(
         ConfigError: the file cannot be read, is no YAML, or says what it must not.
     """
     tree = open_tree(path)
-    config = load_config(tree, env, serving=serving, check_files=check_files)
+    config = load_config(tree, env, serving=serving, check_files=check_files, kept=kept)
     if tell is not None:
         for doubt in tree.problems.doubts:
             tell(doubt)

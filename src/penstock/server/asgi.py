@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import os
 from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,17 +22,19 @@ import penstock
 from penstock.clock import Clock, Random, SystemClock, SystemRandom
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
-from penstock.gateway import Gateway
-from penstock.gateway.unkept import warn_unkept
+from penstock.gateway import Gateway, Shared
+from penstock.gateway.own_books import OwnBooks, open_own_books
 from penstock.lines import encode_lines
 from penstock.metrics import Metrics
 from penstock.records import Record
 from penstock.server.asgi_exchange import AsgiExchange, Receive, Scope, Send
 from penstock.server.guards import Guards
+from penstock.server.own import own_questions
 from penstock.server.protocol import BODY_SECONDS
 from penstock.server.request_log import open_log
 from penstock.server.routes import Routes
 from penstock.stores.log import LogWriter
+from penstock.stores.state import Registry
 from penstock.wire.h1 import HttpRequest, Refused, RequestParser
 
 __all__ = ["AsgiApp", "asgi_app"]
@@ -48,6 +51,9 @@ def asgi_app(config: str | os.PathLike[str] | Mapping[str, object] | None = None
     With `auth: open` only callers on this machine are answered, by loopback's names or `server: {hosts: [...]}`; with
     keys, under any name. A framework that does not pass `lifespan` on to what is mounted should await `aclose` itself.
 
+    Nothing is written to the disk, unless the config has `state: sqlite:///FILE`: then the ledger is kept there, by one
+    process alone.
+
     Args:
         config: a file's path, a mapping, or None for the default without a file.
 
@@ -56,10 +62,10 @@ def asgi_app(config: str | os.PathLike[str] | Mapping[str, object] | None = None
         TypeError: it is none of these.
     """
     if config is None or isinstance(config, Mapping):
-        loaded = load_config(config, os.environ)
+        loaded = load_config(config, os.environ, kept=False)
     elif isinstance(config, str | os.PathLike):
         # By way of the root, which loads the YAML parser at this moment and not before.
-        loaded = penstock.open_config(Path(config), os.environ)
+        loaded = penstock.open_config(Path(config), os.environ, kept=False)
     else:
         raise TypeError(f"a config is a path, a mapping or None, not {type(config).__name__}")
     if loaded.auth == "required":
@@ -74,7 +80,8 @@ class AsgiApp:
 
     Args:
         config: `server.listen` says which Host headers are good.
-        gateway: None makes one, with the request log that the configuration asks for.
+        gateway: None makes one, with the request log and the books that the configuration asks for.
+        inline: as `Database` has it.
     """
 
     def __init__(
@@ -83,12 +90,16 @@ class AsgiApp:
         clock: Clock | None = None,
         random: Random | None = None,
         gateway: Gateway | None = None,
+        *,
+        inline: bool = False,
     ) -> None:
+        self._inline = inline
         self._config = config
         self._clock = clock or SystemClock()
         self._random = random
         self._gateway = gateway
         self._routes: Routes | None = None
+        self._books: OwnBooks | None = None
         self._writer: LogWriter[Record] | None = None
         self._close_log: Callable[[], None] = lambda: None
 
@@ -116,16 +127,23 @@ class AsgiApp:
         return self._gateway
 
     async def aclose(self) -> None:
-        """Close the connections to providers and the log; a request afterwards opens it anew."""
+        """Close the connections to providers, the books and the log; a request afterwards opens it anew."""
         if self._routes is not None:
             self._routes.close()
         gateway, self._gateway, self._routes = self._gateway, None, None
-        if gateway is not None:
-            await gateway.aclose()
-        if self._writer is not None:
-            self._writer.flush()
-            self._writer = None
-        self._close_log()
+        books, self._books = self._books, None
+        try:
+            if gateway is not None:
+                await gateway.aclose()
+        finally:
+            try:
+                if books is not None and gateway is not None:
+                    await books.aclose(gateway)
+            finally:
+                if self._writer is not None:
+                    self._writer.flush()
+                    self._writer = None
+                self._close_log()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -137,23 +155,49 @@ class AsgiApp:
             await receive()
             await send({"type": "websocket.close", "code": 1003})
 
+    async def _open(self) -> Routes:
+        routes = self.routes
+        if self._books is not None and not self._books.ready:
+            await self._books.open()
+        return routes
+
     def _make_gateway(self) -> Gateway:
         metrics, random = Metrics(), self._random or SystemRandom()
-        if any(rule.kind == "budget" for rule in self._config.rules):
-            warn_unkept(self._config)
+        books = open_own_books(self._config, self._clock, random, inline=self._inline)
+        shared = None
+        if books is not None:
+            shared = Shared(
+                Registry(),
+                purse=books.purse,
+                journal=books.journal,
+                questions=own_questions(books.books, self._live, self._clock),
+            )
+        try:
+            gateway = Gateway(self._config, self._clock, random, self._open_log(metrics), metrics, shared)
+        except BaseException:
+            if books is not None:
+                books.abandon()
+            raise
+        self._books = books
+        return gateway
+
+    def _open_log(self, metrics: Metrics) -> Callable[[Record], None] | None:
         if self._config.log.to == "none":
-            return Gateway(self._config, self._clock, random, None, metrics)
+            return None
         sink, self._close_log = open_log(self._config.log.to)
         writer = LogWriter(encode_lines, sink, self._clock, lambda lines: metrics.log_dropped.inc((), lines))
         self._writer = writer
-        return Gateway(self._config, self._clock, random, writer.add, metrics)
+        return writer.add
+
+    def _live(self) -> AbstractSet[Record]:
+        return self._gateway.live if self._gateway is not None else frozenset()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    _ = self.routes
+                    await self._open()
                 except Exception as error:  # noqa: BLE001 -- told to the server, which ends with it
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
@@ -166,7 +210,7 @@ class AsgiApp:
     # --- one request
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        routes, out = self.routes, AsgiExchange(scope)
+        routes, out = await self._open(), AsgiExchange(scope)
         work: Coroutine[Any, Any, None] | None = None
         try:
             self._admit(scope)

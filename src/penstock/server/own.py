@@ -8,26 +8,29 @@ how the gateway is set up.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from math import ceil, inf
 from typing import Any, NamedTuple
 
 import msgspec
 
+from penstock.clock import Clock
 from penstock.errors import NotFound
 from penstock.gateway import Gateway
+from penstock.gateway.books import Books
 from penstock.layers.authenticate import Key
 from penstock.lines import Line
+from penstock.records import Record
 from penstock.reservation import Level, Rule, Want
 from penstock.routing.scopes import Facts, Rules
 from penstock.server.ended import as_they_stand
-from penstock.stores.past import Past
-from penstock.stores.questions import Questions
+from penstock.stores.past import Past, attempts_of
+from penstock.stores.questions import Answers, Questions
 from penstock.stores.rows import FLAGS
 from penstock.usage import usd
 
-__all__ = ["REQUEST", "Asked", "Own", "own_view", "past_view"]
+__all__ = ["REQUEST", "Asked", "Own", "own_questions", "own_view", "past_view"]
 
 # The topic of the questions.
 REQUEST = "request"
@@ -106,6 +109,25 @@ def _sum(amounts: Sequence[int | None]) -> str | None:
     """Null where one is not known: what is left out would be a part and look like the whole."""
     known = [each for each in amounts if each is not None]
     return usd(sum(known)) if len(known) == len(amounts) else None
+
+
+def own_questions(books: Books, live: Callable[[], Iterable[Record]], clock: Clock) -> Questions:
+    """Who is asked where one process is all there is: what is being answered, and its books."""
+
+    async def tell(asked: bytes) -> bytes | None:
+        question = msgspec.msgpack.decode(asked, type=Asked)
+        here = [record for record in live() if record.id == question.id]
+        for _, line in as_they_stand(here, 1, clock.monotonic()):
+            return own_view(line, question)
+        past = await books.database.read(lambda connection: attempts_of(connection, question.id))
+        return past_view(past, question)
+
+    answers = Answers(clock)
+    answers.topics[REQUEST] = tell
+    told: list[Questions] = []
+    asking = Questions(lambda asked: answers.received(books, lambda reply: told[0].received(reply), asked), clock)  # type: ignore[arg-type]
+    told.append(asking)
+    return asking
 
 
 class Own:

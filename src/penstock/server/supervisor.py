@@ -21,9 +21,9 @@ from penstock.config.schema import Config
 from penstock.config.stored import stored_names, with_stored
 from penstock.config.stored_rules import declared_tenants, with_rules
 from penstock.errors import ConfigError, PenstockError
+from penstock.gateway.books import Books
 from penstock.metrics import Metrics
 from penstock.redact import Secret
-from penstock.server.books import Books
 from penstock.server.lookout import Lookout
 from penstock.server.own import REQUEST, Asked, own_view, past_view
 from penstock.server.posts import Hire, Posts

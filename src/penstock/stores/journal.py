@@ -123,6 +123,13 @@ class Journal:
         if file >= 0:
             os.close(file)
 
+    def leave(self) -> None:
+        """In a forked child: it is the parent's, and would seem to be written for as long as the child lives."""
+        file, self._file = self._file, -1
+        self._owed.clear()
+        if file >= 0:
+            os.close(file)
+
     def _append(self, record: bytes) -> None:
         size = self._size + len(record)
         if _write(self._file, record) != len(record):

@@ -93,6 +93,12 @@ class StateLock:
             self._path.unlink(missing_ok=True)
             os.close(file)
 
+    def leave(self) -> None:
+        """In a forked child: it is the parent's, and must not outlive it here."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
 
 def _is_same(file: int, path: Path) -> bool:
     try:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from penstock.clock import Clock
 from penstock.config.schema import Config
 from penstock.gateway import Gateway
-from penstock.server.books import Books
+from penstock.gateway.books import Books
 from penstock.server.supervisor import InProcess, Supervisor
 from penstock.server.worker import Worker
 from penstock.stores.centre import MemoryChannel, memory_pair

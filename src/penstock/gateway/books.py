@@ -1,4 +1,4 @@
-"""The books of a gateway: its store, and the ledger in it, kept by the supervisor while workers write their journals.
+"""The books of a gateway: its store, and the ledger in it, kept by one process while it or its workers write journals.
 
 Each worker gets a journal of its own when it joins. What they write is folded into the ledger several times a second,
 in the store's thread; the journal of one that has ended is folded to its end, and what it left open is posted. A store
@@ -64,11 +64,13 @@ class Books:
     Attributes:
         ledger: whom to ask what was spent.
         closed: is told of every journal that was folded to its end: its name, and what its worker had spent.
+        own: the name of this process's own journal; "" where it has none.
     """
 
     def __init__(self, database: Database, clock: Clock, random: Random, *, power: bool = False) -> None:
         self.ledger = Ledger(database, journals_of(database.path))
         self.closed: _Told = lambda name, buried: None
+        self.own = ""
         self._power = power
         self._clock = clock
         self._random = random
@@ -87,6 +89,7 @@ class Books:
 
     async def open(self, *, exact: bool = True) -> None:
         """Take up what a gateway before this one left, and begin to fold; to be called before a worker is started.
+        Where that was done it does nothing.
 
         Args:
             exact: what was spent must be known to the last call: workers that have lost their supervisor, and end by
@@ -95,14 +98,16 @@ class Books:
         Raises:
             PenstockError: the store cannot be written, or a journal cannot be read.
         """
+        if self._folding is not None:
+            return
         try:
             left = await self._take_up(ORPHAN_SECONDS if exact else 0.0)
         except OSError as error:
             raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and start again.") from error
         if left:
             log.warning("%d attempts were open when the gateway ended last: posted by what is known of them", left)
-        for name in self.ledger.written():
-            self._begin(self._bury(name))
+        for name in self._orphans():
+            self.ended(name)
         self._folding = asyncio.get_running_loop().create_task(self._fold())
 
     async def _take_up(self, patience: float) -> int:
@@ -110,9 +115,13 @@ class Books:
         lost = 0
         while True:
             lost += (await self.ledger.recover()).lost
-            if not self.ledger.written() or self._clock.monotonic() >= deadline:
+            if not self._orphans() or self._clock.monotonic() >= deadline:
                 return lost
             await self._clock.sleep(FOLD_SECONDS)
+
+    def _orphans(self) -> list[str]:
+        """The journals of a gateway before this one whose workers still live."""
+        return [name for name in self.ledger.written() if name != self.own]
 
     async def adopt(self, rules: tuple[Rule, ...]) -> None:
         """Go by these rules from now on; a budget that is new begins with what was spent in its window so far.
@@ -138,7 +147,11 @@ class Books:
         """A worker has ended, and writes no more."""
         name = self._names.pop(member, None)
         if name is not None:
-            self._begin(self._bury(name))
+            self.ended(name)
+
+    def ended(self, name: str) -> None:
+        """Nobody writes that journal any more, or somebody who is about to end."""
+        self._begin(self._bury(name))
 
     def _begin(self, burial: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(burial)
@@ -189,15 +202,21 @@ class Books:
 
         What cannot be written now is taken up by the next gateway.
         """
-        if self._folding is not None:
-            self._folding.cancel()
-            await asyncio.wait((self._folding,))
-        with suppress(TimeoutError):
-            async with self._clock.timeout(FAREWELL_SECONDS):
-                while self._burials:
-                    await asyncio.wait(self._burials)
-        for task in self._burials:
-            task.cancel()
+        try:
+            if self._folding is not None:
+                self._folding.cancel()
+                await asyncio.wait((self._folding,))
+            with suppress(TimeoutError):
+                async with self._clock.timeout(FAREWELL_SECONDS):
+                    while self._burials:
+                        await asyncio.wait(self._burials)
+        finally:
+            for task in self._burials:
+                task.cancel()
+            self.close()
+
+    def close(self) -> None:
+        """Close the store at once; what is not in the ledger yet the next gateway takes up."""
         with suppress(OSError):  # what is not empty stays
             self.ledger.folder.rmdir()
         self.database.close()
