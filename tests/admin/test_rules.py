@@ -326,6 +326,4 @@ def test_a_change_says_what_is_doubtful_too(desk: Registered) -> None:
     made = desk.done("POST", "/budgets", {"scope": "task", "limit": "9 USD/day"})
     low = {"hard": False, "on_low_budget": "refuse"}
     changed = desk.done("PATCH", f"/budgets/{made['id']}", low, if_match="*")
-    assert changed["warnings"] == [
-        "on_low_budget: on_low_budget never holds: the budget is not hard, so nothing is too much for it"
-    ]
+    assert changed["warnings"] == ["on_low_budget never holds: the budget is not hard, so nothing is too much for it"]

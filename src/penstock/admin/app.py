@@ -46,6 +46,7 @@ from penstock.clock import Clock
 from penstock.config.guards import is_loopback
 from penstock.config.show import describe
 from penstock.errors import InvalidRequest, NotFound, Overloaded, PenstockError
+from penstock.stores.fill import Fills
 from penstock.stores.sqlite import StoreFailed
 from penstock.version import VERSION
 
@@ -65,6 +66,7 @@ class Shown(NamedTuple):
         usages: who knows what was used, likewise.
         alerts: who knows what somebody was told, likewise.
         watcher: who watches what budgets have spent, likewise.
+        fills: who knows how full the accounts of limits and budgets are; None: nobody does.
         reloads: who reads the configuration anew, likewise.
     """
 
@@ -75,6 +77,7 @@ class Shown(NamedTuple):
     usages: Usages | None = None
     alerts: Told | None = None
     watcher: Watcher | None = None
+    fills: Fills | None = None
     reloads: Reloads | None = None
 
 
@@ -132,8 +135,8 @@ class ControlPlane:
             *TenantRoutes(register, overview).operations(),
             *KeyRoutes(register, overview, clock, admins=False).operations(),
             *KeyRoutes(register, overview, clock, admins=True).operations(),
-            *RuleRoutes(register, overview, "limit").operations(),
-            *RuleRoutes(register, overview, "budget").operations(),
+            *RuleRoutes(register, overview, "limit", self._shown.fills).operations(),
+            *RuleRoutes(register, overview, "budget", self._shown.fills).operations(),
             *CredentialRoutes(register, overview).operations(),
             *AuditRoutes(register.audit).operations(),
         )

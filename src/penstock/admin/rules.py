@@ -23,25 +23,40 @@ from penstock.admin.pages import joined_page
 from penstock.admin.register import Register
 from penstock.admin.rights import Principal
 from penstock.admin.rule_bounds import require_own
+from penstock.admin.rule_fills import ACCOUNTS, accounts_of, describe_fills
 from penstock.config.rule_doubts import Callers, callers_of
 from penstock.config.rule_review import Entry, Finding, declared_entries, review
 from penstock.config.show_rules import show_budget, show_limit, show_request_budget
-from penstock.config.stored_rules import Compiled, compile_rule, compile_stored, declared_windows, tenant_of, wrong
+from penstock.config.stored_rules import (
+    Compiled,
+    compile_rule,
+    compile_stored,
+    declared_windows,
+    placed,
+    tenant_of,
+    wrong,
+)
 from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded, PenstockError
 from penstock.reservation import Rule
+from penstock.stores.fill import Fills
 from penstock.stores.rulebook import Kind, StoredRule
 from penstock.stores.sqlite import StoreFailed
 
 __all__ = ["RuleRoutes"]
 
 _DECLARED = "declared:"
-_TENANT = Query("tenant", "That one's alone.", {"type": "string"})
+_LISTING = (*PAGING, Query("tenant", "That one's alone.", {"type": "string"}), ACCOUNTS)
 
 
 class RuleRoutes:
-    """The operations on limits, or on budgets."""
+    """The operations on limits, or on budgets.
 
-    def __init__(self, register: Register, overview: Overview, kind: Kind) -> None:
+    Args:
+        fills: who knows how full their accounts are; None: nobody does.
+    """
+
+    def __init__(self, register: Register, overview: Overview, kind: Kind, fills: Fills | None = None) -> None:
+        self._fills = fills
         self._register = register
         self._overview = overview
         self._kind: Kind = kind
@@ -52,12 +67,12 @@ class RuleRoutes:
         kind, path = self._kind, self._path
         one, name = f"{path}/{{id}}", kind.capitalize()
         return (
-            Operation(path, f"list_{kind}s", "Those there are.", self.listed, "Rules", query=(*PAGING, _TENANT)),
+            Operation(path, f"list_{kind}s", "Those there are.", self.listed, "Rules", query=_LISTING),
             Operation(
                 path, f"create_{kind}", "Make one; it holds at once.", self.create, "Rule",
                 method="POST", takes=f"New{name}", made=True,
             ),
-            Operation(one, f"show_{kind}", "One of them.", self.show, "Rule"),
+            Operation(one, f"show_{kind}", "One of them.", self.show, "Rule", query=(ACCOUNTS,)),
             Operation(
                 one, f"change_{kind}", "Change what is said; null takes a word away.", self.change, "Rule",
                 method="PATCH", takes=f"{name}Change", match="must",
@@ -70,7 +85,7 @@ class RuleRoutes:
 
     async def listed(self, request: Request) -> Response:
         """A page of them: what is declared, in the file's order, then what is stored."""
-        principal, query = principal_of(request), request.query_params
+        principal, query, most = principal_of(request), request.query_params, accounts_of(request.query_params)
         tenant = tenant_for(principal, query.get("tenant", ""))
 
         def seen(told: dict[str, Any]) -> bool:
@@ -80,17 +95,19 @@ class RuleRoutes:
             rows = [each for each in await self._register.rules.all() if each.kind == self._kind and each.id > after]
             return [told for told in map(self._describe, rows) if seen(told)][:most]
 
-        return json(await joined_page(query, [told for told in self._declared() if seen(told)], stored))
+        page = await joined_page(query, [told for told in self._declared() if seen(told)], stored)
+        return json(page | {"data": await self._filled(page["data"], most)})
 
     async def show(self, request: Request) -> Response:
         """One of them."""
-        id, principal = request.path_params["id"], principal_of(request)
+        id, principal, most = request.path_params["id"], principal_of(request), accounts_of(request.query_params)
         if id.startswith(_DECLARED):
-            return resource(self._declared_one(id, principal))
+            return resource((await self._filled([self._declared_one(id, principal)], most))[0])
         found = await self._get(id, principal)
         entry, others = _entry(found), [_entry(each) for each in await self._register.rules.all() if each.id != id]
         doubts = await self._review(entry._replace(name=""), others, principal, made=True)
-        return resource(self._describe(found) | {"warnings": doubts})
+        (told,) = await self._filled([self._describe(found) | {"warnings": doubts}], most)
+        return resource(told)
 
     async def create(self, request: Request) -> Response:
         """Make one."""
@@ -208,6 +225,23 @@ class RuleRoutes:
             raise Forbidden(f"that {self._kind} was made by an operator", do="Ask one to change it.")
         return found
 
+    async def _filled(self, told: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+        """The same with the fullest accounts of each, up to so many."""
+        if self._fills is None or not most:
+            return told
+        of = [() if each["shadowed_by"] else self._rules_of(each) for each in told]
+        fills = iter(await self._fills.fullest([rule for rules in of for rule in rules], most))
+        return [
+            each | {"accounts": describe_fills([(rule, next(fills)) for rule in rules], most)}
+            for each, rules in zip(told, of, strict=True)
+        ]
+
+    def _rules_of(self, told: dict[str, Any]) -> tuple[Rule, ...]:
+        if told["declared"] is None:
+            return compile_rule(self._kind, told["rule"]).rules
+        declared = (rule for rule in self._overview.config.rules if rule.where)
+        return tuple(rule for rule in declared if _declared_id(rule.id) == told["id"])
+
     # --- as JSON
 
     def _describe(self, rule: StoredRule) -> dict[str, Any]:
@@ -255,8 +289,7 @@ class RuleRoutes:
 
 def _declared(id: str, shown: dict[str, object], tenant: str, where: str) -> dict[str, Any]:
     return {
-        # Of its own id, which holds what a path cannot.
-        "id": f"{_DECLARED}{sha256(id.encode()).hexdigest()[:16]}",
+        "id": _declared_id(id),
         "rule": shown,
         "tenant": tenant or None,
         "created": None,
@@ -267,13 +300,18 @@ def _declared(id: str, shown: dict[str, object], tenant: str, where: str) -> dic
     }
 
 
+def _declared_id(id: str) -> str:
+    """Of its own id, which holds what a path cannot."""
+    return f"{_DECLARED}{sha256(id.encode()).hexdigest()[:16]}"
+
+
 def _entry(rule: StoredRule) -> Entry:
     return Entry(f"{rule.kind} {rule.id}", rule.kind, rule.body)
 
 
 def _told(found: Finding) -> str:
-    where = ": ".join(part for part in (found.entry, found.path) if part)
-    return f"{where}: {found.message}" if where else found.message
+    told = placed(found.path, found.message)
+    return f"{found.entry}: {told}" if found.entry else told
 
 
 def _tenant(compiled: Compiled) -> str:

@@ -92,6 +92,15 @@ _KEY = {
     "etag": _ETAG,
 }
 _NAMED = {"name": TEXT, "tenant": TEXT, "env": _ENV}
+_AMOUNT: dict[str, Any] = {"type": ["string", "integer"], "description": "Dollars as text, all else as numbers."}
+_ACCOUNT = record(
+    {
+        "value": TEXT | {"description": 'Of the scope: a tenant, `acme/u1`; "" for everything together.'},
+        "unit": {"enum": ["usd", "tokens", "requests", "calls"]},
+        **dict.fromkeys(("limit", "used", "left"), _AMOUNT),
+        "resets": MAYBE_TEXT | {"description": "When it is whole again."},
+    }
+)
 _TENANT = {
     "name": TEXT,
     "state": {"enum": ["active", "archived"]},
@@ -147,7 +156,10 @@ REGISTER: dict[str, Any] = {
             "shadowed_by": MAYBE_TEXT | {"description": "What says the same and holds instead."},
             "etag": _ETAG,
         },
-        {"warnings": listing(TEXT) | {"description": "Of what was made or changed: what is most likely not meant."}},
+        {
+            "warnings": listing(TEXT) | {"description": "What is most likely not meant; where one of them is told."},
+            "accounts": listing(_ACCOUNT) | {"description": "The fullest, where so many are asked for."},
+        },
     ),
     "NewLimit": _rule_body("limit", ("scope",)),
     "LimitChange": _change(_rule_body("limit", ())),

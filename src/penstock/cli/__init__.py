@@ -27,6 +27,8 @@ COMMANDS = {
     "deployments": "See how deployments stand; drain, isolate and restore them.",
     "keys": "Make, list, revoke and rotate callers' keys.",
     "tenants": "Make, list and archive tenants.",
+    "limits": "How much may be asked for at a time, and what is left.",
+    "budgets": "How much may be used, and what is left.",
     "credentials": "Providers' credentials in the store.",
     "admin": "Who may see and steer a gateway; the admin key.",
     "audit": "Who changed what; whether the log was touched.",

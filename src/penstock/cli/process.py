@@ -190,6 +190,7 @@ async def _open_admin(supervisor: Supervisor, folder: Path, register: Register |
         usages=ledger,
         alerts=steward.book,
         watcher=steward,
+        fills=supervisor.fills,
         reloads=reload,
     )
     admin: AdminServer = await serving.open_admin(supervisor.overview, os.environ, folder, shown)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "everything", "find_register", "if_match"]
 
 _HOST = "127.0.0.1"
-_ROUTES = re.compile(r"GET /api/v1/(keys|tenants|admins|credentials)")
+_ROUTES = re.compile(r"GET /api/v1/(keys|tenants|admins|credentials|limits|budgets)")
 
 
 class Asked(Protocol):
@@ -152,6 +152,7 @@ def _open_file(stack: ExitStack, path: str | None, locked: Path) -> _File:
     from penstock.metrics import Metrics
     from penstock.server.register import open_register
     from penstock.stores.authority import Authority
+    from penstock.stores.fill import Standings
     from penstock.stores.lock import StateLock
     from penstock.stores.sqlite import Database
 
@@ -170,7 +171,8 @@ def _open_file(stack: ExitStack, path: str | None, locked: Path) -> _File:
     register = open_register(database, config, clock, random)
     metrics = Metrics()
     standing = Standing(config, metrics, Authority(random.random, metrics.moved, metrics.retry_refused))
-    return _File(ControlPlane(standing, LocalDoor(), clock, Shown(register=register)), register.audit)
+    shown = Shown(register=register, fills=Standings(database, clock))
+    return _File(ControlPlane(standing, LocalDoor(), clock, shown), register.audit)
 
 
 def everything(asked: Asked, path: str) -> Iterator[dict[str, Any]]:

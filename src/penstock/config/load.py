@@ -22,7 +22,7 @@ from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
 from penstock.config.routes import read_routes
 from penstock.config.rule_checks import check_rules
-from penstock.config.rule_doubts import doubt_tenants
+from penstock.config.rule_doubts import callers_of, doubt_tenants
 from penstock.config.rules import read_rules
 from penstock.config.schema import Config
 from penstock.config.stored import stored_names
@@ -137,12 +137,15 @@ def _read(reader: Reader, tree: Tree, serving: bool, kept: bool) -> Config:
     check_fallbacks(reader.problems, tree.root, config, names)
     check_allowed(reader.problems, keys, config, names)
     check_reach(reader.problems, tree.root, keys, config, names)
-    check_rules(reader.problems, rules, config, names, serving=serving)
+    callers = callers_of(config)
+    # A store that is named is most likely one with keys, which may be trusted or not.
+    stores = "state" in fields and config.state != MEMORY
+    callers = callers._replace(trusted=callers.trusted or stores)
+    check_rules(reader.problems, rules, config, names, serving=serving, callers=callers)
     if config.tenants:
         doubt_tenants(reader.problems, reader.items(fields["keys"]) if "keys" in fields else (), config)
     check_known(reader, config, fields.get("models"))
     if serving:
-        stores = "state" in fields and config.state != MEMORY
         check_edge(reader, tree.root, server, auth, any_key=any_key or stores)
         if config.state == MEMORY and (wanted := stored_names(config)):
             message = f"the credential {quoted(wanted[0])} is to come from the store, and state: memory is none"

@@ -27,6 +27,7 @@ __all__ = [
     "compile_stored",
     "declared_tenants",
     "declared_windows",
+    "placed",
     "tenant_of",
     "window_of",
     "with_rules",
@@ -81,11 +82,16 @@ def compile_rule(kind: Kind, body: Mapping[str, Any]) -> Compiled:
 def wrong(path: str, message: str) -> InvalidRequest:
     """What is wrong with an entry, told by the place in it."""
     return InvalidRequest(
-        f"{path}: {message}" if path else message,
+        placed(path, message),
         do="docs/config.md has every key of it.",
         param=path.partition(".")[0].partition("[")[0] or None,
         status=UNFIT,
     )
+
+
+def placed(path: str, message: str) -> str:
+    """A message with the place it is about, unless it begins with that."""
+    return message if not path or message.startswith(f"{path} ") else f"{path}: {message}"
 
 
 def window_of(rule: Rule | RequestBudget) -> Window:

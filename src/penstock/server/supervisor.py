@@ -32,6 +32,7 @@ from penstock.server.worker import Worker
 from penstock.stores.authority import Authority
 from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
 from penstock.stores.directory import Directory
+from penstock.stores.fill import Standings
 from penstock.stores.key_centre import KeyCentre
 from penstock.stores.past import attempts_of
 from penstock.stores.recent import Told
@@ -84,6 +85,7 @@ class Supervisor:
         keys: tells workers of the store's keys.
         books: as given.
         steward: has the spending watched, and somebody told.
+        fills: knows how full the accounts of limits and budgets are.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Supervisor:
         database = books.database if books is not None else None
         self.steward = Steward(database, clock, random, metrics, self.centre.publish)
         self.steward.look_after(self.health.standings)
+        self.fills = Standings(database, clock, treasury, self.centre.leases.sums)
         self._clock = clock
         self._rules: Rulebook | None = None
         # As the file has it; what workers are given has the store's beside it.

@@ -158,6 +158,13 @@ class Treasury:
         """How an account stands; None where that rule is not known."""
         return self._stand(rule, value, moment(self._clock))
 
+    def stands(self, rule: str) -> list[tuple[str, Stand]]:
+        """How the accounts of a rule stand that have been asked for, by their values."""
+        at = moment(self._clock)
+        values = [entry.account.value for entry in self.accounts.of(rule)]
+        found = ((value, self._stand(rule, value, at)) for value in values)
+        return [(value, stand) for value, stand in found if stand is not None]
+
     def close(self) -> None:
         """Wait for nothing more."""
         for holder in self._holders.values():
