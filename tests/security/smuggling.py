@@ -397,11 +397,18 @@ def _fields() -> None:
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
     offer = "an offer that may be ignored (RFC 9110, section 7.8): what follows is HTTP/1.1 for everybody"
     served("field upgrade to h2c", GET + upgrade + HOST, offer)
-    refused("field upgrade with a body", HEAD + upgrade + b"Content-Length: 3\r\n\r\nabc")
-    refused(
-        "field upgrade with a request for a body", HEAD + upgrade + b"Content-Length: %d\r\n\r\n" % len(CANARY) + CANARY
-    )
-    refused("field upgrade with chunks", HEAD + upgrade + b"Transfer-Encoding: chunked\r\n\r\n" + ABC + END)
+    with_body = "an offer that may be ignored, with a body as any other: Java's own client sends that"
+    served("field upgrade with a body", HEAD + upgrade + b"Content-Length: 3\r\n\r\nabc", with_body, b"abc")
+    served("field upgrade with no body", HEAD + upgrade + b"Content-Length: 0\r\n\r\n", with_body)
+    length = b"Content-Length: %d\r\n\r\n" % len(CANARY)
+    served("field upgrade with a request for a body", HEAD + upgrade + length + CANARY, with_body, CANARY)
+    chunked = HEAD + upgrade + b"Transfer-Encoding: chunked\r\n\r\n"
+    served("field upgrade with chunks", chunked + ABC + END, with_body, b"abc")
+    served("field upgrade with a trailer", chunked + ABC + b"0\r\nA: b\r\n\r\n", with_body, b"abc")
+    refused("field upgrade with chunks and no size", chunked + CANARY)
+    both = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+    refused("field upgrade with two framings", HEAD + upgrade + both + ABC + END)
+    waits("field upgrade with more to come", HEAD + upgrade + b"Content-Length: 4000\r\n\r\nabc", with_body)
     served("field close", GET + b"Connection: close\r\n" + HOST, "what follows is not read", closes=True)
 
 

@@ -29,6 +29,11 @@ CHUNKED = (
     b"2;ext=1\r\nhe\r\n3\r\nllo\r\n0\r\nX-Api-Key: other\r\n\r\n"
 )
 
+# What Java's java.net.http.HttpClient sends to a server it has not met in plain text, with a body of either framing.
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\nUpgrade: h2c\r\n"
+JAVAS = POST.replace(b"X-Twice: a\r\n", OFFER)
+JAVAS_CHUNKED = CHUNKED.replace(b"Host:", OFFER + b"Host:")
+
 
 def parse(data: bytes, sizes: list[int] | None = None) -> list[HttpRequest]:
     parser = RequestParser(max_body=1000)
@@ -52,8 +57,27 @@ def seen(request: HttpRequest) -> tuple[object, ...]:
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6))
 def test_any_chunking_gives_the_same_requests(sizes: list[int]) -> None:
-    data = POST + CHUNKED + GET
+    data = POST + JAVAS + CHUNKED + JAVAS_CHUNKED + JAVAS + GET
     assert [seen(r) for r in parse(data, sizes)] == [seen(r) for r in parse(data)]
+
+
+def test_an_offer_to_switch_protocols_is_passed_over() -> None:
+    offered = parse(JAVAS + JAVAS_CHUNKED + JAVAS + GET)
+    assert [request.body for request in offered] == [b"hello"] * 3 + [b""]
+    assert [request.path for request in offered] == [
+        b"/v1/chat/completions",
+        b"/x",
+        b"/v1/chat/completions",
+        b"/healthz",
+    ]
+    assert all(request.keep_alive for request in offered)
+    assert [request.headers.get(b"upgrade") for request in offered] == [b"h2c"] * 3 + [None]
+    with pytest.raises(Refused, match="body is larger"):
+        parse(JAVAS.replace(b"Content-Length: 5", b"Content-Length: 1001"))
+    with pytest.raises(Refused, match="body is larger"):
+        parse(JAVAS_CHUNKED.replace(b"2;ext=1\r\nhe", b"%x\r\n%b" % (1001, b"." * 1001)))
+    with pytest.raises(Refused, match="request line"):
+        parse(JAVAS + GET.replace(b" HTTP", b"  HTTP"))
 
 
 def test_a_request_as_it_was_sent() -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -189,6 +189,7 @@ class RequestParser:
         "_max_body",
         "_max_fields",
         "_max_head",
+        "_offered",
         "_parser",
         "_raw",
         "_repeats",
@@ -208,6 +209,7 @@ class RequestParser:
         self._max_head = max_head
         self._max_fields = max_fields
         self._parser = httptools.HttpRequestParser(self)
+        self._offered = b""  # the framing of a body whose request offers an upgrade
         self._known: KnownHead | None = None
         self._in_head = True
         self._lone = True  # no other request came before this one in the bytes at hand
@@ -264,6 +266,10 @@ class RequestParser:
                 # An offer to switch protocols, which may be ignored (RFC 9110, section 7.8): the parser stopped behind
                 # that request, and what follows is HTTP/1.1 still. CONNECT does not come this far.
                 data = data[upgrade.args[0] :]
+                if self._offered:
+                    head, self._offered = b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._offered, b""
+                    self._parser = httptools.HttpRequestParser(_Behind(self))
+                    self._parser.feed_data(head)
         self._raw = b""
 
     def _count(self, data: bytes, waiting: int, pieces: int) -> None:
@@ -373,11 +379,10 @@ class RequestParser:
         length = headers.get(b"content-length")
         if length is not None and int(length) > self._max_body:
             raise self._too_large()
-        if parser.should_upgrade() and (
-            b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-        ):
-            # The parser would take the body for what follows the switch.
-            raise Refused(400, "an Upgrade cannot be offered with a body: send it as plain HTTP/1.1")
+        if parser.should_upgrade() and (length is not None or b"transfer-encoding" in headers):
+            # Java's own client offers h2c with all it sends. This parser takes the body for what follows the switch:
+            # another one goes on from there.
+            self._offered = b"transfer-encoding: chunked" if length is None else b"content-length: " + length
         head = Head(method, self._target(method), version, headers)
         head.keep_alive = parser.should_keep_alive()
         self._request = HttpRequest(head)
@@ -395,6 +400,8 @@ class RequestParser:
         self._chunks.append(body)
 
     def on_message_complete(self) -> None:
+        if self._offered:
+            return
         request = self._request
         assert request is not None
         chunks = self._chunks
@@ -464,6 +471,25 @@ class RequestParser:
             if authority.lower() == host.lower():
                 return slash + path or b"/"
         raise Refused(400, "the request target is not a path of this host")
+
+
+class _Behind:
+    """Tells a reader what another parser of httptools' finds behind the head that it is given first."""
+
+    def __init__(self, reader: RequestParser) -> None:
+        self._reader = reader
+        self._begun = False
+        for name in ("on_message_begin", "on_url", "on_header", "on_body", "on_message_complete"):
+            setattr(self, name, partial(self._tell, getattr(reader, name)))
+
+    def on_headers_complete(self) -> None:
+        if self._begun:
+            self._reader.on_headers_complete()
+        self._begun = True
+
+    def _tell(self, callback: Callable[..., None], *found: bytes) -> None:
+        if self._begun:
+            callback(*found)
 
 
 class _Callbacks:
