@@ -508,7 +508,8 @@ class ResponseParser:
 
     Attributes:
         head_complete: status and headers are known (1xx responses are skipped).
-        headers: lower-case names; of repeated fields the last one counts, and trailers not at all.
+        headers: lower-case names; of repeated fields the last one counts, and trailers not at all. Content-Length may
+            be missing.
         complete: the whole body has come.
         surplus: bytes came after the end; the connection must not be used again.
         pending: pieces of body waiting to be taken.
@@ -619,7 +620,8 @@ class ResponseParser:
         if self._strange > MANY_STRANGE:
             self._known = None
         elif self.keep_alive and not self._interims and len(self.pending) == 1:
-            self._known = remember(data, len(self.pending[0]), (self.status, self.headers))
+            headers = {name: value for name, value in self.headers.items() if name != b"content-length"}
+            self._known = remember(data, len(self.pending[0]), (self.status, headers))
 
     def flow(self, data: bytes) -> list[bytes]:
         """`feed` for a stream's body from which all was taken: returns the pieces that came, to be emptied when used.

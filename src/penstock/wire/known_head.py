@@ -1,6 +1,7 @@
 """The head of an HTTP message, remembered: what comes next on its connection mostly has the same but for its length.
 
-What is byte for byte the same means the same, so it need not be parsed again. Pure.
+What is byte for byte the same means the same, so it need not be parsed again: where the body has 100 to 999,999 bytes,
+as nearly all have. Pure.
 """
 
 from __future__ import annotations
@@ -20,25 +21,20 @@ class KnownHead:
         meaning: what it was parsed as.
     """
 
-    __slots__ = ("_after", "_before", "_start", "meaning")
+    __slots__ = ("_rest", "_template", "meaning")
 
     def __init__(self, before: bytes, after: bytes, meaning: Any) -> None:
-        self._before = before
-        self._start = len(before)
-        self._after = after
+        self._template = b"%b%%d%b" % (before.replace(b"%", b"%%"), after.replace(b"%", b"%%"))
+        self._rest = len(before) + len(after)
         self.meaning = meaning
 
     def body(self, data: bytes) -> bytes | None:
         """The body, where `data` is one whole message with this head and whatever length; None for anything else."""
-        start, after = self._start, self._after
-        if data[:start] != self._before:
-            return None
-        end = data.find(b"\r", start, start + 10)
-        begin = end + len(after)
-        digits = data[start:end]
-        if end < 0 or data[end:begin] != after or not digits.isdigit() or int(digits) != len(data) - begin:
-            return None
-        return data[begin:]
+        size = len(data) - self._rest  # of body and digits
+        # Writing the only head that it can have and comparing takes half as long as looking for the digits.
+        head = self._template % (size - (3 if size < 1_003 else 4 if size < 10_004 else 5 if size < 100_005 else 6))
+        known = len(head)
+        return data[known:] if data[:known] == head else None
 
 
 def remember(data: bytes, size: int, meaning: Any) -> KnownHead | None:
