@@ -80,11 +80,12 @@ LENGTHS = [
 ]
 
 
-@pytest.mark.parametrize("length", LENGTHS)
-def test_a_request_behind_the_same_is_read_as_one_alone(length: bytes) -> None:
+@pytest.mark.parametrize("body", [BODY, b"", b"x" * 99])
+@pytest.mark.parametrize("length", [*LENGTHS, b"-1", b"-2", b"99", b"98"])
+def test_a_request_behind_the_same_is_read_as_one_alone(length: bytes, body: bytes) -> None:
     def outcome(parser: RequestParser) -> Read:
         try:
-            parser.feed(REQUEST % length + BODY)
+            parser.feed(REQUEST % length + body)
         except Refused as refused:
             return refused.status, refused.message
         return tuple((r.path, r.headers[b"x"], r.body) for r in parser.ready)

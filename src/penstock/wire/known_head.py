@@ -30,11 +30,13 @@ class KnownHead:
 
     def body(self, data: bytes) -> bytes | None:
         """The body, where `data` is one whole message with this head and whatever length; None for anything else."""
-        size = len(data) - self._rest  # of body and digits
+        rest = len(data) - self._rest
+        size = rest - (3 if rest < 1_003 else 4 if rest < 10_004 else 5 if rest < 100_005 else 6)
+        if size < 100:
+            return None
         # Writing the only head that it can have and comparing takes half as long as looking for the digits.
-        head = self._template % (size - (3 if size < 1_003 else 4 if size < 10_004 else 5 if size < 100_005 else 6))
-        known = len(head)
-        return data[known:] if data[:known] == head else None
+        begin = len(data) - size
+        return data[begin:] if data[:begin] == self._template % size else None
 
 
 def remember(data: bytes, size: int, meaning: Any) -> KnownHead | None:
