@@ -603,18 +603,20 @@ class Exchange:
         """A whole answer in one write; `headers` are lines as `encode_headers` makes them."""
         self.started = self.ended = True
         self.written = size = len(body)
-        self._connection.write(
-            b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (
-                OK if status == 200 else status_line(status),
-                headers,
-                self.extra,
-                self._listener.date,
-                self._kept if self.keep_alive else _CLOSE,
-                size,
-                b"" if self._bodyless else body,
+        transport = self._connection._transport  # as `push`
+        if transport is not None:
+            transport.write(
+                b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
+                % (
+                    OK if status == 200 else status_line(status),
+                    headers,
+                    self.extra,
+                    self._listener.date,
+                    self._kept if self.keep_alive else _CLOSE,
+                    size,
+                    b"" if self._bodyless else body,
+                )
             )
-        )
 
     def send_nothing(self, headers: bytes) -> None:
         """A 204, which has no content and therefore no length (RFC 9110, section 8.6)."""

@@ -59,6 +59,7 @@ log = logging.getLogger("penstock.server")
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
+NO_PRICE = b"x-penstock-cost-usd: null\r\n"
 TEXT = b"content-type: text/plain; charset=utf-8\r\n"
 # By the first word of a dialect's name; the second of two is the one that is never ambiguous.
 PREFIXES = {"openai": (b"/v1", b"/openai/v1"), "anthropic": (b"/v1", b"/anthropic/v1"), "generate": (b"/v1",)}
@@ -70,6 +71,9 @@ OPERATIONS = {
     "anthropic_count_tokens": "count_tokens",
     "generate": "chat",
 }
+
+# In which the request's id has a second name.
+_ANTHROPIC = frozenset(name for name in OPERATIONS if name.startswith("anthropic"))
 
 # Bodies above this take the loop for a while (1 to 5 ms a MiB, whatever is in them): one at a time, others between
 # them.
@@ -469,16 +473,19 @@ def _ids(record: Record, dialect: Inbound) -> Headers:
 
 def _reply_headers(reply: Reply, request: Request) -> bytes:
     record = request.record
-    cost = ""
-    if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
-        cost = f"x-penstock-cost-usd: {'null' if record.cost is None else usd(record.cost)}\r\n"
-    # Put together as text, which costs less than bytes do.
     block = (
-        f"content-type: {reply.content_type.decode('latin-1')}\r\nx-request-id: {record.id}\r\n"
-        f"x-penstock-target: {_header_text(record.deployment)}\r\nx-penstock-attempts: {len(record.attempts)}\r\n"
-        f"x-penstock-cache: off\r\nx-penstock-overhead-us: {int(record.overhead * 1e6)}\r\n{cost}"
-    ).encode("latin-1")
-    if request.dialect.startswith("anthropic"):
+        b"content-type: %b\r\nx-request-id: %b\r\n%b%d\r\nx-penstock-cache: off\r\nx-penstock-overhead-us: %d\r\n"
+        % (
+            reply.content_type,
+            record.id.encode(),
+            _target_line(record.deployment),
+            len(record.attempts),
+            record.overhead * 1e6,
+        )
+    )
+    if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
+        block += b"x-penstock-cost-usd: %b\r\n" % usd(record.cost).encode() if record.cost is not None else NO_PRICE
+    if request.dialect in _ANTHROPIC:
         block += b"request-id: %b\r\n" % record.id.encode()
     if record.limits:
         block += limit_lines(record.limits, request.dialect, record.wall)
@@ -497,15 +504,16 @@ def _waiting_headers(request: Request) -> bytes:
 
 
 @lru_cache(1024)
-def _header_text(text: str) -> str:
-    """A value that may hold what a caller wrote, as a header: visible ASCII only (security.md 10)."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+def _target_line(deployment: str) -> bytes:
+    """The line that names who answered, and the next up to the number of attempts."""
+    return b"x-penstock-target: %b\r\nx-penstock-attempts: " % _header_safe(deployment)
 
 
 def _header_safe(text: str) -> bytes:
-    return _header_text(text).encode()
+    """A value that may hold what a caller wrote, as a header: visible ASCII only (security.md 10)."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text).encode()
 
 
 def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
