@@ -270,8 +270,57 @@ def test_a_reply_that_is_closed_twice_settles_once() -> None:
 def test_without_rules_only_the_ledger_knows() -> None:
     scene = Scene()
     scene.ask()
-    assert (scene.journal.opened[0].holds, scene.journal.opened[0].bound) == ((), 6_000_000)
+    assert (scene.journal.opened[0].holds, scene.journal.opened[0].bound) == ((), None)
+    assert (scene.journal.opened[0].input_tokens, scene.journal.opened[0].input_cost) == (251, 251_000)
     assert (scene.journal.closed[0].settled, scene.journal.closed[0].cost) == ((), 300_000)
+
+
+def test_without_rules_what_is_more_than_text_is_looked_at() -> None:
+    scene = Scene()
+    picture = {"type": "image_url", "image_url": {"url": "https://h/p.png"}}
+    scene.ask(scene.request(messages=[{"role": "user", "content": [picture]}]))
+    free = scene.request()
+    free.record.operation = "count_tokens"
+    scene.ask(free)
+    assert scene.journal.opened[0].input_tokens > 1_500
+    assert (scene.journal.opened[1].input_tokens, scene.journal.opened[1].input_cost) == (1, 0)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_without_rules_who_leaves_is_booked(lost: bool) -> None:
+    scene = Scene(price=True)
+    scene.waits = asyncio.Event().wait
+
+    async def main() -> Attempt:
+        request = scene.request(taken=4_000)
+        task = asyncio.ensure_future(scene.meter()(request))
+        await asyncio.sleep(0)
+        assert request.attempt is not None
+        request.attempt.lost = lost
+        task.cancel()
+        await asyncio.wait([task])
+        attempt: Attempt = request.attempt
+        return attempt
+
+    attempt = asyncio.run(main())
+    if lost:
+        assert scene.journal.closed == []
+        assert attempt.settle is not None
+        attempt.settle()
+    (closed,) = scene.journal.closed
+    assert (closed.outcome, closed.input_tokens > 500, closed.flags & ESTIMATED) == ("cancelled", True, ESTIMATED)
+
+
+def test_without_rules_what_was_not_sent_is_closed_only_if_it_was_opened() -> None:
+    scene = Scene()
+    scene.unsent = Unavailable("refused")
+    with pytest.raises(Unavailable):
+        scene.ask()
+    assert (scene.journal.opened, scene.journal.closed) == ([], [])
+    scene.unsent, scene.error = None, Unavailable("500")
+    with pytest.raises(Unavailable):
+        scene.ask()
+    assert [row.outcome for row in scene.journal.closed] == ["unavailable"]
 
 
 def test_what_no_provider_bills_is_booked_as_nothing() -> None:
@@ -550,7 +599,7 @@ def test_what_is_expected_of_a_prompt_is_learned_from_what_its_provider_counts()
     scene.usage = Usage(500, 20)  # twice as many as the bytes say
     for _ in range(3):
         scene.ask()
-    assert [row.input_tokens for row in scene.journal.opened] == [250, 501, 501]
+    assert [row.input_tokens for row in scene.journal.opened] == [251, 503, 503]
     errors = scene.metrics.estimates.series[("up/m",)]
     assert sum(errors[:-1]) == 3
     assert errors[-1] == pytest.approx((250 - 1 - 1) / 500)
@@ -562,7 +611,7 @@ def test_nothing_is_learned_from_an_estimate() -> None:
     scene.usage = Usage(500, 20, estimated=True)
     scene.ask()
     scene.ask()
-    assert [row.input_tokens for row in scene.journal.opened] == [250, 250]
+    assert [row.input_tokens for row in scene.journal.opened] == [251, 251]
     assert scene.metrics.estimates.series == {}
 
 

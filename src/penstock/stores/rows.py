@@ -79,7 +79,7 @@ class Opened(_Row, tag=1, array_like=True, gc=False, frozen=True):
         holds: what is reserved for it.
         input_tokens: of its input, as estimated.
         input_cost: what these cost; None where the price is not known.
-        bound: what it can cost at most; None where the price is not known.
+        bound: what it can cost at most; None where the price is not known, or nothing limits it.
         winner_pays: its tenant pays for the attempt that answered alone (`charge: winner`).
     """
 

@@ -17,6 +17,8 @@ from penstock.clock import Clock
 from penstock.errors import BudgetExceeded, InvalidRequest, Overloaded
 from penstock.layers.meter.entries import Entries, Journal
 from penstock.layers.meter.held import Held
+from penstock.layers.meter.kept import Keeping
+from penstock.layers.meter.lessons import Factors, Lessons
 from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Attempt
@@ -31,15 +33,11 @@ MOST_TRIES = 6
 # No second attempt is made beside the first where a budget is so near its end, in parts of a hundred.
 HEDGED_UPTO = 80
 MOST_CLAIMS = 4096
-# After so many answers there is little to be learned of each.
-LEARNED_FIRST = 200
-LEARNED_THEN = 8
 # What a request without thinking needs at least (semantics.md: Money).
 LEAST_OUTPUT = 16
 NEVER = float("inf")
 # Output that is likely where nobody limits it: more than nine of ten answers have.
 USUAL_OUTPUT = 1_024
-_MOST = 2**53
 NOTHING = Use(0, 0, 0)
 
 
@@ -52,13 +50,6 @@ class Purse(Protocol):
     def void(self, reservation: Reservation) -> None: ...
     def standing(self, rule: Rule, value: str) -> Level | None: ...
     async def look(self, wants: Sequence[Want]) -> list[Level]: ...
-
-
-class Factors(Protocol):
-    """What is known of how models split a text (`stores/factors.py`)."""
-
-    def of(self, model: str, script: str) -> float: ...
-    def learn(self, model: str, script: str, estimated: float, counted: int) -> None: ...
 
 
 class Booking(NamedTuple):
@@ -99,16 +90,17 @@ class Meter:
         self._metrics = metrics
         journal = booking.journal
         self._entries = Entries(clock, journal, booking.winner_pays) if journal is not None else None
-        self._factors = booking.factors
-        self._learned = 0
+        lessons = self._lessons = Lessons(booking.factors, metrics)
         # By what is known of an attempt; what strangers name must not fill memory.
         self._claims: dict[tuple[Any, ...], Claim] = {}
-        # Nothing is kept, and nothing limited but what a request says itself.
-        self._idle = journal is None and not booking.rules
+        # Where nothing is limited but what a request says itself: its rows are kept, or not even these.
+        self._plain: Call | None = None
+        if not booking.rules:
+            self._plain = Keeping(call, self._entries, lessons) if self._entries is not None else call
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        if self._idle and request.money is None and request.caller.max_output is None:
-            return self._call(request)
+        if self._plain is not None and request.money is None and request.caller.max_output is None:
+            return self._plain(request)
         return self._metered(request)
 
     async def _metered(self, request: Request) -> Reply:
@@ -118,8 +110,7 @@ class Meter:
         """
         bound = request.candidate.deployment.bound(request)
         held = Held(request, bound, self._claim(request))
-        factor = self._factors.of(request.candidate.name, bound.script) if self._factors is not None else 1.0
-        held.expected = min(int(bound.likely * factor) + 1, bound.taken or _MOST)
+        held.expected = self._lessons.expected(request.candidate.name, bound)
         request.most_output = request.cut_at = 0
         if held.given != bound.given:
             _check_usable(held.given, bound)
@@ -138,7 +129,7 @@ class Meter:
             # It knows what is held, which knows the request: nobody would ever free such a ring.
             request.opening = None
         held.answered, held.attempt = True, request.attempt
-        if self._entries is not None:
+        if self._entries is not None and reply.streaming:
             self._entries.follow(held, reply)
         reply.on_end(self._end, held)
         return reply
@@ -300,8 +291,8 @@ class Meter:
         usage = attempt.usage
         if usage is None or held.bound.free:
             return Use(0, 0, requests)
-        if not usage.estimated and self._factors is not None and held.bound.script:
-            self._learn(held, usage.input_tokens)
+        if not usage.estimated and self._lessons.due():
+            self._lessons.learn(request.candidate.name, held.expected, held.bound, usage.input_tokens)
         tokens = usage.input_tokens + usage.output_tokens
         cost = attempt.cost
         if cost is None:  # the tier that served it has no price: no more than was reserved is known
@@ -314,16 +305,6 @@ class Meter:
             cost = max(cost or 0, self._bound_cost(held) or 0)
             tokens = max(tokens, held.bound.tokens(held.given))
         return Use(cost, tokens, requests)
-
-    def _learn(self, held: Held, counted: int) -> None:
-        """The provider's count of the input beside what was expected: of the first ones, then of some."""
-        self._learned += 1
-        if self._learned > LEARNED_FIRST and self._learned % LEARNED_THEN:
-            return
-        name, bound = held.request.candidate.name, held.bound
-        self._metrics.note_estimate(name, held.expected, counted)
-        assert self._factors is not None
-        self._factors.learn(name, bound.script, bound.likely, counted)
 
     def _bound_cost(self, held: Held) -> int | None:
         cost: int | None = held.bound.cost(held.given)

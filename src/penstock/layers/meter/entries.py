@@ -12,8 +12,10 @@ from typing import Protocol
 from penstock.call import Reply
 from penstock.clock import Clock, Timer
 from penstock.errors import Overloaded
-from penstock.layers.meter.held import Held
+from penstock.messages import Request
 from penstock.records import Attempt, Record
+from penstock.reservation import Reservation
+from penstock.routing.money import Claim, Use
 from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Heard, Hold, Opened
 
 __all__ = ["Entries", "Journal"]
@@ -32,6 +34,28 @@ class Journal(Protocol):
     def close(self, row: Closed) -> None: ...
 
 
+class Entered(Protocol):
+    """What is known of an attempt: `held.Held`, or `kept.Kept`.
+
+    Attributes:
+        number: of its row, 0 while there is none.
+        answered: it has given an answer, or the beginning of one.
+        claim: the rules that hold for it; `use`: what was reserved for it of them.
+    """
+
+    request: Request
+    number: int
+    answered: bool
+
+    @property
+    def reservation(self) -> Reservation | None: ...
+    @property
+    def claim(self) -> Claim: ...
+    @property
+    def use(self) -> Use: ...
+    def forecast(self) -> tuple[int, int | None, int | None]: ...
+
+
 class Entries:
     """Writes the rows of a worker's attempts.
 
@@ -40,26 +64,26 @@ class Entries:
     """
 
     def __init__(self, clock: Clock, journal: Journal, winner_pays: frozenset[str]) -> None:
-        self._clock = clock
+        self._wall = clock.wall
         self._journal = journal
         self._winner_pays = winner_pays
         self._streams = _Streams(clock, journal)
 
-    def opening(self, held: Held) -> Callable[[], None]:
+    def opening(self, held: Entered) -> Callable[[], None]:
         """What writes the row; to be called just before the attempt is sent."""
         return lambda: self._open(held)
 
-    def _open(self, held: Held) -> None:
+    def _open(self, held: Entered) -> None:
         """Write the row, just before the attempt is sent. Raises Overloaded: then it must not be."""
-        request, bound, use = held.request, held.bound, held.use
+        request = held.request
         record: Record = request.record
         candidate = request.candidate
         number = len(record.attempts) + 1
-        tokens = held.expected
+        tokens, input_cost, most = held.forecast()
         row = Opened(
             record.id,
             number,
-            int(self._clock.wall() * _NANOS),
+            int(self._wall() * _NANOS),
             request.model or request.plan.name,
             candidate.id,
             candidate.deployment.endpoint.name,
@@ -71,10 +95,10 @@ class Entries:
             record.task,
             None,
             record.tags,
-            _holds(held),
+            _holds(held) if held.reservation is not None else (),
             tokens,
-            bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None,
-            use.usd if held.reservation is not None else bound.cost(held.given),
+            input_cost,
+            most,
             record.tenant in self._winner_pays,
         )
         try:
@@ -87,16 +111,17 @@ class Entries:
             ) from error
         held.number = number
 
-    def follow(self, held: Held, reply: Reply) -> None:
-        """Its answer flows."""
-        if held.number and reply.streaming:
+    def follow(self, held: Entered, reply: Reply) -> None:
+        """Its answer is a stream, and flows."""
+        if held.number:
             self._streams.add(held, reply)
 
-    def close(self, held: Held, attempt: Attempt | None, amounts: Sequence[int]) -> None:
+    def close(self, held: Entered, attempt: Attempt | None, amounts: Sequence[int]) -> None:
         """It is over; `amounts`: what is settled of each that was reserved, () for nothing."""
-        self._streams.drop(held)
+        if self._streams.open:
+            self._streams.drop(held)
         if held.number:
-            self._journal.close(_closed(held, attempt, self._clock.wall(), amounts))
+            self._journal.close(_closed(held, attempt, self._wall(), amounts))
 
 
 class _Streams:
@@ -107,18 +132,18 @@ class _Streams:
         self._clock = clock
         self._journal = journal
         # And when each is due; those that are soonest come first.
-        self._open: dict[Held, tuple[Reply, float]] = {}
+        self.open: dict[Entered, tuple[Reply, float]] = {}
         self._timer: Timer | None = None
 
-    def add(self, held: Held, reply: Reply) -> None:
+    def add(self, held: Entered, reply: Reply) -> None:
         """From now on."""
-        self._open[held] = reply, self._clock.monotonic() + HEARD_SECONDS
+        self.open[held] = reply, self._clock.monotonic() + HEARD_SECONDS
         if self._timer is None:
             self._timer = self._clock.call_later(TURN_SECONDS, self._turn)
 
-    def drop(self, held: Held) -> None:
+    def drop(self, held: Entered) -> None:
         """It is over."""
-        if self._open.pop(held, None) is not None and not self._open and self._timer is not None:
+        if self.open.pop(held, None) is not None and not self.open and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
@@ -126,14 +151,14 @@ class _Streams:
         """Those that are due, but never so many that others would wait for long."""
         self._timer = self._clock.call_later(TURN_SECONDS, self._turn)
         now = self._clock.monotonic()
-        most = 1 + int(len(self._open) * TURN_SECONDS * 2 / HEARD_SECONDS)
-        due = [(held, reply) for held, (reply, at) in islice(self._open.items(), most) if at <= now]
+        most = 1 + int(len(self.open) * TURN_SECONDS * 2 / HEARD_SECONDS)
+        due = [(held, reply) for held, (reply, at) in islice(self.open.items(), most) if at <= now]
         for held, reply in due:
-            del self._open[held]
-            self._open[held] = reply, now + HEARD_SECONDS
+            del self.open[held]
+            self.open[held] = reply, now + HEARD_SECONDS
             self._tell(held, reply)
 
-    def _tell(self, held: Held, reply: Reply) -> None:
+    def _tell(self, held: Entered, reply: Reply) -> None:
         usage, record = reply.usage, held.request.record
         if usage is None:
             return
@@ -143,11 +168,10 @@ class _Streams:
         self._journal.heard(Heard(record.id, held.number, at, usage.output_tokens, cost))
 
 
-def _holds(held: Held) -> tuple[Hold, ...]:
+def _holds(held: Entered) -> tuple[Hold, ...]:
     """What of a reservation the ledger knows."""
     reservation = held.reservation
-    if reservation is None:
-        return ()
+    assert reservation is not None
     wants, windows, new = reservation.wants, reservation.windows, tuple.__new__
     found = []
     for at in held.claim.kept:
@@ -156,7 +180,7 @@ def _holds(held: Held) -> tuple[Hold, ...]:
     return tuple(found)
 
 
-def _closed(held: Held, attempt: Attempt | None, wall: float, amounts: Sequence[int]) -> Closed:
+def _closed(held: Entered, attempt: Attempt | None, wall: float, amounts: Sequence[int]) -> Closed:
     record, reservation = held.request.record, held.reservation
     settled: tuple[int, ...] = ()
     if reservation is not None:

@@ -46,3 +46,9 @@ class Held:
         self.answered = self.counted = False
         self.attempt: Attempt | None = None
         self.before: Attempt | None = request.attempt
+
+    def forecast(self) -> tuple[int, int | None, int | None]:
+        """Tokens and cost of its input, likely; what it may cost at most."""
+        bound, tokens = self.bound, self.expected
+        cost = bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None
+        return tokens, cost, self.use.usd if self.reservation is not None else bound.cost(self.given)

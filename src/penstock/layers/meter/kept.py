@@ -1,0 +1,113 @@
+"""Attempts that nothing limits: nothing is reserved of any budget for them, and they have their rows in the ledger.
+
+What all requests of a gateway without budgets go through: it does no more than these rows need.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from penstock.call import Call, Reply
+from penstock.layers.meter.entries import Entries
+from penstock.layers.meter.lessons import Lessons
+from penstock.messages import Request
+from penstock.records import Attempt
+from penstock.reservation import Reservation
+from penstock.routing.money import NO_CLAIM, Claim, Use
+
+__all__ = ["Keeping", "Kept"]
+
+# Of a token (`routing/estimate.py`), where there is nothing but text.
+_BYTES = 4
+# After so many answers there is little to be learned of each; nothing hangs on it here.
+LEARNED_FIRST = 200
+LEARNED_THEN = 32
+
+
+class Kept(msgspec.Struct, gc=False, eq=False):
+    """What is known of one attempt until it is over; as `held.Held`, without what is held."""
+
+    reservation: ClassVar[Reservation | None] = None
+    claim: ClassVar[Claim] = NO_CLAIM
+    use: ClassVar[Use] = Use(0, 0, 0)
+
+    request: Request
+    lessons: Lessons
+    before: Attempt | None
+    attempt: Attempt | None = None
+    number: int = 0
+    answered: bool = False
+
+    def forecast(self) -> tuple[int, int | None, int | None]:
+        """Tokens and cost of its input, likely; what it may cost at most nobody has reckoned."""
+        request = self.request
+        candidate, record = request.candidate, request.record
+        raw = request.fields.get("messages")
+        if raw is None or request.begun or record.operation != "chat" or b'"type"' in bytes(raw):
+            bound = candidate.deployment.bound(request)
+            tokens = self.lessons.expected(candidate.name, bound)
+            return tokens, bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None, None
+        # It is text alone, and only if this process dies will anybody ask.
+        tokens = int(record.bytes_in / _BYTES * self.lessons.factor(candidate.name, "ascii")) + 1
+        price = candidate.deployment.price
+        return tokens, price.ceiling(record.wall).cost(tokens, 0) if price is not None else None, None
+
+
+class Keeping:
+    """Opens and closes a row for each attempt."""
+
+    def __init__(self, call: Call, entries: Entries, lessons: Lessons) -> None:
+        self._call = call
+        self._entries = entries
+        self._lessons = lessons
+        self._answers = 0
+
+    async def __call__(self, request: Request) -> Reply:
+        """Raises Overloaded: the ledger cannot be written, and nothing was sent."""
+        kept = Kept(request, self._lessons, request.attempt)
+        request.opening = self._entries.opening(kept)
+        try:
+            reply = await self._call(request)
+        except BaseException:
+            self._end(kept)
+            raise
+        finally:
+            # It knows what is kept, which knows the request: nobody would ever free such a ring.
+            request.opening = None
+        kept.answered, kept.attempt = True, request.attempt
+        if reply.streaming:
+            self._entries.follow(kept, reply)
+        reply.on_end(self._end, kept)
+        return reply
+
+    def _end(self, kept: Kept) -> None:
+        request = kept.request
+        attempt: Attempt | None = kept.attempt if kept.answered else request.attempt
+        if attempt is kept.before:
+            attempt = None  # it was not sent
+        elif attempt is not None and attempt.usage is None and attempt.outcome == "cancelled":
+            left = attempt
+            if attempt.lost:
+                # What it is billed may go by how long the winner's answer becomes.
+                left.settle = lambda: self._leave(kept, left)
+            else:
+                self._leave(kept, left)
+            return
+        self._entries.close(kept, attempt, ())
+        self._answers += 1
+        if (self._answers <= LEARNED_FIRST or not self._answers % LEARNED_THEN) and attempt is not None:
+            self._learn(request, attempt)
+
+    def _leave(self, kept: Kept, attempt: Attempt) -> None:
+        """Nobody waits for its answer any more."""
+        if attempt.usage is None and not attempt.unsent:
+            kept.request.candidate.deployment.book_left(kept.request.record, attempt)
+        self._entries.close(kept, attempt, ())
+
+    def _learn(self, request: Request, attempt: Attempt) -> None:
+        usage, name = attempt.usage, request.candidate.name
+        if usage is not None and not usage.estimated:
+            bound = request.candidate.deployment.bound(request)
+            self._lessons.learn(name, self._lessons.expected(name, bound), bound, usage.input_tokens)

@@ -1,0 +1,57 @@
+"""What of a prompt is likely to be counted by its provider: as estimated, times what is learned from what it counts."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from penstock.metrics import Metrics
+
+__all__ = ["Factors", "Lessons"]
+
+# After so many answers there is little to be learned of each.
+LEARNED_FIRST = 200
+LEARNED_THEN = 8
+_MOST = 2**53
+
+
+class Factors(Protocol):
+    """What is known of how models split a text (`stores/factors.py`)."""
+
+    def of(self, model: str, script: str) -> float: ...
+    def learn(self, model: str, script: str, estimated: float, counted: int) -> None: ...
+
+
+class Lessons:
+    """From the provider's count of the input beside what was expected.
+
+    Args:
+        factors: None where nothing is learned.
+    """
+
+    def __init__(self, factors: Factors | None, metrics: Metrics) -> None:
+        self._factors = factors
+        self._metrics = metrics
+        self._learned = 0
+
+    def factor(self, name: str, script: str) -> float:
+        """What an estimate is multiplied by."""
+        return self._factors.of(name, script) if self._factors is not None else 1.0
+
+    def expected(self, name: str, bound: Any) -> int:
+        """How many tokens of input a deployment will likely count."""
+        likely = int(bound.likely * self.factor(name, bound.script)) + 1
+        return min(likely, bound.taken or _MOST)
+
+    def due(self) -> bool:
+        """Whether this answer is one to learn from: the first ones are, then some."""
+        if self._factors is None:
+            return False
+        self._learned += 1
+        return self._learned <= LEARNED_FIRST or not self._learned % LEARNED_THEN
+
+    def learn(self, name: str, expected: int, bound: Any, counted: int) -> None:
+        """Its provider counted so many where so many were expected."""
+        if bound.free or not bound.script or self._factors is None:
+            return
+        self._metrics.note_estimate(name, expected, counted)
+        self._factors.learn(name, bound.script, bound.likely, counted)
