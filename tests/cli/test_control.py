@@ -71,7 +71,7 @@ def test_where_no_gateway_runs_the_ways_out_are_told(tmp_path: Path) -> None:
     assert "--admin" in told.value.do
     lock = StateLock(tmp_path)
     try:
-        with pytest.raises(PenstockError, match="no control plane yet"):
+        with pytest.raises(PenstockError, match="has no control plane"):
             find_control(None, str(tmp_path / "penstock.yaml"), ENV)
     finally:
         lock.release()

@@ -159,7 +159,10 @@ def _of_lock(folder: Path) -> str:
             do=f"Name another one's penstock.yaml with --config, or its control plane with --admin or {ADMIN}.",
         )
     if not owner.admin:
-        raise PenstockError(f"process {owner.pid} has no control plane yet", do="Try again in a moment.")
+        raise PenstockError(
+            f"process {owner.pid} has no control plane",
+            do="A gateway that starts has one in a moment; a program that uses the library has none.",
+        )
     return owner.admin
 
 

@@ -66,21 +66,38 @@ def _ask(now: bool, path: str | None, admin: str | None) -> list[dict[str, Any]]
 
 def _ask_here(path: str | None) -> list[dict[str, Any]]:
     import asyncio
+    import os
 
     import uvloop
 
-    from penstock.cli.settings import find_config
+    from penstock.cli.settings import find_config, find_folder
+    from penstock.cli.usage import STORE
     from penstock.clock import SystemClock, SystemRandom
+    from penstock.gateway import Shared
+    from penstock.gateway.own_books import open_own_books
     from penstock.gateway.rehearsal import Rehearsal, describe_rehearsed
+    from penstock.stores.state import Registry
 
-    config, _ = find_config(path, serving=False)
+    # Where a gateway has kept its books, what this costs belongs into them.
+    kept = (find_folder(path, os.environ) / STORE).exists()
+    config, _ = find_config(path, serving=False, kept=kept)
+    clock, random = SystemClock(), SystemRandom()
 
     async def main() -> list[Rehearsed]:
-        rehearsal = Rehearsal(config, SystemClock(), SystemRandom())
+        books = open_own_books(config, clock, random)
+        shared = None
         try:
-            return await rehearsal.ask_all()
+            if books is not None:
+                await books.open()
+                shared = Shared(Registry(), purse=books.purse, journal=books.journal)
+            rehearsal = Rehearsal(config, clock, random, shared)
+            try:
+                return await rehearsal.ask_all()
+            finally:
+                await rehearsal.aclose()
         finally:
-            await rehearsal.aclose()
+            if books is not None:
+                await books.aclose()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return [describe_rehearsed(one) for one in runner.run(main())]

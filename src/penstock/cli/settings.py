@@ -17,10 +17,13 @@ __all__ = ["find_config", "find_folder", "find_tree", "say_doubt"]
 DEFAULT_FILE = "penstock.yaml"
 
 
-def find_config(path: str | None, *, serving: bool, tell: Callable[[str], object] | None = None) -> tuple[Config, Path]:
+def find_config(
+    path: str | None, *, serving: bool, tell: Callable[[str], object] | None = None, kept: bool | None = None
+) -> tuple[Config, Path]:
     """The configuration and the folder its state lies in.
 
     Args:
+        kept: as `load_config` has it.
         tell: is told what is allowed and most likely not meant, as `place: message`.
 
     Raises:
@@ -28,11 +31,11 @@ def find_config(path: str | None, *, serving: bool, tell: Callable[[str], object
     """
     chosen = _chosen(path)
     if chosen is None:
-        return load_config(None, os.environ), Path.cwd()
+        return load_config(None, os.environ, kept=kept), Path.cwd()
     # The YAML parser takes longer to load than all the rest, and most first runs have no file.
     from penstock.config.yaml_file import open_config
 
-    return open_config(chosen, os.environ, serving=serving, tell=tell), Path(os.path.abspath(chosen)).parent
+    return open_config(chosen, os.environ, serving=serving, tell=tell, kept=kept), Path(os.path.abspath(chosen)).parent
 
 
 def say_doubt(doubt: str) -> None:

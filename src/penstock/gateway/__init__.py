@@ -135,6 +135,7 @@ class Gateway:
         strain: whether the process has too much to do; None where nobody looks.
         clock: all its time; `now`: the monotonic one.
         attempt: one attempt at a request's `target`, past every policy.
+        booked: the same, reserved and booked: it needs the request's plan and candidate, too.
         begin: makes the record of a request that has just arrived, by its operation's name; it must reach `call` or
             `refuse`.
     """
@@ -171,6 +172,7 @@ class Gateway:
         self._keyring = None if self.auth_open else self._keyring_of(config, shared)
         self._random = random
         self.attempt: Call = Upstream(self._pool, DIALECTS, clock)
+        self.booked: Call = Meter(self.attempt, clock, self._booking(), self.metrics).__call__
         self._own = [*load_layers(config), *name_layers(shared.layers)]
         self.call: Call = self._make_stack()
 

@@ -21,6 +21,7 @@ from penstock.errors import PenstockError
 from penstock.reservation import Rule
 from penstock.stores.calendar import window_at
 from penstock.stores.centre import Keep, Member
+from penstock.stores.journal import Journal
 from penstock.stores.ledger import Buried, Ledger, journals_of
 from penstock.stores.spending import Since
 from penstock.stores.sqlite import Database
@@ -64,13 +65,12 @@ class Books:
     Attributes:
         ledger: whom to ask what was spent.
         closed: is told of every journal that was folded to its end: its name, and what its worker had spent.
-        own: the name of this process's own journal; "" where it has none.
     """
 
     def __init__(self, database: Database, clock: Clock, random: Random, *, power: bool = False) -> None:
         self.ledger = Ledger(database, journals_of(database.path))
         self.closed: _Told = lambda name, buried: None
-        self.own = ""
+        self._own: dict[str, Journal] = {}
         self._power = power
         self._clock = clock
         self._random = random
@@ -107,7 +107,7 @@ class Books:
         if left:
             log.warning("%d attempts were open when the gateway ended last: posted by what is known of them", left)
         for name in self._orphans():
-            self.ended(name)
+            self._begin(self._bury(name))
         self._folding = asyncio.get_running_loop().create_task(self._fold())
 
     async def _take_up(self, patience: float) -> int:
@@ -121,7 +121,7 @@ class Books:
 
     def _orphans(self) -> list[str]:
         """The journals of a gateway before this one whose workers still live."""
-        return [name for name in self.ledger.written() if name != self.own]
+        return [name for name in self.ledger.written() if name not in self._own]
 
     async def adopt(self, rules: tuple[Rule, ...]) -> None:
         """Go by these rules from now on; a budget that is new begins with what was spent in its window so far.
@@ -136,7 +136,26 @@ class Books:
         except OSError as error:
             raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and try again.") from error
 
-    # --- workers
+    # --- who writes
+
+    def open_journal(self, who: str) -> Journal:
+        """One that this process writes itself, until `aclose`.
+
+        Args:
+            who: of letters and digits, for its name.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        name = Ledger.new_name(who, self._clock, self._random)
+        journal = Journal(self.ledger.folder, name, power=self._power)
+        self._own[name] = journal
+        return journal
+
+    def leave(self) -> None:
+        """In a forked child: those journals are the parent's."""
+        for journal in self._own.values():
+            journal.leave()
 
     def joined(self, member: Member) -> None:
         """A worker is connected: it gets its journal before it gets a configuration."""
@@ -147,11 +166,7 @@ class Books:
         """A worker has ended, and writes no more."""
         name = self._names.pop(member, None)
         if name is not None:
-            self.ended(name)
-
-    def ended(self, name: str) -> None:
-        """Nobody writes that journal any more, or somebody who is about to end."""
-        self._begin(self._bury(name))
+            self._begin(self._bury(name))
 
     def _begin(self, burial: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(burial)
@@ -206,6 +221,9 @@ class Books:
             if self._folding is not None:
                 self._folding.cancel()
                 await asyncio.wait((self._folding,))
+                for name, journal in self._own.items():
+                    journal.end()
+                    self._begin(self._bury(name))
             with suppress(TimeoutError):
                 async with self._clock.timeout(FAREWELL_SECONDS):
                     while self._burials:
@@ -217,6 +235,8 @@ class Books:
 
     def close(self) -> None:
         """Close the store at once; what is not in the ledger yet the next gateway takes up."""
+        for journal in self._own.values():
+            journal.end()
         with suppress(OSError):  # what is not empty stays
             self.ledger.folder.rmdir()
         self.database.close()

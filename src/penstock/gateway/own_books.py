@@ -20,8 +20,6 @@ from penstock.config.schema import Config
 from penstock.errors import ConfigError, Overloaded
 from penstock.gateway.books import Books, open_books
 from penstock.records import Record
-from penstock.stores.journal import Journal
-from penstock.stores.ledger import Ledger
 from penstock.stores.lock import StateLock, read_owner
 from penstock.stores.purse import open_purse
 from penstock.stores.treasury import Treasury
@@ -57,7 +55,7 @@ def open_own_books(config: Config, clock: Clock, random: Random, *, inline: bool
         books = open_books(config, clock, random, inline=inline)
         assert books is not None
         try:
-            return OwnBooks(config, clock, books, Ledger.new_name("own", clock, random), lock)
+            return OwnBooks(config, clock, books, lock)
         except BaseException:
             books.close()
             raise
@@ -70,7 +68,6 @@ class OwnBooks:
     """Kept until `aclose`, and ready once `open` has returned.
 
     Args:
-        name: of the process's journal.
         lock: of the store's folder; released with them.
 
     Attributes:
@@ -83,20 +80,20 @@ class OwnBooks:
         ConfigError: the journal cannot be made.
     """
 
-    def __init__(self, config: Config, clock: Clock, books: Books, name: str, lock: StateLock) -> None:
+    def __init__(self, config: Config, clock: Clock, books: Books, lock: StateLock) -> None:
         self.books = books
         self.ready = False
         self._config = config
         self._clock = clock
-        self._name = books.own = name
         self._lock = lock
         self._opening: asyncio.Task[None] | None = None
         self._over = False
-        folder = books.ledger.folder
         try:
-            self.journal = Journal(folder, name, power=config.durability == "power")
+            self.journal = books.open_journal("own")
         except OSError as error:
-            raise ConfigError(f"{folder}: the journal cannot be made: {error.strerror or error}") from error
+            raise ConfigError(
+                f"{books.ledger.folder}: the journal cannot be made: {error.strerror or error}"
+            ) from error
         treasury = Treasury(clock, books.ledger.spent)
         treasury.adopt(config.rules)
         self.purse = open_purse(treasury, clock)
@@ -131,29 +128,26 @@ class OwnBooks:
         await self.books.adopt(rules)
         self.ready = True
 
-    async def aclose(self, gateway: Busy) -> None:
+    async def aclose(self, gateway: Busy | None = None) -> None:
         """Bring the ledger up to date and let the store go; further calls do nothing.
 
         What cannot be written now, and what is left where this is cancelled, the next gateway takes up.
 
         Args:
-            gateway: whose connections are closed: its calls end by that, and are booked as they do.
+            gateway: whose connections are closed: its calls end by that, and are booked as they do. None: none run.
         """
         if self._over:
             return
         self._over = True
         try:
             for _ in range(LAST_LOOKS):
-                if not gateway.live:
+                if gateway is None or not gateway.live:
                     break
                 await self._clock.sleep(LOOK_SECONDS)
             if self._opening is not None:
                 self._opening.cancel()
                 await asyncio.wait((self._opening,))
-            self.journal.end()
-            if self.ready:
-                self.books.ended(self._name)
-                await self.books.aclose()
+            await self.books.aclose()
         finally:
             self.abandon()
 
@@ -163,7 +157,6 @@ class OwnBooks:
         What was not folded stands in the journal.
         """
         self._over = True
-        self.journal.end()
         self.books.close()
         self._lock.release()
         _process.kept.discard(self)
@@ -172,7 +165,7 @@ class OwnBooks:
         """In a forked child: all of it is the parent's, and must not be kept alive or touched here."""
         self._over = True
         self.ready = False
-        self.journal.leave()
+        self.books.leave()
         self._lock.leave()
 
 

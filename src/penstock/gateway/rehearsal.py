@@ -1,5 +1,7 @@
 """Rehearsals: one real token through a deployment, past every policy, so that what is dead shows before it is needed.
 
+It is booked as any attempt is; what a hard budget of everything, of its provider or deployment cannot pay is not asked.
+
 What an attempt costs is the price of a word in and at most one token out; an answer that is no more than a complaint
 about so small a request shows too that key, quota and model are good.
 """
@@ -16,21 +18,27 @@ import msgspec
 from penstock.clock import Clock, Random
 from penstock.config.schema import Config
 from penstock.errors import PenstockError, UpstreamNotFound, UpstreamRefused
-from penstock.gateway import Gateway
+from penstock.gateway import Gateway, Shared
 from penstock.messages import Caller, Request
 from penstock.prompt import Prompt, Text, Turn
 from penstock.providers.deployment import Deployment
 from penstock.records import Attempt
 from penstock.routing.judge import effect_of
+from penstock.routing.plan import Candidate, Plan
 from penstock.standing import NO_EFFECT, Effect
 from penstock.usage import usd
 from penstock.wire.dialects import CHAT
 
-__all__ = ["Rehearsal", "Rehearsed", "describe_rehearsed"]
+__all__ = ["TASK", "Rehearsal", "Rehearsed", "describe_rehearsed"]
+
+# What the ledger files them under; they are no tenant's and no key's.
+TASK = "rehearsal"
 
 AT_A_TIME = 16
 # For one token, however much a model thinks before it: it may think for that one token only.
 PATIENCE_SECONDS = 15.0
+# About what its body has, for what is booked where the provider tells nothing.
+BYTES = 80
 _VECTORS = "openai_embeddings"
 _TOLD = 300  # characters of what a provider says
 
@@ -80,15 +88,18 @@ def describe_rehearsed(found: Rehearsed) -> dict[str, Any]:
 class Rehearsal:
     """Asks the deployments of a configuration, each by itself, with connections of its own.
 
+    Args:
+        shared: what budgets leave, and where attempts are written down; None: nothing is kept or limited.
+
     Attributes:
         intervals: by deployment how often it is to be rehearsed, in seconds: of several models the most often; None
             where no model asks for it.
     """
 
-    def __init__(self, config: Config, clock: Clock, random: Random) -> None:
+    def __init__(self, config: Config, clock: Clock, random: Random, shared: Shared | None = None) -> None:
         self._clock = clock
-        self._gateway = Gateway(config, clock, random)
-        self._deployments: dict[str, Deployment] = {}
+        self._gateway = Gateway(config, clock, random, shared=shared)
+        self._candidates: dict[str, tuple[Plan, Candidate]] = {}
         self._models: dict[str, list[str]] = {}
         self.intervals: dict[str, float | None] = {}
         self._asking = 0
@@ -98,7 +109,7 @@ class Rehearsal:
             interval = route.rehearse if route is not None else config.defaults.rehearse
             for candidate in plan.candidates if route is not None else ():
                 id = candidate.id
-                self._deployments[id] = candidate.deployment
+                self._candidates[id] = plan, candidate
                 self._models.setdefault(id, []).append(plan.name)
                 known = self.intervals.setdefault(id, interval)
                 if interval is not None and (known is None or interval < known):
@@ -112,29 +123,32 @@ class Rehearsal:
             async with turns:
                 return await self.ask(id)
 
-        return list(await asyncio.gather(*(ask(id) for id in (self._deployments if ids is None else ids))))
+        return list(await asyncio.gather(*(ask(id) for id in (self._candidates if ids is None else ids))))
 
     async def ask(self, id: str) -> Rehearsed:
         """Rehearse one deployment. Raises KeyError where the configuration has none of that id."""
-        deployment, models = self._deployments[id], tuple(self._models[id])
+        candidate, models = self._candidates[id], tuple(self._models[id])
+        deployment: Deployment = candidate[1].deployment
         if deployment.endpoint.by_caller:
             told = "not asked: its callers bring their own keys"
             return Rehearsed(deployment=id, models=models, ok=True, told=told, wall=self._clock.wall())
         self._asking += 1
         try:
-            return await self._ask(deployment, models)
+            return await self._ask(candidate, models)
         finally:
             self._asking -= 1
+            # What is in hand of budgets nobody needs before the next round.
+            self._gateway.purse.close()
             if self._retired:
                 await self.retire()
 
-    async def _ask(self, deployment: Deployment, models: tuple[str, ...]) -> Rehearsed:
+    async def _ask(self, candidate: tuple[Plan, Candidate], models: tuple[str, ...]) -> Rehearsed:
         began = self._clock.monotonic()
         attempts: list[Attempt] = []
-        error = await self._try(deployment, attempts)
+        error = await self._try(candidate, attempts)
         costs = [attempt.cost for attempt in attempts if attempt.usage is not None]
         found = Rehearsed(
-            deployment=deployment.id,
+            deployment=candidate[1].id,
             models=models,
             ok=error is None or isinstance(error, UpstreamRefused),
             cost=None if None in costs else sum(cost for cost in costs if cost is not None),
@@ -149,8 +163,9 @@ class Rehearsal:
                 found.code, found.effect = error.code, effect_of(error)
         return found
 
-    async def _try(self, deployment: Deployment, attempts: list[Attempt]) -> PenstockError | None:
+    async def _try(self, candidate: tuple[Plan, Candidate], attempts: list[Attempt]) -> PenstockError | None:
         """One token, or a vector where it is no model for chats; why there was none."""
+        deployment: Deployment = candidate[1].deployment
         speaks = deployment.endpoint.dialects
         kinds = [_chat] if any(name in CHAT for name in speaks) else []
         if _VECTORS in speaks:
@@ -158,7 +173,7 @@ class Rehearsal:
         error: PenstockError | None = None
         for kind in kinds:
             request = kind(self._gateway, deployment)
-            failed = await self._attempt(request, deployment)
+            failed = await self._attempt(request, candidate)
             attempts += request.record.attempts
             if failed is None:
                 return None
@@ -168,11 +183,14 @@ class Rehearsal:
                 return failed
         return error
 
-    async def _attempt(self, request: Request, deployment: Deployment) -> PenstockError | None:
-        request.target = deployment
+    async def _attempt(self, request: Request, candidate: tuple[Plan, Candidate]) -> PenstockError | None:
+        request.plan, request.candidate = candidate
+        request.target = request.candidate.deployment
         request.wait = PATIENCE_SECONDS
+        request.record.task, request.record.bytes_in = TASK, BYTES
+        request.record.model = request.model = request.candidate.name
         try:
-            reply = await self._gateway.attempt(request)
+            reply = await self._gateway.booked(request)
         except PenstockError as error:
             return error
         await reply.aclose()

@@ -15,6 +15,7 @@ import msgspec
 
 from penstock.clock import Clock, Random
 from penstock.config.schema import Config
+from penstock.gateway import Shared
 from penstock.gateway.probing import Probe, Probed
 from penstock.gateway.rehearsal import Rehearsal, Rehearsed
 from penstock.metrics import Metrics
@@ -63,17 +64,22 @@ class Lookout:
 
     Args:
         health: who decides how deployments stand.
+        shared: by what rehearsals are paid and booked; asked for with the first.
 
     Attributes:
         providers: how each that is probed was found last.
         rehearsed: what came of each deployment's last rehearsal.
     """
 
-    def __init__(self, clock: Clock, random: Random, health: Authority, metrics: Metrics) -> None:
+    def __init__(
+        self, clock: Clock, random: Random, health: Authority, metrics: Metrics,
+        shared: Callable[[], Shared] | None = None,
+    ) -> None:  # fmt: skip
         self._clock = clock
         self._random = random
         self._health = health
         self._metrics = metrics
+        self._shared = shared
         self._pool = Pool(clock)
         self._probes: dict[str, tuple[Probe, float]] = {}
         self._config = Config(source="", providers={})
@@ -124,7 +130,9 @@ class Lookout:
     def _cast(self) -> Rehearsal:
         """Who can be asked; made when it is needed first."""
         if self._rehearsal is None:
-            self._rehearsal = Rehearsal(self._config, self._clock, self._random)
+            self._rehearsal = Rehearsal(
+                self._config, self._clock, self._random, self._shared() if self._shared is not None else None
+            )
         return self._rehearsal
 
     async def aclose(self) -> None:

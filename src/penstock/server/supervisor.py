@@ -20,7 +20,8 @@ from penstock.config.parcel import encode_config
 from penstock.config.schema import Config
 from penstock.config.stored import stored_names, with_stored
 from penstock.config.stored_rules import declared_tenants, with_rules
-from penstock.errors import ConfigError, PenstockError
+from penstock.errors import ConfigError, Overloaded, PenstockError
+from penstock.gateway import Shared
 from penstock.gateway.books import Books
 from penstock.metrics import Metrics
 from penstock.redact import Secret
@@ -35,9 +36,11 @@ from penstock.stores.directory import Directory
 from penstock.stores.fill import Standings
 from penstock.stores.key_centre import KeyCentre
 from penstock.stores.past import attempts_of
+from penstock.stores.purse import open_purse
 from penstock.stores.recent import Told
 from penstock.stores.rulebook import Rulebook
 from penstock.stores.sqlite import StoreFailed
+from penstock.stores.state import Registry
 from penstock.stores.treasury import Treasury
 
 __all__ = ["InProcess", "Supervisor"]
@@ -105,7 +108,7 @@ class Supervisor:
         treasury = Treasury(clock, books.ledger.spent if books is not None else None)
         self.centre = Centre(metrics.add, clock, self.health, treasury)
         self.keys = KeyCentre(clock)
-        self.lookout = Lookout(clock, random, self.health, metrics)
+        self.lookout = Lookout(clock, random, self.health, metrics, self._own_shared)
         self.centre.questions.topics[REQUEST] = self._tell_own
         database = books.database if books is not None else None
         self.steward = Steward(database, clock, random, metrics, self.centre.publish)
@@ -116,12 +119,28 @@ class Supervisor:
         # As the file has it; what workers are given has the store's beside it.
         self._written = config
         self._adopting = asyncio.Lock()
+        self._shared: Shared | None = None
         self._posts = Posts(
             held, self.centre, clock, hire, lambda: self.overview.config.server.drain, metrics.restarts.inc
         )
         if books is not None:
             self._posts.joined, self._posts.gone = books.joined, books.gone
             books.closed = lambda name, buried: treasury.settled(name, buried.spent)
+
+    def _own_shared(self) -> Shared:
+        """By what the lookout's rehearsals are paid and booked. Raises Overloaded."""
+        if self._shared is None:
+            journal = None
+            if self.books is not None:
+                try:
+                    journal = self.books.open_journal("lookout")
+                except OSError as error:
+                    raise Overloaded(
+                        f"the ledger cannot be written: {error.strerror or error}", do="See to the disk."
+                    ) from error
+            purse = open_purse(self.centre.treasury, self._clock, "lookout")
+            self._shared = Shared(Registry(), purse=purse, journal=journal)
+        return self._shared
 
     async def keep(self, directory: Directory, rules: Rulebook | None = None) -> None:
         """Have workers know a directory's keys, and a store's rules; to be called before they are started.
