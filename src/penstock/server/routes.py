@@ -17,7 +17,6 @@ import msgspec
 from penstock.call import Reply
 from penstock.errors import (
     InvalidRequest,
-    NotAvailable,
     NotFound,
     Overloaded,
     PenstockError,
@@ -39,6 +38,7 @@ from penstock.routing.labels import check_tags, joined
 from penstock.routing.wishes import RANKS, read_wishes, wishes_of
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
+from penstock.server.misdirected import not_found
 from penstock.server.own import Own
 from penstock.server.protocol import Exchange
 from penstock.server.spoken import STREAM_TYPE, Spoken
@@ -80,12 +80,6 @@ _ANTHROPIC = frozenset(name for name in OPERATIONS if name.startswith("anthropic
 LARGE = 256 * 1024
 # What a caller is told to wait where all connections are in use, seconds.
 FULL_RETRY = 1.0
-
-# In the contract, not in this version: said so, so that nobody looks for a typo.
-LATER = (
-    b"/v1/responses /v1/jobs /v1/completions"
-    b" /v1/files /v1/batches /v1/audio /v1/images /v1/moderations /v1/rerank /v1/realtime /v1beta"
-).split()
 
 
 class Routes:
@@ -300,7 +294,7 @@ class Routes:
             self._guards.check(http)
             allowed = _EVERY_METHOD if http.path == b"*" else self._allowed(http.path)
             if not allowed:
-                raise _not_found(http.path)
+                raise not_found(http.path)
         except Exception as error:  # noqa: BLE001 -- as above
             self._gateway.refuse(record, error)
             self._fail(error, record, self._dialect_of(http), out)
@@ -337,7 +331,7 @@ class Routes:
             return self._models(http, record, unquote(path[len(models) + 1 :].decode("latin-1")))
         if allowed:
             raise _WrongMethod(http, allowed)
-        raise _not_found(path)
+        raise not_found(path)
 
     def _models(self, http: HttpRequest, record: Record, wanted: str) -> bytes:
         found = self._gateway.models(caller_of(http), record)
@@ -536,9 +530,6 @@ def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
     return answer if isinstance(told, dict | list) else None
 
 
-_ROUTES = "/v1/chat/completions, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/generate, /v1/models"
-
-
 _EVERY_METHOD = b"GET, HEAD, POST, OPTIONS"
 
 
@@ -560,21 +551,3 @@ def _models_root(path: bytes) -> bytes:
         if path == models or path.startswith(models + b"/"):
             return models
     return b""
-
-
-def _not_found(path: bytes) -> PenstockError:
-    shown = path.decode("latin-1")[:200]
-    if any(path == later or path.startswith(later + b"/") for later in LATER):
-        return NotAvailable(f"{shown} is not in this version", do="See the README for what is.", status=404)
-    if path in (b"/chat/completions", b"/embeddings", b"/models", b"/messages", b"/generate"):
-        return NotFound(f"there is no {shown}", do=f"Did you mean /v1{shown}? The base URL ends in /v1.")
-    if path.startswith((b"/v1/v1/", b"/anthropic/v1/v1/")):
-        return NotFound(
-            f"there is no {shown}", do="Anthropic's clients add /v1 themselves: end the base URL before it."
-        )
-    if path == b"/":
-        return NotFound(
-            "this is the data plane, it has no page",
-            do="POST /v1/chat/completions or /v1/messages; see /v1/models, /healthz.",
-        )
-    return NotFound(f"there is no {shown}", do=f"Routes: {_ROUTES}.")

@@ -1,0 +1,60 @@
+"""Paths that nothing answers at: what callers write, and the route they are told they meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.errors import NotAvailable
+from penstock.server.misdirected import not_found
+
+BASE = "The base URL ends in /v1."
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/chat/completions", f"Did you mean /v1/chat/completions? {BASE}"),
+        ("/embeddings", f"Did you mean /v1/embeddings? {BASE}"),
+        ("/models", f"Did you mean /v1/models? {BASE}"),
+        ("/generate", f"Did you mean /v1/generate? {BASE}"),
+        ("/api/v1/chat/completions", f"Did you mean /v1/chat/completions? {BASE}"),
+        ("/v1/v1/embeddings", f"Did you mean /v1/embeddings? {BASE}"),
+        ("/v1/chat/completions/", "Did you mean /v1/chat/completions?"),
+        ("//v1/chat/completions", "Did you mean /v1/chat/completions?"),
+        ("/v1//chat/completions", "Did you mean /v1/chat/completions?"),
+        ("/V1/Chat/Completions", "Did you mean /v1/chat/completions?"),
+        ("/v1/chat%2Fcompletions", "Did you mean /v1/chat/completions?"),
+        ("/messages", "Did you mean /v1/messages? Anthropic's clients add /v1 themselves"),
+        ("/v1/messages/", "Did you mean /v1/messages?"),
+        ("/messages/count_tokens", "Did you mean /v1/messages/count_tokens?"),
+        ("/v1/v1/messages", "Anthropic's clients add /v1 themselves: end the base URL before it."),
+        ("/anthropic/v1/v1/messages", "Anthropic's clients add /v1 themselves: end the base URL before it."),
+        (
+            "/openai/deployments/gpt-4o/chat/completions",
+            "Did you mean /v1/chat/completions? Use OpenAI's plain client instead of Azure's",
+        ),
+        ("/v1", "Routes: /v1/chat/completions, /v1/embeddings, /v1/messages, "),
+        ("/favicon.ico", "Routes: /v1/chat/completions, "),
+        ("/", "POST /v1/chat/completions or /v1/messages"),
+        ("/v1/completions", "Routes: /v1/chat/completions, "),
+        ("/v1/responses", "Use /v1/chat/completions"),
+        ("/v1/responses/resp_1/cancel", "Use /v1/chat/completions"),
+    ],
+)
+def test_what_was_meant(path: str, told: str) -> None:
+    error = not_found(path.encode())
+    assert error.status == 404
+    assert error.do.startswith(told)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/responses", "/v1/messages/batches", "/v1/files/f1", "/v1beta/models/x:countTokens"]
+)
+def test_what_later_versions_have(path: str) -> None:
+    error = not_found(path.encode())
+    assert isinstance(error, NotAvailable)
+    assert error.message == f"{path} is not in this version"
+
+
+def test_a_long_path_is_told_in_short() -> None:
+    assert len(not_found(b"/v1/" + b"x" * 5000).message) < 250
