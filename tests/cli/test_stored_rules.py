@@ -43,3 +43,21 @@ def test_one_holds_on_every_worker_until_it_is_taken_away(tmp_path: Path) -> Non
         (budget,) = ask(tmp_path, "GET", "/budgets")["data"]
         ask(tmp_path, "DELETE", f"/budgets/{budget['id']}")
         assert statuses(served, secret, 2) == [200, 200]
+
+
+def test_what_a_tenant_pays_for_and_its_weight_hold_at_once_and_after_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "penstock.yaml").write_text(CONFIG)
+    heavy = {"name": "acme", "charge": "winner", "weight": 3}
+    with Served(tmp_path, env=ENV) as served:
+        run(tmp_path, "tenants", "create", "usual")
+        assert "tenants" not in ask(tmp_path, "GET", "/config")
+        run(tmp_path, "tenants", "create", "acme", "--charge", "winner", "--weight", "2")
+        ask(tmp_path, "PATCH", "/tenants/acme", {"weight": 3})
+        assert ask(tmp_path, "GET", "/config")["tenants"] == [heavy]
+        assert [each["name"] for each in ask(tmp_path, "GET", "/tenants")["data"]] == ["filed", "acme", "usual"]
+        run(tmp_path, "keys", "create", "web", "--tenant", "acme")
+        served.stop()
+    with Served(tmp_path, env=ENV):
+        assert ask(tmp_path, "GET", "/config")["tenants"] == [heavy]
+        run(tmp_path, "tenants", "archive", "acme")
+        assert ask(tmp_path, "GET", "/tenants")["data"][-1]["name"] == "usual"

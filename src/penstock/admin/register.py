@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from penstock.errors import Overloaded, PenstockError
 from penstock.stores.audit import Who
 from penstock.stores.audit_log import AuditLog
 from penstock.stores.directory import Directory
@@ -25,13 +26,30 @@ class Register(NamedTuple):
     """All of one store.
 
     Attributes:
-        adopt: has stored rules used once they have changed.
+        adopt: has stored rules, and what holds of tenants, used once they have changed.
     """
 
     directory: Directory
     rules: Rulebook
     audit: AuditLog
     adopt: Callable[[], Awaitable[None]] = nothing_to_adopt
+
+    async def use(self, path: str) -> None:
+        """Have what was kept used, on every worker.
+
+        Args:
+            path: where it can be looked at.
+
+        Raises:
+            Overloaded: it is kept, and is not in use yet.
+        """
+        try:
+            await self.adopt()
+        except (PenstockError, StoreFailed) as error:
+            raise Overloaded(
+                f"that is kept, and is not in use yet: {error}",
+                do=f"Look at it with GET {path}; a reload of the configuration tries again.",
+            ) from error
 
 
 class Done(NamedTuple):

@@ -36,11 +36,10 @@ from penstock.config.stored_rules import (
     tenant_of,
     wrong,
 )
-from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded, PenstockError
+from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from penstock.reservation import Rule
 from penstock.stores.fill import Fills
 from penstock.stores.rulebook import Kind, StoredRule
-from penstock.stores.sqlite import StoreFailed
 
 __all__ = ["RuleRoutes"]
 
@@ -144,13 +143,7 @@ class RuleRoutes:
 
     async def _kept(self) -> None:
         await self._register.audit.seal()
-        try:
-            await self._register.adopt()
-        except (PenstockError, StoreFailed) as error:
-            raise Overloaded(
-                f"that is kept, and is not in use yet: {error}",
-                do=f"Look at it with GET {self._path}; a reload of the configuration tries again.",
-            ) from error
+        await self._register.use(self._path)
 
     async def _checked(self, body: dict[str, Any], principal: Principal, id: str) -> tuple[Compiled, list[str]]:
         """What it becomes, if it may be made, or the one of that id become it; and what is doubtful about it."""

@@ -111,7 +111,7 @@ class TenantRoutes:
             weight=body.weight,
             note=self._register.audit.noting(principal.who),
         )
-        await self._register.audit.seal()
+        await self._kept(made)
         return resource(await self._whole(made), f"/api/v1/tenants/{made.name}")
 
     async def change(self, request: Request) -> Response:
@@ -125,7 +125,7 @@ class TenantRoutes:
             version=version_asked(request),
             note=self._register.audit.noting(principal_of(request).who),
         )
-        await self._register.audit.seal()
+        await self._kept(after, changed=True)
         return resource(await self._whole(after))
 
     async def archive(self, request: Request) -> Response:
@@ -140,6 +140,11 @@ class TenantRoutes:
 
     # ---
 
+    async def _kept(self, tenant: StoredTenant, *, changed: bool = False) -> None:
+        await self._register.audit.seal()
+        if changed or (tenant.charge, tenant.weight) != ("attempts", 1):
+            await self._register.use(f"/api/v1/tenants/{tenant.name}")
+
     async def _own(self, name: str) -> list[StoredTenant]:
         try:
             return [await self._tenants.get(name)]
@@ -153,8 +158,8 @@ class TenantRoutes:
     async def _declared(self) -> list[dict[str, Any]]:
         """Those of the file; of those that it names at a key alone, whom the store does not have."""
         config = self._overview.config
-        found = [_of_file(tenant) for tenant in config.tenants]
-        known = {tenant.name for tenant in config.tenants}
+        found = [_of_file(tenant) for tenant in config.tenants if tenant.where]
+        known = {tenant.name for tenant in config.tenants if tenant.where}
         for key in config.keys:
             if key.tenant and key.tenant not in known:
                 known.add(key.tenant)

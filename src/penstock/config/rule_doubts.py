@@ -46,7 +46,8 @@ class Callers(NamedTuple):
 
 def callers_of(config: Config) -> Callers:
     """Those that a configuration declares."""
-    tenants = [tenant.name for tenant in config.tenants] or [key.tenant for key in config.keys if key.tenant]
+    tenants = [tenant.name for tenant in config.tenants if tenant.where]
+    tenants = tenants or [key.tenant for key in config.keys if key.tenant]
     return Callers(tenants, [key.name for key in config.keys], any(key.trusted_user for key in config.keys))
 
 

@@ -256,7 +256,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         charge: what it pays for.
         weight: its part where tenants wait for the same.
         projects: those that are declared; a key may name others.
-        where: it is declared, `file:line`.
+        where: it is declared, `file:line`; "" for one of the store.
     """
 
     name: str

@@ -13,11 +13,12 @@ import msgspec
 
 from penstock.config.reader import Reader
 from penstock.config.rules import REQUEST, read_rules
-from penstock.config.schema import Config
+from penstock.config.schema import Config, Tenant
 from penstock.config.tree import from_mapping
 from penstock.errors import ConfigError, InvalidRequest
 from penstock.reservation import RequestBudget, Rule
 from penstock.routing.scopes import QUALIFIED, family
+from penstock.stores.directory_rows import Tenant as StoredTenant
 from penstock.stores.rulebook import Kind, StoredRule
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "tenant_of",
     "window_of",
     "with_rules",
+    "with_tenants",
     "wrong",
 ]
 
@@ -132,6 +134,15 @@ def with_rules(config: Config, stored: Iterable[StoredRule]) -> Config:
     return msgspec.structs.replace(config, rules=tuple(rules), request_budgets=tuple(ceilings))
 
 
+def with_tenants(config: Config, stored: Iterable[StoredTenant]) -> Config:
+    """That configuration with what the store says of tenants; of those that it declares the store says nothing."""
+    declared = {tenant.name for tenant in config.tenants}
+    found = [
+        Tenant(name=each.name, charge=each.charge, weight=each.weight) for each in stored if each.name not in declared
+    ]
+    return msgspec.structs.replace(config, tenants=(*config.tenants, *found))
+
+
 def declared_windows(config: Config) -> dict[Window, str]:
     """What the file says, and where."""
     every: tuple[Rule | RequestBudget, ...] = (*config.rules, *config.request_budgets)
@@ -140,4 +151,4 @@ def declared_windows(config: Config) -> dict[Window, str]:
 
 def declared_tenants(config: Config) -> dict[str, str]:
     """The tenants that stand under `tenants:`, and where; those that keys name besides may be the store's."""
-    return {tenant.name: tenant.where for tenant in config.tenants}
+    return {tenant.name: tenant.where for tenant in config.tenants if tenant.where}

@@ -19,7 +19,7 @@ from penstock.clock import Clock, Random, SystemRandom
 from penstock.config.parcel import encode_config
 from penstock.config.schema import Config
 from penstock.config.stored import stored_names, with_stored
-from penstock.config.stored_rules import declared_tenants, with_rules
+from penstock.config.stored_rules import declared_tenants, with_rules, with_tenants
 from penstock.errors import ConfigError, Overloaded, PenstockError
 from penstock.gateway import Shared
 from penstock.gateway.books import Books
@@ -159,11 +159,12 @@ class Supervisor:
         if directory is None:
             return config
         directory.declare(declared_tenants(config), [key.tenant for key in config.keys if key.tenant])
-        if self._rules is not None:
-            try:
+        try:
+            config = with_tenants(config, await directory.tenants.unusual())
+            if self._rules is not None:
                 config = with_rules(config, await self._rules.all())
-            except StoreFailed as error:
-                raise PenstockError(f"the stored limits and budgets cannot be read: {error}") from error
+        except StoreFailed as error:
+            raise PenstockError(f"the stored tenants, limits and budgets cannot be read: {error}") from error
         found: dict[str, Secret | str] = {}
         for name in stored_names(config):
             try:

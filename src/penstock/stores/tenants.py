@@ -68,6 +68,11 @@ class Tenants:
 
         return await self._desk.db.read(read)
 
+    async def unusual(self) -> list[Tenant]:
+        """Those of whom something else holds than of the others: what they pay for, or their weight."""
+        rows = "SELECT * FROM tenants WHERE archived IS NULL AND (charge != 'attempts' OR weight != 1) ORDER BY name"
+        return await self._desk.db.read(lambda connection: [Tenant(*row) for row in connection.execute(rows)])
+
     async def change(
         self,
         name: str,
