@@ -59,6 +59,9 @@ class Kept:
         for record in records:
             self.ended.add([(record.id, encode_lines([record]).rstrip())], [])
 
+    async def past(self, id: str) -> bytes | None:
+        return None
+
     async def find(self, id: str) -> bytes | None:
         return self.ended.find(id) or self.live.get(id)
 

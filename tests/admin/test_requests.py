@@ -65,7 +65,7 @@ def test_what_is_no_cursor(cursor: str) -> None:
         ("nonsense", "not a request's id"),
         ("018bcfe5-687b-4000-8000-000000000001", "not a request's id"),
         (dated(BEGAN - DAY), "before this gateway began (2026-01-01 00:00:00 UTC)"),
-        (dated(BEGAN + DAY // 2), "another gateway, or too old: the last 10,000"),
+        (dated(BEGAN + DAY // 2), "another gateway, or asked no provider and is too old: the last 10,000"),
         (dated(BEGAN + 3 * DAY), "whose clock goes differently"),
         ("ffffffff-ffff-7fff-bfff-ffffffffffff", "whose clock goes differently"),
     ],

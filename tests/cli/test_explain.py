@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from penstock.cli.story import read_line, story
+from penstock.cli.story import past_story, read_line, story
 from penstock.lines import encode_lines
 from penstock.records import Attempt, Decision, Record
+from penstock.stores.past import Past
+from penstock.stores.past_told import past_told
 from penstock.usage import Usage
 from tests.cli.running import penstock
 from tests.cli.test_serve import chat
@@ -151,6 +153,47 @@ def test_a_running_gateway_tells_it(tmp_path: Path, workers: str) -> None:
         assert "before this gateway began" in nobody.err
         assert penstock(tmp_path, "explain", "nonsense").code == 2
         served.stop()
+    # No gateway runs: its store is asked.
     gone = penstock(tmp_path, "explain", id)
-    assert gone.code == 2
-    assert "no gateway runs" in gone.err
+    assert (gone.code, gone.err) == (0, "")
+    assert "answered     by sim/small" in gone.out
+    assert "1. sim/small: ok (200) after" in gone.out
+    assert "forgotten    operation, status" in gone.out
+    unasked = penstock(tmp_path, "explain", wrong)
+    assert (unasked.code, unasked.out) == (1, "")
+    assert "has no attempt of the request" in unasked.err
+    # One that has begun since knows it from there, too.
+    with Served(tmp_path, "--workers", workers) as served:
+        assert penstock(tmp_path, "explain", id).out == gone.out
+        again = json.loads(penstock(tmp_path, "explain", id.upper(), "--json").out)
+        assert (again["source"], again["id"], again["cost_usd"]) == ("ledger", id, json.loads(raw.out)["cost_usd"])
+        assert "no attempt of it is in the ledger" in penstock(tmp_path, "explain", wrong).err
+        assert penstock(tmp_path, "explain", id, "--store", str(tmp_path / "penstock.db")).out == gone.out
+        served.stop()
+    (tmp_path / "penstock.db").unlink()
+    nothing = penstock(tmp_path, "explain", id)
+    assert nothing.code == 2
+    assert "no gateway runs" in nothing.err
+
+
+def test_attempts_of_old_are_told_with_what_is_known_of_each() -> None:
+    second = 10**9
+    who = ("acme", "app", "u1", "")
+    first = Past(1, 0, second, *who, "fast", "a/m", "first", 503, "unavailable", 0, 7, 0, 0, 0, 0, 9, 9, 3)
+    lost = first._replace(
+        number=2, opened=3 * second, closed=4 * second, kind="retry", outcome="lost", status=0, flags=16
+    )
+    won = first._replace(
+        number=3, opened=4 * second, closed=6 * second, deployment="b/m", kind="fallback", outcome="ok", status=200,
+        answered=1, output_tokens=5, cost=None, charge=None, flags=8, tags='{"team":"x"}',
+    )  # fmt: skip
+    told = past_story(past_told(ID, [first, lost, won])).splitlines()
+    assert "by           key app, tenant acme, user u1" in told
+    assert "answered     by b/m" in told
+    assert "             the last attempt was over after 6.00 s" in told
+    shown = " ".join(line.strip() for line in told)
+    assert "1. a/m: unavailable (503) after 1.00 s; its tokens were counted here; it may have been answered" in shown
+    assert "2. a/m: lost after 1.00 s; a retry at 3.00 s; 2.00 s after the one before; its process died" in shown
+    assert "3. b/m: ok (200) after 2.00 s; a fallback at 4.00 s; 7 tokens in, 5 out, cost unknown" in shown
+    assert "cost unknown: a price is missing" in shown.replace("cost         ", "cost ")
+    assert past_told(ID, [first])["cost_usd"] == "0.000000009"

@@ -186,6 +186,24 @@ SCHEMAS: dict[str, Any] = {
             "next_cursor": MAYBE_TEXT | {"description": "Send it as `cursor` for those before; null at the end."},
         }
     ),
+    "Explained": {
+        "oneOf": [{"$ref": "#/components/schemas/Request"}, {"$ref": "#/components/schemas/PastRequest"}],
+    },
+    "PastRequest": record(
+        {
+            **dict.fromkeys(("id", "time", "model", "deployment"), TEXT),
+            "source": {"const": "ledger"},
+            "answered": FLAG,
+            "ms": NUMBER,
+            "tokens": {"$ref": "#/components/schemas/Tokens"},
+            "cost_usd": MAYBE_TEXT,
+            "charge_usd": MAYBE_TEXT,
+            "price_table": MAYBE_TEXT,
+            "attempts": listing({"type": "object"}),
+            "forgotten": listing(TEXT) | {"description": "What of a request's fields is no longer known."},
+        },
+        dict.fromkeys(("key", "tenant", "project", "user", "task"), TEXT) | {"tags": {"type": "object"}},
+    ),
     "Request": record(
         {
             **dict.fromkeys(("time", "id", "operation", "model", "deployment"), TEXT),

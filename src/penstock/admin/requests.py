@@ -30,6 +30,10 @@ class Requests(Protocol):
         """The line of a request; None where it is not known."""
         ...
 
+    async def past(self, id: str) -> bytes | None:
+        """What the ledger tells of one that `find` does not know, as JSON; None where it has nothing."""
+        ...
+
     async def newest(self, before: str, most: int) -> list[tuple[str, bytes]]:
         """Ids and lines of the newest that began before that one, or of all (""); the newest first."""
         ...
@@ -51,8 +55,9 @@ class RequestRoutes:
                 self.listed, "Requests", query=PAGING,
             ),
             Operation(
-                "/api/v1/requests/{id}/explain", "explain", "What was decided about a request, and what became of it.",
-                self.explain, "Request",
+                "/api/v1/requests/{id}/explain", "explain",
+                "What was decided about a request, and what became of it; of an old one what the ledger has.",
+                self.explain, "Explained",
             ),
         )  # fmt: skip
 
@@ -87,9 +92,13 @@ async def _page(requests: Requests, query: Mapping[str, Any], principal: Princip
 
 
 async def _find(requests: Requests, id: str, principal: Principal) -> bytes | None:
-    """The line of a request; None where it is not known here, or is none of those that it may see."""
+    """The line of a request, or what is left of it; None where nothing is, or it is none of those that it may see."""
     id = id.lower()
-    line = await requests.find(id) if _ID.fullmatch(id) else None
+    if not _ID.fullmatch(id):
+        return None
+    line = await requests.find(id)
+    if line is None:
+        line = await requests.past(id)
     return line if line is not None and _visible(line, principal) else None
 
 
@@ -121,11 +130,11 @@ def _missing(id: str, began: float, clock: Clock) -> NoReturn:
         )
     asked = int(id[:8] + id[9:13], 16) / 1000
     if asked < began:
-        why = f"it is from before this gateway began ({_text(began)})"
+        why = f"it is from before this gateway began ({_text(began)}), and no attempt of it is in the ledger"
     elif asked > clock.wall() + 60:
         why = "it is from another gateway, whose clock goes differently"
     else:
-        why = "it is from another gateway, or too old: the last 10,000 are kept"
+        why = "it is from another gateway, or asked no provider and is too old: the last 10,000 are kept"
     raise NotFound(
         f"there is no request {id} here: it is dated {_text(asked)}, so {why}",
         do="Its line is in the request log of the gateway that answered it.",

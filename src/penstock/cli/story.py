@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.lines import AttemptLine, DecisionLine, Line, Tokens
 
-__all__ = ["read_line", "story"]
+__all__ = ["past_story", "read_line", "story"]
 
 LEFT = 499
 # Of a wait for a place, that it ended well.
@@ -37,6 +37,14 @@ _DECIDED = {
 }
 
 
+_FLAGS = {
+    "estimated": "its tokens were counted here",
+    "ambiguous": "it may have been answered, and charged, all the same",
+    "absurd": "what the provider told cannot be",
+    "lost": "its process died",
+    "overrun": "it took more than was reserved",
+}
+
 # A label, "" for the one above, and what stands behind it.
 Row = tuple[str, str]
 
@@ -48,10 +56,19 @@ def read_line(told: Any) -> Line:
 
 def story(line: Line, *, terminal: bool = False) -> str:
     """The whole of it, no line wider than a terminal, or 80 in a pipe."""
+    return _written((_asked(line), _route(line), _attempts(line), _used(line)), terminal=terminal)
+
+
+def past_story(told: Mapping[str, Any], *, terminal: bool = False) -> str:
+    """The same of one that only the ledger remembers (`stores/past_told.py`)."""
+    return _written((_past_asked(told), _past_attempts(told), _past_used(told)), terminal=terminal)
+
+
+def _written(parts: Iterable[Iterable[Row]], *, terminal: bool) -> str:
     width = min(shutil.get_terminal_size().columns, 120) if terminal else USUAL_WIDTH
     bold = terminal and not os.environ.get("NO_COLOR")
-    written = []
-    for rows in (_asked(line), _route(line), _attempts(line), _used(line)):
+    written: list[str] = []
+    for rows in parts:
         lines = [piece for label, text in rows for piece in _wrapped(label, text, width)]
         written += [*lines, ""] if lines else []
     if bold:
@@ -144,6 +161,38 @@ def _used(line: Line) -> Iterator[Row]:
     for label, lost in (("left out", line.dropped), ("made smaller", line.clamped)):
         if lost:
             yield label, ", ".join(lost)
+
+
+def _past_asked(told: Mapping[str, Any]) -> Iterator[Row]:
+    began = told["time"].replace("T", " ").replace("Z", " UTC")
+    yield "request", told["id"]
+    yield "", f"{began}, from the ledger: no longer in any gateway's memory"
+    yield "asked for", told["model"]
+    who = [f"{name} {told[name]}" for name in ("key", "tenant", "project", "user", "task") if told.get(name)]
+    who += [f"tag {name}={value}" for name, value in told.get("tags", {}).items()]
+    if who:
+        yield "by", ", ".join(who)
+    yield "answered", f"by {told['deployment']}" if told["answered"] else "by no provider"
+    yield "", f"the last attempt was over after {_ms(told['ms'])}"
+
+
+def _past_attempts(told: Mapping[str, Any]) -> Iterator[Row]:
+    for number, attempt in enumerate(told["attempts"], 1):
+        status = f" ({attempt['status']})" if attempt["status"] else ""
+        parts = [f"{attempt['deployment']}: {attempt['outcome']}{status} after {_ms(attempt['ms'])}"]
+        if attempt["kind"] != "first":
+            parts.append(f"a {attempt['kind']} at {_ms(attempt['at_ms'])}")
+        if attempt.get("wait_ms"):
+            parts.append(f"{_ms(attempt['wait_ms'])} after the one before")
+        parts += [says for name, says in _FLAGS.items() if attempt.get(name)]
+        parts.append(f"{_tokens(Tokens(**attempt['tokens']))}, {_money(attempt['cost_usd'])}")
+        yield "attempts" if number == 1 else "", f"{number}. {'; '.join(parts)}"
+
+
+def _past_used(told: Mapping[str, Any]) -> Iterator[Row]:
+    for label, name in (("cost", "cost_usd"), ("charge", "charge_usd")):
+        yield label, f"${told[name]}" if told[name] is not None else "unknown: a price is missing"
+    yield "forgotten", f"{', '.join(told['forgotten'])}: the request log has it"
 
 
 def _tokens(tokens: Tokens) -> str:

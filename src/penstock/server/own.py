@@ -26,8 +26,8 @@ from penstock.reservation import Level, Rule, Want
 from penstock.routing.scopes import Facts, Rules
 from penstock.server.ended import as_they_stand
 from penstock.stores.past import Past, attempts_of
+from penstock.stores.past_told import past_told
 from penstock.stores.questions import Answers, Questions
-from penstock.stores.rows import FLAGS
 from penstock.usage import usd
 
 __all__ = ["REQUEST", "Asked", "Own", "own_questions", "own_view", "past_view"]
@@ -43,6 +43,8 @@ _SHOWN = (
     *("finish_reason", "error", "stream_error", "dropped", "clamped", "degraded", "tokens", "cost_usd", "ms"),
     *("first_output_ms", "attempts"),
 )
+# Of what the ledger tells.
+_PAST = ("id", "time", "model", "deployment", "user", "task", "tokens", "cost_usd", "charge_usd", "attempts")
 _LAST = 253_402_300_799  # the end of the year 9999
 _lines = msgspec.json.Decoder(Line)
 
@@ -70,45 +72,10 @@ def past_view(attempts: Sequence[Past], asked: Asked) -> bytes | None:
     """The same from the ledger, of one that is no longer in memory: what it took; None where it is somebody else's."""
     if not attempts or any((each.key or None, each.tenant or None) != (asked.key, asked.tenant) for each in attempts):
         return None
-    first = attempts[0]
-    winner = next((each for each in attempts if each.answered), attempts[-1])
-    told = {
-        "id": asked.id,
-        "time": moment(first.opened // 10**9),
-        "model": first.model,
-        "deployment": winner.deployment.partition("#")[0],
-        **{name: value for name, value in (("user", first.user), ("task", first.task)) if value},
-        "tokens": _used(winner),
-        "cost_usd": _sum([each.cost for each in attempts]),
-        "charge_usd": _sum([each.charge for each in attempts]),
-        "attempts": [_past(each, first.opened) for each in attempts],
-    }
-    return msgspec.json.encode(told)
-
-
-def _past(attempt: Past, began: int) -> dict[str, Any]:
-    return {
-        "deployment": attempt.deployment.partition("#")[0],
-        "outcome": attempt.outcome,
-        "status": attempt.status,
-        "kind": attempt.kind,
-        "at_ms": (attempt.opened - began) // 10**6,
-        "ms": (attempt.closed - attempt.opened) // 10**6,
-        "tokens": _used(attempt),
-        "cost_usd": _sum([attempt.cost]),
-        **{name: True for name, bit in FLAGS.items() if attempt.flags & bit},
-    }
-
-
-def _used(attempt: Past) -> dict[str, int]:
-    names = ("input", "output", "cache_read", "cache_write", "reasoning")
-    return {name: getattr(attempt, f"{name}_tokens") for name in names}
-
-
-def _sum(amounts: Sequence[int | None]) -> str | None:
-    """Null where one is not known: what is left out would be a part and look like the whole."""
-    known = [each for each in amounts if each is not None]
-    return usd(sum(known)) if len(known) == len(amounts) else None
+    told = past_told(asked.id, attempts)
+    for each in (told, *told["attempts"]):
+        each["deployment"] = each["deployment"].partition("#")[0]
+    return msgspec.json.encode({name: told[name] for name in _PAST if name in told})
 
 
 def own_questions(books: Books, live: Callable[[], Iterable[Record]], clock: Clock) -> Questions:

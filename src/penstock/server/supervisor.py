@@ -36,6 +36,7 @@ from penstock.stores.directory import Directory
 from penstock.stores.fill import Standings
 from penstock.stores.key_centre import KeyCentre
 from penstock.stores.past import attempts_of
+from penstock.stores.past_told import past_told
 from penstock.stores.purse import open_purse
 from penstock.stores.recent import Told
 from penstock.stores.rulebook import Rulebook
@@ -227,6 +228,20 @@ class Supervisor:
         live = await self.centre.look(ANSWER_SECONDS, id)
         ended = self.centre.recent.find(id)
         return ended if ended is not None else next((line for _, line in live), None)
+
+    async def past(self, id: str) -> bytes | None:
+        """What the ledger tells of a request that `find` does not know (`past_told`), as JSON; None: nothing.
+
+        Raises:
+            Overloaded: it cannot be read now.
+        """
+        if self.books is None:
+            return None
+        try:
+            attempts = await self.books.database.read(lambda connection: attempts_of(connection, id))
+        except StoreFailed as error:
+            raise Overloaded(f"the ledger cannot be read: {error}", do="Try again in a moment.") from error
+        return msgspec.json.encode(past_told(id, attempts)) if attempts else None
 
     async def _tell_own(self, asked: bytes) -> bytes | None:
         """A request for whoever asked it."""

@@ -12,13 +12,14 @@ _MOST = 100
 _ATTEMPTS = """
 SELECT
     number, opened, closed, tenant, attempts.key, user, task, model, deployment, kind, status, outcome, answered,
-    input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost, charge, flags
+    input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost, charge, flags,
+    project, tags, price_table
 FROM attempts WHERE request = ? ORDER BY number LIMIT ?
 """
 
 
 class Past(NamedTuple):
-    """An attempt; `tenant`, `key`, `user` and `task` are "" for none, times Unix nanoseconds."""
+    """An attempt; `tenant`, `key` and the like are "" for none, `tags` JSON, times Unix nanoseconds."""
 
     number: int
     opened: int
@@ -41,6 +42,9 @@ class Past(NamedTuple):
     cost: int | None
     charge: int | None
     flags: int
+    project: str = ""
+    tags: str = "{}"
+    price_table: str | None = None
 
 
 def attempts_of(connection: sqlite3.Connection, request: str) -> list[Past]:
