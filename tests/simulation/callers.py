@@ -10,8 +10,10 @@ from typing import Any, cast
 import msgspec
 
 from penstock.testing import SimLoop
+from penstock.transport.link import Connection
 from penstock.transport.memory import Address
 from penstock.wire.h1 import Malformed, ResponseParser
+from tests.simulation.ways import AT_LENGTH, TAKES_IN_THE_END, is_broken, lay
 
 __all__ = ["KEY", "Ask", "Callers", "Got"]
 
@@ -20,6 +22,10 @@ KEY = "psk_live_0123456789abcdef"
 _PATHS = {"chat": b"/v1/chat/completions", "messages": b"/v1/messages"}
 _LOOK_AGAIN = 0.2
 _encode = msgspec.json.encode
+# Of every link in good weather, one way.
+LATENCY = 0.001
+# Who sits before a way that went dark gives up.
+_DARK_SECONDS = 15.0
 # An end of the connection that comes later is no answer to its being closed before.
 _ARRIVED = 0.005
 # In what is output and no sign of life.
@@ -38,6 +44,7 @@ class Ask(msgspec.Struct, frozen=True):
         wrong: what is wrong with the request; "" for nothing.
         key: what it presents.
         most: the tokens of output that it asks for at most; 0: it does not say.
+        way: how its own connection is (`ways.py`); "" for one like all.
     """
 
     number: int
@@ -52,23 +59,28 @@ class Ask(msgspec.Struct, frozen=True):
     wrong: str = ""
     key: str = KEY
     most: int = 0
+    way: str = ""
 
     def body(self) -> bytes:
         if self.wrong == "json":
             return b'{"model": "main", ask%d' % self.number
         said: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": "user", "content": f"Tell ask{self.number}"}],
+            "messages": [{"role": "user", "content": f"Tell ask{self.number}{self._length}"}],
         }
         if self.wrong == "model":
             said["model"] = "nobody-has-this"
         if self.wrong == "messages":
             said |= {"messages": 7, "user": f"ask{self.number}"}
         if self.dialect == "messages" or self.most:
-            said["max_tokens"] = self.most or 100
+            said["max_tokens"] = self.most or (2000 if self._length else 100)
         if self.stream:
             said["stream"] = True
         return _encode(said)
+
+    @property
+    def _length(self) -> str:
+        return " at length" if self.way in AT_LENGTH else ""
 
     def request(self) -> bytes:
         body = self.body()
@@ -88,7 +100,7 @@ class Got(msgspec.Struct, eq=False):
         first: when the first output came, 0.0 where none did.
         worker: who answered, by its number in `Fleet.hired`; -1 where nobody could be reached.
         whole: the HTTP response was complete.
-        left: it lost its patience.
+        left: it lost its patience, said that it sends no more, or its connection broke.
         reused: over a connection that had carried a request before.
         dropped: the workers that hung up on it though they had it, and when.
     """
@@ -122,6 +134,7 @@ class Line(asyncio.Protocol):
         self.waiter: asyncio.Future[None] | None = None
         self.loop: Any = None
         self.stalls = 0.0
+        self.way: Connection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -208,7 +221,7 @@ class Callers:
         while self._loop.time() < until:
             for turn in range(len(self._addresses)):
                 post = (ask.worker + turn) % len(self._addresses)
-                idle = self._idle[post]
+                idle = self._idle[post] if not ask.way else []
                 while idle:
                     line = idle.pop()
                     if not line.lost:
@@ -222,10 +235,16 @@ class Callers:
                     continue
                 line = cast(Line, made)
                 line.loop = self._loop
+                if ask.way:
+                    self._lay(line, ask)
                 got.worker, got.reused = line.worker, False
                 return line
             await self._loop.clock.sleep(_LOOK_AGAIN)
         return None
+
+    def _lay(self, line: Line, ask: Ask) -> None:
+        line.way = next(one for one in self._loop.network.connections if one.client is line.transport)
+        lay(line.way, ask.way, ask.number, LATENCY)
 
     async def _exchange(self, line: Line, ask: Ask, got: Got) -> None:
         assert line.transport is not None
@@ -233,7 +252,9 @@ class Callers:
         line.waiter = self._loop.create_future()
         got.sent = self._loop.time()
         line.transport.write(ask.request())
-        leave = self._loop.call_later(ask.patience, self._leave, line, got) if ask.patience else None
+        self._behave(line, ask)
+        patience = ask.patience or (_DARK_SECONDS if ask.way in ("dark", "half dark") else 0.0)
+        leave = self._loop.call_later(patience, self._leave, line, got) if patience else None
         try:
             await line.waiter
         finally:
@@ -242,14 +263,31 @@ class Callers:
         parser = line.parser
         got.ended, got.first, got.body = self._loop.time(), line.first, b"".join(line.pieces)
         got.status, got.headers, got.whole = parser.status, dict(parser.headers), parser.complete
+        if line.way is not None and not parser.complete:
+            self._was_lost(line, line.way, ask, got)
         if not parser.status and not got.left and got.ended - got.sent > _ARRIVED:
             got.dropped.append((got.worker, got.ended))
-        if parser.complete and parser.keep_alive and not (parser.surplus or line.lost or ask.stalls):
+        if parser.complete and parser.keep_alive and not (parser.surplus or line.lost or ask.stalls or ask.way):
             parser.reset()
             line.used = True
             self._idle[self._post(line)].append(line)
         else:
             line.abort()
+
+    def _behave(self, line: Line, ask: Ask) -> None:
+        """What it does with its end."""
+        assert line.transport is not None
+        if ask.way == "said":
+            line.transport.write_eof()
+        elif ask.way == "unread":
+            line.transport.pause_reading()
+            self._loop.call_later(TAKES_IN_THE_END, line._read_on)
+
+    def _was_lost(self, line: Line, way: Connection, ask: Ask, got: Got) -> None:
+        """Who did not get all of its answer over such a way has left, or was to be cut."""
+        got.left = got.left or is_broken(way) or ask.way in ("said", "unread")
+        if ask.way == "said":
+            got.ended = got.sent
 
     def _post(self, line: Line) -> int:
         assert line.transport is not None

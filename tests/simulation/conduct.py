@@ -27,6 +27,8 @@ _TOLD = 1.2
 _OPEN = _RULES.open * (1 - JITTER)
 # So long are credentials and deployments skipped that the provider does not know.
 _SKIPPED = 60.0
+# The credential is good, and the model known, of what is answered so.
+_TAKEN = ("slow", "harmless", "cut")
 _FAILING = ("outage", "brownout", "timeout")
 
 
@@ -101,6 +103,48 @@ def half_open_has_one_permit(story: Story) -> Iterator[str]:
                 break
 
 
+def silence_is_tried_by_one(story: Story) -> Iterator[str]:
+    """9: where silence has opened the breaker one is kept waiting by it at a time; two, where a permit has lapsed."""
+    if not story.history.breaker or story.history.hedge:
+        return
+    for deployment, arrivals in _by_deployment(story).items():
+        for spell in story.history.spells:
+            if spell.vendor == arrivals[0].vendor.name and spell.kind == "silent":
+                silent = [one for one in arrivals if spell.start <= one.time - story.began < spell.end]
+                before = [one for one in arrivals if one.time - story.began < spell.start]
+                opened = _silenced(story, silent, max(map(_ended, before), default=0.0))
+                if not opened or any(one.spell is not spell for one in silent):
+                    continue
+                most, at = _together([one for one in silent if one.time > opened])
+                if most > 2:
+                    yield f"{deployment} is silent and open since {opened:.3f}, and was asked by {most} at {at:.3f}"
+
+
+def _silenced(story: Story, silent: list[Arrival], heard: float) -> float:
+    """From when on the breaker is certainly open: once six have waited in vain. 0.0: never.
+
+    Args:
+        heard: the end of the last answer to what came before.
+    """
+    hurried = {got.ask.number for got in story.got if got.ask.deadline} | _unheard(story)
+    vain = sorted(_ended(one) for one in silent if one.ask not in hurried and one.seen.outcome == "disconnected")
+    vain = [time for time in vain if time > heard + _TOLD]
+    return vain[_RULES.failures] + _KNOWN if len(vain) > _RULES.failures else 0.0
+
+
+def _together(arrivals: list[Arrival]) -> tuple[int, float]:
+    """How many at the most were being answered at a time, and when."""
+    # A provider hears of the end a moment after who sent it has given its permit back.
+    moments = [(one.time, 1) for one in arrivals] + [(max(one.time, _ended(one) - _KNOWN), -1) for one in arrivals]
+    running = most = 0
+    when = 0.0
+    for time, change in sorted(moments):
+        running += change
+        if running > most:
+            most, when = running, time
+    return most, when
+
+
 def retries_are_rationed(story: Story) -> Iterator[str]:
     """9: attempts <= 1.1 x requests + 1/s, of which ten may have been saved up; and the quota of 500.
 
@@ -163,7 +207,7 @@ def who_is_refused_waits(story: Story) -> Iterator[str]:
                 yield f"{deployment} is skipped since {why}, and was sent {arrival}"
                 break
             kind = arrival.spell.kind if arrival.spell is not None else ""
-            if not kind:
+            if not kind or (kind in _TAKEN and arrival.seen.outcome in ("done", "cut")):
                 why, well = None, _ended(arrival)  # some lone request has found out that it is well again
             heard = arrival.seen.outcome == "done" and arrival.ask not in unheard and arrival.time > well
             if heard and kind in ("credential", "missing", "quota") and why is None:
@@ -176,14 +220,9 @@ def no_more_than_may_run_at_a_time(story: Story) -> Iterator[str]:
     if not most:
         return
     for deployment, arrivals in _by_deployment(story).items():
-        # A provider hears of the end a moment after who sent it has given its permit back.
-        moments = [(one.time, 1) for one in arrivals] + [(max(one.time, _ended(one) - _KNOWN), -1) for one in arrivals]
-        running = 0
-        for time, change in sorted(moments):
-            running += change
-            if running > most:
-                yield f"{deployment}: {running} at a time at {time:.3f}, at most {most}"
-                break
+        running, time = _together(arrivals)
+        if running > most:
+            yield f"{deployment}: {running} at a time at {time:.3f}, at most {most}"
 
 
 def _others(story: Story, model: str, arrival: Arrival) -> bool:
@@ -212,6 +251,7 @@ def nobody_asks_in_haste(story: Story) -> Iterator[str]:
 CONDUCT = (
     an_open_breaker_sends_nothing,
     half_open_has_one_permit,
+    silence_is_tried_by_one,
     retries_are_rationed,
     a_pause_is_for_all,
     who_is_refused_waits,

@@ -9,6 +9,7 @@ import msgspec
 from penstock.routing.plan import Retry, Strategy
 from penstock.routing.timeouts import Timeouts
 from tests.simulation.callers import Ask
+from tests.simulation.ways import WAYS
 from tests.simulation.weather import LINKS, SCRIPTS, Spell
 
 __all__ = ["CALM_SECONDS", "Event", "History", "Maker", "make_history"]
@@ -120,7 +121,9 @@ def make_history(seed: int, requests: int = 80) -> History:
         (),
         (),
     )
-    return msgspec.structs.replace(history, events=_events(random, history), asks=_asks(random, history, requests))
+    history = _silenced(history)
+    history = msgspec.structs.replace(history, events=_events(random, history), asks=_asks(random, history, requests))
+    return msgspec.structs.replace(history, asks=_with_ways(history))
 
 
 def _makers(random: Random) -> tuple[Maker, ...]:
@@ -202,6 +205,29 @@ def _asks(random: Random, history: History, requests: int) -> tuple[Ask, ...]:
     ]
     found.sort(key=lambda ask: ask.at)
     return tuple(msgspec.structs.replace(ask, number=number) for number, ask in enumerate(found, 1))
+
+
+def _silenced(history: History) -> History:
+    """One in twenty-five has a provider that is silent nearly all the time: what half open means shows there."""
+    random = Random(f"silence {history.seed}")
+    if random.random() >= 0.04:
+        return history
+    name = random.choice(history.makers).name
+    others = tuple(spell for spell in history.spells if spell.vendor != name)
+    silent = Spell(name, "silent", 1.0, history.faulty, "silence")
+    return msgspec.structs.replace(history, breaker=True, hedge=0.0, spells=(*others, silent))
+
+
+def _with_ways(history: History) -> tuple[Ask, ...]:
+    """Its callers, some of whose own connections are bad: by a chance of their own, so that all else stays as it is."""
+    random = Random(f"ways {history.seed}")
+    share = random.choice((0.0, 0.03, 0.1))
+    return tuple(
+        msgspec.structs.replace(ask, way=random.choice(WAYS))
+        if ask.at < history.faulty and random.random() < share
+        else ask
+        for ask in history.asks
+    )
 
 
 def _ask(random: Random, history: History, at: float, streams: float, impatient: float, model: str = "") -> Ask:

@@ -10,13 +10,17 @@ from penstock import errors as e
 from penstock.layers import breaker as breaker_layer
 from penstock.layers import concurrency
 from penstock.layers.attempts import Attempts
+from penstock.layers.breaker import Breaker as BreakerLayer
 from penstock.layers.record import Recording
+from penstock.layers.timeout import Timeout
 from penstock.providers import upstream
 from penstock.providers.answers import StreamedAnswer
 from penstock.providers.joined import Joined
 from penstock.routing import judge
 from penstock.routing.judge import Failure
+from penstock.server import protocol
 from penstock.server.data_plane import DataPlane
+from penstock.server.protocol import ServerConnection
 from penstock.server.worker import Worker
 from penstock.standing import NO_EFFECT, READY, Effect
 from penstock.stores.authority import Authority
@@ -151,7 +155,48 @@ class _Pumped:
         return getattr(self._source, name)
 
 
+def _forgets_the_deadline(right: Any) -> Any:
+    """Who chooses the next attempt does not look at it."""
+
+    async def next_(self: Any, request: Any, *more: Any) -> Any:
+        deadline, request.deadline = request.deadline, float("inf")
+        try:
+            return await right(self, request, *more)
+        finally:
+            request.deadline = deadline
+
+    return next_
+
+
+def _outlasts_the_deadline(right: Any) -> Any:
+    """An attempt waits for as long as if there were none."""
+
+    def call(self: Any, request: Any) -> Any:
+        deadline, request.deadline = request.deadline, self._now() + 1e6
+        try:
+            return right(self, request)
+        finally:
+            request.deadline = deadline
+
+    return call
+
+
 # --- the breaker's layer, health
+
+
+def _blames_who_left(right: Any) -> Any:
+    """Its deployment has failed."""
+
+    async def call(self: Any, request: Any) -> Any:
+        try:
+            return await right(self, request)
+        except Exception:
+            raise
+        except BaseException:
+            request.candidate.health.failed(self._now(), Effect("failure", None, "cancelled"))
+            raise
+
+    return call
 
 
 def _nothing(right: Any) -> Any:
@@ -308,6 +353,18 @@ def _refuses_in_a_pause(right: Any) -> Any:
     return refuses
 
 
+# --- callers' connections
+
+
+def _answers_who_is_gone(right: Any) -> Any:
+    def lost(self: Any, error: Any) -> None:
+        task, self.task = self.task, None
+        right(self, error)
+        self.task = task
+
+    return lost
+
+
 # --- workers
 
 
@@ -357,10 +414,14 @@ BUGS: dict[str, Bug] = {
     ),
     "attempts: whatever stands how it stands is asked": Bug(Attempts, "_admit", _always(_admits_all)),
     "attempts: six are not all": Bug(Attempts, "_next", _counts_no_total),
+    "deadline: the next attempt does not look at it": Bug(Attempts, "_next", _forgets_the_deadline),
+    "deadline: an attempt outlasts it": Bug(Timeout, "__call__", _outlasts_the_deadline),
     "commit: a broken stream is begun anew": Bug(Attempts, "__call__", _asks_once_more_at_the_end),
     "commit: nothing is held": Bug(StreamedAnswer, "hold", _always(_holds_nothing)),
     "commit: what breaks off ends well": Bug(Watcher, "end", _ends_well),
     "breaker: never opens": Bug(Breaker, "failed", _nothing),
+    "breaker: half open for everybody": Bug(Permit, "free", _returns(True)),
+    "breaker: who leaves has seen it fail": Bug(BreakerLayer, "__call__", _blames_who_left),
     "breaker: never closes": Bug(Breaker, "tried", _never_closes),
     "breaker: stays open too long": Bug(Breaker, "_open_for", _doubles_without_end),
     "breaker: stays open for moments": Bug(Breaker, "_open_for", _stays_open_for_moments),
@@ -381,6 +442,10 @@ BUGS: dict[str, Bug] = {
     "pool: the credential goes to the next provider": Bug(upstream, "_payload", _keeps_the_head),
     "resume: what was told is told again": Bug(Rest, "feed", _tells_again),
     "resume: where nobody goes on nothing is said": Bug(Joined, "_go_on", _forgets_the_last_words),
+    "callers: who is gone is answered": Bug(ServerConnection, "connection_lost", _answers_who_is_gone),
+    "callers: who sends no more is taken for one who stays": Bug(ServerConnection, "eof_received", _returns(True)),
+    "callers: who reads nothing is not cut": Bug(ServerConnection, "_is_stuck", _returns(False)),
+    "callers: half a request is waited for": Bug(protocol, "_is_late", _returns(False)),
     "record: who left is forgotten": Bug(Recording, "__call__", _forgets_who_left),
     "reload: forgets how everything stands": Bug(Authority, "adopt", _closes_what_comes_anew),
     "reload: cuts what runs": Bug(Worker, "_adopt", _cuts_the_old),

@@ -23,15 +23,13 @@ from penstock.testing import Faults, SimLoop, run
 from penstock.testing.clock import SimClock
 from penstock.testing.fleet import Fleet
 from penstock.transport.link import Link
-from tests.simulation.callers import KEY, Callers, Got
+from tests.simulation.callers import KEY, LATENCY, Callers, Got
 from tests.simulation.histories import Event, History
 from tests.simulation.vendors import Arrival, Vendor
 from tests.simulation.weather import Spell, link_faults
 
 __all__ = ["LATENCY", "OTHER_KEY", "LogAttempt", "LogLine", "Playing", "Story", "config_of", "play"]
 
-# Of every link in good weather, one way.
-LATENCY = 0.001
 OTHER_KEY = "psk_live_fedcba9876543210"
 # After the last request, for what goes on by itself: idle connections, old gateways, pauses of the pool.
 _REST_SECONDS = 45.0
@@ -43,6 +41,12 @@ class LogAttempt(msgspec.Struct):
     status: int
     ms: float
     kind: str = "first"
+
+
+class LogDecision(msgspec.Struct):
+    what: str
+    deployment: str = ""
+    why: str = ""
 
 
 class LogLine(msgspec.Struct):
@@ -57,6 +61,7 @@ class LogLine(msgspec.Struct):
     error: str | None = None
     stream_error: str | None = None
     attempts: list[LogAttempt] = []
+    decisions: list[LogDecision] = []
 
     @property
     def ask(self) -> int:
@@ -269,6 +274,8 @@ class Playing:
             plane = worker.worker.plane
             if plane is not None and plane.listener.busy:
                 left.append(f"worker {number}: {plane.listener.busy} callers are being answered")
+            if plane is not None and (half := sum(not one._parser.idle for one in plane.listener.connections)):
+                left.append(f"worker {number}: parts of {half} requests are held")
         for vendor in self.vendors.values():
             if open_ := sum(1 for one in vendor.arrivals if one.seen.outcome == "open"):
                 left.append(f"{vendor.name}: {open_} requests are being answered")

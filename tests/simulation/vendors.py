@@ -15,10 +15,12 @@ from penstock.providers.simulated.journal import Seen
 from penstock.providers.simulated.play import Step
 from penstock.providers.simulated.request import begun_in
 from penstock.wire.h1 import HttpRequest
+from tests.simulation.ways import LONG_SCRIPT
 from tests.simulation.weather import SCRIPTS, Spell
 
 __all__ = ["Arrival", "Vendor"]
 
+_LONG = b"at length"
 _NUMBER = re.compile(rb"\bask(\d+)\b")
 # The same at all: what one says every one says, so that a resumed stream can be joined.
 _SEED = 7
@@ -101,13 +103,19 @@ class Vendor(SimulatedProvider):
         arrival.spell = self._meets(arrival)
         if arrival.spell is not None:
             arrival.script = arrival.spell.script
-        self.script = ",".join(filter(None, (self._base_without(arrival.script), arrival.script)))
+        self.script = ",".join(filter(None, (self._base_without(request, arrival.script), arrival.script)))
         return super().respond(request, seen, close=close)
 
-    def _base_without(self, script: str) -> str:
-        """The base's settings but for those that a spell makes otherwise."""
-        said = {part.partition("=")[0] for part in script.split(",")}
-        return ",".join(part for part in self.base.split(",") if part.partition("=")[0] not in said)
+    def _base_without(self, request: HttpRequest, script: str) -> str:
+        """The base's settings but for those that a spell, or the request, makes otherwise."""
+        known = {part.partition("=")[0] for part in script.split(",")}
+        found: list[str] = []
+        for part in (LONG_SCRIPT.split(",") if _LONG in request.body else []) + self.base.split(","):
+            name = part.partition("=")[0]
+            if name not in known:
+                known.add(name)
+                found.append(part)
+        return ",".join(found)
 
     def _meets(self, arrival: Arrival) -> Spell | None:
         now = arrival.time - self.began
@@ -126,7 +134,8 @@ class Vendor(SimulatedProvider):
         """The text of the answer without any fault."""
         asked = msgspec.json.decode(request.body)
         body = msgspec.json.encode({name: asked[name] for name in asked if name not in ("stream", "stream_options")})
-        self.script = ",".join(part for part in self.base.split(",") if part.startswith("tokens"))
+        base = self._base_without(request, "")
+        self.script = ",".join(part for part in base.split(",") if part.startswith("tokens"))
         seen = Seen(0.0, "POST", "", {}, b"")
         steps = super().respond(HttpRequest(request.head, body), seen, close=False)
         raw = b"".join(step for step in steps if isinstance(step, bytes)).partition(b"\r\n\r\n")[2]
