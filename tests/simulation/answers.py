@@ -56,10 +56,10 @@ def _unary(got: Got) -> Read:
 
 
 def _stream(got: Got) -> Read:
-    events = [line[6:] for line in got.body.replace(b"\r\n", b"\n").split(b"\n") if line.startswith(b"data: ")]
+    body = got.body.replace(b"\r\n", b"\n")
     if not got.whole:
-        # The last line may be a part of one.
-        events = events[: got.body.replace(b"\r\n", b"\n").count(b"\n\n")]
+        body = body[: body.rfind(b"\n\n") + 2]  # the last event may be a part of one
+    events = [line[6:] for line in body.split(b"\n") if line.startswith(b"data: ")]
     text: list[str] = []
     ended = failed = False
     code = ""
