@@ -92,7 +92,8 @@ def uuid7(clock: Clock, random: Random) -> str:
 
 
 def _stamp(millis: int) -> str:
-    return f"{millis >> 16 & 0xFFFF_FFFF:08x}-{millis & 0xFFFF:04x}-7"
+    digits = f"{millis & 0xFFFF_FFFF_FFFF:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7"
 
 
 def _tail(bits: int) -> str:

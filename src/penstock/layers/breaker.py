@@ -32,7 +32,7 @@ class Breaker:
     async def __call__(self, request: Request) -> Reply:
         candidate, paid, trial = request.candidate, request.paid, request.trial
         health, pace = candidate.health, candidate.pace
-        started, before = self._now(), request.attempt
+        before = request.attempt
         pace.in_flight += 1
         try:
             reply = await self._call(request)
@@ -52,9 +52,12 @@ class Breaker:
             if trial:
                 health.release_trial()
             raise
-        now = self._now()
-        # What was answered here, without the provider, was no attempt.
-        took = self._took(request, pace, now) if request.attempt is not before else now - started
+        attempt: Attempt = request.attempt
+        if attempt is not before:
+            now = attempt.answered
+            took = self._took(request, pace, now)
+        else:  # it was answered here, without the provider
+            now, took = self._now(), 0.0
         if not paid:
             health.passed(now, took, trial=trial)
         else:

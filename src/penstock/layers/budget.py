@@ -58,6 +58,7 @@ class Budget:
         self._call = call
         self._now = clock.monotonic
         self._rules = rules
+        self._downgrades = bool(rules)
         self._requests = requests
         self._purse = purse
         self._pressure = pressure
@@ -69,7 +70,7 @@ class Budget:
         own: int | None = wishes.max_cost_usd if wishes is not None else None
         if own is not None or self._requests:
             request.money = narrower(allowance_of(self._requests, request.record.key, own), request.money)
-        if self._rules and request.record.operation == "chat":
+        if self._downgrades and request.record.operation == "chat":
             return self._downgraded(request)
         return self._call(request)
 

@@ -89,8 +89,10 @@ class Upstream:
         if request.opening is not None:
             request.opening()
         now = self._now()
-        attempt = request.attempt = Attempt(deployment.id, now, now, kind=request.kind, wait=request.pause)
-        attempt.dropped, attempt.clamped = dropped, clamped
+        attempt = Attempt(deployment.id, now, now, 0.0, 0, "open", request.kind, request.pause)
+        if dropped or clamped:
+            attempt.dropped, attempt.clamped = dropped, clamped
+        request.attempt = attempt
         request.record.attempts.append(attempt)
         connection = self._pool.take(origin)
         try:
@@ -270,6 +272,9 @@ def _passed_down(
     request: Request, dialect: Dialect, headers: Mapping[bytes, bytes], deployment: Deployment
 ) -> list[tuple[bytes, bytes]]:
     """None to a caller of another dialect, to whom they say nothing."""
-    if dialect.name != request.dialect:
-        return []
-    return [(name, headers[name]) for name in deployment.endpoint.down if name in headers]
+    found: list[tuple[bytes, bytes]] = []
+    if dialect.name == request.dialect:
+        for name in deployment.endpoint.down:
+            if name in headers:
+                found.append((name, headers[name]))
+    return found
