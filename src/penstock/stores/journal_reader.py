@@ -24,8 +24,10 @@ Row = Opened | Heard | Closed
 
 # Of one record: holds of many accounts are some kilobytes.
 MOST_BYTES = 1024 * 1024
+# Nearly all are shorter: what is read behind a piece, so that its last record is whole.
+USUAL_BYTES = 16 * 1024
 
-_decode: Callable[[memoryview], Row] = msgspec.msgpack.Decoder(Row).decode
+_decode: Callable[[bytes], Row] = msgspec.msgpack.Decoder(Row).decode
 _unpack = HEAD.unpack_from
 _SUFFIX = ".journal"
 
@@ -89,40 +91,36 @@ def read_piece(folder: Path, name: str, segment: int, offset: int, most: int) ->
     """
     file = os.open(segment_path(folder, name, segment), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.pread(file, most + HEAD.size + MOST_BYTES, offset)
+        data = os.pread(file, most + USUAL_BYTES, offset)
+        piece = _whole(data, offset, most)
+        if not piece.rows and len(data) == most + USUAL_BYTES:
+            piece = _whole(os.pread(file, most + HEAD.size + MOST_BYTES, offset), offset, most)
     finally:
         os.close(file)
+    return piece
+
+
+def _whole(data: bytes, offset: int, most: int) -> Piece:
     rows: list[Row] = []
+    size, head = len(data), HEAD.size
     # Records that are damaged are so only once good ones follow: till then they are the torn end.
     end = start = damaged = doubtful = 0
-    whole = memoryview(data)
-    while start < most and (after := _end_of(data, start)) is not None:
-        row = _row(whole, start, after)
-        start = after
+    while start < most and (begin := start + head) <= size:
+        length, checksum = _unpack(data, start)
+        # Zeros are what a file system leaves of what it never wrote.
+        if not 0 < length <= MOST_BYTES or (after := begin + length) > size:
+            break
+        body, start = data[begin:after], after
+        row = _row(body) if crc32(body) == checksum else None
         if row is None:
             doubtful += 1
             continue
         rows.append(row)
         end, damaged, doubtful = after, damaged + doubtful, 0
-    return Piece(rows, offset + end, len(data) - end, damaged)
+    return Piece(rows, offset + end, size - end, damaged)
 
 
-def _end_of(data: bytes, start: int) -> int | None:
-    """Where the record ends that begins there; None where no whole one does."""
-    body = start + HEAD.size
-    if body > len(data):
-        return None
-    length: int = _unpack(data, start)[0]
-    # Zeros are what a file system leaves of what it never wrote.
-    if not 0 < length <= MOST_BYTES or body + length > len(data):
-        return None
-    return body + length
-
-
-def _row(data: memoryview, start: int, end: int) -> Row | None:
-    body = data[start + HEAD.size : end]
-    if crc32(body) != _unpack(data, start)[1]:
-        return None
+def _row(body: bytes) -> Row | None:
     try:
         return _decode(body)
     except msgspec.DecodeError:

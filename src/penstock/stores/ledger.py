@@ -38,7 +38,6 @@ log = logging.getLogger("penstock.stores")
 FOLD_BYTES = 4 * 1024 * 1024
 # The thread that folds has the interpreter for itself for so long only: requests may be answered in the same process.
 PIECE_BYTES = 32 * 1024
-AT_ONCE = 128
 # Of each account, what a worker took is remembered for so many windows: it lives on into a new one.
 MOST_WINDOWS = 2
 # What a worker took of others, longest not used, it has told long ago.
@@ -337,8 +336,8 @@ class Ledger:
 
     def _post(self, connection: sqlite3.Connection, name: str, standing: _Standing, folded: Folded) -> None:
         ended, standing.ended = standing.ended, []
-        for start in range(0, len(ended), AT_ONCE):
-            settled = post(connection, ended[start : start + AT_ONCE])
+        if ended:
+            settled = post(connection, ended)
             if settled:
                 folded.settled.setdefault(name, []).extend(settled)
         folded.posted += len(ended)

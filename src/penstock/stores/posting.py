@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -21,11 +22,11 @@ _ADD_ACCOUNT = """
 INSERT INTO accounts (rule, value, "window", unit, seeded, settled) VALUES (?, ?, ?, ?, 0, ?)
 ON CONFLICT (rule, value, "window") DO UPDATE SET settled = settled + excluded.settled RETURNING id
 """
-_ADD_ATTEMPT = """
-INSERT INTO attempts VALUES (
-    NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-)
-"""
+_ATTEMPT = "(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_ATTEMPT = " ".join(("INSERT INTO attempts VALUES", _ATTEMPT))
+# Many in one statement: at each step of SQLite's the interpreter is given up and waited for anew.
+AT_ONCE = 32
+_ADD_ATTEMPTS = ", ".join((_ADD_ATTEMPT, *[_ATTEMPT] * (AT_ONCE - 1)))
 _ADD_ROLLUP = """
 INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (dimension, bucket, value) DO UPDATE SET
@@ -67,7 +68,7 @@ class Settled(NamedTuple):
 
 def post(connection: sqlite3.Connection, ended: Sequence[Ended]) -> list[Settled]:
     """Book attempts that have ended: their rows, the sums over them, and what they took of each account."""
-    taken = [_taken(opened, closed) for opened, closed in ended]
+    taken = [_taken(opened, closed) if opened.holds else () for opened, closed in ended]
     settled = _settled(ended, taken)
     ids: dict[_Account, int] = {}
     for one in settled:
@@ -78,7 +79,10 @@ def post(connection: sqlite3.Connection, ended: Sequence[Ended]) -> list[Settled
         book(opened, closed, _holds(opened.holds, amounts, ids) if opened.holds else _NONE)
         for (opened, closed), amounts in zip(ended, taken, strict=True)
     ]
-    connection.executemany(_ADD_ATTEMPT, rows)
+    whole = len(rows) - len(rows) % AT_ONCE
+    for start in range(0, whole, AT_ONCE):
+        connection.execute(_ADD_ATTEMPTS, tuple(chain.from_iterable(rows[start : start + AT_ONCE])))
+    connection.executemany(_ADD_ATTEMPT, rows[whole:])
     connection.executemany(_ADD_ROLLUP, ((*key, *total) for key, total in sums(rows).items()))
     return settled
 
@@ -97,6 +101,8 @@ def _taken(opened: Opened, closed: Closed) -> Sequence[int]:
 def _settled(ended: Iterable[Ended], taken: Iterable[Sequence[int]]) -> list[Settled]:
     found: dict[tuple[object, ...], list[int]] = {}
     for (opened, _), amounts in zip(ended, taken, strict=True):
+        if not amounts:
+            continue
         for hold, amount in zip(opened.holds, amounts, strict=False):
             known = found.get(hold[:4])
             if known is None:
