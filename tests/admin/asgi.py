@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -176,6 +176,20 @@ def ask(
     start, *rest = sent
     names = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], names, b"".join(part.get("body", b"") for part in rest))
+
+
+def ask_at_once(plane: ControlPlane, url: str, *headers: Header, method: str, bodies: Sequence[bytes]) -> list[Answer]:
+    """The same request with one body after another, all on their way together."""
+    path, _, query = url.partition("?")
+    sents: list[list[dict[str, Any]]] = [[] for _ in bodies]
+
+    async def main() -> None:
+        pairs = zip(sents, bodies, strict=True)
+        scopes = ((_scope(method, path, query, [LOCAL, *headers]), sent, body) for sent, body in pairs)
+        await asyncio.gather(*(_run(plane, *each) for each in scopes))
+
+    asyncio.run(main())
+    return [Answer(sent[0]["status"], {}, b"".join(part.get("body", b"") for part in sent[1:])) for sent in sents]
 
 
 async def _run(plane: ControlPlane, scope: dict[str, Any], sent: list[dict[str, Any]], body: bytes) -> None:

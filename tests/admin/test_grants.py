@@ -172,7 +172,7 @@ def desk() -> Iterator[Registered]:
         ({"role": "tenant_admin", "tenant": "globex"}, 404, "there is no tenant 'globex'"),
         ({"role": "viewer", "tenant": "globex"}, 404, "there is no tenant 'globex'"),
         ({"role": "viewer", "tenant": "nowhere"}, 404, "there is no tenant 'nowhere'"),
-        ({"role": "owner"}, 400, "invalid enum value"),
+        ({"role": "owner"}, 400, "none of viewer"),
         ({"role": "viewer", "models": ["sim/large"]}, 403, "models goes beyond"),
     ],
 )

@@ -78,7 +78,7 @@ def test_what_can_be_said_of_a_key_is_what_is_shown_of_it(desk: Registered) -> N
         ({"name": "a", "max_output": 0}, "max_output", "from 1 to"),
         ({"name": "a", "priority": "urgent"}, "priority", "is one of"),
         ({"name": "a", "project": "web"}, "project", "name the tenant"),
-        ({"name": "a", "env": "prod"}, "env", "invalid enum value"),
+        ({"name": "a", "env": "prod"}, "env", "none of live, test"),
     ],
 )
 def test_what_is_wrong_with_one_is_told_by_its_field(desk: Registered, body: Any, param: str, told: str) -> None:
@@ -290,3 +290,20 @@ def test_every_change_is_in_the_audit_log_and_no_secret_is(desk: Registered) -> 
     assert len(desk.told) == 7
     assert desk.told[-1] == f"audit 7:{desk.entries[-1].hash.hex()}"
     assert made["secret"] not in str(desk.entries)
+
+
+def test_a_key_that_may_do_nothing_is_none(desk: Registered) -> None:
+    answer = desk.ask("admin", "POST", "/keys", {"name": "x", "routes": []})
+    assert (answer.status, answer.json["param"]) == (400, "routes")
+    made = desk.done("POST", "/keys", {"name": "x", "routes": ["chat"]})
+    assert desk.ask("admin", "PATCH", f"/keys/{made['id']}", {"routes": []}, if_match="*").status == 400
+
+
+def test_a_word_that_is_none_is_told_with_those_there_are(desk: Registered) -> None:
+    for room, body, told in (
+        ("keys", {"name": "x", "env": "prod"}, "env is none of live, test"),
+        ("admins", {"name": "x", "role": "root"}, "role is none of viewer, operator, tenant_admin, admin"),
+        ("tenants", {"name": "x", "charge": "all"}, "charge is none of attempts, winner"),
+        ("keys", {"name": "x", "user": "yes"}, "user is none of"),
+    ):
+        assert told in desk.ask("admin", "POST", f"/{room}", body).json["detail"]

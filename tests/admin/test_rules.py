@@ -163,6 +163,10 @@ def test_the_file_goes_before_one_that_was_stored_earlier(desk: Registered) -> N
             "downgrade loops: fast -> fast",
         ),
         ("limits", {"scope": "task", "match": ["a", "a"], "requests": "5/min"}, "match", "stands there twice"),
+        ("limits", {"scope": "task", "match": ["a"] * 1001, "requests": "5/min"}, "match", "more than 1,000 names"),
+        ("budgets", {"scope": "task", "limit": "5 USD/day", "alert_at": [0.5] * 101}, "alert_at", "more than 100"),
+        ("budgets", {"scope": "task", "limit": "5 USD/day", "alert_at": None}, "alert_at", "leave it out"),
+        ("limits", {"scope": "task", "match": None, "requests": "5/min"}, "match", "leave it out"),
     ],
 )
 def test_what_is_wrong_with_one_is_told_in_the_files_words(

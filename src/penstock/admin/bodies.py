@@ -5,7 +5,8 @@ Only the fields that a shape has may be sent: no other is ignored, so that nothi
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from starlette.requests import Request
@@ -56,7 +57,7 @@ def read_body(request: Request, shape: type[T]) -> T:
     try:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
-        raise _wrong(str(error)) from None
+        raise _wrong(str(error), shape) from None
 
 
 def read_fields(request: Request) -> dict[str, Any]:
@@ -75,8 +76,8 @@ def read_fields(request: Request) -> dict[str, Any]:
     return data
 
 
-def _wrong(said: str) -> InvalidRequest:
-    """In msgspec's words: what was expected, and at which path."""
+def _wrong(said: str, shape: type[msgspec.Struct]) -> InvalidRequest:
+    """In msgspec's words: what was expected, and at which path; of one of a few words, which."""
     what, _, path = said.partition(" - at `$.")
     what = what[:1].lower() + what[1:]
     path = path.removesuffix("`")
@@ -85,7 +86,16 @@ def _wrong(said: str) -> InvalidRequest:
         told = f"{name} is missing" if name else what
         return InvalidRequest(told, do="Send it." if name else "Correct it.", param=name or None)
     field = path.partition(".")[0].partition("[")[0]
+    if what.startswith("invalid enum value"):
+        words = [word for word in _words(get_type_hints(shape)[field]) if isinstance(word, str)]
+        return InvalidRequest(f"{path} is none of {', '.join(words)}", do="Write one of them.", param=field)
     return InvalidRequest(f"{path}: {what}", do="Correct it, or leave it out.", param=field)
+
+
+def _words(form: Any) -> Iterator[Any]:
+    """The words that a type allows, as deep as they stand."""
+    for each in get_args(form):
+        yield from _words(each) if get_args(each) else (each,)
 
 
 def tag_of(version: int) -> str:

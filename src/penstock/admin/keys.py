@@ -6,6 +6,7 @@ else. What the configuration file declares is shown, and changed there.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -33,7 +34,7 @@ from penstock.admin.register import Register
 from penstock.admin.rights import Principal
 from penstock.clock import Clock
 from penstock.config.stored_rules import declared_tenants
-from penstock.errors import Conflict, Forbidden, NotFound
+from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from penstock.stores.directory_rows import KeyInfo, KeyRights, MadeKey, NewKey
 
 __all__ = ["KeyRoutes"]
@@ -58,6 +59,8 @@ class KeyRoutes:
         self._clock = clock
         self._admins = admins
         self._path = "/api/v1/admins" if admins else "/api/v1/keys"
+        # Who changes one part of a key must not take back what another has changed since.
+        self._changing = asyncio.Lock()
 
     def operations(self) -> tuple[Operation, ...]:
         """For the table."""
@@ -135,12 +138,13 @@ class KeyRoutes:
     async def change(self, request: Request) -> Response:
         """Change its rights."""
         body, principal = read_body(request, RightsBody), principal_of(request)
-        before = await self._own(request, principal)
-        version = version_asked(request)
-        rights = self._within(principal, rights_of(body, self._now(), before))
-        after = await self._register.directory.keys.change(
-            before.id, rights, version=version, note=self._register.audit.noting(principal.who)
-        )
+        async with self._changing:
+            before = await self._own(request, principal)
+            version = version_asked(request)
+            rights = self._within(principal, rights_of(body, self._now(), before))
+            after = await self._register.directory.keys.change(
+                before.id, rights, version=version, note=self._register.audit.noting(principal.who)
+            )
         await self._register.audit.seal()
         return resource(describe_key(after, self._now()))
 
@@ -159,18 +163,19 @@ class KeyRoutes:
     async def rotate(self, request: Request) -> Response:
         """Give it a new secret."""
         body, principal = read_body(request, Rotation), principal_of(request)
-        before = await self._own(request, principal)
-        version = version_asked(request)
-        # Who gets its secret gets all that it may.
-        rights = KeyRights(**{name: getattr(before, name) for name in KeyRights.__struct_fields__})
-        if self._within(principal, rights) != rights:
-            raise Forbidden("that key may do more than you may give", do="Have an admin rotate it.")
-        made = await self._register.directory.keys.rotate(
-            before.id,
-            seconds(body.overlap, "overlap"),
-            version=version,
-            note=self._register.audit.noting(principal.who),
-        )
+        async with self._changing:
+            before = await self._own(request, principal)
+            version = version_asked(request)
+            # Who gets its secret gets all that it may.
+            rights = KeyRights(**{name: getattr(before, name) for name in KeyRights.__struct_fields__})
+            if self._within(principal, rights) != rights:
+                raise Forbidden("that key may do more than you may give", do="Have an admin rotate it.")
+            made = await self._register.directory.keys.rotate(
+                before.id,
+                seconds(body.overlap, "overlap"),
+                version=version,
+                note=self._register.audit.noting(principal.who),
+            )
         return await self._told(made)
 
     # ---
@@ -193,6 +198,10 @@ class KeyRoutes:
         return int(self._clock.wall())
 
     def _within(self, principal: Principal, wanted: KeyRights) -> KeyRights:
+        if wanted.routes == () and not self._admins:
+            raise InvalidRequest(
+                "routes is empty, which allows nothing", do="Leave it out to allow every route.", param="routes"
+            )
         return bounded(principal, wanted, self._overview.config.models)
 
     async def _stored(self, tenant: str | None, after: str, most: int, *, revoked: bool) -> list[KeyInfo]:

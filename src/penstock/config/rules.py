@@ -25,6 +25,9 @@ ALERT_AT = (800_000, 1_000_000)
 # Tokens: one of input, and the least that an answer is cut to.
 LEAST_TOKENS = 17
 
+# Of one entry.
+MOST_NAMES, MOST_PARTS = 1_000, 100
+
 _MILLION = 1_000_000
 _MINUTE = 60
 _KINDS: Mapping[str, RuleKind] = {"burst": "burst", "strict": "strict", "leaky": "leaky"}
@@ -240,7 +243,11 @@ def _alert_at(reader: Reader, node: Node | None) -> tuple[int, ...]:
     if node is None:
         return ALERT_AT
     found: list[int] = []
-    for item in reader.items(node):
+    items = reader.items(node)
+    if len(items) > MOST_PARTS:
+        reader.problems.add(node.place, f"more than {MOST_PARTS} parts: nobody wants to be told so often")
+        return ALERT_AT
+    for item in items:
         part = reader.value(item, _millionths, 0)
         if found and 0 < part <= found[-1]:
             now, before = (values.part_text(each / _MILLION) for each in (part, found[-1]))
@@ -304,7 +311,10 @@ def _matches(reader: Reader, node: Node | None, scope: Scope) -> tuple[str, ...]
         reader.problems.add(node.key, "scope: global is everything there is: leave match out")
         return ("",)
     items = reader.items(node) if isinstance(node.value, list | None) else [node]
-    found: list[str] = []
+    if len(items) > MOST_NAMES:
+        reader.problems.add(node.place, f"more than {MOST_NAMES:,} names: write a pattern, or several entries")
+        return ("",)
+    found: dict[str, None] = {}
     for item in items:
         name = reader.label(item)
         if name and not name.strip("*"):
@@ -314,7 +324,7 @@ def _matches(reader: Reader, node: Node | None, scope: Scope) -> tuple[str, ...]
         if name in found:
             reader.problems.add(item.place, f"{quoted(name or '*')} stands there twice")
         else:
-            found.append(name)
+            found[name] = None
     if not found and not items:
         reader.problems.add(node.place, "an empty list matches nothing: leave match out for each value")
     return tuple(found)

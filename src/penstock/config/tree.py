@@ -6,7 +6,7 @@ look at the error shows all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,18 +54,17 @@ class Problems:
     """What is wrong, and where; and what is only doubtful."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[Place, str]] = []
-        self._doubts: list[tuple[Place, str]] = []
+        # In their order, and each once.
+        self._found: dict[tuple[Place, str], None] = {}
+        self._doubts: dict[tuple[Place, str], None] = {}
 
     def add(self, place: Place, message: str) -> None:
         """Note a problem; the same one at the same place counts once."""
-        if (place, message) not in self._found:
-            self._found.append((place, message))
+        self._found[place, message] = None
 
     def doubt(self, place: Place, message: str) -> None:
         """Note what is allowed, and most likely not meant."""
-        if (place, message) not in self._doubts:
-            self._doubts.append((place, message))
+        self._doubts[place, message] = None
 
     @property
     def found(self) -> list[tuple[Place, str]]:
@@ -92,7 +91,7 @@ class Problems:
         raise ConfigError("\n".join(_told(self._found)))
 
 
-def _told(found: list[tuple[Place, str]]) -> list[str]:
+def _told(found: Iterable[tuple[Place, str]]) -> list[str]:
     return [f"{place}: {message}" for place, message in sorted(found, key=_order)]
 
 

@@ -43,9 +43,7 @@ def _meant(shown: str) -> str:
     if tail in _ANTHROPIC and "/v1/v1/" in plain:
         return "Anthropic's clients add /v1 themselves: end the base URL before it."
     if "/deployments/" in plain:
-        return (
-            f"Did you mean /v1{tail}? Use OpenAI's plain client instead of Azure's, with a base URL ending in /v1."
-        )
+        return f"Did you mean /v1{tail}? Use OpenAI's plain client instead of Azure's, with a base URL ending in /v1."
     said = f"Did you mean /v1{tail}?"
     if tail in _ANTHROPIC:
         return f"{said} Anthropic's clients add /v1 themselves; for others the base URL ends in it."
