@@ -145,3 +145,34 @@ def test_any_bytes_are_a_refusal(content: bytes) -> None:
     (desk,) = DESK
     answer = ask(desk.plane, "/api/v1/keys", ADMIN, ("content-type", "application/json"), method="POST", body=content)
     assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "told"),
+    [
+        (b'{"name": "\xff"}', [], 400, "is not JSON"),
+        (b"\xff\xfe{", [], 400, "is not JSON"),
+        (b'{"name": "x", "name": "y"}', [], 400, '"name" stands there twice'),
+        (b'{"name": "x", "weight": 1, "w": {"a": 1, "a": 2}}', [], 400, '"a" stands there twice'),
+        (b'{"name": "x"}', [("content-encoding", "gzip")], 415, 'the body is "gzip"'),
+        (b"[" * 60_000, [], 400, "is not JSON"),
+        (b'{"weight": ' + b"9" * 5_000 + b"}", [], 400, "is not JSON"),
+    ],
+)
+def test_a_body_that_is_none_is_refused(body: bytes, headers: list[tuple[str, str]], status: int, told: str) -> None:
+    desk = Registered()
+    head = [ADMIN, ("content-type", "application/json"), *headers]
+    answer = ask(desk.plane, "/api/v1/tenants", *head, method="POST", body=body)
+    assert (answer.status, answer.json["code"]) == (status, "invalid_request")
+    assert told in answer.json["detail"]
+    assert desk.done("GET", "/tenants")["data"] == [desk.done("GET", "/tenants/filed")]
+    desk.close()
+
+
+@pytest.mark.parametrize("path", ["/keys?revoked=maybe", "/tenants?archived=yes", "/tenants?archived="])
+def test_a_flag_that_is_none_is_refused(path: str) -> None:
+    desk = Registered()
+    answer = desk.ask("admin", "GET", path)
+    assert (answer.status, answer.json["param"]) == (400, path.partition("?")[2].partition("=")[0])
+    assert "is true or false" in answer.json["detail"]
+    desk.close()

@@ -307,3 +307,25 @@ def test_a_word_that_is_none_is_told_with_those_there_are(desk: Registered) -> N
         ("keys", {"name": "x", "user": "yes"}, "user is none of"),
     ):
         assert told in desk.ask("admin", "POST", f"/{room}", body).json["detail"]
+
+
+def test_a_key_whose_tenant_has_ended_is_neither_changed_nor_given_a_secret(desk: Registered) -> None:
+    made = desk.done("POST", "/keys", {"name": "web", "tenant": "acme"})
+    boss = desk.employ("ann", "tenant_admin", "acme")
+    desk.done("POST", "/tenants/acme/archive", if_match="*")
+    for method, path, body in (
+        ("PATCH", f"/keys/{made['id']}", {"max_output": 5}),
+        ("POST", f"/keys/{made['id']}/rotate", {}),
+        ("POST", f"/admins/{boss['id']}/rotate", {}),
+    ):
+        answer = desk.ask("admin", method, path, body, if_match="*")
+        assert (answer.status, answer.json["detail"]) == (409, "the tenant acme is archived")
+    assert desk.done("POST", f"/keys/{made['id']}/revoke")["state"] == "revoked"
+
+
+def test_who_is_not_there_is_told_in_the_words_of_where_it_was_sought(desk: Registered) -> None:
+    made = desk.done("POST", "/keys", {"name": "web", "tenant": "acme"})
+    for id in ("none", made["id"]):
+        answer = desk.ask("admin", "GET", f"/admins/{id}")
+        assert (answer.status, answer.json["detail"]) == (404, f"nobody with a role is {id!r}")
+        assert answer.json["do"] == "GET /api/v1/admins lists those there are."

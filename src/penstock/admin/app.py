@@ -230,12 +230,15 @@ class ControlPlane:
 
 def _check_query(request: Request, operation: Operation) -> None:
     known = {query.name for query in operation.query}
+    words = {query.name: query.schema["enum"] for query in operation.query if "enum" in query.schema}
     given = [name for name, _ in request.query_params.multi_items()]
-    for name in given:
+    for name, value in request.query_params.multi_items():
         if name not in known:
             raise InvalidRequest("there is a query parameter that this route does not have", do=_queries(known))
         if given.count(name) > 1:
             raise InvalidRequest(f"{name} is given more than once", do="Give it once.", param=name)
+        if name in words and value not in words[name]:
+            raise InvalidRequest(f"{name} is {' or '.join(words[name])}", do="Write one of them.", param=name)
 
 
 def _queries(known: set[str]) -> str:

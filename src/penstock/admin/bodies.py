@@ -5,6 +5,8 @@ Only the fields that a shape has may be sent: no other is ignored, so that nothi
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -63,17 +65,31 @@ def read_body(request: Request, shape: type[T]) -> T:
 def read_fields(request: Request) -> dict[str, Any]:
     """The body as a JSON object whose fields somebody else checks; raises InvalidRequest where it is none."""
     body: bytes = request.state.body
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise InvalidRequest(f"the body is {quoted(coding[:20])}", do="Send it as it is.", status=415)
     if body:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise InvalidRequest("the body is not application/json", do="Say so in content-type.", status=415)
     try:
         data = msgspec.json.decode(body or b"{}")
-    except (msgspec.DecodeError, RecursionError):
+        # That one takes the last of several.
+        json.loads(body or b"{}", object_pairs_hook=_once)
+    except (msgspec.DecodeError, ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
         raise InvalidRequest("the body is not JSON", do="Send a JSON object.") from None
     if not isinstance(data, dict):
         raise InvalidRequest("the body is no JSON object", do="Send fields and their values: {...}.")
     return data
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, of which each name stands there once. Raises InvalidRequest."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise InvalidRequest(f"{quoted(name)} stands there twice", do="Say it once.", param=name)
+    return found
 
 
 def _wrong(said: str, shape: type[msgspec.Struct]) -> InvalidRequest:

@@ -216,9 +216,12 @@ class KeyRoutes:
 
     async def _get(self, id: str, principal: Principal) -> KeyInfo:
         """A stored one that is there for it; raises NotFound."""
-        found = await self._register.directory.keys.get(id)
+        try:
+            found = await self._register.directory.keys.get(id)
+        except NotFound:
+            raise self._missing(id) from None
         if not principal.sees(found.tenant) or (found.role is not None) != self._admins:
-            raise _missing(id)
+            raise self._missing(id)
         return found
 
     async def _own(self, request: Request, principal: Principal) -> KeyInfo:
@@ -242,7 +245,11 @@ class KeyRoutes:
         for told in self._declared():
             if told["id"] == id and principal.sees(told["tenant"]):
                 return told
-        raise _missing(id)
+        raise self._missing(id)
+
+    def _missing(self, id: str) -> NotFound:
+        what = "nobody with a role is" if self._admins else "there is no key"
+        return NotFound(f"{what} {id[:64]!r}", do=f"GET {self._path} lists those there are.")
 
     def _refuse_declared(self, name: str, tenant: str) -> None:
         label = f"{tenant}/{name}" if tenant else name
@@ -251,7 +258,3 @@ class KeyRoutes:
                 raise Conflict(
                     f"the key {key.name} is declared at {key.where}", do="Give it another name.", param="name"
                 )
-
-
-def _missing(id: str) -> NotFound:
-    return NotFound(f"there is no key {id[:64]!r}", do="GET /api/v1/keys lists those there are.")

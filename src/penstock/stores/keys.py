@@ -122,11 +122,11 @@ class Keys:
 
         Raises:
             InvalidRequest: a right cannot be; `param` names it.
-            NotFound, Conflict: there is no such key, it is revoked, or another one by now (412).
+            NotFound, Conflict: there is no such key, it or its tenant has ended, or it is another one by now (412).
         """
 
         def write(connection: sqlite3.Connection, now: int) -> KeyInfo:
-            before = _living(connection, id)
+            before = _usable(connection, id)
             require_version(before.version, version, f"the key {before.label}")
             # Of one that has expired the other rights may be changed too.
             past = before.expires is not None and before.expires == rights.expires
@@ -145,7 +145,7 @@ class Keys:
 
         Raises:
             InvalidRequest: the overlap is too long, or negative.
-            NotFound, Conflict: there is no such key, it is revoked, or another one by now (412).
+            NotFound, Conflict: there is no such key, it or its tenant has ended, or it is another one by now (412).
         """
         if isinstance(overlap, bool) or not 0 <= overlap <= LONGEST_OVERLAP:
             raise InvalidRequest(
@@ -154,7 +154,7 @@ class Keys:
         drawn: list[Secret] = []
 
         def write(connection: sqlite3.Connection, now: int) -> KeyInfo:
-            before = _living(connection, id)
+            before = _usable(connection, id)
             require_version(before.version, version, f"the key {before.label}")
             at = self._desk.now()
             drawn.append(make_key(before.env))
@@ -247,6 +247,15 @@ def _living(connection: sqlite3.Connection, id: str) -> KeyInfo:
     found = _known(connection, id)
     if found.revoked is not None:
         raise Conflict(f"the key {found.label} is revoked", do="Make another one.")
+    return found
+
+
+def _usable(connection: sqlite3.Connection, id: str) -> KeyInfo:
+    """The same, and its tenant and project have not ended either."""
+    found = _living(connection, id)
+    if found.tenant:
+        require_tenant(connection, found.tenant, (found.tenant,))  # one that is declared has no row
+    require_project(connection, found.tenant, found.project)
     return found
 
 
