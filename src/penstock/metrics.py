@@ -241,6 +241,12 @@ class Metrics:
 
     def _watching(self) -> None:
         """What whoever watches the spending counts."""
+        self.unwritten = Counter(
+            "penstock_ledger_refused_total", "Attempts that were not sent, since the ledger could not be written."
+        )
+        self.ledger_failing = Gauge(
+            "penstock_ledger_failing", "1 while the ledger's store cannot be written, and the journals grow."
+        )
         self.alerts = Counter("penstock_alerts_total", "Alerts, each told once.", ("kind",))
         self.alert_deliveries = Counter(
             "penstock_alert_deliveries_total",

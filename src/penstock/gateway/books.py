@@ -64,6 +64,7 @@ class Books:
 
     Attributes:
         ledger: whom to ask what was spent.
+        failures: how often the store could not be written; `failing`: whether it cannot be now.
         closed: is told of every journal that was folded to its end: its name, and what its worker had spent.
     """
 
@@ -77,7 +78,8 @@ class Books:
         self._names: dict[Member, str] = {}
         self._burials: set[asyncio.Task[None]] = set()
         self._folding: asyncio.Task[None] | None = None
-        self._failing = False
+        self.failing = False
+        self.failures = 0
 
     def __repr__(self) -> str:
         return f"<Books {self.ledger.database.path}, {len(self._names)} journals>"
@@ -202,15 +204,16 @@ class Books:
                 await self._clock.sleep(0.0 if behind else FOLD_SECONDS)
 
     def _failed(self, error: Exception) -> None:
-        if not self._failing:
+        self.failures += 1
+        if not self.failing:
             known = error if not isinstance(error, OSError) else None
             log.error("the ledger cannot be written, and is tried again every second: %s", error, exc_info=known)
-        self._failing = True
+        self.failing = True
 
     def _works(self) -> None:
-        if self._failing:
+        if self.failing:
             log.warning("the ledger can be written again")
-        self._failing = False
+        self.failing = False
 
     async def aclose(self) -> None:
         """Bring the ledger up to date, once the workers have ended, and close the store.

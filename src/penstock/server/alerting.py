@@ -36,6 +36,8 @@ MOST_WAIT = 86_400.0
 # After the store failed.
 AGAIN_SECONDS = 5.0
 # Raised and not noted yet, while the store is slow: beyond that they are told in the log alone.
+# These tell that the store cannot be written: they cannot wait until they are noted there.
+UNNOTED = ("ledger.refused", "ledger.failing")
 MOST_RAISED = 1_000
 _GONE = 410
 
@@ -146,7 +148,14 @@ class Alerting:
         raised = self._raised[:]
         if not raised:
             return MOST_WAIT
-        found = await self._book.note(raised, webhook=self._webhook is not None)
+        try:
+            found = await self._book.note(raised, webhook=self._webhook is not None)
+        except StoreFailed:
+            self._raised = [alert for alert in self._raised if alert.kind not in UNNOTED]
+            for alert in raised:
+                if alert.kind in UNNOTED:
+                    await self._tell_unnoted(alert)
+            raise
         del self._raised[: len(raised)]
         for alert, noted in found:
             log.warning("%s", alert.text)
@@ -155,6 +164,25 @@ class Alerting:
                 self._metrics.alert_deliveries.inc(("dropped",))
         self._due.set()
         return MOST_WAIT
+
+    async def _tell_unnoted(self, alert: Alert) -> None:
+        """What says that nothing can be noted: by the log, and by one try at the webhook."""
+        log.warning("%s", alert.text)
+        self._metrics.alerts.inc((alert.kind,))
+        webhook, pool = self._webhook, self._pool
+        if webhook is None or pool is None:
+            return
+        now = self._clock.wall()
+        noted = self._book.made(alert)
+        try:
+            posted = await webhook.address.post(
+                pool, webhook_headers(webhook.keys, noted.id, int(now), noted.body), noted.body, now
+            )
+        except UpstreamError:
+            heard = False
+        else:
+            heard = 200 <= posted.status < 300
+        self._metrics.alert_deliveries.inc(("sent" if heard else "given_up",))
 
     # --- the webhook
 

@@ -44,6 +44,7 @@ class Steward:
 
     Attributes:
         book: what was told.
+        failures: how often the store could not be written so far.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Steward:
         self._trouble = Trouble(clock, self._alerting.raise_all)
         self._states: Callable[[float], Iterable[tuple[str, State]]] = lambda now: ()
         self._metrics = metrics
+        self.failures: Callable[[], int] = lambda: 0
         self._standings: list[Spending] = []
         self._config: Config | None = None
         self._task: asyncio.Task[None] | None = None
@@ -139,6 +141,8 @@ class Steward:
         for (scope, what), times in self._metrics.short.series.items():
             if what == "refused" and scope in scopes:
                 counts["budget.refused", scope] = times
+        counts["ledger.refused", "journal"] = sum(self._metrics.unwritten.series.values())
+        counts["ledger.failing", "store"] = float(self.failures())
         self._trouble.look(self._states(self._clock.monotonic()), counts)
         if database is not None:
             await self._look_at_books(config, database)

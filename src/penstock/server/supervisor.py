@@ -126,6 +126,7 @@ class Supervisor:
         )
         if books is not None:
             self._posts.joined, self._posts.gone = books.joined, books.gone
+            self.steward.failures = lambda: books.failures
             books.closed = lambda name, buried: treasury.settled(name, buried.spent)
 
     def _own_shared(self) -> Shared:
@@ -221,6 +222,7 @@ class Supervisor:
             # Of a limit's values, such as users, all together: their names are callers' words.
             metrics.leased.inc((guard.partition("|")[0],), held)
         metrics.accounts.set(len(self.centre.treasury.accounts))
+        metrics.ledger_failing.set(float(self.books is not None and self.books.failing))
         metrics.unsettled.set(len(self.centre.treasury.unsettled))
 
     async def find(self, id: str) -> bytes | None:

@@ -18,6 +18,12 @@ _DO: Mapping[State, str] = {
     "misconfigured": "the provider does not have that model for this account",
 }
 
+_LEDGER: Mapping[str, str] = {
+    "ledger.refused": "calls are refused (503) since they cannot be written down: see to the disk of the state",
+    "ledger.failing": "the ledger's store cannot be written: see to its disk. Journals beside it keep what is used, "
+    "up to 256 MiB for each worker; then calls are refused",
+}
+
 
 class Trouble:
     """Remembers what was told of late.
@@ -34,7 +40,7 @@ class Trouble:
 
     def look(self, states: Iterable[tuple[str, State]], counts: Mapping[tuple[str, str], float]) -> None:
         """How deployments stand; and how often so far a key's calls were found to repeat themselves (`loop`, its name),
-        and calls were refused by budgets of a scope (`budget.refused`, the scope)."""
+        calls were refused by budgets of a scope (`budget.refused`, the scope), and the ledger could not be written."""
         now = self._clock.wall()
         found = [(f"deployment.{state}", id) for id, state in states if state in _DO]
         found += [which for which, times in counts.items() if times > self._counts.get(which, 0.0)]
@@ -52,6 +58,8 @@ def _alert(kind: str, name: str, now: float) -> Alert:
     elif kind == "budget.refused":
         text = f"calls are refused since budgets of scope {name} have too little left: GET /api/v1/spending says which"
         data = {"scope": name}
+    elif kind in _LEDGER:
+        text, data = _LEDGER[kind], {}
     else:
         text, data = f"key {name} asks the same over and over, and is slowed down: look for a loop", {"key": name}
     return Alert(kind, name, str(int(now // EPISODE_SECONDS)), text, data=data)

@@ -79,9 +79,13 @@ class AlertBook:
         Raises:
             StoreFailed: none is noted.
         """
-        now = int(self._clock.wall())
-        made = [(alert, Noted(self._ids.new(), alert.kind, now, _body(alert, now))) for alert in alerts]
+        made = [(alert, self.made(alert)) for alert in alerts]
         return await self._db.run(lambda connection: _note(connection, made, webhook))
+
+    def made(self, alert: Alert) -> Noted:
+        """As it would be noted."""
+        now = int(self._clock.wall())
+        return Noted(self._ids.new(), alert.kind, now, _body(alert, now))
 
     async def due(self, most: int) -> list[Noted]:
         """Those that are to be sent by now, the ones that are late first; raises StoreFailed."""

@@ -89,7 +89,8 @@ class Meter:
         self._purse = booking.purse
         self._metrics = metrics
         journal = booking.journal
-        self._entries = Entries(clock, journal, booking.winner_pays) if journal is not None else None
+        refused = metrics.unwritten.inc
+        self._entries = Entries(clock, journal, booking.winner_pays, refused) if journal is not None else None
         lessons = self._lessons = Lessons(booking.factors, metrics)
         # By what is known of an attempt; what strangers name must not fill memory.
         self._claims: dict[tuple[Any, ...], Claim] = {}

@@ -61,12 +61,16 @@ class Entries:
 
     Args:
         winner_pays: the tenants that pay for the attempt that answered alone.
+        refused: is called for each that is not sent, since it cannot be written.
     """
 
-    def __init__(self, clock: Clock, journal: Journal, winner_pays: frozenset[str]) -> None:
+    def __init__(
+        self, clock: Clock, journal: Journal, winner_pays: frozenset[str], refused: Callable[[], object] = lambda: None
+    ) -> None:
         self._wall = clock.wall
         self._journal = journal
         self._winner_pays = winner_pays
+        self._refused = refused
         self._streams = _Streams(clock, journal)
 
     def opening(self, held: Entered) -> Callable[[], None]:
@@ -104,6 +108,7 @@ class Entries:
         try:
             self._journal.open(row)
         except OSError as error:
+            self._refused()
             raise Overloaded(
                 f"the ledger cannot be written: {error.strerror or type(error).__name__}",
                 do="Wait as long as `retry-after` says. The operator: the disk of the state may be full.",
