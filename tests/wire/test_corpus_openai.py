@@ -196,7 +196,9 @@ def check_usage(usage: Any, written: dict[str, Any] | None) -> None:
     if "total_tokens" in written:
         assert usage.input_tokens + usage.output_tokens == written["total_tokens"]
     details = written.get("prompt_tokens_details") or {}
-    if details.get("cached_tokens") is not None:
+    if usage.odd:  # Azure has told of more that was read from the cache than there was prompt
+        assert (details["cached_tokens"] > usage.input_tokens, usage.cache_read_tokens) == (True, 0)
+    elif details.get("cached_tokens") is not None:
         assert usage.cache_read_tokens >= details["cached_tokens"]
     details = written.get("completion_tokens_details") or {}
     assert usage.reasoning_tokens == (details.get("reasoning_tokens") or written.get("reasoning_tokens") or 0)

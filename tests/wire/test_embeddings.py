@@ -59,7 +59,11 @@ def test_the_index_orders_them() -> None:
 
 @pytest.mark.parametrize(
     ("usage", "counted"),
-    [({"total_tokens": 7}, Usage(7)), ({"total_tokens": 0}, Usage(0)), (None, Usage(10, estimated=True))],
+    [
+        ({"total_tokens": 7}, Usage(7)),
+        ({"total_tokens": 0}, Usage(10, estimated=True)),
+        (None, Usage(10, estimated=True)),
+    ],
 )
 def test_usage(usage: Any, counted: Usage) -> None:
     assert EMBEDDINGS.decode_facts(answer([1.0], usage=usage), 40).usage == counted

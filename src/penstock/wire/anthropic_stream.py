@@ -60,6 +60,7 @@ class MessageStream(Watcher):
             return guess
         if usage.odd or not (usage.input_tokens or usage.output_tokens):
             return told(usage, self._prompt_bytes, self._said_bytes)
+        usage = told(usage, self._prompt_bytes, self._said_bytes if self._output_told else 0)
         if self._output_told or usage.output_tokens >= guess.output_tokens:
             return usage
         return msgspec.structs.replace(usage, output_tokens=guess.output_tokens, estimated=True)

@@ -59,6 +59,8 @@ class PlainUsage(msgspec.Struct, gc=False):
         cached = cached or self.cached_tokens or self.num_cached_tokens or 0
         written = (prompt and prompt.cache_write_tokens) or 0
         reasoning = (completion and completion.reasoning_tokens) or self.reasoning_tokens or 0
+        if cached + written > taken_in or reasoning > given_out or not taken_in or not given_out:
+            return None
         heard, spoken = prompt and prompt.audio_tokens, completion and completion.audio_tokens
         if heard or spoken or self.search_context_size or self.num_search_queries:
             return Usage(
@@ -134,11 +136,26 @@ def estimate(prompt_bytes: int, output_bytes: int) -> Usage:
 
 
 def told(usage: Usage | None, prompt_bytes: int, output_bytes: int) -> Usage:
-    """The provider's count; an estimate where it gave none, or one that cannot be, which is marked besides."""
+    """The provider's count; an estimate where it gave none, or one that cannot be, which is marked besides.
+
+    Of half a count the other half is an estimate: no prompt and no answer has nothing. A part that is more than the
+    whole is none of it, so that no price of a part is taken for all.
+    """
     if usage is None:
         return estimate(prompt_bytes, output_bytes)
-    if usage.odd or (output_bytes and not usage.output_tokens and not usage.input_tokens):
+    taken, given = usage.input_tokens, usage.output_tokens
+    if usage.odd or (output_bytes and not given and not taken):
         return msgspec.structs.replace(estimate(prompt_bytes, output_bytes), odd=True, tier=usage.tier)
+    if (prompt_bytes and not taken) or (output_bytes and not given):
+        guess = estimate(prompt_bytes, output_bytes)
+        taken, given = taken or guess.input_tokens, given or guess.output_tokens
+        usage = msgspec.structs.replace(usage, input_tokens=taken, output_tokens=given, estimated=True)
+    if usage.cache_read_tokens + usage.cache_write_tokens > taken:
+        usage = msgspec.structs.replace(
+            usage, cache_read_tokens=0, cache_write_tokens=0, cache_write_1h_tokens=0, odd=True
+        )
+    if usage.reasoning_tokens > given:
+        usage = msgspec.structs.replace(usage, reasoning_tokens=given, odd=True)
     return usage
 
 
