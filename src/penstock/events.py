@@ -98,7 +98,8 @@ class Collector:
 
     def __init__(self) -> None:
         self._parts: dict[str, list[str]] = {"text": [], "reasoning": [], "refusal": []}
-        self._calls: dict[int, ToolCall] = {}
+        self._calls: list[ToolCall] = []
+        self._calls_by_index: dict[int, ToolCall] = {}
         self._usage = Usage()
         self._finish_reason: str | None = None
 
@@ -109,22 +110,28 @@ class Collector:
         if event.kind in self._parts:
             self._parts[event.kind].append(event.text)
         elif event.tool_call is not None:
-            delta = event.tool_call
-            if delta.index not in self._calls and not (delta.id or delta.name):
-                return  # what a tool is asked that the vendor runs itself
-            call = self._calls.setdefault(delta.index, ToolCall())
-            call.id = call.id or delta.id
-            call.name = call.name or delta.name
-            call.arguments += delta.arguments
+            self._add_call(event.tool_call)
         elif event.usage is not None:
             self._usage = merged(self._usage, event.usage)
         elif event.kind == "finish":
             self._finish_reason = event.finish_reason
 
+    def _add_call(self, delta: ToolCallDelta) -> None:
+        call = self._calls_by_index.get(delta.index)
+        if call is None and not (delta.id or delta.name):
+            return  # what a tool is asked that the vendor runs itself
+        # Some servers number all calls 0: another id with a name of its own begins another call.
+        if call is None or (delta.id and delta.name and call.name and delta.id != call.id):
+            call = self._calls_by_index[delta.index] = ToolCall()
+            self._calls.append(call)
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name
+        call.arguments += delta.arguments
+
     def response(self, raw: Any = None) -> Response:
         """What the events so far amount to."""
         text, reasoning, refusal = ("".join(self._parts[k]) for k in ("text", "reasoning", "refusal"))
-        calls = [self._calls[i] for i in sorted(self._calls)]
+        calls = list(self._calls)
         message = Message("assistant", content=text or None, reasoning=reasoning, refusal=refusal, tool_calls=calls)
         return Response(
             text=text, message=message, tool_calls=calls, usage=self._usage, finish_reason=self._finish_reason, raw=raw

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from penstock import errors as e
+from penstock.wire.error_words import decode_error, words_of
 from penstock.wire.retry_after import retry_after, retry_info
-from penstock.wire.tolerant_json import decode_tolerant, repaired
+from penstock.wire.tolerant_json import repaired
 
 __all__ = ["WORDS", "Said", "Sentence", "Signals", "classified", "classify", "read_error", "relayed", "unanswered"]
 
@@ -144,7 +145,7 @@ def classify(
         status: 200 stands for "unknown": the body's own words decide.
         now: Unix time, for a retry-after that is a date; without it the answer's own `date` serves.
     """
-    said = read_error(_decoded(body))
+    said = read_error(decode_error(body))
     if status < 400:
         said.status = said.status or _implied(signals, said)
     kind = _kind(signals, status, said)
@@ -162,7 +163,7 @@ def classified(signals: Signals, body: bytes) -> e.UpstreamError:
 
 def relayed(error: e.UpstreamError, body: bytes) -> e.UpstreamError:
     """The same error as the class it was told as, where a relay of our own told it: it has been classified before."""
-    said = read_error(_decoded(body))
+    said = read_error(decode_error(body))
     kind = _OURS.get(said.code)
     return error if kind is None else kind(said.message, param=said.param or None)
 
@@ -184,9 +185,7 @@ def read_error(value: Any) -> Said:
     nested = body.get("error")  # GPUStack: {"detail": ..., "error": {"message": ...}}
     if isinstance(nested, dict):
         body = {**body, **nested}
-    message = _first_text(
-        body.get("message"), inner, outer.get("message"), body.get("detail"), outer.get("detail"), value
-    )
+    message = words_of(body) or words_of(outer) or words_of(value)
     code, type_ = body.get("code"), body.get("type")
     details = body.get("details")
     if code is None:  # Azure's place, and Anthropic's
@@ -231,21 +230,10 @@ def _error(kind: type[e.UpstreamError], status: int, said: Said) -> e.UpstreamEr
     return kind(message, do=do, param=said.param or None, status=kept)
 
 
-def _decoded(body: bytes) -> Any:
-    try:
-        return decode_tolerant(body)
-    except ValueError:
-        return None  # HTML, plain text: the status alone has to do
-
-
 def _mapping(value: Any) -> dict[str, Any]:
     if isinstance(value, list) and value:  # Gemini's compatible route wraps the object in a list
         value = value[0]
     return value if isinstance(value, dict) else {}
-
-
-def _first_text(*values: Any) -> str:
-    return next((value for value in values if isinstance(value, str) and value), "")
 
 
 def _text(value: Any) -> str:
