@@ -109,7 +109,7 @@ BUGS: dict[str, Bug] = {
     "meter: who leaves is not booked": Bug(Meter, "_end", _books_no_leavers),
     "meter: nothing is ever settled": Bug(Meter, "_used", _settles_nothing),
     "meter: half of what it costs": Bug(entries, "_closed", _halves),
-    "meter: fallbacks have no row": Bug(Entries, "_open", _forgets_fallbacks),
+    "meter: fallbacks have no row": Bug(Entries, "open", _forgets_fallbacks),
     "journal: ends are not written": Bug(Journal, "close", _nothing),
     "ledger: what was lost cost nothing": Bug(ledger, "lost", _posts_nothing),
     "ledger: accounts have twice what rows have": Bug(posting, "_settled", _doubles),

@@ -89,29 +89,26 @@ class Journal:
             self._next_segment()
         if self._owed:
             self._settle_owed()
-        body = _encode(row)
-        self._append(_pack(len(body), crc32(body)) + body)
+        self._append(_encode(row))
 
     def heard(self, row: Heard) -> None:
         """What is known of an attempt so far; lost where it cannot be written, since its end will tell more."""
-        body = _encode(row)
         try:
             if self._size >= self._segment_bytes:
                 self._next_segment()
-            self._append(_pack(len(body), crc32(body)) + body)
+            self._append(_encode(row))
         except OSError:
             pass
 
     def close(self, row: Closed) -> None:
         """An attempt is over. What cannot be written is owed: it is written before the next attempt is opened."""
         body = _encode(row)
-        record = _pack(len(body), crc32(body)) + body
         try:
             if self._owed:
                 self._settle_owed()
-            self._append(record)
+            self._append(body)
         except OSError:
-            self._owed.append(record)
+            self._owed.append(body)
 
     def end(self) -> None:
         """Write what is owed, if that can be, and close the file."""
@@ -130,7 +127,8 @@ class Journal:
         if file >= 0:
             os.close(file)
 
-    def _append(self, record: bytes) -> None:
+    def _append(self, body: bytes) -> None:
+        record = _pack(len(body), crc32(body)) + body
         size = self._size + len(record)
         if _write(self._file, record) != len(record):
             self._take_back()

@@ -6,6 +6,7 @@ All of it goes through the worker's journal (`stores/journal.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from penstock.call import Reply
 from penstock.clock import Clock, Timer
 from penstock.errors import Overloaded
 from penstock.messages import Request
-from penstock.records import Attempt, Record
+from penstock.records import Attempt
 from penstock.reservation import Reservation
 from penstock.routing.money import Claim, Use
 from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Heard, Hold, Opened
@@ -75,13 +76,12 @@ class Entries:
 
     def opening(self, held: Entered) -> Callable[[], None]:
         """What writes the row; to be called just before the attempt is sent."""
-        return lambda: self._open(held)
+        return partial(self.open, held)
 
-    def _open(self, held: Entered) -> None:
+    def open(self, held: Entered) -> None:
         """Write the row, just before the attempt is sent. Raises Overloaded: then it must not be."""
         request = held.request
-        record: Record = request.record
-        candidate = request.candidate
+        record, candidate = request.record, request.candidate
         number = len(record.attempts) + 1
         tokens, input_cost, most = held.forecast()
         row = Opened(

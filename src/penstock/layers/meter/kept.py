@@ -5,6 +5,7 @@ What all requests of a gateway without budgets go through: it does no more than 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import msgspec
@@ -44,8 +45,7 @@ class Kept(msgspec.Struct, gc=False, eq=False):
         """Tokens and cost of its input, likely; what it may cost at most nobody has reckoned."""
         request = self.request
         candidate, record = request.candidate, request.record
-        raw = request.fields.get("messages")
-        if raw is None or request.begun or record.operation != "chat" or b'"type"' in bytes(raw):
+        if record.operation != "chat" or request.begun or not _is_text(request.fields.get("messages")):
             bound = candidate.deployment.bound(request)
             tokens = self.lessons.expected(candidate.name, bound)
             return tokens, bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None, None
@@ -61,13 +61,14 @@ class Keeping:
     def __init__(self, call: Call, entries: Entries, lessons: Lessons) -> None:
         self._call = call
         self._entries = entries
+        self._open, self._close = entries.open, entries.close
         self._lessons = lessons
         self._answers = 0
 
     async def __call__(self, request: Request) -> Reply:
         """Raises Overloaded: the ledger cannot be written, and nothing was sent."""
         kept = Kept(request, self._lessons, request.attempt)
-        request.opening = self._entries.opening(kept)
+        request.opening = partial(self._open, kept)
         try:
             reply = await self._call(request)
         except BaseException:
@@ -95,7 +96,7 @@ class Keeping:
             else:
                 self._leave(kept, left)
             return
-        self._entries.close(kept, attempt, ())
+        self._close(kept, attempt, ())
         self._answers += 1
         if (self._answers <= LEARNED_FIRST or not self._answers % LEARNED_THEN) and attempt is not None:
             self._learn(request, attempt)
@@ -104,10 +105,18 @@ class Keeping:
         """Nobody waits for its answer any more."""
         if attempt.usage is None and not attempt.unsent:
             kept.request.candidate.deployment.book_left(kept.request.record, attempt)
-        self._entries.close(kept, attempt, ())
+        self._close(kept, attempt, ())
 
     def _learn(self, request: Request, attempt: Attempt) -> None:
         usage, name = attempt.usage, request.candidate.name
         if usage is not None and not usage.estimated:
             bound = request.candidate.deployment.bound(request)
             self._lessons.learn(name, self._lessons.expected(name, bound), bound, usage.input_tokens)
+
+
+def _is_text(messages: msgspec.Raw | None) -> bool:
+    """Whether there is nothing else in them, as far as can be seen at once: parts stand in a list, and have a type."""
+    if messages is None:
+        return False
+    data = bytes(messages)
+    return data.find(b"[", 1) < 0 or b'"type"' not in data
