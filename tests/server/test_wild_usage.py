@@ -76,7 +76,9 @@ def messages_whole(usage: str) -> bytes:
 
 
 def messages_stream(usage: str) -> bytes:
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+    message: dict[str, object] = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None
+    }  # fmt: skip
     begun = f'{json.dumps(message)[:-1]}, "usage": {usage}}}'
     return _events(
         f'{{"type": "message_start", "message": {begun}}}',
