@@ -75,6 +75,14 @@ def test_within_a_time_and_of_one_value_alone() -> None:
     assert told("since=2020-01-01&until=2020-01-02")["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("since", "before"), [("1d", 86_400 + 754), ("2w", 14 * 86_400 + 754), ("90m", 5_400), ("3h", 10_800)]
+)
+def test_days_ago_begin_with_a_quarter_of_an_hour(since: str, before: int) -> None:
+    now = 1_764_201_600.0 + 4 * 900 + 754
+    assert read_asked({"since": since}, now).question.since == now - before
+
+
 def test_a_tenants_own_sees_its_own_alone() -> None:
     own = bearer("acme tenant_admin")
     assert costs("by=tenant", own) == {("acme",): "3.500000000"}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.admin.usage import read_asked
 from penstock.clock import SystemClock
-from penstock.stores.attribution import Question, usage_of
+from penstock.stores.attribution import usage_of
 from penstock.stores.sqlite import open_reader
 from tests.soak.figures import tell
 from tests.soak.millions import forget, make_millions
@@ -24,7 +25,7 @@ WITHIN = 1.2
 def _took(path: Path, by: str) -> float:
     """The median of some, in seconds, each with nothing of the file in memory."""
     took, now = [], SystemClock().monotonic
-    question = Question((by,), UNTIL - 30 * 86400, UNTIL)
+    question = read_asked({"by": by, "since": "30d"}, UNTIL).question
     for _ in range(TURNS):
         forget(path)
         gc.collect()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from penstock.errors import InvalidRequest
 from penstock.stores.attribution import Question, Tally
-from penstock.stores.bookings import DIMENSIONS
+from penstock.stores.bookings import BUCKET_SECONDS, DIMENSIONS
 from penstock.usage import usd
 
 __all__ = [
@@ -28,7 +28,7 @@ STEPS = {"day": 86_400, "hour": 3600}
 MOST_BY = 4
 # More than that nobody reads; of the dearest.
 MOST_ROWS = 50_000
-USUAL_SINCE = 30 * 86_400.0
+USUAL_SINCE = "30d"
 COLUMNS = (
     *("attempts", "requests", "failed", "answered", "input_tokens", "output_tokens", "cache_read_tokens"),
     *("cache_write_tokens", "reasoning_tokens", "cost_usd", "charge_usd", "unpriced", "estimated", "ambiguous"),
@@ -76,7 +76,7 @@ def read_asked(said: Mapping[str, str], now: float) -> Asked:
             f"by takes up to {MOST_BY} different ones, and one of {' and '.join(STEPS)}", do="Ask for less.", param="by"
         )
     until = read_moment(said["until"], now, "until") if "until" in said else now + 60.0
-    since = read_moment(said["since"], now, "since") if "since" in said else now - USUAL_SINCE
+    since = read_moment(said.get("since", USUAL_SINCE), now, "since")
     if since >= until:
         raise InvalidRequest("since is not before until", do="Change one of them.", param="since")
     where = {name: said[name] for name in DIMENSIONS if name in said}
@@ -86,19 +86,23 @@ def read_asked(said: Mapping[str, str], now: float) -> Asked:
 def read_moment(text: str, now: float, name: str) -> float:
     """Unix time: so long ago (`7d`, `12h`, `90m`, `2w`), a day in UTC (`2026-11-01`), or a time with its zone.
 
+    Days and weeks ago are from the quarter of an hour on in which that was: so it is read from sums alone, and takes
+    no longer where there are more attempts.
+
     Raises:
         InvalidRequest: it is none of these.
     """
     ago = _AGO.fullmatch(text)
     if ago is not None and int(ago[1]) * _SECONDS[ago[2]] <= _LONGEST:
-        return now - int(ago[1]) * _SECONDS[ago[2]]
+        moment = now - int(ago[1]) * _SECONDS[ago[2]]
+        return moment if ago[2] in "mh" else moment - moment % BUCKET_SECONDS
     try:
         if len(text) == len("2026-11-01"):
             day = date.fromisoformat(text)
             return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None and moment.year >= 1970:
-            return moment.timestamp()
+        said = datetime.fromisoformat(text)
+        if said.tzinfo is not None and said.year >= 1970:
+            return said.timestamp()
     except (ValueError, OverflowError):
         pass
     raise InvalidRequest(
