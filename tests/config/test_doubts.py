@@ -24,6 +24,9 @@ DOUBTS: list[tuple[str, list[str]]] = [
         '3:53: key "a" may ask for "fsat*", which no model fits (did you mean "fast"?)']),
     ("providers: {openai: {}, sim: {}}\nmodels: {a: {targets: [sim/small]}}\n"
      "keys: [{name: a, key: env:APP_KEY, models: [a, 'gpt-*']}]", []),
+    ("auth: open\nproviders: {a: {kind: vllm, base_url: http://h:8000},"
+     "b: {kind: anthropic, api_key: none, base_url: https://h}}", [
+        "2:39: base_url has no path, and nearly all that speak as vllm does answer below /v1: add it"]),
     (SIM + "models: {a: {targets: [sim/small], timeouts: {first_token: auto, total: 1s}}}", []),
     ("providers: {openai: {}, other: {kind: openai}, sim: {}}\nmodels: {a: {targets: [sim/small]}}\n"
      "keys: [{name: a, key: env:APP_KEY, models: [a, 'openai/gpt-*']}]", [

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -307,6 +308,30 @@ def test_addresses_that_nobody_knows_are_to_be_written() -> None:
     assert "https://azure-api-base.invalid" in made.text
     assert any("AZURE_API_BASE, which is not set here: write it out" in str(note) for note in made.notes)
     assert made.problems == []
+
+
+@pytest.mark.parametrize(
+    ("model", "written", "url", "told"),
+    [
+        (
+            "openai/x",
+            "http://h.example:8000/v1/chat/completions",
+            "http://h.example:8000/v1",
+            "/chat/completions is left",
+        ),
+        ("openai/x", "https://h.example/v1/embeddings/", "https://h.example/v1", "/embeddings is left out"),
+        ("openai/x", "h.example:8000/v1", "https://h.example:8000/v1", "has no https://"),
+        ("azure/x", "acme.openai.azure.com/", "https://acme.openai.azure.com/openai/", "has no https://"),
+        ("openai/x", "http://h.example/v1", "http://h.example/v1", ""),
+    ],
+)
+def test_an_address_as_it_is_copied_from_an_example(model: str, written: str, url: str, told: str) -> None:
+    params = {"model": model, "api_base": written, "api_key": "os.environ/OTHER"}
+    data = json.dumps({"model_list": [{"model_name": "a", "litellm_params": params}]})
+    made = convert(read_yaml(data.encode(), "c.yaml"), {})
+    assert [told in str(note) for note in made.notes if "api_base" in str(note)] == ([True] if told else [])
+    config = load_config(read_yaml(made.text.encode(), "penstock.yaml"), {"OTHER": "sk-other", **ENV})
+    assert next(iter(config.providers.values())).base_url.startswith(url)
 
 
 ODD: list[Any] = [

@@ -157,6 +157,7 @@ NO_KEY = (
     "auth is required, but no key is declared: write keys: [{name: app, key: env:APP_KEY}],"
     " state: sqlite:///penstock.db for those of `penstock keys create`, or auth: open (loopback only)"
 )
+ADDED = ", which is added to it: leave that out, and what follows it"
 COMPATIBLE = "a server that speaks as OpenAI does is written {kind: openai, base_url: ..., api_key: ...}"
 CREDENTIAL = "holds characters that no credential has"
 
@@ -210,7 +211,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         '3:10: "http" is not in this version',
         '3:22: unknown key "lisen" (did you mean "listen"?)',
     ]),
-    (OPEN + "server: [a]", ["3:9: a mapping is expected here: key: value"]),
+    (OPEN + "server: [a]", ["3:9: a mapping is expected here, not a list: key: value"]),
     (OPEN + "log: {to: '', content: full, retention: 30d}", [
         '3:11: text is expected here, not ""',
         '3:24: "full" is not in this version; write none',
@@ -253,6 +254,15 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         "2:56: write trusted",
     ]),
     # Providers.
+    ("auth: open\nproviders: [{name: openai}]", ["2:12: a mapping is expected here, not a list: key: value"]),
+    ("auth: open\nproviders: {a: {kind: vllm, api_base: http://h/v1, type: x}}", [
+        '2:29: unknown key "api_base" (did you mean "base_url"?)', '2:52: unknown key "type" (did you mean "kind"?)']),
+    ("auth: open\nproviders: {a: {kind: vllm, base_url: http://h/v1/chat/completions}}", [
+        f"2:39: base_url ends with /chat/completions{ADDED}"]),
+    ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/deployments/a/embeddings?a=1}}", [
+        f"2:46: base_url ends with /embeddings{ADDED}"]),
+    ("auth: open\nproviders: {anthropic: {api_key: none, base_url: https://h/v1/messages/}}", [
+        f"2:50: base_url ends with /messages{ADDED}"]),
     ("auth: open\nproviders: {}", [
         "2:1: no provider is declared: write providers: {sim: {}} to begin without a key"]),
     ("auth: open\nproviders: {a/b: {kind: sim}}", ['2:13: a provider\'s name has no slash and no space: "a/b"',
@@ -329,6 +339,10 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (OPEN + "models: {a: {targets: openai/x}}", ["3:23: targets is a list: write [openai/x]"]),
     (OPEN + "models: {a: {targets: []}}", ["3:23: targets is empty: write targets: [provider/model]"]),
     (OPEN + "models: {a: {targets: [openai]}}", ['3:24: "openai" is not provider/model']),
+    (OPEN + "models: {a: {targets: [gpt-5-mini, {model: openai/gpt-5}]}}", [
+        '3:24: "gpt-5-mini" is not provider/model (did you mean "openai/gpt-5-mini"?)',
+        "3:36: target is missing: write {target: provider/model}",
+        '3:37: unknown key "model" (did you mean "target"?)']),
     (OPEN + "models: {a: {targets: [/x, openai/]}}", [
         '3:24: "/x" is not provider/model', '3:28: "openai/" is not provider/model']),
     (OPEN + "models: {a: {targets: [opnai/x]}}", ['3:24: no provider is named "opnai" (did you mean "openai"?)']),

@@ -12,6 +12,10 @@ from penstock.config.tree import Node
 from penstock.config.yaml_file import open_config, read_yaml
 from penstock.errors import ConfigError
 
+TAB = "found character '\\t' that cannot start any token; indent with spaces, not with tabs"
+UNEVEN = (
+    "expected <block end>, but found '<block mapping start>'; this line is indented otherwise than those it belongs to"
+)
 MERGE = "2:5: merge keys (<<) are not YAML 1.2: write the keys out, or alias the whole value"
 
 
@@ -19,7 +23,8 @@ MERGE = "2:5: merge keys (<<) are not YAML 1.2: write the keys out, or alias the
     ("data", "expected"),
     [
         (b"a: [sk-secret", "1:14: not valid YAML: expected ',' or ']', but got '<stream end>'"),
-        (b"a: b\n\tc: sk-secret", "2:1: not valid YAML: found character '\\t' that cannot start any token"),
+        (b"a: b\n\tc: sk-secret", f"2:1: not valid YAML: {TAB}"),
+        (b"a:\n  b: 1\n c: 2", f"3:2: not valid YAML: {UNEVEN}"),
         (b"a: *gone", "1:4: not valid YAML: found undefined alias 'gone'"),
         (
             b"a: b\n---\nc: d",

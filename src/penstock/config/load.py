@@ -98,7 +98,8 @@ def _read(reader: Reader, tree: Tree, serving: bool, kept: bool) -> Config:
         # The folder as well: a row may be added.
         reader.read |= dict.fromkeys(map(str, (tree.kinds, *(tree.kinds / f"{name}.toml" for name in kinds))))
     providers = read_providers(reader, fields.get("providers"), {**load_catalogue(), **kinds})
-    if not providers:
+    listed = "providers" in fields and isinstance(fields["providers"].value, list)
+    if not providers and not listed:
         place = fields["providers"].key if "providers" in fields else tree.root.place
         reader.problems.add(place, "no provider is declared: write providers: {sim: {}} to begin without a key")
     defaults = read_defaults(reader, fields.get("defaults"))

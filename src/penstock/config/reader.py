@@ -45,7 +45,18 @@ class Unset(Exception):
 
 _CALLED = {"key_limit": "a limit of a key", "key_budget": "a budget of a key"}
 # What others call it.
-_ALSO = {"rpm": "requests", "tpm": "tokens", "max_parallel_requests": "concurrency", "max_budget": "limit"}
+_ALSO = {
+    "rpm": "requests",
+    "tpm": "tokens",
+    "max_parallel_requests": "concurrency",
+    "max_budget": "limit",
+    **dict.fromkeys(("endpoint", "azure_endpoint", "api_base", "url", "host"), "base_url"),
+    "token": "api_key",
+    "type": "kind",
+    "model": "target",
+    "deployments": "targets",
+    "fallbacks": "fallback",
+}
 
 
 # Where what is said of one thing stands for all.
@@ -66,6 +77,8 @@ def _hint(name: str, section: str) -> str:
         return f" (write {_ONCE[section, name]})"
     if _ALSO.get(name) in known:
         return f" (did you mean {quoted(_ALSO[name])}?)"
+    if name in _ALSO and section == "key":
+        return f" (write limits: [{{{_ALSO[name]}: ...}}])"
     if near := did_you_mean(name, known):
         return near
     if near := did_you_mean(name, (*later, *TAKEN)):
@@ -112,6 +125,9 @@ class Reader:
     def entries(self, node: Node) -> dict[str, Node]:
         """A mapping whose keys the user chose."""
         if node.value is None:
+            return {}
+        if isinstance(node.value, list):
+            self.problems.add(node.place, "a mapping is expected here, not a list: key: value")
             return {}
         if not isinstance(node.value, dict):
             self.problems.add(node.place, "a mapping is expected here: key: value")

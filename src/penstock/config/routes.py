@@ -14,6 +14,7 @@ from penstock.config.schema import Defaults, Policies, Provider, Route, Terms
 from penstock.config.targets import check_regions, read_regions
 from penstock.config.tree import Node
 from penstock.providers.catalogue import Row, load_catalogue
+from penstock.providers.models import known
 from penstock.routing.names import Target
 from penstock.routing.nearest import did_you_mean, quoted
 
@@ -121,12 +122,17 @@ class _Targets:
             return None
         provider, slash, model = written.partition("/")
         if not provider or not slash or not model:
-            self._problems.add(item.place, f"{quoted(written)} is not provider/model")
+            self._problems.add(item.place, f"{quoted(written)} is not provider/model{self._meant(written)}")
             return None
         if provider not in self._providers:
             self._problems.add(item.place, _unknown_provider(provider, self._providers))
             return None
         return Target(provider, model)
+
+    def _meant(self, written: str) -> str:
+        """Which providers have a model of that name, as far as is known."""
+        sellers = [name for name, provider in self._providers.items() if known(provider.kind, written) is not None]
+        return f" (did you mean {quoted(f'{sellers[0]}/{written}')}?)" if sellers else ""
 
 
 def _unknown_provider(name: str, providers: Mapping[str, Provider]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from penstock.config import values
 from penstock.config.addresses import complete
@@ -110,7 +111,11 @@ def _base_url(reader: Reader, entry: Node, node: Node | None, row: Row, version:
         return ""
     written = reader.value(node, values.base_url, row.url)
     try:
-        return complete(written, row, version) if written else ""
+        url = complete(written, row, version) if written else ""
+        if node is not None and url and not urlsplit(url).path and urlsplit(row.url).path == "/v1":
+            doubt = f"base_url has no path, and nearly all that speak as {row.name} does answer below /v1"
+            reader.problems.doubt(node.place, f"{doubt}: add it")
+        return url
     except ValueError as error:
         reader.problems.add(node.place if node is not None else entry.key, str(error))
         return ""

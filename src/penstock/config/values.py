@@ -23,6 +23,7 @@ __all__ = [
     "LAYER",
     "ORIGIN",
     "PERCENT",
+    "ROUTES",
     "SIZE",
     "VERSION",
     "address",
@@ -224,6 +225,10 @@ def address(value: object) -> Address:
     return Address(host, int(port))
 
 
+# What is added to a base URL, and stands in addresses that are copied from an example of a request.
+ROUTES = ("/chat/completions", "/completions", "/embeddings", "/messages", "/responses")
+
+
 def base_url(value: object) -> str:
     """An http or https URL, slashes at its end taken off. Its text is never shown: it may hold a password."""
     if not isinstance(value, str) or not value.isascii() or not LABEL.fullmatch(value):
@@ -237,6 +242,8 @@ def base_url(value: object) -> str:
         raise ValueError("base_url must begin with http:// or https:// and name a host")
     if "@" in parts.netloc:
         raise ValueError("base_url holds a user name or password: leave it out and write api_key: env:NAME")
+    if route := next((route for route in ROUTES if parts.path.rstrip("/").endswith(route)), ""):
+        raise ValueError(f"base_url ends with {route}, which is added to it: leave that out, and what follows it")
     if "?" in value or "#" in value:
         raise ValueError("base_url has a query or a fragment: leave it out")
     if port == 0:

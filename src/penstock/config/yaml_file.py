@@ -105,9 +105,16 @@ def _compose(text: str, name: str) -> object:
         told = error.problem or error.context or "it cannot be read"
         if told.startswith("but "):
             told = f"{error.context} {told}"
-        raise ConfigError(f"{place}: not valid YAML: {told}") from None
+        raise ConfigError(f"{place}: not valid YAML: {told}{_mending(told)}") from None
     except (YAMLError, RecursionError) as error:
         raise ConfigError(f"{name}: not valid YAML: {type(error).__name__}") from None
+
+
+def _mending(told: str) -> str:
+    """What to do about the two mistakes that are made most."""
+    if "'\\t'" in told:
+        return "; indent with spaces, not with tabs"
+    return "; this line is indented otherwise than those it belongs to" if "<block end>" in told else ""
 
 
 class _Reading:

@@ -60,6 +60,8 @@ class Deployment(NamedTuple):
 _LOCAL = re.compile(
     r"(localhost|127\.|10\.|192\.168\.|172\.(1[6-9]|2[0-9]|3[01])\.|\[::1\]|host\.docker\.internal)", re.I
 )
+# A name with a dot and nothing before it: the port, where there is one, may follow.
+_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?")
 _DEPLOYMENTS_PATH = re.compile(r"/openai(/deployments/[^/]+.*)?/?\Z")
 # Of `litellm_params`, what is read below; then why something stays a comment, and what.
 _READ = frozenset((
@@ -191,6 +193,8 @@ def _where(found: Import, params: dict[str, Node], vendor: Vendor, name: str) ->
         url = url[: path.start()]
         if path[1]:
             found.note(node or params["model"], at, f"{path[0]} is left out: the model asked for is the deployment")
+    if url and node is not None:
+        url = _plain(found, node, at, url)
     if url and vendor.suffix and not url.endswith(vendor.suffix) and not urlsplit(url).path:
         url += vendor.suffix
     if url and not _is_url(url):
@@ -207,6 +211,18 @@ def _where(found: Import, params: dict[str, Node], vendor: Vendor, name: str) ->
         found.note(params["api_version"], "api_version", f"{row.name} has none: its base_url says which")
     region = text_of(params.get("region_name"))
     return Where(vendor.kind, "" if url == row.url else url, version, region)
+
+
+def _plain(found: Import, node: Node, at: str, url: str) -> str:
+    """An address without the route that LiteLLM's own docs at times leave on, and with its scheme."""
+    route = next((route for route in values.ROUTES if url.endswith(route)), "")
+    if route:
+        found.note(node, at, f"{route} is left out: it is added to base_url")
+        url = url.removesuffix(route)
+    if _HOST.fullmatch(url.partition("/")[0]):
+        found.note(node, at, "has no https://, which is put before it")
+        url = f"https://{url}"
+    return url
 
 
 def _base_from(found: Import, vendor: Vendor) -> str:
