@@ -12,7 +12,7 @@ BYTES_A_TOKEN = 4
 _NANOS = 1_000_000_000
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one call.
 
     `input_tokens` includes those read from and written to a prompt cache; `output_tokens` includes reasoning.

@@ -54,14 +54,17 @@ class PlainUsage(msgspec.Struct, gc=False):
         taken_in, given_out = self.prompt_tokens, self.completion_tokens
         if taken_in + given_out != self.total_tokens or not self.total_tokens:
             return None
-        prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
-        cached = (prompt and prompt.cached_tokens) or self.prompt_cache_hit_tokens
-        cached = cached or self.cached_tokens or self.num_cached_tokens or 0
-        written = (prompt and prompt.cache_write_tokens) or 0
-        reasoning = (completion and completion.reasoning_tokens) or self.reasoning_tokens or 0
+        cached = written = reasoning = heard = spoken = None
+        details = self.prompt_tokens_details
+        if details is not None:
+            cached, written, heard = details.cached_tokens, details.cache_write_tokens, details.audio_tokens
+        details = self.completion_tokens_details
+        if details is not None:
+            reasoning, spoken = details.reasoning_tokens, details.audio_tokens
+        cached = cached or self.prompt_cache_hit_tokens or self.cached_tokens or self.num_cached_tokens or 0
+        written, reasoning = written or 0, reasoning or self.reasoning_tokens or 0
         if cached + written > taken_in or reasoning > given_out or not taken_in or not given_out:
             return None
-        heard, spoken = prompt and prompt.audio_tokens, completion and completion.audio_tokens
         if heard or spoken or self.search_context_size or self.num_search_queries:
             return Usage(
                 *(taken_in, given_out, cached, written, reasoning),
