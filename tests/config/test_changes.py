@@ -73,7 +73,7 @@ def test_every_part_of_a_configuration_is_looked_at() -> None:
     """One that is added without a thought of reloads fails here."""
     seen = {
         *("providers", "models", "keys", "tenants", "prices", "server", "defaults", "log", "alerts", "kinds"),
-        *("rules", "request_budgets", "default_model", "auth", "state", "durability", "admission"),
+        *("rules", "request_budgets", "default_model", "auth", "state", "durability", "retention", "admission"),
         *("encryption_key", "layers", "known_as"),
     }
     assert {field.name for field in msgspec.structs.fields(Config)} - seen == {"source", "files"}

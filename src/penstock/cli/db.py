@@ -105,13 +105,19 @@ def _differences(file: Path) -> list[str]:
 
 
 def _tell(file: Path, condition: Condition, owner: Owner | None) -> None:
-    click.echo(f"store      {file}, {condition.size / 1e6:,.1f} MB")
+    from datetime import UTC, datetime
+
+    free = f", {condition.free / 1e6:,.1f} MB of it free" if condition.free else ""
+    click.echo(f"store      {file}, {condition.size / 1e6:,.1f} MB{free}")
     click.echo(f"schema     {condition.schema}, this version's is {condition.latest}")
     if condition.missing:
         click.echo(f"missing    {', '.join(condition.missing)}: penstock db upgrade")
     if owner is not None:
         click.echo(f"in use by  process {owner.pid}{f', {owner.admin}' if owner.admin else ''}")
     click.echo(f"attempts   {condition.attempts:,}{_span(condition)}")
+    if condition.kept_since:
+        since = datetime.fromtimestamp(condition.kept_since, UTC)
+        click.echo(f"kept       each attempt since {since:%Y-%m-%d}, and the sums of the days before it")
     click.echo(f"journals   {condition.journals}, {condition.unread:,} bytes; {condition.open} attempts open")
 
 

@@ -15,7 +15,7 @@ __all__ = ["changed_names"]
 # Written as a mapping, or as a list of what has a name: one name for each that differs.
 _NAMED = ("providers", "prices", "keys", "tenants")
 _BY_FIELD = ("server", "defaults", "log", "alerts")
-_WHOLE = ("default_model", "auth", "state", "durability", "admission", "encryption_key", "layers")
+_WHOLE = ("default_model", "auth", "state", "durability", "retention", "admission", "encryption_key", "layers")
 
 
 def changed_names(before: Config, after: Config) -> list[str]:

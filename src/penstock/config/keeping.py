@@ -13,8 +13,10 @@ from penstock.config.tree import Node
 from penstock.redact import Secret
 from penstock.routing.admission import Repeats
 from penstock.routing.nearest import did_you_mean, quoted
+from penstock.stores.bookings import DAY_SECONDS
+from penstock.stores.retention import LEAST_DAYS
 
-__all__ = ["DURABILITY", "MEMORY", "read_admission", "read_encryption_key", "read_state"]
+__all__ = ["DURABILITY", "MEMORY", "read_admission", "read_encryption_key", "read_state", "retention"]
 
 MEMORY = "memory"
 DURABILITY: Mapping[str, Durability] = {"process": "process", "power": "power"}
@@ -45,6 +47,17 @@ def read_state(reader: Reader, node: Node | None, *, kept: bool) -> str:
             return MEMORY
         return MEMORY if secret is None else _location(reader, node, secret.reveal(), secret.source)
     return _location(reader, node, written, "")
+
+
+def retention(value: object) -> float | None:
+    """Seconds for which each attempt is kept; None for `off`. Raises ValueError."""
+    seconds = values.off_or_duration(value)
+    if seconds is not None and seconds < LEAST_DAYS * DAY_SECONDS:
+        raise ValueError(
+            f"{quoted(str(value))} is too short: budgets of a month and what is usual are reckoned from attempts; write"
+            f" {LEAST_DAYS}d or more"
+        )
+    return seconds
 
 
 def read_encryption_key(reader: Reader, node: Node | None) -> Secret | None:

@@ -13,7 +13,7 @@ from penstock.config.contradictions import check_routes
 from penstock.config.doubts import check_allowed, check_reach
 from penstock.config.edge import check_edge, read_auth, read_keys, read_layers, read_log, read_server
 from penstock.config.fallbacks import check_fallbacks
-from penstock.config.keeping import DURABILITY, MEMORY, read_admission, read_encryption_key, read_state
+from penstock.config.keeping import DURABILITY, MEMORY, read_admission, read_encryption_key, read_state, retention
 from penstock.config.kinds import read_kinds
 from penstock.config.naming import leads_somewhere, names_of
 from penstock.config.owners import read_alerts, read_tenants
@@ -126,6 +126,7 @@ def _read(reader: Reader, tree: Tree, serving: bool, kept: bool) -> Config:
         tenants=read_tenants(reader, fields.get("tenants")),
         state=read_state(reader, fields.get("state"), kept=kept),
         durability=reader.choice(fields.get("durability"), DURABILITY, "process"),
+        retention=reader.value(fields.get("retention"), retention, None),
         alerts=read_alerts(reader, fields.get("alerts")),
         admission=read_admission(reader, fields.get("admission")),
         encryption_key=read_encryption_key(reader, fields.get("encryption_key")),

@@ -125,6 +125,13 @@ RULE_KEYS: dict[str, Entry] = {
         "power",
         "process",
     ),
+    "retention": Entry(
+        switchable(forms.POSITIVE_DURATION),
+        "How long the ledger keeps each attempt, 60 days at least. Of older ones it keeps the sums of their days, for"
+        " ever.",
+        "400d",
+        "off",
+    ),
     "encryption_key": Entry(
         forms.CALLER_SECRET,
         "What the store's keys are hashed and its credentials encrypted under: at least 32 characters of chance."

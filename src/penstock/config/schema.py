@@ -310,6 +310,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         tenants: those that are declared; keys may name others.
         state: `memory`, or the absolute path of the SQLite file.
         durability: what a journal's record is safe from once an attempt is sent.
+        retention: how many seconds the ledger keeps each attempt; None: for ever.
         admission: None: off.
         encryption_key: what the store's keys and credentials are kept under; None: what lies in its file beside it.
         layers: a user's own layers, outermost first, as `module:name`.
@@ -333,6 +334,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tenants: tuple[Tenant, ...] = ()
     state: str = "memory"
     durability: Durability = "process"
+    retention: float | None = None
     alerts: Alerts = Alerts()
     admission: AdmissionRules | None = AdmissionRules()
     encryption_key: Secret | None = None

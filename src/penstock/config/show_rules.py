@@ -40,6 +40,8 @@ def show_rules(config: Config) -> dict[str, object]:
     shown["state"] = MEMORY if config.state == MEMORY else f"sqlite:///{config.state}"
     if config.durability != "process":
         shown["durability"] = config.durability
+    if config.retention is not None:
+        shown["retention"] = duration_text(config.retention)
     if config.alerts != Alerts():
         shown["alerts"] = show_alerts(config.alerts)
     if config.admission != AdmissionRules():

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from penstock.stores.calendar import window_at
 from penstock.stores.centre import Keep, Member
 from penstock.stores.journal import Journal
 from penstock.stores.ledger import Buried, Ledger, journals_of
+from penstock.stores.retention import forget, move_horizon
 from penstock.stores.spending import Since
-from penstock.stores.sqlite import Database
+from penstock.stores.sqlite import Database, StoreFailed
 
 __all__ = ["Books", "open_books"]
 
@@ -33,6 +35,9 @@ log = logging.getLogger("penstock.server")
 FOLD_SECONDS = 0.2
 # After a step that failed: the disk may be full, and nothing is lost meanwhile.
 AGAIN_SECONDS = 1.0
+# How often it is looked for what is too old, and how long between two steps of deleting it.
+FORGET_SECONDS = 3600.0
+STEP_SECONDS = 0.1
 # A worker without its supervisor ends within 2 s.
 ORPHAN_SECONDS = 4.0
 
@@ -78,6 +83,8 @@ class Books:
         self._names: dict[Member, str] = {}
         self._burials: set[asyncio.Task[None]] = set()
         self._folding: asyncio.Task[None] | None = None
+        self._forgetting: asyncio.Task[None] | None = None
+        self._retention: float | None = None
         self.failing = False
         self.failures = 0
 
@@ -120,6 +127,27 @@ class Books:
             if not self._orphans() or self._clock.monotonic() >= deadline:
                 return lost
             await self._clock.sleep(FOLD_SECONDS)
+
+    def retain(self, seconds: float | None) -> None:
+        """Keep each attempt for so long from now on; None: for ever."""
+        self._retention = seconds
+        if seconds is not None and self._forgetting is None:
+            self._forgetting = asyncio.get_running_loop().create_task(self._forget())
+
+    async def _forget(self) -> None:
+        """Each hour, what is older goes, a little at a time."""
+        while True:
+            keep, wait = self._retention, FORGET_SECONDS
+            try:
+                if keep is not None:
+                    await self.database.run(partial(move_horizon, before=self._clock.wall() - keep))
+                    while await self.database.run(forget):
+                        await self._clock.sleep(STEP_SECONDS)
+            except StoreFailed as error:
+                log.warning("old attempts stay: %s", error)
+            except Exception:
+                log.exception("old attempts stay")
+            await self._clock.sleep(wait)
 
     def _orphans(self) -> list[str]:
         """The journals of a gateway before this one whose workers still live."""
@@ -221,6 +249,9 @@ class Books:
         What cannot be written now is taken up by the next gateway.
         """
         try:
+            if self._forgetting is not None:
+                self._forgetting.cancel()
+                await asyncio.wait((self._forgetting,))
             if self._folding is not None:
                 self._folding.cancel()
                 await asyncio.wait((self._folding,))

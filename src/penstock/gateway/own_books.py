@@ -126,6 +126,7 @@ class OwnBooks:
         rules = self._config.rules
         await self.books.open(exact=any(rule.kind == "budget" for rule in rules))
         await self.books.adopt(rules)
+        self.books.retain(self._config.retention)
         self.ready = True
 
     async def aclose(self, gateway: Busy | None = None) -> None:

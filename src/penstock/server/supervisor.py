@@ -187,6 +187,7 @@ class Supervisor:
         if self.books is not None:
             await self.books.open(exact=any(rule.kind == "budget" for rule in self.overview.config.rules))
             await self.books.adopt(self.overview.config.rules)
+            self.books.retain(self.overview.config.retention)
         self._publish(self.overview.config)
         await self._posts.fill()
 
@@ -284,6 +285,7 @@ class Supervisor:
         config = await self._filled(written)
         if self.books is not None:
             await self.books.adopt(config.rules)
+            self.books.retain(config.retention)
         generation = self._publish(config)
         self.overview.adopt(config)
         try:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from penstock.errors import InvalidRequest
 from penstock.stores.bookings import BUCKET_SECONDS, DAY, DAY_SECONDS, DIMENSIONS, SHARED, Measures, summed
+from penstock.stores.retention import horizon_of
 
 __all__ = ["Question", "Tally", "usage_of"]
 
@@ -31,6 +33,7 @@ FROM rollups
 WHERE dimension = :dimension AND bucket >= :since AND bucket < :until AND value >= :low AND value <= :high
 GROUP BY value, at
 """
+_SUMS = "SELECT 1 FROM rollups WHERE dimension = 'day:' AND bucket < ? LIMIT 1"
 _ANY = "SELECT 1 FROM attempts WHERE opened >= ? AND opened < ? LIMIT 1"
 # The flags are those of rows.py.
 _ATTEMPTS = """
@@ -102,6 +105,7 @@ def usage_of(connection: sqlite3.Connection, question: Question) -> list[Tally]:
     _check(question)
     since, until = int(question.since * _NANOSECONDS), int(min(question.until, EVER) * _NANOSECONDS)
     rollup = _rollup_for(question)
+    _check_kept(connection, question, rollup is not None, since)
     if rollup is None:
         found = _from_attempts(connection, question, since, until)
     else:
@@ -115,6 +119,24 @@ def _check(question: Question) -> None:
             raise InvalidRequest(f"nothing is counted by {name!r}", do=f"Ask for one of {', '.join(DIMENSIONS)}.")
     if question.step < 0 or question.step % BUCKET_SECONDS:
         raise InvalidRequest(f"a step of {question.step} seconds", do="Ask for a multiple of 900: 3600 is an hour.")
+
+
+def _check_kept(connection: sqlite3.Connection, question: Question, summed: bool, since: int) -> None:
+    """Of what lies before the horizon there are the sums of days, and nothing is told that would leave the rest out.
+
+    Raises:
+        InvalidRequest: something else is asked for.
+    """
+    horizon = horizon_of(connection)
+    if since >= horizon * _NANOSECONDS or (summed and not question.step % DAY_SECONDS):
+        return
+    if since <= 0 and connection.execute(_SUMS, (horizon,)).fetchone() is None:
+        return
+    day = datetime.fromtimestamp(horizon, UTC).strftime("%Y-%m-%d")
+    raise InvalidRequest(
+        f"each attempt is kept since {day}, and of the time before it only sums of whole days by one dimension",
+        do=f"Ask for what was since {day}, or for one dimension, by days or in all.",
+    )
 
 
 class _Rollup(NamedTuple):
@@ -173,15 +195,19 @@ def _from_rollups(
 
 
 def _widened(connection: sqlite3.Connection, since: int, until: int) -> tuple[int, int]:
-    """The same time, as far beyond both ends as nothing was opened there: up to now, say, is the whole of today."""
+    """The same time, as far beyond both ends as nothing was opened there: up to now, say, is the whole of today.
+
+    Days whose attempts are no longer kept are whole days.
+    """
+    horizon = horizon_of(connection) * _NANOSECONDS
     for size in (_DAY, _QUARTER):
         end = -(-until // size) * size
-        if connection.execute(_ANY, (until, end)).fetchone() is None:
+        if connection.execute(_ANY, (until, end)).fetchone() is None or until < horizon:
             until = end
             break
     for size in (_DAY, _QUARTER):
         start = since // size * size
-        if connection.execute(_ANY, (start, since)).fetchone() is None:
+        if connection.execute(_ANY, (start, since)).fetchone() is None or since < horizon:
             since = start
             break
     return since, until

@@ -9,6 +9,7 @@ from itertools import islice
 import msgspec
 
 from penstock.stores.bookings import Booked, Measures, summed, sums
+from penstock.stores.retention import horizon_of
 
 __all__ = ["differences"]
 
@@ -30,8 +31,10 @@ _holds = msgspec.msgpack.Decoder(list[tuple[int, int, int]])
 def differences(connection: sqlite3.Connection) -> list[str]:
     """Where the stored sums are not those of the rows: nothing, in a ledger that is whole.
 
-    It reads every attempt there is, and is to be done on one consistent state (`Database.read`).
+    It reads every attempt there is, and is to be done on one consistent state (`Database.read`). What lies before the
+    horizon (`retention.py`) has lost its rows, and is not compared.
     """
+    horizon = horizon_of(connection)
     rollups: dict[_Key, Measures] = {}
     accounts: dict[int, int] = {}
     for batch in _batches(connection):
@@ -41,7 +44,12 @@ def differences(connection: sqlite3.Connection) -> list[str]:
         for row in batch:
             for account, _, settled in _holds.decode(row.holds):
                 accounts[account] = accounts.get(account, 0) + settled
-    return [*_of_rollups(connection, rollups), *_of_accounts(connection, accounts), *_doubled(connection)]
+    rollups = {key: measures for key, measures in rollups.items() if key[1] >= horizon}
+    return [
+        *_of_rollups(connection, rollups, horizon),
+        *_of_accounts(connection, accounts, horizon),
+        *_doubled(connection),
+    ]
 
 
 def _batches(connection: sqlite3.Connection) -> Iterator[list[Booked]]:
@@ -50,8 +58,9 @@ def _batches(connection: sqlite3.Connection) -> Iterator[list[Booked]]:
         yield batch
 
 
-def _of_rollups(connection: sqlite3.Connection, expected: dict[_Key, Measures]) -> Iterator[str]:
-    for dimension, bucket, value, *measures in connection.execute("SELECT * FROM rollups"):
+def _of_rollups(connection: sqlite3.Connection, expected: dict[_Key, Measures], since: int) -> Iterator[str]:
+    kept = connection.execute("SELECT * FROM rollups WHERE bucket >= ?", (since,))
+    for dimension, bucket, value, *measures in kept:
         right = expected.pop((dimension, bucket, value), None)
         if right != tuple(measures):
             yield f"sum of {dimension or 'all'} {value!r} at {bucket}: {measures}, by the rows {right and list(right)}"
@@ -59,12 +68,12 @@ def _of_rollups(connection: sqlite3.Connection, expected: dict[_Key, Measures]) 
         yield f"sum of {dimension or 'all'} {value!r} at {bucket}: none, by the rows {list(missing)}"
 
 
-def _of_accounts(connection: sqlite3.Connection, expected: dict[int, int]) -> Iterator[str]:
+def _of_accounts(connection: sqlite3.Connection, expected: dict[int, int], since: int) -> Iterator[str]:
     for id, rule, value, window, settled in connection.execute(
         'SELECT id, rule, value, "window", settled FROM accounts'
     ):
         right = expected.pop(id, 0)
-        if right != settled:
+        if right != settled and window >= since:
             yield f"account {rule}|{value} at {window}: {settled}, by the rows {right}"
     for id, missing in expected.items():
         yield f"account {id}: none, by the rows {missing}"

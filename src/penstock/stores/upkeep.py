@@ -9,9 +9,12 @@ from typing import NamedTuple
 from penstock.errors import ConfigError
 from penstock.stores.journal_reader import journals_in
 from penstock.stores.ledger import journals_of
+from penstock.stores.retention import horizon_of
 from penstock.stores.sqlite import Database, Migration, known_migrations, open_reader, pending
 
 __all__ = ["Condition", "condition_of", "upgrade"]
+
+_FREE = ("PRAGMA freelist_count", "PRAGMA page_size")
 
 
 class Condition(NamedTuple):
@@ -22,6 +25,8 @@ class Condition(NamedTuple):
         size: bytes of its file.
         attempts: how many are booked; `first`, `last`: when these were opened, Unix nanoseconds.
         open: attempts that were being answered when it was last folded.
+        kept_since: from when on each attempt is a row, in Unix seconds; 0: from the first on.
+        free: bytes in the file that are used again.
         journals: how many lie beside it, and `unread`: their bytes.
     """
 
@@ -33,6 +38,8 @@ class Condition(NamedTuple):
     first: int | None
     last: int | None
     open: int
+    kept_since: int
+    free: int
     journals: int
     unread: int
 
@@ -47,6 +54,8 @@ def condition_of(path: Path) -> Condition:
     try:
         missing = pending(connection, path)
         counts = _counts(connection) if _is_there(connection, "attempts") else (0, None, None, 0)
+        since = horizon_of(connection) if _is_there(connection, "horizon") else 0
+        (pages,), (page,) = (connection.execute(ask).fetchone() for ask in _FREE)
         (schema,) = connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()
     except sqlite3.Error as error:
         raise ConfigError(f"{path}: the store cannot be read: {error}") from error
@@ -61,6 +70,8 @@ def condition_of(path: Path) -> Condition:
         tuple(f"{migration.number:04d}_{migration.name}" for migration in missing),
         path.stat().st_size,
         *counts,
+        since,
+        pages * page,
         len(journals),
         unread,
     )
