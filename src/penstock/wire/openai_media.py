@@ -8,6 +8,7 @@ are OpenRouter's (https://openrouter.ai/docs/features/multimodal/pdfs), `documen
 from __future__ import annotations
 
 import binascii
+import re
 from typing import Any
 
 from penstock.prompt import Audio, Document, Image, Source
@@ -16,7 +17,21 @@ from penstock.wire.openai_checks import Notes, invalid, mapping, missing, text
 __all__ = ["read_audio", "read_cached", "read_document_url", "read_file", "read_image", "write_document", "write_image"]
 
 _PDF = "application/pdf"
-_TYPES = {"pdf": _PDF, "txt": "text/plain", "md": "text/markdown", "csv": "text/csv", "html": "text/html"}
+_TYPES = {
+    "pdf": _PDF,
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "html": "text/html",
+    "json": "application/json",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+}
+# Text by another name than `text/...`, or by an ending such as that of image/svg+xml (RFC 6838, section 4.2.8).
+_TEXTS = re.compile(
+    r"text/.*|application/(json|jsonl|x-ndjson|xml|yaml|x-yaml|toml|javascript|x-sh|sql)|.*\+(json|xml|yaml)"
+)
 
 
 def read_cached(part: dict[str, Any], path: str, notes: Notes) -> str | None:
@@ -32,20 +47,27 @@ def read_cached(part: dict[str, Any], path: str, notes: Notes) -> str | None:
     return "" if lifetime is None else text(lifetime, f"{path}.cache_control.ttl")
 
 
-def read_image(part: dict[str, Any], path: str, notes: Notes) -> Image:
-    """An `image_url` part. Raises InvalidRequest."""
+def read_image(part: dict[str, Any], path: str, notes: Notes) -> Image | Document:
+    """An `image_url` part; a PDF in one, which clients of several gateways send, is a document.
+
+    Raises:
+        InvalidRequest: it is not one.
+    """
     place = f"{path}.image_url"
     image = part.get("image_url")
     if isinstance(image, str):  # Mistral's form
         image = {"url": image}
     image = mapping(image, place)
     notes.rest(image, ("url", "detail"), place)
+    source = _source(text(image.get("url"), f"{place}.url"), f"{place}.url")
+    if source.media_type == _PDF:
+        return _noted(Document(source=source, cached=read_cached(part, path, notes)), path, notes)
     notes.met("images", path)
     detail = image.get("detail")
     if detail is not None and text(detail, f"{place}.detail") != "auto":
         notes.met("image_detail", f"{place}.detail")
     return Image(
-        source=_source(text(image.get("url"), f"{place}.url"), f"{place}.url"),
+        source=source,
         detail=detail,
         cached=read_cached(part, path, notes),
     )
@@ -145,7 +167,7 @@ def _document(data: str, title: str, param: str) -> Source:
     ending = title.rpartition(".")[2].lower()
     plain = data[:5].lower() != "data:" and data[:4].lower() != "http" and ending in _TYPES
     source = Source(media_type=_TYPES[ending], data=_joined(data)) if plain else _source(data, param)
-    if source.data is None or not source.media_type.startswith("text/"):
+    if source.data is None or not _TEXTS.fullmatch(source.media_type):
         return source
     try:
         written = str(binascii.a2b_base64(source.data), "utf-8")
