@@ -125,6 +125,33 @@ def test_pages_one_a_line_and_days_without_use() -> None:
             "anthropic",
             [Line("2026-01-01", "claude-opus-4-5", 10, 5)],
         ),
+        # As OpenAI's console writes counts, and a day on which nothing was used.
+        (
+            "start_time,end_time,start_time_iso,end_time_iso,project_id,num_model_requests,model,batch,input_tokens,"
+            "output_tokens,input_cached_tokens,input_uncached_tokens\n"
+            "1767225600,1767312000,2026-01-01T00:00:00+00:00,2026-01-02T00:00:00+00:00,p,8.0,gpt-5-2025-08-07,FALSE,"
+            "46264.0,60000.0,8192.0,38072.0\n"
+            "1767312000,1767398400,2026-01-02T00:00:00+00:00,2026-01-03T00:00:00+00:00,,,,,,,,\n",
+            "openai",
+            [Line("2026-01-01", "gpt-5", 46_264, 60_000)],
+        ),
+        # From spreadsheets: thousands, currency, other delimiters, a delimiter's line end.
+        (
+            'day,model,input,output,cost\r\n2026-01-01,m,"1,234,567","2,000.0","$1,234.56"\r\n',
+            "",
+            [Line("2026-01-01", "m", 1_234_567, 2_000, 1_234_560_000_000)],
+        ),
+        ("Day;Model;Cost\n2026-01-01;m;1.5\n", "", [Line("2026-01-01", "m", cost=1_500_000_000)]),
+        ("day\tcost\n 2026-01-01 \t-0.5\n", "", [Line("2026-01-01", "", cost=-500_000_000)]),
+        ("day,cost\n2026-01-01,1.5e-05\n", "", [Line("2026-01-01", "", cost=15_000)]),
+        # A plain table may say the same twice: each line counts.
+        ("day,cost\n2026-01-01,1\n2026-01-01,1\n", "", [Line("2026-01-01", "", cost=DOLLAR)] * 2),
+        (
+            "usage_date_utc,model_version,usage_input_tokens_no_cache,usage_input_tokens_cache_write,"
+            "usage_input_tokens_cache_read,usage_output_tokens\n2026-01-01,claude-opus-4-5-20251101,1,2,3,4\n",
+            "anthropic",
+            [Line("2026-01-01", "claude-opus-4-5", 6, 4)],
+        ),
     ],
 )
 def test_tables(text: str, provider: str, lines: list[Line]) -> None:
@@ -151,7 +178,41 @@ def test_names_are_compared_without_a_date(written: str, known: str) -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("", "must name the columns"),
+        ("", "it is empty"),
+        ("\ufeff \n", "it is empty"),
+        ("\n", "it is empty"),
+        ("[" * 100_000, "not JSON"),
+        ("day,input,cost\n2026-01-01,1,234,5\n", "more cells than the first line names"),
+        ("day,model,input,cost\n2026-01-01,m,5\n", "fewer cells"),
+        ('day,input,cost\n2026-01-01,"12,34",1\n', "no number of tokens"),
+        ('day,cost\n2026-01-01,"1.234,56"\n', "no amount"),
+        ("day,cost\n2026-01-01,0,06\n", "more cells"),
+        ("day;cost\n2026-01-01;0,06\n", "no amount"),
+        ("day,cost\n01/02/2026,1\n", "no day: write 2026-11-01"),
+        ("day,cost\n9999-12-31,1\n", "no day"),
+        (openai(cost(1), at=DAY - 8 * 3600), "none of UTC"),
+        (
+            {
+                "data": [
+                    {
+                        "starting_at": "2026-01-01T00:00:00-08:00",
+                        "ending_at": "2026-01-02T00:00:00-08:00",
+                        "results": [],
+                    }
+                ]
+            },
+            "none of UTC",
+        ),
+        (
+            "start_time,end_time,start_time_iso,end_time_iso,amount_value\n"
+            "1767254400,1767340800,2026-01-01T00:00:00-08:00,2026-01-02T00:00:00-08:00,1\n",
+            "none of UTC",
+        ),
+        ([openai(cost(1)), openai(cost(1))], "stands there twice"),
+        (
+            "usage_date_utc,model,cost_usd\n2026-01-01,Claude Opus 4.5,1\n2026-01-01,Claude Opus 4.5,1\n",
+            "line 3: the same of 2026-01-01 stands there twice",
+        ),
         ("a,b\n1,2\n", "must name the columns"),
         ("day,model\n2026-01-01,x\n", "must name the columns"),
         ("day,cost\nyesterday,1\n", "line 2: 'yesterday' is no day"),
@@ -170,6 +231,7 @@ def test_names_are_compared_without_a_date(written: str, known: str) -> None:
         ({"data": [{"start_time": 10**18, "results": []}]}, "no day"),
         ({"data": [{"start_time": DAY}]}, "no list of results"),
         ({"data": [{"start_time": DAY, "results": [1]}]}, "no object"),
+        (openai({"input_tokens": 1.5}), "no number of tokens"),
         (openai(cost(True)), "no amount"),
         (openai(cost(None)), "no amount"),
         (openai(cost(1, currency="eur")), "in eur"),
@@ -188,6 +250,22 @@ def test_what_is_no_statement(value: Any, told: str) -> None:
     with pytest.raises(ValueError) as refused:
         read(value)
     assert told in str(refused.value)
+
+
+def test_what_a_spreadsheet_calls_unicode() -> None:
+    told = read_statement("day\tcost\n2026-01-01\t2\n".encode("utf-16")).lines
+    assert told == [Line("2026-01-01", "", cost=2 * DOLLAR)]
+
+
+def test_a_model_that_is_no_text_is_none() -> None:
+    assert read(openai({"input_tokens": 5, "output_tokens": 1, "model": 7})) == [Line("2026-01-01", "", 5, 1)]
+
+
+def test_hours_and_amounts_of_a_bucket_are_added_up() -> None:
+    hours = [openai({"input_tokens": 5, "model": "m"}, at=DAY + hour * 3600)["data"][0] for hour in range(3)]
+    for hour in hours:
+        hour["end_time"] = hour["start_time"] + 3600
+    assert read({"data": hours}) == [Line("2026-01-01", "m", 5, 0)] * 3
 
 
 def test_other_bytes() -> None:
