@@ -102,6 +102,7 @@ class Caller:
         wishes: what it asks for besides the answer (`routing/wishes.py`); None for nothing.
         tags: what its headers file it under (`routing/labels.py`).
         sent: what providers made of it for a request's head; of a connection's requests many share one caller.
+        routed: where its last request might go (`layers/route.py`).
     """
 
     __slots__ = (
@@ -112,6 +113,7 @@ class Caller:
         "max_output",
         "provider_credential",
         "query",
+        "routed",
         "sent",
         "tags",
         "trusted",
@@ -135,6 +137,7 @@ class Caller:
         self.max_output: int | None = None
         self.digest: bytes | None = None
         self.sent: Any = None
+        self.routed: Any = None
         self.tags: tuple[tuple[str, str], ...] = ()
         self.wishes: Any = None
 

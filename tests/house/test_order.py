@@ -52,6 +52,7 @@ LIMITED = {
     "providers": {"sim": {}},
     "auth": "open",
     "limits": [{"scope": "tenant", "requests": "600/min"}, {"scope": "user", "concurrency": 5}],
+    "models": {"two": {"targets": ["sim/x", "sim/y"], "hedge": {"after": "1s"}}},
 }
 
 

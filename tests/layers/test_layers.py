@@ -22,8 +22,9 @@ from penstock.lines import encode_lines
 from penstock.messages import Caller, Request, Usage
 from penstock.metrics import Metrics
 from penstock.records import Record
-from penstock.routing.names import AllowList, Names, Target
+from penstock.routing.names import AllowList, Found, Names, Target
 from penstock.routing.plan import Plan
+from penstock.routing.wishes import wishes_of
 from penstock.testing import FakeClock, SeededRandom
 
 
@@ -331,6 +332,35 @@ def test_route_names_the_deployment() -> None:
 def test_route_knows_the_nearest_names() -> None:
     with pytest.raises(UnknownModel, match="fast"):
         step(route(Scripted(b"x"))(request(FakeClock(), model="fats")))
+
+
+@pytest.mark.parametrize("what", ["nothing", "model", "rights", "configuration", "plan", "wishes"])
+def test_a_callers_requests_are_routed_anew_once_anything_is_another(what: str) -> None:
+    inner, names = Scripted(b"x"), Names({"fast": [Target("sim", "small")], "big": [Target("sim", "large")]}, {})
+    asked: list[str] = []
+
+    def plan(found: Found, caller: Caller) -> Plan:
+        asked.append(found.name)
+        return Plan(found.name, (), (), lasting=what != "plan")
+
+    layer, first = Route(inner, names, plan), request(FakeClock())
+    allowed = first.caller.admits = AllowList(["fast", "big"]).admits
+    if what == "wishes":
+        first.caller.wishes = wishes_of({b"x-penstock-retries": b"1"})
+    step(layer(first))
+    second = request(FakeClock(), model="big" if what == "model" else "fast")
+    second.caller = first.caller
+    second.caller.admits = AllowList(["big"]).admits if what == "rights" else allowed
+    if what == "rights":
+        with pytest.raises(Forbidden):
+            step(layer(second))
+    else:
+        step((Route(inner, names, plan) if what == "configuration" else layer)(second))
+        assert (second.plan.name, second.record.deployment) == (
+            asked[-1],
+            f"sim/{'large' if what == 'model' else 'small'}",
+        )
+    assert len(asked) == (1 if what in ("nothing", "rights") else 2)
 
 
 def test_a_key_may_only_ask_for_its_own() -> None:

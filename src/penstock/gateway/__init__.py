@@ -12,7 +12,7 @@ The layers, outermost first; a request passes them in this order on its way in, 
 8. budget: what the request may use in all, and a cheaper model where a soft budget is used up
 9. route: where it may go, and whether this key may ask for it
 10. attempts: the one loop over retries and fallbacks
-11. hedge: asks a second deployment beside one that is silent for long
+11. hedge: asks a second deployment beside one that is silent for long; only where the configuration says when
 12. breaker: of each attempt, what came of it is told to the deployment's health
 13. concurrency: how many attempts run at a time at a deployment, and who waits
 14. meter: what the attempt may cost is reserved, its row opened, and what it did cost settled
@@ -87,7 +87,7 @@ LAYERS = (
     *("attempts", "hedge", "breaker", "concurrency", "meter", "timeout", "upstream"),
 )
 # Those that are only there where a configuration gives them something to do.
-SELDOM = frozenset(("own", "admission", "rate_limit"))
+SELDOM = frozenset(("own", "admission", "rate_limit", "hedge"))
 
 
 class Shared(NamedTuple):
@@ -173,11 +173,12 @@ class Gateway:
         self._random = random
         self.attempt: Call = Upstream(self._pool, DIALECTS, clock)
         self.booked: Call = Meter(self.attempt, clock, self._booking(), self.metrics).__call__
+        self._hedging: dict[str, Layer] = {"hedge": lambda call: Hedging(call, clock)} if self.plans.hedged else {}
         self._own = [*load_layers(config), *name_layers(shared.layers)]
         self.call: Call = self._make_stack()
 
     def __repr__(self) -> str:
-        there = self._limiting.layers.keys() | ({"own"} if self._own else set())
+        there = self._limiting.layers.keys() | ({"own"} if self._own else set()) | self._hedging.keys()
         layers = [layer for layer in LAYERS if layer not in SELDOM or layer in there]
         return f"<Gateway {' > '.join(layers)} | {self._pool!r} | auth {self.config.auth}>"
 
@@ -276,7 +277,7 @@ class Gateway:
                 ),
                 lambda call: Route(call, self.names, self.plans.of),
                 lambda call: Attempts(call, self._clock, self._random, join),
-                lambda call: Hedging(call, self._clock),
+                *self._hedging.values(),
                 lambda call: Breaker(call, self._clock),
                 lambda call: Concurrency(call, self._clock, self._limiting.weigh, self._limiting.seating),
                 lambda call: Meter(call, self._clock, self._booking(), self.metrics),

@@ -107,6 +107,11 @@ class Plans:
     def __iter__(self) -> Iterator[Plan]:
         return iter(self._known.values())
 
+    @property
+    def hedged(self) -> bool:
+        """Whether any has a second deployment asked beside the first."""
+        return self._config.defaults.hedge is not None or any(plan.hedge is not None for plan in self)
+
     def of(self, found: Found, caller: Caller) -> Plan:
         """Where what was found may go.
 
@@ -195,6 +200,7 @@ class Plans:
             on_stream_cut=policies.on_stream_cut,
             on_failure=policies.on_failure,
             extra=self._extra(found.name, policies.hedge, declared=declared),
+            lasting=declared,
         )
         return with_candidates(plan, tuple(candidates))
 

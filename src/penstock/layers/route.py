@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from penstock.call import Call, Reply
 from penstock.errors import Forbidden
 from penstock.messages import Caller, Request
@@ -11,6 +13,16 @@ from penstock.routing.names import Found, Names
 from penstock.routing.plan import Plan
 
 __all__ = ["Route"]
+
+
+class _Routed(msgspec.Struct, eq=False):
+    """Where a request goes: by which layer and configuration, what is asked for, and by whose rights."""
+
+    route: Route
+    model: str
+    admits: Callable[[Found], bool] | None
+    deployment: str
+    plan: Plan
 
 
 class Route:
@@ -28,17 +40,33 @@ class Route:
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
         """Raises UnknownModel, Forbidden; Unauthenticated without a credential that the caller must have."""
-        admits = request.caller.admits
+        caller, record = request.caller, request.record
+        routed: _Routed | None = caller.routed
+        if (
+            routed is None
+            or routed.model != request.model
+            or routed.admits is not caller.admits
+            or routed.route is not self
+        ):
+            routed = self._route(request)
+        record.deployment = routed.deployment
+        plan = request.plan = routed.plan
+        total = plan.timeouts.whole(stream=request.stream)
+        if total is not None and record.started + total < request.deadline:
+            request.deadline = record.started + total
+        return self._call(request)
+
+    def _route(self, request: Request) -> _Routed:
+        """Found once for all requests of a connection that ask for the same. Raises as the call."""
+        caller, admits = request.caller, request.caller.admits
         found = self._names.find(request.model, admits) if admits is not None else self._names.find(request.model)
         if admits is not None and not admits(found):
             raise Forbidden(
                 f"this key may not use model '{found.name}'",
                 do="Ask for another, or have it added to the key's models.",
             )
-        record = request.record
-        record.deployment = found.deployment
-        plan = request.plan = self._plan(found, request.caller)
-        total = plan.timeouts.whole(stream=request.stream)
-        if total is not None and record.started + total < request.deadline:
-            request.deadline = record.started + total
-        return self._call(request)
+        request.record.deployment = found.deployment
+        routed = _Routed(self, request.model, admits, found.deployment, self._plan(found, caller))
+        if routed.plan.lasting and caller.wishes is None:
+            caller.routed = routed
+        return routed

@@ -91,6 +91,7 @@ class Plan(msgspec.Struct, eq=False):
         on_stream_cut: what happens to a stream that breaks off after its first output.
         on_failure: the text to answer with when all fail; None: the error.
         extra: how many requests may be sent twice (`stores/extra.py`), where there is a `hedge`.
+        lasting: it is made for the configuration, and not for one request.
     """
 
     name: str
@@ -105,3 +106,4 @@ class Plan(msgspec.Struct, eq=False):
     on_stream_cut: Literal["error", "resume"] = "error"
     on_failure: str | None = None
     extra: Any = None
+    lasting: bool = False
