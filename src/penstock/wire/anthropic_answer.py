@@ -14,18 +14,16 @@ from penstock.wire.anthropic_blocks import Blocks, Step
 from penstock.wire.anthropic_conversation import tool_input
 from penstock.wire.anthropic_errors import encode_stream_error
 from penstock.wire.dialect import NO_FIELDS, Fields
+from penstock.wire.ends import plain_end
 from penstock.wire.plain_json import encode_plain
 from penstock.wire.sse import encode_event
 
 __all__ = ["AnthropicWriter", "encode_answer", "open_writer"]
 
-# https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons. Words that are not here, vendors' own,
-# are ends of a turn like any other.
+# https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons. Whatever else it was is an end of a turn.
 _REASONS = {
-    "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
-    "function_call": "tool_use",
     "content_filter": "refusal",
 }
 _APART = frozenset(("start", "finish", "usage", "end"))
@@ -243,16 +241,17 @@ class _State:
 
     def ending(self) -> _Ending:
         """How it ended, as far as that is known."""
-        if self._sequence is not None and self._reason in ("stop", None):
+        ended = plain_end(self._reason or "") or "stop"
+        if self._sequence is not None and ended == "stop":
             return _Ending("stop_sequence", self._sequence, self.usage)
-        if self._refused and self._reason in ("stop", None):
+        if self._refused and ended == "stop":
             reason = "refusal"
-        elif self._reason in ("stop", None):
+        elif ended == "stop":
             # OpenAI says `stop` of a call that was demanded by name; clients run tools on `tool_use` alone.
             # https://developers.openai.com/api/docs/guides/function-calling
             reason = "tool_use" if self.blocks.calls else "end_turn"
         else:
-            reason = _REASONS.get(self._reason, "end_turn")
+            reason = _REASONS[ended]
         return _Ending(reason, None, self.usage)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.events import Event, ToolCallDelta
+from penstock.wire.ends import plain_end
 from penstock.wire.tolerant_json import repaired
 
 __all__ = ["Call", "Choice"]
@@ -129,11 +130,11 @@ class Choice:
 
     def ending(self, reason: str | None) -> str:
         """Why it ended, in OpenAI's words; where nobody said why, what was said tells."""
-        if reason is None:
-            reason = "tool_calls" if self.calls else "stop"
+        if reason not in _WORDS:
+            reason = plain_end(reason or "") or ("tool_calls" if self.calls else "stop")
         if reason == "tool_calls" and self.old and self.calls:
             return "function_call"
-        return reason if reason in _WORDS else "stop"
+        return reason
 
 
 def _annotation(data: Any, begin: int, end: int) -> dict[str, Any] | None:
