@@ -6,7 +6,7 @@ Only statements; what they say is decided in `bookings.py`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import msgspec
 
 from penstock.reservation import Unit
 from penstock.stores.bookings import MOST_NANOS, book, sums
-from penstock.stores.rows import Closed, Hold, Opened
+from penstock.stores.rows import Closed, Opened
 
 __all__ = ["Ended", "Settled", "post"]
 
@@ -52,7 +52,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _NONE = _encode([])
 
 Ended = tuple[Opened, Closed]
-_Account = tuple[str, str, int]
 
 
 class Settled(NamedTuple):
@@ -68,16 +67,16 @@ class Settled(NamedTuple):
 
 def post(connection: sqlite3.Connection, ended: Sequence[Ended]) -> list[Settled]:
     """Book attempts that have ended: their rows, the sums over them, and what they took of each account."""
-    taken = [_taken(opened, closed) if opened.holds else () for opened, closed in ended]
-    settled = _settled(ended, taken)
-    ids: dict[_Account, int] = {}
-    for one in settled:
+    accounts: dict[tuple[object, ...], _Account] = {}
+    parts = [_parts(opened, closed, accounts) if opened.holds else () for opened, closed in ended]
+    settled = [Settled._make((*which, account.reserved, account.settled)) for which, account in accounts.items()]
+    for one, account in zip(settled, accounts.values(), strict=True):
         if one.window:  # rates forget by themselves, and are nobody's account
             values = (one.rule, one.value, one.window, one.unit, one.settled)
-            (ids[one.rule, one.value, one.window],) = connection.execute(_ADD_ACCOUNT, values).fetchone()
+            (account.id,) = connection.execute(_ADD_ACCOUNT, values).fetchone()
     rows = [
-        book(opened, closed, _holds(opened.holds, amounts, ids) if opened.holds else _NONE)
-        for (opened, closed), amounts in zip(ended, taken, strict=True)
+        book(opened, closed, _encode([(account.id, *amounts) for account, *amounts in held]) if held else _NONE)
+        for (opened, closed), held in zip(ended, parts, strict=True)
     ]
     whole = len(rows) - len(rows) % AT_ONCE
     for start in range(0, whole, AT_ONCE):
@@ -85,6 +84,31 @@ def post(connection: sqlite3.Connection, ended: Sequence[Ended]) -> list[Settled
     connection.executemany(_ADD_ATTEMPT, rows[whole:])
     connection.executemany(_ADD_ROLLUP, ((*key, *total) for key, total in sums(rows).items()))
     return settled
+
+
+class _Account:
+    """What attempts took of one, in one window; `id`: its row's."""
+
+    __slots__ = ("id", "reserved", "settled")
+
+    def __init__(self) -> None:
+        self.id = self.reserved = self.settled = 0
+
+
+def _parts(
+    opened: Opened, closed: Closed, accounts: dict[tuple[object, ...], _Account]
+) -> Sequence[tuple[_Account, int, int]]:
+    """What was reserved and taken of each account that is kept; added up in `accounts`."""
+    found = []
+    for hold, amount in zip(opened.holds, _taken(opened, closed), strict=False):
+        account = accounts.get(hold[:4])
+        if account is None:
+            account = accounts[hold[:4]] = _Account()
+        account.reserved += hold[4]
+        account.settled += amount
+        if hold[2]:
+            found.append((account, hold[4], amount))
+    return found
 
 
 def _taken(opened: Opened, closed: Closed) -> Sequence[int]:
@@ -96,23 +120,3 @@ def _taken(opened: Opened, closed: Closed) -> Sequence[int]:
     if len(settled) >= len(holds):
         return settled
     return (*settled, *(hold.amount for hold in holds[len(settled) :]))
-
-
-def _settled(ended: Iterable[Ended], taken: Iterable[Sequence[int]]) -> list[Settled]:
-    found: dict[tuple[object, ...], list[int]] = {}
-    for (opened, _), amounts in zip(ended, taken, strict=True):
-        if not amounts:
-            continue
-        for hold, amount in zip(opened.holds, amounts, strict=False):
-            known = found.get(hold[:4])
-            if known is None:
-                found[hold[:4]] = [hold[4], amount]
-            else:
-                known[0] += hold[4]
-                known[1] += amount
-    return [Settled._make((*account, *amounts)) for account, amounts in found.items()]
-
-
-def _holds(holds: Sequence[Hold], amounts: Sequence[int], ids: dict[_Account, int]) -> bytes:
-    pairs = zip(holds, amounts, strict=False)
-    return _encode([(ids[hold[:3]], hold[4], amount) for hold, amount in pairs if hold[2]])
