@@ -6,13 +6,14 @@ whole of the rule's limit for itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 __all__ = [
     "SCOPES",
+    "Accounts",
     "Level",
     "RequestBudget",
     "Reservation",
@@ -108,6 +109,37 @@ class Want(NamedTuple):
         return f"{self.rule.id}|{self.value}"
 
 
+class Accounts:
+    """Those that calls of one kind draw on, one after the other: made once, and remembered.
+
+    Attributes:
+        scopes: of each its rule, and the value of the rule's scope.
+        keys: of each the rule's id, and that value.
+        leases: what the purse found in hand of each the last time (`stores/hand.Lease`); None: it has not looked yet.
+    """
+
+    __slots__ = ("keys", "leases", "scopes")
+
+    def __init__(self, scopes: Iterable[tuple[Rule, str]]) -> None:
+        self.scopes = tuple(scopes)
+        self.keys = tuple((rule.id, value) for rule, value in self.scopes)
+        self.leases: Any = None
+
+    def ample(self, amounts: Iterable[int], share: int) -> bool:
+        """Whether so much is, of each hard budget among them, for certain no larger a part than one in `share`."""
+        leases = self.leases
+        if leases is None:
+            return False
+        for lease, amount in zip(leases, amounts, strict=True):  # noqa: SIM110 -- a generator costs twice as much
+            if amount * share > lease.room:
+                return False
+        return True
+
+    def wants(self, amounts: Iterable[int]) -> list[Want]:
+        """So much of each."""
+        return [Want(rule, value, amount) for (rule, value), amount in zip(self.scopes, amounts, strict=True)]
+
+
 class Shortage(NamedTuple):
     """An account has not enough.
 
@@ -142,11 +174,22 @@ class Reservation(msgspec.Struct, eq=False):
     """What was reserved in one step: to be settled or voided exactly once.
 
     Attributes:
-        wants: of which accounts, and how much.
-        windows: per want, which window of its account it was taken from: the Unix time at which it begins; 0 for rates.
+        accounts: of which; `amounts`: and how much of each.
+        leases: what of each it was taken from.
         open: not settled yet, nor voided.
     """
 
-    wants: Sequence[Want]
-    windows: Sequence[int] = ()
+    accounts: Accounts
+    amounts: Sequence[int]
+    leases: Sequence[Any] = ()
     open: bool = True
+
+    @property
+    def wants(self) -> list[Want]:
+        """So much of each account."""
+        return self.accounts.wants(self.amounts)
+
+    @property
+    def windows(self) -> list[int]:
+        """Of each account the window that it was taken from: the Unix time at which that begins; 0 for rates."""
+        return [lease.booked for lease in self.leases]

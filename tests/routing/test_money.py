@@ -9,9 +9,9 @@ import pytest
 from penstock.errors import BudgetExceeded, InvalidRequest, LargerThanLimit, RateLimited, UnknownPrice
 from penstock.providers.bounds import Bound, bound_of
 from penstock.providers.prices import declared
-from penstock.reservation import Level, RequestBudget, Rule, Shortage, Want
+from penstock.reservation import Level, RequestBudget, Rule, Shortage
 from penstock.routing.allowance import Allowance, allowance_of
-from penstock.routing.money import Claim, Use, check_bounded, exhausted, shortened, shrunk, wanted
+from penstock.routing.money import NO_CLAIM, Claim, Use, check_bounded, exhausted, shortened, shrunk
 from penstock.wire.dialect import ModelFacts
 from penstock.wire.extent import Extent
 
@@ -31,10 +31,21 @@ def level(rule: Rule, left: int) -> Level:
     return Level(rule, "acme", rule.limit - left, left, 60.0)
 
 
-def test_all_scopes_are_wanted_together() -> None:
-    one = bound()
-    wants = wanted(Claim(SCOPES), Use(one.cost(500), one.tokens(500)))
-    assert wants == [Want(USD, "acme", 6_000_000), Want(TOKENS, "acme/u1", 1_500), Want(REQUESTS, "app", 1)]
+def test_of_each_account_what_its_rule_counts() -> None:
+    rates = [
+        Rule("burst requests", "provider", "burst", "requests", 9),
+        Rule("burst tokens", "provider", "burst", "tokens", 9),
+        Rule("strict requests", "provider", "strict", "requests", 9),
+        Rule("strict tokens", "provider", "strict", "tokens", 9),
+    ]
+    claim = Claim([*SCOPES, *((rate, "up") for rate in rates)])
+    assert claim.accounts.scopes[:3] == tuple(SCOPES)
+    # Of what even themselves out it is what is likely; each attempt that is sent is a request to its provider.
+    assert claim.amounts(Use(6_000_000, 1_500, 0, 700, 1)) == (6_000_000, 1_500, 0, 1, 700, 1, 1_500)
+    assert claim.kept == [0, 1, 2]
+    assert claim.budgets.scopes == tuple(SCOPES[:2])
+    assert Claim([(TOKENS, "acme/u1")]).amounts(Use(5, 6)) == (6,)
+    assert NO_CLAIM.amounts(Use(5, 6)) == ()
 
 
 def test_a_request_without_a_limit_of_its_own_holds_a_tenth_of_what_is_left() -> None:

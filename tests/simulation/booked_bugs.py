@@ -97,10 +97,8 @@ def _gives_tokens_back(right: Any) -> Any:
     """A request's tokens are given back once it is over, as if it had used none."""
 
     def settle(self: Any, what: Any) -> None:
-        _, reservation = what
-        self._purse.settle(
-            reservation, [0 if want.rule.unit == "tokens" else want.amount for want in reservation.wants]
-        )
+        _, reservation, held = what
+        self._purse.settle(reservation, held.amounts(0))
 
     return settle
 

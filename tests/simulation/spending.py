@@ -16,7 +16,7 @@ import msgspec
 
 from penstock.clock import Clock
 from penstock.errors import Overloaded, PenstockError
-from penstock.reservation import Reservation, Rule, Shortage, Want
+from penstock.reservation import Accounts, Reservation, Rule, Shortage, Want
 from penstock.stores.account import Budget
 from penstock.stores.centre import Message, memory_pair
 from penstock.stores.purse import Purse
@@ -146,6 +146,8 @@ class Staff:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.open: dict[int, Reservation] = {}
         self.settled: dict[tuple[str, int], int] = {}
+        # As layers do, it remembers on which accounts its calls draw.
+        self.known: dict[tuple[tuple[str, str], ...], Accounts] = {}
         here, self.end = memory_pair(Wire(town.loop, town.history.latency).post)
         self.purse = Purse(self._send, town.clock, self.books)
         self.end.open(self._received, lambda: None)
@@ -153,6 +155,10 @@ class Staff:
         here.open(lambda message: town.treasury.received(self, message), lambda: town.treasury.left(self))  # type: ignore[arg-type]
         self.purse.open()
         self.purse.adopt(town.rules)
+
+    def accounts(self, wants: Sequence[Want]) -> Accounts:
+        found = Accounts([want[:2] for want in wants])
+        return self.known.setdefault(found.keys, found)
 
     def _send(self, message: Message) -> None:
         if not self.dead:
@@ -303,7 +309,8 @@ class Town:
         """Reserve, take a while, settle; how long to wait before the next, where it was told to."""
         wants = self._wants(random)
         try:
-            came = staff.purse.try_reserve(wants) or await staff.purse.reserve(wants)
+            amounts = [want.amount for want in wants]
+            came = staff.purse.try_reserve(staff.accounts(wants), amounts) or await staff.purse.reserve(wants)
         except Overloaded:
             if not staff.dead and not self.killed:
                 self.wrong("the centre did not answer")

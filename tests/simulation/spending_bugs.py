@@ -131,6 +131,17 @@ def _tells_nothing_again(right: Any) -> Any:
     return give_back
 
 
+def _uses_what_has_ended(right: Any) -> Any:
+    """What is in hand is spent however old it is."""
+
+    def merge(self: Any, *args: Any) -> Any:
+        lease = right(self, *args)
+        lease.until = float("inf")
+        return lease
+
+    return merge
+
+
 def _calls_nothing_in(right: Any) -> Any:
     return lambda self, entry: None
 
@@ -249,6 +260,7 @@ BUGS: dict[str, Bug] = {
     "lease: an overrun is not booked": Bug(Purse, "settle", _books_no_more_than_was_reserved),
     "lease: what goes back goes twice": Bug(purse, "give_back", _returns_twice),
     "lease: what was spent is told twice": Bug(purse, "give_back", _tells_nothing_again),
+    "lease: spent once it has ended": Bug(Hand, "merge", _uses_what_has_ended),
     "lease: nobody is asked for what is idle": Bug(Grants, "call_in", _calls_nothing_in),
     "window: a zone is UTC": Bug(accounts, "window_at", _knows_no_zone),
     "window: a day has 24 hours": Bug(accounts, "window_at", _days_have_24_hours),

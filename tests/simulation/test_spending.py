@@ -25,6 +25,7 @@ SEEDS: dict[str, int] = {
     "lease: an overrun is not booked": 0,
     "lease: what goes back goes twice": 0,
     "lease: what was spent is told twice": 0,
+    "lease: spent once it has ended": 7,
     "lease: nobody is asked for what is idle": 1,
     "window: a zone is UTC": 1,
     "window: a day has 24 hours": 6,

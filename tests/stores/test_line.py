@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from penstock.clock import Clock
-from penstock.reservation import Reservation, Rule, Shortage, Want
+from penstock.reservation import Accounts, Reservation, Rule, Shortage, Want
 from penstock.stores.line import Asking, Lines, _Line
 from penstock.testing import Cancel, SimLoop, run, sweep_scenario
 
@@ -39,7 +39,7 @@ class Bucket:
         for want in wants:
             self.free_at[want.account] = now + want.amount
         self.reserved.append(now)
-        return Reservation(wants)
+        return Reservation(Accounts([want[:2] for want in wants]), [want.amount for want in wants])
 
 
 class Scene:

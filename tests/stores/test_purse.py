@@ -8,7 +8,7 @@ import pytest
 
 from penstock.clock import SystemClock
 from penstock.errors import Overloaded
-from penstock.reservation import Reservation, Shortage
+from penstock.reservation import Accounts, Shortage
 from penstock.stores.money_messages import Ask
 from penstock.stores.purse import open_purse
 from penstock.stores.treasury import Treasury
@@ -120,7 +120,7 @@ def test_in_the_last_twentieth_each_reservation_is_the_treasurys() -> None:
         one.purse.settle(reserved(await one.purse.reserve([want(rule, 950)])), [950])
         for number in range(5):
             branch = (one, other)[number % 2]
-            assert branch.purse.try_reserve([want(rule, 10)]) is None
+            assert branch.purse.try_reserve(Accounts([(rule, "acme")]), [10]) is None
             held = reserved(await branch.purse.reserve([want(rule, 10)]))
             assert branch.in_hand == 0
             branch.purse.settle(held, [10])
@@ -224,6 +224,31 @@ def test_what_was_not_needed_for_the_life_of_its_lease_goes_back() -> None:
     play([rule], main)
 
 
+def test_accounts_that_are_remembered_are_found_again_and_anew() -> None:
+    rule, requests = budget(1000, period="minute"), rate(6000)
+
+    async def main(bank: Bank) -> None:
+        (branch,) = bank.branches
+        accounts = Accounts([(rule, "acme"), (requests, "acme")])
+        assert branch.purse.try_reserve(accounts, [0, 1]) is None, "nothing is in hand yet"
+        windows = []
+        for _ in range(2):
+            branch.purse.void(reserved(await branch.purse.reserve(accounts.wants([10, 100]))))
+            held = [reserved(branch.purse.try_reserve(accounts, amounts)) for amounts in ([10, 1], [0, 99])]
+            assert branch.purse.try_reserve(accounts, [0, 1]) is None, "all of one, or nothing of any"
+            windows.append(held[0].windows)
+            branch.purse.settle(held[0], [10, 1])
+            await bank.loop.clock.sleep(60)
+            # What is of a window that is over is not drawn on, not even for nothing.
+            assert branch.purse.try_reserve(accounts, [0, 0]) is None
+            branch.purse.settle(held[1], [0, 99])
+            branch.purse.beat()
+        assert windows[1][0] - windows[0][0] == 60
+        assert [window[1] for window in windows] == [0, 0]
+
+    play([rule, requests], main)
+
+
 def test_a_window_that_ends_takes_its_leases_with_it() -> None:
     rule = budget(100, period="minute")
 
@@ -232,7 +257,7 @@ def test_a_window_that_ends_takes_its_leases_with_it() -> None:
         early = reserved(await branch.purse.reserve([want(rule, 30)]))
         assert branch.in_hand
         await bank.loop.clock.sleep(60 - bank.loop.clock.wall() % 60)
-        assert branch.purse.try_reserve([want(rule, 1)]) is None
+        assert branch.purse.try_reserve(Accounts([(rule, "acme")]), [1]) is None
         late = reserved(await branch.purse.reserve([want(rule, 50)]))
         assert late.windows[0] == early.windows[0] + 60
         branch.purse.settle(early, [30])
@@ -428,7 +453,7 @@ def test_the_centre_is_gone() -> None:
         branch.die()
         with pytest.raises(Overloaded):
             await waiting
-        assert isinstance(branch.purse.try_reserve([want(rule, 20)]), Reservation), "what is in hand may be spent"
+        assert branch.purse.try_reserve(Accounts([(rule, "acme")]), [20]), "what is in hand may be spent"
         with pytest.raises(Overloaded) as refused:
             await branch.purse.reserve([want(rule, 900)])
         assert refused.value.retry_after
@@ -478,12 +503,15 @@ def test_standing_is_what_was_last_heard() -> None:
     purse = open_purse(treasury, clock)
 
     async def main() -> None:
-        assert purse.standing(rule, "acme") is None
+        accounts = Accounts([(rule, "acme")])
+        assert purse.levels(accounts) == ()
         reserved(await purse.reserve([want(rule, 1)]))
-        level = purse.standing(rule, "acme")
-        assert level is not None
-        assert (level.used, level.left) == (1, 599)
-        purse.try_reserve([want(rule, 1)])
-        assert purse.standing(rule, "acme").left == 598  # type: ignore[union-attr]
+        (level,) = purse.levels(accounts)
+        assert (level.rule, level.value, level.used, level.left) == (rule, "acme", 1, 599)
+        purse.try_reserve(accounts, [1])
+        clock.advance(0.05)
+        now, before = purse.levels(accounts), purse.levels(accounts, 0.02)
+        assert now[0].left == before[0].left == 598
+        assert before[0].resets == pytest.approx(now[0].resets + 0.02)
 
     asyncio.run(main())

@@ -17,7 +17,7 @@ from penstock.errors import CallerError, LargerThanLimit, RateLimited
 from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Decision
-from penstock.reservation import Level, Reservation, Rule, Shortage, Want
+from penstock.reservation import Accounts, Level, Reservation, Rule, Shortage, Want
 from penstock.routing.allowance import Allowance
 from penstock.routing.scopes import Facts
 from penstock.routing.wishes import NORMAL, RANKS
@@ -47,8 +47,8 @@ _BOUNDS = ("max_completion_tokens", "max_tokens")
 class Purse(Protocol):
     """What calls are admitted by (`stores/purse.py`)."""
 
-    def try_reserve(self, wants: Sequence[Want]) -> Reservation | None:
-        """All of it from what is in hand; None: the centre must be asked."""
+    def try_reserve(self, accounts: Accounts, amounts: Sequence[int]) -> Reservation | None:
+        """So much of each from what is in hand; None: the centre must be asked."""
         ...
 
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
@@ -61,8 +61,8 @@ class Purse(Protocol):
     def void(self, reservation: Reservation) -> None:
         """Nothing was used."""
 
-    def standing(self, rule: Rule, value: str) -> Level | None:
-        """How an account stands, as far as is known."""
+    def levels(self, accounts: Accounts, ago: float = 0.0) -> tuple[Level, ...]:
+        """How accounts stand, as far as is known; `resets` as of so many seconds ago."""
         ...
 
 
@@ -138,24 +138,32 @@ class _Held:
     """What holds for calls about which the same is known.
 
     Attributes:
-        requests: wants of one request each.
-        tokens: whose tokens are counted.
+        accounts: of the rates, those of requests first.
+        requests: one of each rate of requests.
+        tokens: the rates of tokens.
         slow: wants of nothing from the accounts that slow calls down.
         nearest: of requests and of tokens what was nearest to its end when somebody `looked`.
     """
 
-    __slots__ = ("looked", "nearest", "requests", "slow", "tokens")
+    __slots__ = ("accounts", "looked", "nearest", "requests", "slow", "tokens")
 
     def __init__(self, found: Sequence[tuple[Rule, str]]) -> None:
         rates = [each for each in found if each[0].kind != "budget"]
-        self.requests = tuple(Want(rule, value, 1) for rule, value in rates if rule.unit == "requests")
-        self.tokens = tuple(each for each in rates if each[0].unit == "tokens")
+        requests = [each for each in rates if each[0].unit == "requests"]
+        tokens = [each for each in rates if each[0].unit == "tokens"]
+        self.accounts = Accounts([*requests, *tokens])
+        self.requests = (1,) * len(requests)
+        self.tokens = tuple(rule for rule, _ in tokens)
         self.slow = tuple(Want(rule, value, 0) for rule, value in found if rule.kind == "budget" and rule.throttle)
-        self.nearest: Sequence[tuple[Rule, str]] = ()
+        self.nearest = Accounts(())
         self.looked = float("-inf")
 
     def __bool__(self) -> bool:
-        return bool(self.requests or self.tokens or self.slow)
+        return bool(self.accounts.scopes or self.slow)
+
+    def amounts(self, tokens: int) -> tuple[int, ...]:
+        """What is settled: one request, and so many tokens."""
+        return (*self.requests, *(tokens,) * len(self.tokens))
 
 
 class RateLimit:
@@ -189,29 +197,29 @@ class RateLimit:
         """Raises RateLimited, LargerThanLimit."""
         if held.slow:
             await self._slow_down(request, held.slow)
-        wants: Sequence[Want] = held.requests
+        amounts = held.requests
         if held.tokens:
             size = self._rates.size(request)
             tokens = _tokens(held.tokens, size)
             if size.output is None:
-                _bound(request, tokens)
-            wants = [*wants, *tokens]
-        reservation = self._purse.try_reserve(wants) if not self._rates.lines else None
+                _bound(request, held.tokens, tokens)
+            amounts = (*amounts, *tokens)
+        reservation = self._purse.try_reserve(held.accounts, amounts) if not self._rates.lines else None
         if reservation is None:
-            reservation = await self._ask(request, held, wants)
+            reservation = await self._ask(request, held, held.accounts.wants(amounts))
         try:
             self._note(request, held)
             reply = await self._call(request)
         except BaseException as error:
             if request.record.attempts or isinstance(error, CallerError):
-                self._settle((request, reservation))
+                self._settle((request, reservation, held))
             else:
                 self._purse.void(reservation)  # another limit, or a budget, refused it
             raise
         if reply.streaming:
-            reply.hooks.append((self._settle, (request, reservation)))
+            reply.hooks.append((self._settle, (request, reservation, held)))
         else:
-            self._settle((request, reservation))
+            self._settle((request, reservation, held))
         return reply
 
     async def _slow_down(self, request: Request, slow: Sequence[Want]) -> None:
@@ -279,28 +287,24 @@ class RateLimit:
 
     def _note(self, request: Request, held: _Held) -> None:
         """Remember how what is nearest to its end stands, which the caller is told."""
-        now, standing = self._now(), self._purse.standing
+        now = self._now()
         if now - held.looked >= LOOK_SECONDS:
             held.looked, held.nearest = now, self._nearest(held)
-        levels = [level for rule, value in held.nearest if (level := standing(rule, value)) is not None]
         since = now - request.record.started
-        if since >= A_WHILE:
-            levels = [level._replace(resets=level.resets + since) for level in levels]
-        request.record.limits = tuple(levels)
+        request.record.limits = self._purse.levels(held.nearest, since if since >= A_WHILE else 0.0)
 
-    def _nearest(self, held: _Held) -> list[tuple[Rule, str]]:
+    def _nearest(self, held: _Held) -> Accounts:
         """Of requests and of tokens what has least left."""
-        found: list[tuple[Rule, str]] = []
-        for each in ([want[:2] for want in held.requests], held.tokens):
-            levels = [level for rule, value in each if (level := self._purse.standing(rule, value)) is not None]
-            if levels:
-                least = min(levels, key=lambda level: level.left)
-                found.append((least.rule, least.value))
-        return found
+        least: dict[str, Level] = {}
+        for level in self._purse.levels(held.accounts):
+            known = least.get(level.rule.unit)
+            if known is None or level.left < known.left:
+                least[level.rule.unit] = level
+        return Accounts((level.rule, level.value) for level in least.values())
 
-    def _settle(self, what: tuple[Request, Reservation]) -> None:
+    def _settle(self, what: tuple[Request, Reservation, _Held]) -> None:
         """One request, and the tokens that all its attempts used."""
-        request, reservation = what
+        request, reservation, held = what
         used = 0
         for attempt in request.record.attempts:
             usage = attempt.usage
@@ -308,12 +312,10 @@ class RateLimit:
                 used += usage.input_tokens + usage.output_tokens
             elif attempt.outcome == "cancelled":  # its prompt may have been read
                 used += request.record.bytes_in // BYTES_A_TOKEN
-        self._purse.settle(
-            reservation, [used if want.rule.unit == "tokens" else want.amount for want in reservation.wants]
-        )
+        self._purse.settle(reservation, held.amounts(used))
 
 
-def _tokens(held: Sequence[tuple[Rule, str]], size: Size) -> list[Want]:
+def _tokens(rules: Sequence[Rule], size: Size) -> list[int]:
     """What is reserved: of a strict limit what it can be at most, of others what it will be.
 
     Where no bound of the output is known, no more than the rule can ever give.
@@ -321,20 +323,19 @@ def _tokens(held: Sequence[tuple[Rule, str]], size: Size) -> list[Want]:
     taken, output, most = size
     if output is not None:
         taken, most = taken + output, most + output
-        return [Want(rule, value, most if rule.kind == "strict" else taken) for rule, value in held]
-    wants = []
-    for rule, value in held:
+        return [most if rule.kind == "strict" else taken for rule in rules]
+    amounts = []
+    for rule in rules:
         if rule.kind == "strict":
-            amount = max(most + LEAST_OUTPUT, min(most + MOST_OUTPUT, rule.limit))
+            amounts.append(max(most + LEAST_OUTPUT, min(most + MOST_OUTPUT, rule.limit)))
         else:
-            amount = max(taken, min(taken + USUAL_OUTPUT, rule.burst or rule.limit))
-        wants.append(Want(rule, value, amount))
-    return wants
+            amounts.append(max(taken, min(taken + USUAL_OUTPUT, rule.burst or rule.limit)))
+    return amounts
 
 
-def _bound(request: Request, wants: Sequence[Want]) -> None:
+def _bound(request: Request, rules: Sequence[Rule], amounts: Sequence[int]) -> None:
     """Have a request that sets no bound itself use no more than was reserved of strict limits."""
-    strict = [want.amount for want in wants if want.rule.kind == "strict"]
+    strict = [amount for rule, amount in zip(rules, amounts, strict=True) if rule.kind == "strict"]
     if strict:
         request.money = Allowance(None, min(strict), clamp=True, where="a strict limit of tokens")
 

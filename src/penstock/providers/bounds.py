@@ -56,6 +56,11 @@ class Bound(msgspec.Struct, gc=False):
         """Whether there is a most at all."""
         return self.taken is not None and self.searches is not None
 
+    @property
+    def priced(self) -> bool:
+        """Whether it is known what it costs."""
+        return self.ceiling is not None
+
     def tokens(self, given: int) -> int:
         """All of them, for answers of so many."""
         return (self.taken or 0) + given * self.answers

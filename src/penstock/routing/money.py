@@ -4,17 +4,19 @@ where that is not enough. Pure; semantics.md: Money.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from penstock.errors import BudgetExceeded, InvalidRequest, LargerThanLimit, PenstockError, RateLimited, UnknownPrice
-from penstock.reservation import Level, Rule, Shortage, Unit, Want
+from penstock.reservation import Accounts, Level, Rule, Shortage, Unit
 from penstock.routing.allowance import Allowance
 from penstock.usage import usd
 
 __all__ = [
     "NO_CLAIM",
+    "SHARE",
     "Bounded",
     "Claim",
     "Scopes",
@@ -23,7 +25,6 @@ __all__ = [
     "exhausted",
     "shortened",
     "shrunk",
-    "wanted",
 ]
 
 # A request without a limit of its own holds at most such a part of what is left.
@@ -32,7 +33,6 @@ NEVER = float("inf")
 
 # As they stand in a `Use`.
 _UNITS: tuple[Unit, ...] = ("usd", "tokens", "requests")
-_new = tuple.__new__
 
 # The rules that hold for an attempt, each with the value of its scope.
 Scopes = Sequence[tuple[Rule, str]]
@@ -47,6 +47,8 @@ class Bounded(Protocol):
     def least(self) -> int: ...
     @property
     def bounded(self) -> bool: ...
+    @property
+    def priced(self) -> bool: ...
     def tokens(self, given: int) -> int: ...
     def cost(self, given: int) -> int | None: ...
     def paid(self, nanos: int) -> int: ...
@@ -54,59 +56,68 @@ class Bounded(Protocol):
 
 
 class Use(NamedTuple):
-    """What was used, or may be: nano-dollars (None: nobody knows), tokens, requests, and the tokens that are likely."""
+    """What an attempt used, or may use.
 
-    usd: int | None
+    Attributes:
+        usd: nano-dollars; 0 where nobody knows.
+        tokens: likewise; `likely`: as many as there likely will be.
+        requests: whether it is the one that counts of a request's; `sent`: whether it counts as an attempt.
+    """
+
+    usd: int
     tokens: int
     requests: int = 1
     likely: int = 0
+    sent: int = 1
 
     def of(self, rule: Rule) -> int:
         """As much of it as a rule counts."""
-        return self[_UNITS.index(rule.unit)] or 0
+        return self[_UNITS.index(rule.unit)]
 
 
 class Claim:
     """The rules that hold for one kind of attempt, looked at once.
 
     Attributes:
-        scopes: each with the value of its scope; `parts`: and which of a use's numbers it counts.
-        kept: of those that the ledger knows, which of `scopes` they are: budgets. What is left of a rate is gone with
-            its time.
-        sent: of rates of requests which they are: every attempt that is sent counts.
+        accounts: of which it reserves.
+        amounts: of each how much, by what the attempt may use or has used.
+        kept: of those that the ledger knows, budgets, which of the accounts they are. What is left of a rate is gone
+            with its time.
         usd, tokens: whether a hard budget of that is among them.
         budgets: the hard budgets of either.
     """
 
-    __slots__ = ("budgets", "kept", "parts", "scopes", "sent", "tokens", "usd")
+    __slots__ = ("accounts", "amounts", "budgets", "kept", "tokens", "usd")
 
     def __init__(self, scopes: Scopes) -> None:
-        self.scopes = scopes
-        self.parts = [(rule, value, _number(rule)) for rule, value in scopes]
-        self.sent = [at for at, (rule, _) in enumerate(scopes) if rule.kind != "budget" and rule.unit == "requests"]
+        self.accounts = Accounts(scopes)
+        self.amounts = _picked([_number(rule) for rule, _ in scopes])
         self.kept = [at for at, (rule, _) in enumerate(scopes) if rule.kind == "budget"]
-        self.budgets = [
+        self.budgets = Accounts(
             (rule, value) for rule, value in scopes if rule.hard and rule.kind == "budget" and rule.unit != "requests"
-        ]
-        self.usd = any(rule.unit == "usd" for rule, _ in self.budgets)
-        self.tokens = any(rule.unit == "tokens" for rule, _ in self.budgets)
+        )
+        self.usd = any(rule.unit == "usd" for rule, _ in self.budgets.scopes)
+        self.tokens = any(rule.unit == "tokens" for rule, _ in self.budgets.scopes)
 
 
 def _number(rule: Rule) -> int:
-    """Which of a use's numbers a rule counts: rates that even themselves out what is likely, all else what may be."""
+    """Which of a use's numbers a rule counts: rates of tokens, which even themselves out, what is likely, and rates of
+    requests every attempt that is sent; all else what may be."""
+    if rule.kind != "budget" and rule.unit == "requests":
+        return 4
     if rule.unit == "tokens" and rule.kind in ("burst", "leaky"):
         return 3
     return _UNITS.index(rule.unit)
 
 
+def _picked(numbers: Sequence[int]) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+    """What takes these of a tuple's."""
+    if len(numbers) > 1:
+        return itemgetter(*numbers)
+    return lambda whole: tuple(whole[number] for number in numbers)
+
+
 NO_CLAIM = Claim(())
-
-
-def wanted(claim: Claim, use: Use) -> list[Want]:
-    """What is reserved for an attempt that may use so much."""
-    # For each attempt and each rule: a named tuple is made in half the time past its own constructor.
-    amounts = (use[0] or 0, use[1], use[2], use[3])
-    return [_new(Want, (rule, value, amounts[unit])) for rule, value, unit in claim.parts]
 
 
 def check_bounded(claim: Claim, money: Allowance | None, bound: Bounded, name: str) -> bool:
@@ -128,7 +139,7 @@ def check_bounded(claim: Claim, money: Allowance | None, bound: Bounded, name: s
             do="Give each of the provider's own tools a max_uses, or leave out what is stored at the provider.",
             param="tools",
         )
-    if paid and bound.cost(0) is None:
+    if paid and not bound.priced:
         raise UnknownPrice(
             f"nobody knows what '{name}' costs, and a budget holds for this call",
             do="Ask for another model, or have its price declared under prices.",
@@ -137,7 +148,7 @@ def check_bounded(claim: Claim, money: Allowance | None, bound: Bounded, name: s
     return True
 
 
-def shortened(levels: Iterable[Level | None], money: Allowance | None, bound: Bounded, given: int) -> int:
+def shortened(levels: Iterable[Level], money: Allowance | None, bound: Bounded, given: int) -> int:
     """How long each answer may be by what is left, without asking for more than there is: of a request that says no
     limit itself a tenth, and of the request's own allowance what it has.
 
@@ -146,7 +157,7 @@ def shortened(levels: Iterable[Level | None], money: Allowance | None, bound: Bo
     most = given
     if not bound.own:
         for level in levels:
-            if level is not None and level.rule.hard:
+            if level.rule.hard:
                 most = min(most, _affordable(level.rule, level.left // SHARE, bound))
     if money is not None and money.clamp:
         if money.usd is not None:
@@ -191,7 +202,7 @@ def _affordable(rule: Rule, left: int, bound: Bounded) -> int:
 
 def _refused(shortage: Shortage, bound: Bounded, given: int, wall: float) -> PenstockError:
     rule, wait = shortage.rule, shortage.wait
-    use = Use(bound.cost(given), bound.tokens(given))
+    use = Use(bound.cost(given) or 0, bound.tokens(given))
     if rule.kind != "budget":
         if wait == NEVER:
             return LargerThanLimit(
@@ -205,7 +216,7 @@ def _refused(shortage: Shortage, bound: Bounded, given: int, wall: float) -> Pen
             retry_after=wait,
             unit="tokens" if rule.unit == "tokens" else "requests",
         )
-    least = Use(bound.cost(bound.least), bound.tokens(bound.least))
+    least = Use(bound.cost(bound.least) or 0, bound.tokens(bound.least))
     left = ""
     if rule.scope in _CALLERS_OWN:
         left = f": {_amount(rule, shortage.left)} is left of {_amount(rule, rule.limit)} a {rule.period}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from penstock.reservation import Want
+from penstock.reservation import Accounts, Rule, Want
 from penstock.stores.money_messages import Line, Share
 
 __all__ = ["Hand", "Lease", "give_back"]
@@ -13,22 +13,29 @@ __all__ = ["Hand", "Lease", "give_back"]
 PACE_SECONDS = 10.0
 
 
+LONG_AGO = float("-inf")
+# More than any account has.
+BOUNDLESS = 2**63
+
+
 class Lease:
     """What is in hand of one account, from one window.
 
     Attributes:
         left: neither reserved nor spent.
-        until: when what is left goes back, at the latest.
+        until: when what is left goes back, at the latest; then it is nobody's any more.
         spent: settled and not told yet.
         most: what may be left of it; what is freed beyond that goes back at once. 0 where the account is nearly empty.
         kept: the books must hear what was spent of it, not only what comes back.
         booked: its window, as it stands in the books; 0 for rates, which are in none.
         drawn: what was reserved since `since`; `before`: in the ten seconds before.
+        beside: what the account has left at the centre, as that said last; `resets`: when it will have everything.
+        room: the same of a hard budget of money or tokens, of which requests shall not take too large a part.
     """
 
     __slots__ = (
-        *("account", "before", "booked", "drawn", "kept", "left", "level", "listed", "most"),
-        *("rule", "since", "spent", "until", "window"),
+        *("account", "before", "beside", "booked", "drawn", "kept", "left", "listed", "most"),
+        *("resets", "room", "rule", "since", "spent", "until", "window"),
     )
 
     def __init__(self, share: Share, now: float, *, kept: bool) -> None:
@@ -45,11 +52,21 @@ class Lease:
         self.drawn = 0
         self.before = 0
         self.since = now
-        # What the account had left at the centre, and when it will have all again.
-        self.level = (0, now)
+        self.beside = self.room = 0
+        self.resets = now
 
     def __repr__(self) -> str:
         return f"<Lease {self.rule}|{self.account}: {self.left} left, {self.most} at most>"
+
+    def hear(self, rule: Rule, left: int, resets: float) -> None:
+        """The centre says what the account has left there, and when it will have everything."""
+        self.beside, self.resets = left, resets
+        self.room = left if rule.hard and rule.kind == "budget" and rule.unit != "requests" else BOUNDLESS
+
+    def end(self) -> None:
+        """Whoever found it once finds nothing in it any more."""
+        self.until = LONG_AGO
+        self.room = self.most = 0
 
     def pace(self, now: float) -> int:
         """What was reserved within the last ten to twenty seconds."""
@@ -72,6 +89,11 @@ class Hand:
         self.leases: dict[tuple[str, str], Lease] = {}
         self.spent: list[Lease] = []
 
+    def find(self, accounts: Accounts) -> tuple[Lease, ...] | None:
+        """What is in hand of each account; None where there is nothing of one."""
+        found = [self.leases.get(key) for key in accounts.keys]
+        return None if None in found else tuple(found)  # type: ignore[arg-type]
+
     def merge(self, want: Want, share: Share, now: float, lines: list[Line]) -> Lease:
         """What has come is in hand. What cannot be used any more because of it is added to the lines that go back."""
         key = (share.rule, want.value)
@@ -80,7 +102,7 @@ class Hand:
             before = lease
             lease = self.leases[key] = Lease(share, now, kept=want.rule.kind == "budget")
             if before is not None:
-                before.most = 0
+                before.end()
                 give_back(before, lines)
                 lease.drawn, lease.before, lease.since = before.drawn, before.before, before.since
         elif lease.until <= now:
@@ -88,7 +110,7 @@ class Hand:
         lease.left += share.amount
         lease.most = share.amount - want.amount
         lease.until = now + share.life
-        lease.level = (share.left, now + share.resets)
+        lease.hear(want.rule, share.left, now + share.resets)
         return lease
 
     def reclaimed(self, rule: str, account: str) -> list[Line]:
@@ -119,7 +141,7 @@ class Hand:
         lines: list[Line] = []
         for key, lease in [item for item in self.leases.items() if item[1].until <= now]:
             del self.leases[key]
-            lease.most = 0
+            lease.end()
             give_back(lease, lines)
         for lease in self.spent:
             lease.listed = False

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from penstock.clock import Clock
 from penstock.errors import Overloaded
-from penstock.reservation import Level, Reservation, Rule, Shortage, Want
+from penstock.reservation import Accounts, Level, Reservation, Rule, Shortage, Want
 from penstock.stores.hand import Hand, Lease, give_back
 from penstock.stores.message import Message
 from penstock.stores.money_messages import (
@@ -42,27 +41,26 @@ MOST_TRIES = 4
 BEAT_SECONDS = 1.0
 # Nine million dollars, or so many tokens: no account has that, and sums of a thousand such still fit into a message.
 MOST_AMOUNT = 2**53
-
-
-class _Held(Reservation, eq=False):
-    """A reservation, and the leases it is from."""
-
-    leases: Sequence[Any] = ()
+_new = tuple.__new__
 
 
 class _Asking:
     """One that waits for the treasury's word.
 
     Attributes:
+        accounts: of its wants.
         number: of the question that is open.
         parts: what of it is in hand already, and kept for it.
         asked: those of its wants that are not.
     """
 
-    __slots__ = ("answer", "asked", "number", "parts", "tries", "wants")
+    __slots__ = ("accounts", "answer", "asked", "number", "parts", "tries", "wants")
 
-    def __init__(self, wants: Sequence[Want], answer: asyncio.Future[Reservation | Shortage]) -> None:
+    def __init__(
+        self, wants: Sequence[Want], accounts: Accounts, answer: asyncio.Future[Reservation | Shortage]
+    ) -> None:
         self.wants = wants
+        self.accounts = accounts
         self.answer = answer
         self.number = 0
         self.parts: list[tuple[Lease, int]] = []
@@ -116,22 +114,27 @@ class Purse:
 
     # --- what layers call
 
-    def try_reserve(self, wants: Sequence[Want]) -> Reservation | None:
-        """Reserve all of it from what is in hand, or nothing; None: the treasury must be asked."""
-        leases, now = self._leases, self._now()
-        held: list[Lease] = []
-        windows: list[int] = []
-        for rule, value, amount in wants:
-            lease = leases.get((rule.id, value))
-            if lease is None or lease.left < amount or lease.until <= now:
-                for other, want in zip(held, wants, strict=False):
-                    other.left += want.amount
-                return None
-            lease.left -= amount
-            lease.drawn += amount
-            held.append(lease)
-            windows.append(lease.booked)
-        return _Held(wants, windows, True, held)
+    def try_reserve(self, accounts: Accounts, amounts: Sequence[int]) -> Reservation | None:
+        """Reserve so much of each account from what is in hand, or nothing; None: the treasury must be asked."""
+        leases, now = accounts.leases or self._hand.find(accounts), self._now()
+        while leases is not None:
+            enough = True
+            for lease, amount in zip(leases, amounts, strict=True):
+                left = lease.left = lease.left - amount
+                lease.drawn += amount
+                if left < 0 or lease.until <= now:
+                    enough = False
+            if enough:
+                accounts.leases = leases
+                return Reservation(accounts, amounts, leases)
+            for lease, amount in zip(leases, amounts, strict=True):
+                lease.left += amount
+                lease.drawn -= amount
+            # There may be others by now than those that were found then.
+            before, leases = leases, self._hand.find(accounts)
+            if leases == before:
+                break
+        return None
 
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
         """Reserve all of it or nothing; a shortage says which account has not enough, and when it would have.
@@ -139,7 +142,8 @@ class Purse:
         Raises:
             Overloaded: the centre is gone, or does not answer.
         """
-        reservation = self.try_reserve(wants)
+        accounts = Accounts([want[:2] for want in wants])
+        reservation = self.try_reserve(accounts, [want.amount for want in wants])
         if reservation is not None:
             return reservation
         if self._lost:
@@ -147,7 +151,7 @@ class Purse:
         for rule, value, amount in wants:
             if amount > MOST_AMOUNT:
                 return Shortage(rule, value, 0, float("inf"))
-        asking = _Asking(wants, asyncio.get_running_loop().create_future())
+        asking = _Asking(wants, accounts, asyncio.get_running_loop().create_future())
         self._ask(asking)
         answer = asking.answer
         if answer.done():
@@ -172,35 +176,41 @@ class Purse:
         if not reservation.open:
             raise RuntimeError("a reservation resolves once")
         reservation.open = False
+        if amounts and (min(amounts) < 0 or max(amounts) > MOST_AMOUNT):
+            amounts = [min(max(0, actual), MOST_AMOUNT) for actual in amounts]
         lines: list[Line] = []
-        for lease, want, actual in zip(reservation.leases, reservation.wants, amounts, strict=True):  # type: ignore[attr-defined]
-            if not 0 <= actual <= MOST_AMOUNT:
-                actual = 0 if actual < 0 else MOST_AMOUNT
-            left = lease.left = lease.left + want[2] - actual
+        for lease, reserved, actual in zip(reservation.leases, reservation.amounts, amounts, strict=True):
+            left = lease.left = lease.left + reserved - actual
             if lease.kept:
                 lease.spent += actual
                 if not lease.listed:
                     lease.listed = True
                     self._spent.append(lease)
-            if left < 0:
-                give_back(lease, lines)
-            elif left > lease.most:
-                give_back(lease, lines, lease.most)
+            if not 0 <= left <= lease.most:
+                give_back(lease, lines, lease.most if left > 0 else 0)
         if lines:
             self._tell(lines)
 
     def void(self, reservation: Reservation) -> None:
         """Nothing of it was used; raises as `settle`."""
-        self.settle(reservation, (0,) * len(reservation.wants))
+        self.settle(reservation, (0,) * len(reservation.amounts))
 
-    def standing(self, rule: Rule, value: str) -> Level | None:
-        """How an account stands, as far as was last heard; None where nothing was lately."""
-        lease = self._leases.get((rule.id, value))
-        if lease is None:
-            return None
-        left, resets = lease.level
-        left = max(0, left + lease.left)
-        return Level(rule, value, max(0, rule.limit - left), left, max(0.0, resets - self._now()))
+    def levels(self, accounts: Accounts, ago: float = 0.0) -> tuple[Level, ...]:
+        """How accounts stand, as far as was last heard; without those of which nothing was lately.
+
+        Args:
+            ago: as of so many seconds ago `resets` counts.
+        """
+        leases, since, found = self._leases, self._now() - ago, []
+        for (rule, value), key in zip(accounts.scopes, accounts.keys, strict=True):
+            lease = leases.get(key)
+            if lease is not None:
+                left, resets, limit = lease.beside + lease.left, lease.resets - since, rule.limit
+                if left < 0:
+                    left = 0
+                level = (rule, value, limit - left if left < limit else 0, left, resets if resets > 0.0 else 0.0)
+                found.append(_new(Level, level))
+        return tuple(found)
 
     async def look(self, wants: Sequence[Want]) -> list[Level]:
         """How the wants' accounts stand, as the treasury has it: what others have in hand counts as used.
@@ -325,7 +335,7 @@ class Purse:
             lease.left += part
             leases.append(lease)
         asking.parts.clear()
-        reservation = self.try_reserve(asking.wants)
+        reservation = self.try_reserve(asking.accounts, [want.amount for want in asking.wants])
         for lease in leases:
             if lease.left > lease.most:
                 give_back(lease, lines, lease.most)
@@ -351,7 +361,7 @@ class Purse:
         want = asking.asked[message.which]
         lease = self._leases.get((want.rule.id, want.value))
         if lease is not None:
-            lease.level = (message.left, self._now() + message.resets)
+            lease.hear(want.rule, message.left, self._now() + message.resets)
         if not asking.answer.done():
             asking.answer.set_result(Shortage(want.rule, want.value, message.left, message.wait))
 

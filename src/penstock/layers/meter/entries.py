@@ -177,11 +177,11 @@ def _holds(held: Entered) -> tuple[Hold, ...]:
     """What of a reservation the ledger knows."""
     reservation = held.reservation
     assert reservation is not None
-    wants, windows, new = reservation.wants, reservation.windows, tuple.__new__
+    scopes, amounts, leases, new = reservation.accounts.scopes, reservation.amounts, reservation.leases, tuple.__new__
     found = []
     for at in held.claim.kept:
-        rule, value, amount = wants[at]
-        found.append(new(Hold, (rule.id, value, windows[at], rule.unit, amount)))
+        rule, value = scopes[at]
+        found.append(new(Hold, (rule.id, value, leases[at].booked, rule.unit, amounts[at])))
     return tuple(found)
 
 

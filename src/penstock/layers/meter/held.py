@@ -51,4 +51,5 @@ class Held:
         """Tokens and cost of its input, likely; what it may cost at most."""
         bound, tokens = self.bound, self.expected
         cost = bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None
-        return tokens, cost, self.use.usd if self.reservation is not None else bound.cost(self.given)
+        known = self.reservation is not None and bound.priced
+        return tokens, cost, self.use.usd if known else bound.cost(self.given)
