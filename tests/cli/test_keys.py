@@ -238,3 +238,12 @@ def test_without_a_configuration_the_notes_say_what_is_in_the_way(tmp_path: Path
     assert "NOTE  auth is open here" in ran.err
     assert "NOTE  there is no name under models: yet" in ran.err
     assert "There are no tenants. Make one: penstock tenants create NAME" in penstock(tmp_path, "tenants", "list").out
+
+
+def test_a_log_that_is_gone_is_told_without_a_traceback(folder: Path) -> None:
+    run(folder, "tenants", "create", "acme")
+    with sqlite3.connect(folder / "penstock.db") as connection:
+        connection.execute("DROP TABLE audit")
+    ran = run(folder, "audit", "verify", code=1)
+    assert "WRONG  the log cannot be read: no such table: audit" in ran.out
+    assert ran.err == ""

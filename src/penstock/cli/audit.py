@@ -60,18 +60,7 @@ def verify(path: str | None, heads: tuple[str, ...], *, as_json: bool) -> None:
     at the end, by the last hash as it lies beside the state, in `.audit-head`. Whoever can write both is found by a
     hash that was noted elsewhere: the gateway tells each on stderr, `audit NUMBER:HASH`; give one with --head.
     """
-    from contextlib import closing
-
-    from penstock.stores.audit import verify as verified
-    from penstock.stores.audit_log import head_file
-    from penstock.stores.sqlite import open_reader
-
-    noted = _noted(heads)
-    state = _state(path)
-    with closing(open_reader(state)) as connection:
-        kept, faults = _kept(head_file(state), connection)
-        faults += verified(connection, *noted, *([kept] if kept is not None else []))
-        last = _last(connection)
+    last, faults = _look(_state(path), _noted(heads))
     if as_json:
         click.echo(
             json.dumps({"ok": not faults, "entries": last.number, "head": str(last), "faults": faults}, indent=1)
@@ -82,6 +71,26 @@ def verify(path: str | None, heads: tuple[str, ...], *, as_json: bool) -> None:
         verdict = "The audit log is not as it was written" if faults else "The audit log is whole"
         click.echo(f"{verdict}: {last.number} entries{f', the last one {last}' if last.number else ''}")
     raise SystemExit(1 if faults else 0)
+
+
+def _look(state: Path, noted: list[Head]) -> tuple[Head, list[str]]:
+    """The last entry, and what is wrong with the log."""
+    import sqlite3
+    from contextlib import closing
+
+    from penstock.stores.audit import START
+    from penstock.stores.audit import Head as Last
+    from penstock.stores.audit import verify as verified
+    from penstock.stores.audit_log import head_file
+    from penstock.stores.sqlite import open_reader
+
+    with closing(open_reader(state)) as connection:
+        try:
+            kept, faults = _kept(head_file(state), connection)
+            faults += verified(connection, *noted, *([kept] if kept is not None else []))
+            return _last(connection), faults
+        except sqlite3.Error as error:  # the table is gone, or another one, or the file is damaged
+            return Last(0, START), [f"the log cannot be read: {error}"]
 
 
 def _noted(heads: tuple[str, ...]) -> list[Head]:
