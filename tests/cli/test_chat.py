@@ -295,3 +295,27 @@ def test_a_terminal_that_knows_few_letters(tmp_path: Path) -> None:
     ran = penstock(tmp_path, "chat", "Grüße", "--model", "sim/small", env={"PYTHONIOENCODING": "ascii"})
     assert ran.code == 0
     assert '"Gr??e"' in ran.out
+
+
+# --- the books
+
+
+def test_what_it_costs_is_booked_where_there_is_a_store(tmp_path: Path) -> None:
+    (tmp_path / "penstock.yaml").write_text("auth: open\nproviders: {sim: {}}\nstate: sqlite:///own.db\n")
+    ran = penstock(tmp_path, "chat", "Hello", "--model", "sim/small", "--user", "u1", "--json")
+    rows = penstock(tmp_path, "usage", "--by", "user", "--json")
+    (row,) = json.loads(rows.out)["data"]
+    assert (row["user"], row["cost_usd"]) == ("-/u1", json.loads(ran.out)["cost_usd"])
+    told = penstock(tmp_path, "explain", json.loads(ran.out)["request_id"], "--store", "own.db")
+    assert "answered     by sim/small" in told.out
+
+
+def test_a_gateway_s_store_is_the_gateway_s(tmp_path: Path) -> None:
+    """It answers beside one that runs, and what it costs is not in that one's books; without one it is."""
+    (tmp_path / "penstock.yaml").write_text("auth: open\nproviders: {sim: {}}\n")
+    with Served(tmp_path) as served:
+        assert penstock(tmp_path, "chat", "Hello", "--model", "sim/small").code == 0
+        served.stop()
+    assert "Nothing was used" in penstock(tmp_path, "usage").out
+    assert penstock(tmp_path, "chat", "Hello", "--model", "sim/small").code == 0
+    assert "sim/small" in penstock(tmp_path, "usage").out

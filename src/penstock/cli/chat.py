@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypedDict, Unpack
 
 import click
@@ -64,14 +65,17 @@ def command(prompt: str, **options: Unpack[Options]) -> None:
 def _engine(options: Options) -> AbstractAsyncContextManager[Penstock]:
     """A `Penstock`, not yet open; raises ConfigError, click.UsageError."""
     # Loads the engine, which `--help` need not wait for.
-    from penstock.cli.settings import find_config
+    from penstock.cli.settings import find_config, find_folder
+    from penstock.cli.usage import STORE
     from penstock.client import Penstock
 
     url, key_env = options["gateway"], options["key_env"]
     if url is None:
         if key_env is not None:
             raise click.UsageError("--key-env is for --gateway: name the gateway too.")
-        config, _ = find_config(options["path"], serving=False)
+        # Where a gateway has kept its books, what this costs belongs into them.
+        kept = (find_folder(options["path"], os.environ) / STORE).exists()
+        config, _ = find_config(options["path"], serving=False, kept=kept)
         if options["model"] is None and config.source == "(built in)" and config.default_model is not None:
             _hint(f"No provider's key is set, so {config.default_model} answers, which is simulated.")
         return _in_process(config)
@@ -86,14 +90,35 @@ def _engine(options: Options) -> AbstractAsyncContextManager[Penstock]:
 @asynccontextmanager
 async def _in_process(config: Config) -> AsyncIterator[Penstock]:
     from penstock.client import Penstock
+    from penstock.client.engines import open_engine
     from penstock.clock import SystemClock, SystemRandom
-    from penstock.gateway import Gateway
 
-    gateway = Gateway(config, SystemClock(), SystemRandom())
+    engine = open_engine(_bookable(config), SystemClock(), SystemRandom())
     try:
-        yield Penstock.over(gateway)
+        await engine.open()
+        yield Penstock.upon(engine)
     finally:
-        await gateway.aclose()
+        await engine.aclose()
+
+
+def _bookable(config: Config) -> Config:
+    """The same; without its store where a gateway has that: it is that one's alone to write."""
+    import msgspec
+
+    from penstock.config.keeping import MEMORY
+    from penstock.errors import ConfigError
+    from penstock.stores.lock import StateLock
+
+    if config.state == MEMORY:
+        return config
+    try:
+        StateLock(Path(config.state).parent).release()
+    except ConfigError as error:
+        if not isinstance(error.__cause__, BlockingIOError):
+            raise
+        _hint("A gateway runs here, and has this call not in its books: --gateway URL asks it.")
+        return msgspec.structs.replace(config, state=MEMORY)
+    return config
 
 
 # --- the call

@@ -16,7 +16,7 @@ from penstock.client.asking import (
     refuse_later,
     spelled_out,
 )
-from penstock.client.engines import Engines, InProcess, load
+from penstock.client.engines import Engine, Engines, InProcess, load
 from penstock.client.reading import Reading, embed, generate
 from penstock.client.remote import remote
 from penstock.clock import Clock
@@ -79,7 +79,12 @@ class Penstock:
     @classmethod
     def over(cls, gateway: Gateway) -> Self:
         """The same methods on a gateway assembled elsewhere, which stays its owner's to close."""
-        return cls._on(Engines(lambda: InProcess(gateway), owned=False))
+        return cls.upon(InProcess(gateway))
+
+    @classmethod
+    def upon(cls, engine: Engine) -> Self:
+        """The same on an engine, which stays its owner's to close."""
+        return cls._on(Engines(lambda: engine, owned=False))
 
     @classmethod
     def _on(cls, engines: Engines) -> Self:
