@@ -258,3 +258,27 @@ def test_decode_events_takes_any_bytes(data: bytes) -> None:
         decode_events(b"data: " + data)
     except PenstockError:
         pytest.fail("decode_events raises nothing")
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments"),
+    [
+        (b'{"x": 1}', '{"x": 1}'),
+        (b'"{\\"x\\": 1}"', '{"x": 1}'),
+        (b"null", "{}"),
+        (b'""', "{}"),
+        (b'" "', "{}"),
+        (b'"free"', '"free"'),
+        (b"{}", "{}"),
+        (b"[1]", "[1]"),
+    ],
+)
+def test_an_input_that_is_no_object(written: bytes, arguments: str) -> None:
+    """Compatible servers write null, or the JSON as a string; where its pieces follow, mostly an empty one."""
+    block = b'{"type":"tool_use","id":"a","name":"f","input":%b}' % written
+    (call,) = collect(decode_events(b'{"type":"message","model":"m","content":[%b]}' % block)).tool_calls
+    assert call.arguments == arguments
+    start = b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":%b}\n\n' % block
+    piece = b'{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{}"}}'
+    (call,) = collect(decode_events(start + b"event: content_block_delta\ndata: %b\n\n" % piece)).tool_calls
+    assert call.arguments == ("{}" if arguments == "{}" else arguments + "{}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from penstock.events import Event, ToolCallDelta, collect
 from penstock.messages import Response
 from penstock.wire.anthropic_errors import classify_body
@@ -142,7 +144,19 @@ def _block_events(block: Block, index: int, written: Any, *, whole: bool) -> Ite
 def _arguments(block: Block, *, whole: bool) -> str:
     """A call's input as JSON text. Where deltas follow, an empty one means nothing yet."""
     text = bytes(block.input).decode("utf-8", "replace") or "{}"
+    if text[0] in 'n"':  # null, or a string that holds the JSON: some compatible servers
+        text = _unwrapped(text)
     return text if whole or text.strip("{} \t\r\n") else ""
+
+
+def _unwrapped(text: str) -> str:
+    """The object in a JSON string, one without members for nothing; any other string as it is."""
+    try:
+        inner = msgspec.json.decode(text)
+    except ValueError:
+        return text
+    inner = (inner or "").strip()
+    return inner if inner.startswith("{") else (text if inner else "{}")
 
 
 def _stream_events(event: StreamEvent, payload: bytes) -> Iterator[Event]:
