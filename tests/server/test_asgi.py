@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from penstock.config.load import load_config
 from penstock.errors import ConfigError
 from penstock.server import asgi_app
 from penstock.server.asgi import AsgiApp
+from penstock.testing import ScriptedUpstream, SeededRandom, SimLoop, run
 from penstock.usage import usd
+from tests.server.test_steward import SECRET
 from tests.stage import chat
 
 OPEN: dict[str, object] = {"auth": "open", "providers": {"sim": {}}, "log": {"to": "none"}}
@@ -199,3 +202,25 @@ def test_a_second_application_on_one_store_does_not_start(tmp_path: Path) -> Non
     (told,) = asyncio.run(main())
     assert told["type"] == "lifespan.startup.failed"
     assert "open already" in told["message"]
+
+
+def test_its_books_are_watched_and_somebody_is_told(tmp_path: Path) -> None:
+    budget = {"scope": "global", "limit": "30 requests/hour", "hard": False, "alert_at": [0.5], "on_soft": "throttle"}
+    hook = {"url": "http://127.0.0.1:9000/hook", "secret": "env:HOOK"}
+    written = {**OPEN, "state": f"sqlite:///{tmp_path}/p.db", "budgets": [budget], "alerts": {"webhook": hook}}
+    config = load_config(written, {"HOOK": SECRET})
+
+    async def main(loop: SimLoop) -> None:
+        receiver = ScriptedUpstream(b"HTTP/1.1 204 No Content\r\n\r\n", clock=loop.clock)
+        await loop.create_server(receiver.connection, "127.0.0.1", 9000)
+        app = AsgiApp(config, loop.clock, SeededRandom(1), inline=True)
+        call = scope("/v1/chat/completions", "POST", JSON)
+        for _ in range(16):
+            assert (await ask(app, call, BODY))[0] == 200
+            await loop.clock.sleep(15.0)
+        assert app.gateway.shared.pressure(f"{config.rules[0].id}|") > 0
+        await app.aclose()
+        told = [json.loads(request.body)["type"] for request in receiver.requests]
+        assert "penstock.budget.threshold" in told
+
+    run(main, leak_free=True)

@@ -33,7 +33,9 @@ from penstock.server.own import own_questions
 from penstock.server.protocol import BODY_SECONDS
 from penstock.server.request_log import open_log
 from penstock.server.routes import Routes
+from penstock.server.steward import Steward
 from penstock.stores.log import LogWriter
+from penstock.stores.pressure import Pressure
 from penstock.stores.state import Registry
 from penstock.wire.h1 import HttpRequest, Refused, RequestParser
 
@@ -96,10 +98,12 @@ class AsgiApp:
         self._inline = inline
         self._config = config
         self._clock = clock or SystemClock()
-        self._random = random
+        self._random = random or SystemRandom()
+        self._pressure = Pressure()
         self._gateway = gateway
         self._routes: Routes | None = None
         self._books: OwnBooks | None = None
+        self._steward: Steward | None = None
         self._writer: LogWriter[Record] | None = None
         self._close_log: Callable[[], None] = lambda: None
 
@@ -132,9 +136,12 @@ class AsgiApp:
             self._routes.close()
         gateway, self._gateway, self._routes = self._gateway, None, None
         books, self._books = self._books, None
+        steward, self._steward = self._steward, None
         try:
             if gateway is not None:
                 await gateway.aclose()
+            if steward is not None:
+                await steward.aclose()
         finally:
             try:
                 if books is not None and gateway is not None:
@@ -157,12 +164,26 @@ class AsgiApp:
 
     async def _open(self) -> Routes:
         routes = self.routes
-        if self._books is not None and not self._books.ready:
-            await self._books.open()
+        books = self._books
+        if books is not None and not books.ready:
+            await books.open()
+            if self._steward is None and self._books is books:
+                self._steward = self._watch(books)
         return routes
 
+    def _watch(self, books: OwnBooks) -> Steward:
+        """Who looks after the spending, as a gateway's supervisor has it."""
+        database, press = books.books.database, self._pressure.adopt
+        metrics = self.gateway.metrics
+        steward = Steward(database, self._clock, self._random, metrics, lambda topic, value: press(value))
+        steward.failures = lambda: books.books.failures
+        steward.look_after(self.gateway.health.standings)
+        steward.adopt(self._config)
+        return steward
+
     def _make_gateway(self) -> Gateway:
-        metrics, random = Metrics(), self._random or SystemRandom()
+        metrics, random = Metrics(), self._random
+        self._pressure = Pressure()
         books = open_own_books(self._config, self._clock, random, inline=self._inline)
         shared = None
         if books is not None:
@@ -171,6 +192,7 @@ class AsgiApp:
                 purse=books.purse,
                 journal=books.journal,
                 questions=own_questions(books.books, self._live, self._clock),
+                pressure=self._pressure,
             )
         try:
             gateway = Gateway(self._config, self._clock, random, self._open_log(metrics), metrics, shared)
@@ -199,6 +221,7 @@ class AsgiApp:
                 try:
                     await self._open()
                 except Exception as error:  # noqa: BLE001 -- told to the server, which ends with it
+                    await self.aclose()
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
                 await send({"type": "lifespan.startup.complete"})
