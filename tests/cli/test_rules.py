@@ -134,3 +134,14 @@ def used(folder: Path) -> int:
     """Requests that the books have."""
     accounts = told(folder, "budgets", "list")[1]["accounts"]
     return int(accounts[0]["used"]) if accounts else 0
+
+
+def test_when_a_declared_key_was_used_last_is_told_by_the_books(tmp_path: Path) -> None:
+    (tmp_path / "penstock.yaml").write_text(PRICED)
+    with Served(tmp_path, env=ENV) as served:
+        assert told(tmp_path, "keys", "list")[0]["last_used"] is None
+        assert chat(served, key=ENV["APP_KEY"], model="fast")[0] == 200
+        served.stop()
+    (key,) = told(tmp_path, "keys", "list")
+    assert (key["declared"], key["last_used"] is None) == ("penstock.yaml:4", False)
+    assert told(tmp_path, "keys", "show", "app")["last_used"] == key["last_used"]

@@ -181,5 +181,10 @@ def test_a_request_shrinks_to_what_it_may_use_itself() -> None:
     assert shortened([], Allowance(3_000_000, None, clamp=False, where="w"), bound(), 500) == 500
     refused = exhausted(Allowance(3_000_000, None, clamp=False, where="max_cost_usd"), bound(), 500)
     assert refused.message == "0.003 USD is left to this request by max_cost_usd, and it may take 0.006 USD"
+    assert refused.do == "Raise it, send a shorter prompt, ask for less output, or ask for a model that costs less."
+    # What the prompt alone costs is more.
+    refused = exhausted(Allowance(5, None, clamp=False, where="max_cost_usd"), bound(), 500)
+    assert refused.do == "Raise it, send a shorter prompt, or ask for a model that costs less."
     refused = exhausted(Allowance(None, 1_200, clamp=False, where="scope: request"), bound(), 500)
     assert refused.message == "1200 tokens is left to this request by scope: request, and it may take 1500 tokens"
+    assert refused.do == "Have it raised, send a shorter prompt, or ask for less output."

@@ -26,7 +26,7 @@ from penstock.admin.key_shapes import (
     describe_key,
     rights_of,
 )
-from penstock.admin.moments import seconds
+from penstock.admin.moments import seconds, written
 from penstock.admin.operations import PAGING, Operation, Query, json, principal_of, resource
 from penstock.admin.overview import Overview
 from penstock.admin.pages import joined_page
@@ -106,13 +106,14 @@ class KeyRoutes:
             for told in self._declared()
             if principal.sees(told["tenant"]) and (tenant is None or (told["tenant"] or "") == tenant)
         ]
-        return json(await joined_page(query, declared, stored))
+        page = await joined_page(query, declared, stored)
+        return json(page | {"data": await self._with_use(page["data"])})
 
     async def show(self, request: Request) -> Response:
         """One of them."""
         id, principal = request.path_params["id"], principal_of(request)
         if id.startswith(DECLARED):
-            return resource(self._declared_one(id, principal))
+            return resource((await self._with_use([self._declared_one(id, principal)]))[0])
         found = await self._get(id, principal)
         ended = await self._ended({found.tenant})
         return resource(describe_key(found, self._now(), archived=found.tenant in ended))
@@ -184,6 +185,12 @@ class KeyRoutes:
         await self._register.audit.seal()
         told = describe_key(made.key, self._now()) | {"secret": made.secret.reveal()}
         return resource(told, made_at)
+
+    async def _with_use(self, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The same; of declared ones, of which the store has no row, the books say when they were used last."""
+        labels = [each["label"] for each in told if each["declared"]]
+        used = await self._register.directory.called(labels)
+        return [each | {"last_used": written(used.get(each["label"]))} if each["declared"] else each for each in told]
 
     async def _ended(self, tenants: set[str]) -> set[str]:
         """Those of them that are archived."""

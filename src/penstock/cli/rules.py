@@ -23,6 +23,8 @@ _ACCOUNTS = click.option(
     "--accounts", metavar="N", type=click.IntRange(0, 100), default=1, help="How many accounts, the fullest first [1]."
 )
 _COLUMNS = ("id", "scope", "match", "holds", "fullest", "used", "left", "whole again", "from")
+# Of a line that goes on with the one above.
+_BLANK = (" ",)
 # As they are written, whatever the order of the options.
 _ORDER = (
     *("scope", "match", "requests", "tokens", "concurrency", "kind", "burst", "queue"),
@@ -198,7 +200,7 @@ def _rows(told: dict[str, Any]) -> list[tuple[str, ...]]:
     made_by = told["declared"] or told["created_by"] or ""
     last = f"{made_by} (not in use: {told['shadowed_by']})" if told["shadowed_by"] else made_by
     return [
-        (*(first if not number else ("", "", "", "")), *_account(account), last if not number else "")
+        (*(first if not number else _BLANK * 4), *_account(account), last if not number else " ")
         for number, account in enumerate(accounts)
     ]
 

@@ -187,9 +187,16 @@ def exhausted(money: Allowance, bound: Bounded, given: int) -> BudgetExceeded:
     over = money.usd is not None and cost is not None and cost > money.usd
     left = f"{_dollars(money.usd or 0)}" if over else f"{money.tokens or 0} tokens"
     need = _dollars(cost or 0) if over else f"{tokens} tokens"
+    advice = ["raise it" if money.where == "max_cost_usd" else "have it raised", "send a shorter prompt"]
+    least = (bound.cost(bound.least) or 0, bound.tokens(bound.least))[not over]
+    # Of what the prompt alone takes a shorter answer is no help, and against tokens a cheaper model is none.
+    if least <= ((money.usd if over else money.tokens) or 0):
+        advice.append("ask for less output")
+    if over:
+        advice.append("ask for a model that costs less")
     return BudgetExceeded(
         f"{left} is left to this request by {money.where}, and it may take {need}",
-        do="Raise it, send a shorter prompt, ask for less output, or ask for a cheaper model.",
+        do=f"{', '.join(advice[:-1]).capitalize()}, or {advice[-1]}.",
         param="budget.max_cost_usd" if money.where == "max_cost_usd" else None,
     )
 

@@ -114,6 +114,14 @@ class Directory:
         little = db.look(lambda connection: _little(connection, since)) if since else None
         return little if little is not None else await db.read(lambda connection: _changes(connection, since))
 
+    async def called(self, labels: Sequence[str]) -> dict[str, int]:
+        """When calls of those keys were booked last, to a quarter of an hour: for those that the store has not.
+
+        Raises:
+            StoreFailed: it cannot be read.
+        """
+        return await self._desk.db.read(lambda connection: _called(connection, labels)) if labels else {}
+
     async def callers(self, names: Sequence[str]) -> Callers:
         """Who may call, and which of those names are theirs. Raises StoreFailed."""
         return await self._desk.db.read(lambda connection: _callers(connection, names))
@@ -148,6 +156,19 @@ def _fingerprint(connection: sqlite3.Connection) -> str | None:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT version FROM directory").fetchone()[0])
+
+
+def _called(connection: sqlite3.Connection, labels: Sequence[str]) -> dict[str, int]:
+    wanted = msgspec.json.encode(labels).decode()
+    days = dict(connection.execute(_BOOKED, ("day:key", wanted, 0)))
+    # What is older than quarters of an hour are kept is told by its day.
+    return days | dict(connection.execute(_BOOKED, ("key", wanted, min(days.values(), default=0))))
+
+
+_BOOKED = """
+    SELECT value, max(bucket) FROM rollups
+    WHERE dimension = ?1 AND bucket >= ?3 AND value IN (SELECT value FROM json_each(?2)) GROUP BY value
+"""
 
 
 def _callers(connection: sqlite3.Connection, names: Sequence[str]) -> Callers:
