@@ -175,6 +175,18 @@ def test_retry_after_is_never_undercut(chance: float) -> None:
     assert chosen(said(429, {b"retry-after": b"121"}), (A,), chance=chance) == []
 
 
+@pytest.mark.parametrize(
+    "header", [{b"retry-after": b"0"}, {b"retry-after": b"Wed, 21 Oct 2015 07:28:00 GMT"}, {b"retry-after-ms": b"0"}]
+)
+def test_a_wait_that_is_none_is_no_wait_that_was_named(header: dict[bytes, bytes]) -> None:
+    """Zero, and a moment that is over: to come back at once, and all others with it, is what made it refuse."""
+    for status in (429, 503):
+        error = openai_errors.classify(status, header, b"{}", now=1.7e9)
+        assert failure_of(error) == failure_of(said(status))
+        assert chosen(error, (A, B)) == chosen(said(status), (A, B))
+        assert effect_of(error).seconds is None
+
+
 def test_another_credential_once_then_another_provider() -> None:
     pool = (candidate("a/m#1", 0), candidate("a/m#2", 0), candidate("a/m#3", 0), B)
     for error in (said(401), said(402)):

@@ -57,6 +57,7 @@ SPEND = {"error_code": "enforced_spend_limit_reached"}
         (409, said("conflict_error"), e.Unavailable, 409),
         (429, limited("This request would exceed your account's rate limit."), e.UpstreamRateLimited, 429),
         (429, b"", e.UpstreamRateLimited, 429),
+        (498, b"", e.UpstreamRateLimited, 498),
         (429, said("rate_limit_error", details=SPEND), e.UpstreamQuota, 502),
         (429, said("rate_limit_error", details={"error_code": "ramp_limit_exceeded"}), e.UpstreamRateLimited, 429),
         (429, said("rate_limit_error", details={"error_code": "contract_spend_limit_reached"}), e.UpstreamQuota, 502),

@@ -86,7 +86,7 @@ def _should_retry(error: BaseException) -> bool | None:
 
 def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, e.UpstreamRateLimited):
-        return Failure(again=True, onward="any", throttled=True, seconds=error.retry_after)
+        return Failure(again=True, onward="any", throttled=True, seconds=_named(error))
     if isinstance(error, e.UpstreamCredential | e.UpstreamQuota):
         return Failure(again=False, onward="credential")
     if isinstance(error, e.UpstreamNotFound):
@@ -99,9 +99,9 @@ def _failure_of(error: BaseException) -> Failure:
         return FINAL
     if isinstance(error, e.UpstreamTimeout):
         # One that the provider itself reports; where it was silent it is not asked again.
-        return Failure(again=error.answer is not None, onward="any", seconds=error.retry_after)
+        return Failure(again=error.answer is not None, onward="any", seconds=_named(error))
     if isinstance(error, e.UpstreamError):
-        return Failure(again=True, onward="any", seconds=error.retry_after)
+        return Failure(again=True, onward="any", seconds=_named(error))
     if isinstance(error, e.Overloaded) and error.elsewhere:
         return Failure(again=True, onward="any", busy=True)
     if isinstance(error, e.Overloaded | e.CircuitOpen | e.InvalidRequest):
@@ -112,6 +112,13 @@ def _failure_of(error: BaseException) -> Failure:
     return FINAL
 
 
+def _named(error: e.UpstreamError) -> float | None:
+    """How long the provider asks to be left alone. Zero names no time (nor do OpenAI's own clients take it for one):
+    to come back at once, and everybody else with it, is what made it refuse.
+    """
+    return error.retry_after or None
+
+
 def effect_of(error: BaseException) -> Effect:
     """What it means for the deployment."""
     if not isinstance(error, e.UpstreamError):
@@ -119,19 +126,19 @@ def effect_of(error: BaseException) -> Effect:
     status = error.answer.status if error.answer is not None else 0
     why = f"{error.code} ({status})" if status else error.code
     if isinstance(error, e.UpstreamRateLimited):
-        return Effect("throttled", error.retry_after, why)
+        return Effect("throttled", _named(error), why)
     if isinstance(error, e.UpstreamCredential | e.UpstreamQuota):
         if error.callers_own:
             return NO_EFFECT
         kind = "credential" if isinstance(error, e.UpstreamCredential) else "exhausted"
-        return Effect(kind, error.retry_after, why)  # type: ignore[arg-type]
+        return Effect(kind, _named(error), why)  # type: ignore[arg-type]
     if isinstance(error, e.UpstreamNotFound):
         return Effect("misconfigured", None, why)
     if isinstance(error, e.UpstreamRefused | e.ContentFiltered):
         return NO_EFFECT
     if isinstance(error, e.UpstreamTimeout):
         return Effect("failure" if status in _TIMED_OUT else "slow", None, why)
-    return Effect("overloaded" if status == OVERLOADED else "failure", error.retry_after, why)
+    return Effect("overloaded" if status == OVERLOADED else "failure", _named(error), why)
 
 
 class Tried(msgspec.Struct, eq=False):

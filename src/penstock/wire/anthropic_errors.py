@@ -84,6 +84,7 @@ _SIGNALS = Signals(
         409: e.Unavailable,
         413: e.UpstreamContextTooLong,  # as request_too_large, which Cloudflare says in HTML
         429: e.UpstreamRateLimited,
+        498: e.UpstreamRateLimited,  # as with OpenAI's dialect
         504: e.UpstreamTimeout,
         524: e.UpstreamTimeout,
     },
