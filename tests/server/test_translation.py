@@ -33,9 +33,9 @@ def once(path: str, body: Any, config: dict[str, Any] | None = None, **headers: 
     return run(main, leak_free=True)
 
 
-def from_odd(body: bytes, kind: str, path: str, asked: dict[str, Any]) -> Answer:
-    """What a caller gets from a provider that answers just so."""
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+def from_odd(body: bytes, kind: str, path: str, asked: dict[str, Any], *, status: int = 200) -> Answer:
+    """What a caller gets from a provider that answers just so, however often it is asked."""
+    head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
 
     async def main(loop: SimLoop) -> Answer:
         server = await loop.create_server(ScriptedUpstream([(0.0, head + body)]).connection, "odd", 8000)
@@ -116,6 +116,43 @@ def test_a_whole_answer_to_one_who_asked_for_a_stream_becomes_a_stream() -> None
         "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
         "message_stop",
     ]  # fmt: skip
+
+
+def test_it_does_where_both_speak_the_same_too() -> None:
+    """A client that asked for one answer could not read a stream, and of a whole answer no stream reads anything."""
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+    counted = CHUNKS.replace(b"data: [DONE]", usage + b"data: [DONE]")
+    answer = from_odd(counted, "text/event-stream", *ask("chat", model="odd/m"))
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["choices"][0]["message"]["content"] == "Hello there, friend"
+    assert answer.json()["usage"]["completion_tokens"] == 4
+    answer = from_odd(WHOLE, "application/json", *ask("chat", model="odd/m", stream=True))
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.text == "Hello"
+    assert answer.events[-1] == "[DONE]"
+    assert answer.events[-2]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json; charset=utf-8"])
+def test_a_stream_that_is_called_something_else_is_called_one(kind: str) -> None:
+    answer = from_odd(CHUNKS, kind, *ask("chat", model="odd/m", stream=True))
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.events[0]["choices"][0]["delta"]["content"] == "Hello there, friend"
+
+
+def test_a_mark_before_a_whole_answer_loses_nothing_of_it() -> None:
+    """A byte order mark: RFC 8259, section 8.1 lets readers ignore it."""
+    answer = from_odd(b"\xef\xbb\xbf" + WHOLE, "application/json", *ask("messages", model="odd/m"))
+    assert answer.json()["content"] == [{"type": "text", "text": "Hello"}]
+
+
+@pytest.mark.parametrize("dialect", ["chat", "messages"])
+def test_an_answer_that_comes_as_an_error_is_an_error(dialect: str) -> None:
+    """A 500 with what a model said: nobody has counted it, and no client looks for it there."""
+    answer = from_odd(WHOLE, "application/json", *ask(dialect, model="odd/m"), status=500)
+    assert answer.status in (500, 502)
+    assert "Hello" not in json.dumps(answer.json())
+    assert answer.json()["error"]["message"]
 
 
 def test_a_stream_without_a_count_gets_an_estimate() -> None:

@@ -152,7 +152,7 @@ class Upstream:
     ) -> Reply:
         # Until the first output, however often a provider says that it is still there.
         connection.deadline = attempt.sent + request.wait
-        keep_usage = request.usage_asked or dialect.name != request.dialect
+        keep_usage = request.usage_asked or dialect.name != request.dialect or not request.stream
         reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
         if request.plan is not None and request.plan.on_stream_cut == "resume":
             reader.strict = CALLERS[request.dialect].may_join(request.fields)
@@ -161,7 +161,9 @@ class Upstream:
         connection.deadline = request.deadline
         attempt.answered = self._now()
         headers = connection.parser.headers
-        kind = headers.get(b"content-type", b"text/event-stream")
+        kind = headers.get(b"content-type", b"")
+        if b"event-stream" not in kind.lower():
+            kind = b"text/event-stream"
         return Reply(200, kind, source, _passed_down(request, dialect, headers, deployment), dialect.name)
 
 

@@ -169,7 +169,7 @@ class Routes:
                 finally:
                     self._waiting.remove(out)
             frame = reply.take()
-            if reply.dialect != dialect.name or (out.started and frame is not None):
+            if reply.dialect != dialect.name or (frame is None) is not request.stream:
                 await self._spoken.translated(reply, frame, request, out)
             elif frame is not None:
                 out.send(reply.status, _reply_headers(reply, request), frame.data)
@@ -514,7 +514,8 @@ def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
     """The provider's own answer, where the caller is to have it as it came.
 
     Not where it is in another dialect than the caller's; nor where it complains about our credential or account,
-    which is none of the caller's business; nor where it is no JSON: a caller that expects an error object gets one.
+    which is none of the caller's business; nor where it is no JSON, or an answer that came with an error's status: a
+    caller that expects an error object gets one.
     """
     if not isinstance(error, UpstreamError) or isinstance(error, ProtocolError):
         return None
@@ -527,7 +528,9 @@ def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
         told = decode_tolerant(answer.body)
     except ValueError:
         return None
-    return answer if isinstance(told, dict | list) else None
+    if isinstance(told, dict):
+        return answer if told.get("error") or not ("choices" in told or "content" in told) else None
+    return answer if isinstance(told, list) else None
 
 
 _EVERY_METHOD = b"GET, HEAD, POST, OPTIONS"

@@ -32,14 +32,14 @@ from penstock.wire.anthropic_parts import (
 from penstock.wire.anthropic_usage import read_usage
 from penstock.wire.signals import relayed
 from penstock.wire.sse import Framer, parse
-from penstock.wire.tolerant_json import decode_tolerant, repaired
+from penstock.wire.tolerant_json import BEFORE, decode_tolerant, repaired
 
 __all__ = ["decode_events", "decode_message"]
 
 
 def decode_events(data: bytes) -> list[Event]:
     """The events in whole SSE events, or in the body of a whole answer; what is neither gives none."""
-    if data.lstrip()[:1] == b"{":
+    if data.lstrip(BEFORE)[:1] == b"{":
         return _body_events(data)
     pieces = plain_pieces(data)
     if pieces is not None:

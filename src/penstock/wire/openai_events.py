@@ -18,7 +18,7 @@ from penstock.wire.openai_errors import classify_body
 from penstock.wire.openai_usage import read_usage, served_by
 from penstock.wire.signals import relayed
 from penstock.wire.sse import Framer, parse
-from penstock.wire.tolerant_json import decode_tolerant, repaired
+from penstock.wire.tolerant_json import BEFORE, decode_tolerant, repaired
 
 __all__ = ["decode_events", "decode_message"]
 
@@ -62,7 +62,7 @@ _DONE = b"data: [DONE]\n\n"
 
 def decode_events(data: bytes) -> list[Event]:
     """The events in whole SSE events, or in the body of a whole answer; what is neither gives none."""
-    if data.lstrip()[:1] == b"{":
+    if data.lstrip(BEFORE)[:1] == b"{":
         chunk = _read(data)
         return [] if chunk is None else list(_chunk_events(chunk, data, whole=True))
     plain = _plain_events(data)

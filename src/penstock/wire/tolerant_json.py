@@ -11,7 +11,10 @@ from typing import Any, NoReturn
 
 import msgspec
 
-__all__ = ["decode_tolerant", "repaired"]
+__all__ = ["BEFORE", "decode_tolerant", "repaired"]
+
+# What may stand before a value: white space, and a byte order mark (RFC 8259, section 8.1), by its bytes.
+BEFORE = b" \t\r\n\xef\xbb\xbf"
 
 
 def decode_tolerant(data: bytes) -> Any:
