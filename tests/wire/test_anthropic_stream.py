@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.errors import PenstockError, ProtocolError, UpstreamTimeout
+from penstock.errors import PenstockError, ProtocolError, StreamInterrupted, UpstreamError, UpstreamTimeout
 from penstock.events import Event, collect
 from penstock.messages import Usage
 from penstock.wire.anthropic_events import decode_events
@@ -233,6 +233,25 @@ def test_the_error_that_ended_it_is_told_once() -> None:
     }
     assert reader.error is cause
     assert reader.end() == b""
+
+
+def test_nothing_goes_on_behind_an_error() -> None:
+    error = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+    stop = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    for pieces in ([block("a") + error + block("b") + stop], [block("a"), error, block("b"), block("c"), stop]):
+        reader = MessageStream(prompt_bytes=0)
+        passed = b"".join(reader.feed(piece) for piece in pieces) + reader.end()
+        assert passed.endswith(error)
+        assert isinstance(reader.error, UpstreamError)
+        assert not reader.done
+
+
+def test_a_last_word_alone_is_no_answer() -> None:
+    reader = MessageStream(prompt_bytes=0)
+    reader.feed(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+    assert not reader.output
+    reader.end()
+    assert isinstance(reader.error, StreamInterrupted)
 
 
 def test_a_good_end_outweighs_what_comes_after_it() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.errors import PenstockError, ProtocolError, UpstreamTimeout
+from penstock.errors import PenstockError, ProtocolError, StreamInterrupted, UpstreamError, UpstreamTimeout
 from penstock.events import collect
 from penstock.messages import Usage
 from penstock.wire.openai_events import decode_events
@@ -176,6 +176,26 @@ def test_the_error_that_ended_it_is_told_once() -> None:
     assert json.loads(reader.end(cause)[6:])["error"]["message"] == "Silent for 30 s. Try again."
     assert reader.error is cause
     assert reader.end() == b""
+
+
+def test_nothing_goes_on_behind_an_error() -> None:
+    said = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+    error = b'data: {"error":{"message":"overloaded","code":"server_error"}}\n\n'
+    end = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    for pieces in ([said + error + said + end], [said, error, said, said, end], [said * 5, error + said, end]):
+        reader = ChatStream(keep_usage=False, prompt_bytes=0)
+        passed = b"".join(reader.feed(piece) for piece in pieces) + reader.end()
+        assert passed.endswith(error)
+        assert isinstance(reader.error, UpstreamError)
+        assert not reader.done
+
+
+def test_a_last_word_alone_is_no_answer() -> None:
+    reader = ChatStream(keep_usage=False, prompt_bytes=0)
+    reader.feed(b"data: [DONE]\n\n")
+    assert not reader.output
+    reader.end()
+    assert isinstance(reader.error, StreamInterrupted)
 
 
 def test_a_good_end_outweighs_what_comes_after_it() -> None:

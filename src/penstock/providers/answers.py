@@ -210,8 +210,8 @@ class StreamedAnswer:
         return reader.end(told) + (reader.last_words() if reader.strict else b"")
 
     def _after_error(self) -> bytes:
-        """What is still to be told: where the bytes are no stream, nobody need wait for their end."""
-        if self._reader.strict or isinstance(self._reader.error, ProtocolError):
+        """What is still to be told. An answer that ended with an error is over, whatever comes behind that."""
+        if not self._reader.done or isinstance(self._reader.error, ProtocolError):
             self._over = True
             return self._reader.end()
         return b""

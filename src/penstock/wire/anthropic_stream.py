@@ -72,8 +72,8 @@ class MessageStream(Watcher):
 
     @property
     def done(self) -> bool:
-        """`message_stop` was seen, or a stop reason."""
-        return self.ended or self._stop_reason is not None
+        """`message_stop` was seen, or a stop reason; where nothing had begun there is no answer."""
+        return (self.ended and self.output) or self._stop_reason is not None
 
     @property
     def _begun(self) -> bool:
@@ -85,6 +85,8 @@ class MessageStream(Watcher):
     def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
         """See `StreamReader`. The very object, where it is whole events that all pass."""
         data = self._cut(data)
+        if self._failed:
+            return b""
         deltas = plain_pieces(data)
         if deltas is not None:
             self._take_pieces(deltas)
@@ -131,7 +133,7 @@ class MessageStream(Watcher):
                 self._counts = folded(self._counts, event.usage)
                 self._output_told = True
         elif kind == "message_stop":
-            self.ended = self.output = True
+            self.ended, self.output = True, self.output or self._started
 
     def _take_pieces(self, pieces: list[Piece]) -> None:
         """The same for many deltas at once."""

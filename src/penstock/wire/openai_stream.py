@@ -76,8 +76,9 @@ class ChatStream(Watcher):
 
     @property
     def done(self) -> bool:
-        """`[DONE]` was seen, or a finish reason for every choice begun."""
-        return self.ended or (bool(self._ends) and None not in self._ends.values())
+        """`[DONE]` was seen, or a finish reason for every choice begun; where none had begun there is no answer."""
+        ends = self._ends
+        return bool(ends) and (self.ended or None not in ends.values())
 
     @property
     def _begun(self) -> bool:
@@ -132,6 +133,8 @@ class ChatStream(Watcher):
     def _take_other(self, data: bytes) -> bytes:
         """Whole events that are not text alone."""
         last = b""
+        if self._failed:
+            return b""
         if data.endswith(_DONE):
             data, last = data[: -len(_DONE)], _DONE
         chunks = plain_chunks(data) if data else []
@@ -140,7 +143,7 @@ class ChatStream(Watcher):
             if chunks and not chunks[-1].choices and not self._keep_usage:
                 data = _without_last(data)
             if last:
-                self.ended = self.output = True
+                self.ended, self.output = True, self.output or bool(self._ends)
                 data += last
         else:
             data += last
@@ -150,6 +153,8 @@ class ChatStream(Watcher):
                 data = b"".join(kept)
         if self._framer is not None and self._framer.error is not None:
             self._fail(self._framer.error)
+        if self.error is not None:
+            self._mould, self._moulds, self._beginnings = None, 0, 0
         self._settle()
         return data
 
@@ -261,7 +266,7 @@ class ChatStream(Watcher):
 
     def _take_no_chunk(self, data: bytes) -> bool:
         if data.strip() == b"[DONE]":
-            self.ended = self.output = True
+            self.ended, self.output = True, self.output or bool(self._ends)
             return True
         self.dropped += 1
         return False

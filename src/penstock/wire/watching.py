@@ -66,7 +66,7 @@ class Watcher(ABC):
         not good, unless it has told its reader already.
         """
         framer = self._framer
-        out = b"" if framer is None else self._take_tail(framer)
+        out = b"" if framer is None or self._failed else self._take_tail(framer)
         if self.error is None:
             if self.done:
                 self.output = True
@@ -89,9 +89,14 @@ class Watcher(ABC):
     def _passing(self, blocks: list[bytes]) -> list[bytes]:
         """Those that go on; where it is strict nothing does from the first error on, and an event that is not valid is
         one: the answer would have a hole."""
-        if not self.strict:
-            return [block for block in blocks if self._take_block(block)]
         kept = []
+        if not self.strict:
+            for block in blocks:
+                if self._take_block(block):
+                    kept.append(block)
+                if self._failed:
+                    break
+            return kept
         for block in blocks:
             dropped = self.dropped
             passes = self._take_block(block)
@@ -103,6 +108,11 @@ class Watcher(ABC):
             if passes:
                 kept.append(block)
         return kept
+
+    @property
+    def _failed(self) -> bool:
+        """Whether the answer has ended with an error: it does not go on behind that, whatever still comes."""
+        return self.error is not None and not self.done
 
     def _cut(self, data: bytes) -> bytes:
         """The whole events in what came and what was held back before it; the very object where it is just that."""
