@@ -329,3 +329,17 @@ def test_who_is_not_there_is_told_in_the_words_of_where_it_was_sought(desk: Regi
         answer = desk.ask("admin", "GET", f"/admins/{id}")
         assert (answer.status, answer.json["detail"]) == (404, f"nobody with a role is {id!r}")
         assert answer.json["do"] == "GET /api/v1/admins lists those there are."
+
+
+def test_when_somebody_with_a_role_was_here_last_is_kept_and_changes_no_version(desk: Registered) -> None:
+    made = desk.employ("ann", "viewer")
+    assert desk.done("GET", f"/admins/{made['id']}")["last_used"] is None
+    desk.done("GET", "/keys", who="ann")
+    seen = desk.done("GET", f"/admins/{made['id']}")
+    assert (seen["last_used"], seen["etag"]) == ("2026-01-01T00:00:00Z", made["etag"])
+    desk.clock.advance(59)
+    desk.done("GET", "/keys", who="ann")
+    assert desk.done("GET", f"/admins/{made['id']}") == seen
+    desk.clock.advance(1)
+    desk.done("GET", "/keys", who="ann")
+    assert desk.done("GET", f"/admins/{made['id']}")["last_used"] == "2026-01-01T00:01:00Z"

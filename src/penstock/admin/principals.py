@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import OrderedDict
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
+from math import inf
 
 from penstock.admin.key_shapes import declared_rights
 from penstock.admin.overview import Overview
@@ -14,8 +17,12 @@ from penstock.config.schema import Key
 from penstock.stores.directory import Directory
 from penstock.stores.directory_rows import KeyInfo, KeyRights
 from penstock.stores.key_format import PATTERN, is_mistyped
+from penstock.stores.keys import USED_SECONDS
+from penstock.stores.sqlite import StoreFailed
 
 __all__ = ["KnownPrincipals"]
+
+_MOST_NOTED = 10_000
 
 
 class KnownPrincipals:
@@ -25,6 +32,8 @@ class KnownPrincipals:
         self._overview = overview
         self._directory = directory
         self._clock = clock
+        # When those were noted to have been here: once in so long is enough.
+        self._noted: OrderedDict[str, float] = OrderedDict()
 
     async def principal(self, secret: str, address: str) -> Principal | None:
         """As `Principals`."""
@@ -39,7 +48,21 @@ class KnownPrincipals:
         key = await self._directory.keys.holder(secret)
         if key is None or not _from(key.addresses, address):
             return None
+        if key.role is not None:
+            await self._note(key.id)
         return _principal(key.label, key.tenant, key)
+
+    async def _note(self, id: str) -> None:
+        """Keep that it was used, as coarsely as that is kept."""
+        now = self._clock.monotonic()
+        if now - self._noted.get(id, -inf) < USED_SECONDS:
+            return
+        self._noted[id] = now
+        self._noted.move_to_end(id)
+        if len(self._noted) > _MOST_NOTED:
+            self._noted.popitem(last=False)
+        with suppress(StoreFailed):  # a disk that is full locks nobody out
+            await self._directory.keys.used([id])
 
     def _declared(self, secret: str) -> Key | None:
         """The declared key with a role whose secret that is; all are compared, in a time that says nothing."""

@@ -15,7 +15,7 @@ from penstock.cli.tables import clean, moment, table
 __all__ = ["command"]
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="As the control plane tells it.")
-_COLUMNS = ("name", "role", "tenant", "state", "secret", "expires", "from")
+_COLUMNS = ("name", "role", "tenant", "state", "secret", "expires", "last used", "from")
 
 
 @click.group(short_help="Who may see and steer a gateway; the admin key.")
@@ -119,4 +119,5 @@ def _print(told: Any) -> None:
 def _row(each: dict[str, Any]) -> tuple[str, ...]:
     secret = f"{each['prefix']}...{each['last_four']}" if each["prefix"] else ""
     made_by = each["declared"] or each["created_by"] or ""
-    return each["label"], each["role"], each["tenant"] or "", each["state"], secret, moment(each["expires"]), made_by
+    when = moment(each["expires"]), moment(each["last_used"])
+    return each["label"], each["role"], each["tenant"] or "", each["state"], secret, *when, made_by

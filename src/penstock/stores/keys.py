@@ -149,7 +149,7 @@ class Keys:
         """
         if isinstance(overlap, bool) or not 0 <= overlap <= LONGEST_OVERLAP:
             raise InvalidRequest(
-                f"overlap is a number of seconds from 0 to {LONGEST_OVERLAP}", do="Correct it.", param="overlap"
+                f"overlap is at most {LONGEST_OVERLAP // 86400} days", do="Write 30m, 24h or 7d.", param="overlap"
             )
         drawn: list[Secret] = []
 
