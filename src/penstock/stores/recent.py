@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 __all__ = ["MOST", "MOST_WRONG", "Recent", "Told"]
@@ -53,7 +54,8 @@ class _Ring:
     """Lines by id; the oldest go."""
 
     def __init__(self, most: int, most_bytes: int) -> None:
-        self.lines: dict[str, bytes] = {}
+        # Not a dict: what has gone from one's beginning is passed over again and again in the search for the oldest.
+        self.lines: OrderedDict[str, bytes] = OrderedDict()
         self._most = most
         self._bytes_left = most_bytes
 
@@ -63,4 +65,4 @@ class _Ring:
         lines[id] = line
         self._bytes_left -= len(line) - (len(before) if before is not None else 0)
         while len(lines) > self._most or self._bytes_left < 0:
-            self._bytes_left += len(lines.pop(next(iter(lines))))
+            self._bytes_left += len(lines.popitem(last=False)[1])
