@@ -141,7 +141,7 @@ async def _serve(
             reload.open()
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, renewal.ask)
-            settle_collector()
+            settle_collector(attended=crew is None)
         failure = await stop.or_done(supervisor.failed())
         reload.close()
         renewal.close()

@@ -25,7 +25,7 @@ from penstock.gateway import Gateway, Shared
 from penstock.metrics import Counts, Deltas, Metrics
 from penstock.records import Record
 from penstock.server.channel import connect_channel
-from penstock.server.collector import settle_collector
+from penstock.server.collector import Collector, settle_collector
 from penstock.server.data_plane import DataPlane
 from penstock.server.ended import Ended, as_they_stand
 from penstock.server.memory import memory_in_use
@@ -141,6 +141,7 @@ class Worker:
         self._inbox: asyncio.Queue[Message | _Life | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
+        self._collector = Collector(clock)
         self._keep: Keep | None = None
         self._lost = asyncio.Event()
 
@@ -266,6 +267,7 @@ class Worker:
         for life in [life for life in self._lives[:-1] if life.is_over()]:
             self._lives.remove(life)
             self._inbox.put_nowait(life)
+        self._collector.look(calm=not any(life.gateway.metrics.in_flight.cells[()][0] for life in self._lives))
 
     def _report(self, number: int = 0) -> None:
         if self.plane is not None:
@@ -377,7 +379,7 @@ def main(arguments: Sequence[str]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, supervisors)
     channel, turn = map(int, arguments)
     end = socket.socket(fileno=channel)
-    settle_collector()
+    settle_collector(attended=True)
     word, listeners, _, _ = socket.recv_fds(end, 1, MOST_LISTENERS)
     if word:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
