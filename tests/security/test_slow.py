@@ -202,19 +202,56 @@ def test_a_crowd_of_slow_callers_leaves_the_good_one_alone() -> None:
     play(scene)
 
 
-def test_a_crowd_that_is_late_together_is_not_refused_in_one_go() -> None:
+async def refused(stage: Stage, seconds: float) -> list[int]:
+    """How many are by the end of each tenth of a second."""
+    seen = []
+    for _ in range(int(seconds * 10)):
+        await stage.loop.clock.sleep(0.1)
+        seen.append(len(stage.log))
+    return seen
+
+
+def test_a_crowd_that_is_late_together_is_refused_one_by_one() -> None:
     async def scene(stage: Stage, caller: Caller) -> None:
         crowd = [await Caller.connect() for _ in range(350)]
         for one in crowd:
             one.writer.write(b"POST /v1")
-        await stage.loop.clock.sleep(5)
-        counts, lines = [len(stage.log)], 0
-        while lines < 350 and stage.loop.time() < 1100:
-            await stage.loop.clock.sleep(0.001)
-            lines = len(stage.log)
-            counts.append(lines)
-        assert lines == 350
-        assert max(after - before for before, after in itertools.pairwise(counts)) <= 100
+        counts = await refused(stage, 14)
+        assert counts[99] == 0
+        assert max(after - before for before, after in itertools.pairwise(counts)) <= 44
+        assert counts[-1] == 350
+        for one in crowd:
+            one.close()
+
+    play(scene)
+
+
+def test_a_crowd_that_takes_most_of_the_room_is_refused_at_once() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        crowd = [await Caller.connect() for _ in range(350)]
+        for one in crowd:
+            one.writer.write(b"POST /v1")
+        counts = await refused(stage, 14)
+        # Four in a turn of the loop, of which there is one in a millisecond.
+        assert 100 <= max(after - before for before, after in itertools.pairwise(counts)) <= 400
+        assert counts[-1] == 350
+        for one in crowd:
+            one.close()
+
+    play(scene, {"server": {"max_connections": 400}})
+
+
+def test_the_date_goes_on_while_a_crowd_is_refused() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        crowd = [await Caller.connect() for _ in range(3200)]
+        for one in crowd:
+            one.writer.write(b"POST /v1")
+        await stage.loop.clock.sleep(11)
+        dates = set()
+        while len(stage.log) < 3200:
+            dates.add((await caller.post(chat())).headers["date"])
+            await stage.loop.clock.sleep(1)
+        assert len(dates) >= 7
         for one in crowd:
             one.close()
 

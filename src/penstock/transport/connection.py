@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 
 from penstock.errors import ProtocolError, Unavailable, UpstreamError, UpstreamTimeout
 from penstock.transport.origin import Origin
+from penstock.transport.pieces import InPieces
 from penstock.transport.tls import ClientContext
 from penstock.wire.h1 import Malformed, ResponseParser
 
@@ -50,7 +51,13 @@ _OPTIONS = (
 
 
 class Keeper(Protocol):
-    """What a connection needs of its pool."""
+    """What a connection needs of its pool.
+
+    Attributes:
+        buffer: what is read goes through it; one for all of a loop.
+    """
+
+    buffer: memoryview
 
     def now(self) -> float:
         """The monotonic time."""
@@ -69,7 +76,7 @@ class Keeper(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(InPieces):
     """One connection to a provider.
 
     Attributes:
@@ -108,6 +115,7 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(self, pool: Keeper, origin: Origin) -> None:
+        super().__init__(pool.buffer)
         self.origin = origin
         self.parser = ResponseParser()
         self.closed = False

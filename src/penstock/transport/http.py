@@ -17,6 +17,7 @@ from penstock.transport.connection import NEVER, Connection
 from penstock.transport.dial import Dialler
 from penstock.transport.dns import Door
 from penstock.transport.origin import Origin
+from penstock.transport.pieces import READ_BYTES
 from penstock.transport.places import Permits, Places, no_place
 
 __all__ = ["Connection", "Origin", "Pool"]
@@ -58,6 +59,7 @@ class Pool:
         self._timer: Timer | None = None
         self._timer_at = NEVER
         self.opened = 0
+        self.buffer = memoryview(bytearray(READ_BYTES))
 
     def __repr__(self) -> str:
         idle = sum(len(connections) for connections in self._idle.values())

@@ -12,8 +12,10 @@ import errno
 import itertools
 from collections import deque
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
+
+from penstock.transport.pieces import InPieces
 
 __all__ = ["CAPACITY", "Address", "Lane", "MemoryTransport", "open_transports", "pipe", "reset_error", "start"]
 
@@ -205,9 +207,9 @@ class MemoryTransport(asyncio.Transport):
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        if not isinstance(protocol, asyncio.Protocol):
+        if not isinstance(protocol, asyncio.Protocol | InPieces):
             raise TypeError(f"an in-memory transport needs an asyncio.Protocol, not {type(protocol).__name__}")
-        self._protocol = protocol
+        self._protocol = cast(asyncio.Protocol, protocol)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if type(data) is not bytes:
@@ -307,7 +309,7 @@ def open_transports(loop: asyncio.AbstractEventLoop) -> list[MemoryTransport]:
 
 def pipe(
     loop: asyncio.AbstractEventLoop,
-    client_protocol: asyncio.Protocol,
+    client_protocol: asyncio.BaseProtocol,
     server_protocol: asyncio.Protocol,
     *,
     client_address: Address = ("127.0.0.1", 1),
@@ -325,7 +327,11 @@ def pipe(
     """
     up, down = Lane(loop), Lane(loop)
     client = MemoryTransport(
-        client_protocol, up, down, copy_context(), {"sockname": client_address, "peername": server_address}
+        cast(asyncio.Protocol, client_protocol),
+        up,
+        down,
+        copy_context(),
+        {"sockname": client_address, "peername": server_address},
     )
     server = MemoryTransport(
         server_protocol, down, up, Context(), {"sockname": server_address, "peername": client_address}

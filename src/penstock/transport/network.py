@@ -16,10 +16,11 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from penstock.transport.link import Connection, Failure, Faults, Medium, Post
 from penstock.transport.memory import Address, MemoryTransport, start
+from penstock.transport.pieces import InPieces
 
 __all__ = ["Listener", "ListeningSocket", "Network"]
 
@@ -254,6 +255,6 @@ class Network:
 
 def _protocol(context: Context, factory: ProtocolFactory) -> asyncio.Protocol:
     protocol = context.run(factory)
-    if not isinstance(protocol, asyncio.Protocol):
+    if not isinstance(protocol, asyncio.Protocol | InPieces):
         raise TypeError(f"the network needs an asyncio.Protocol, not {type(protocol).__name__}")
-    return protocol
+    return cast(asyncio.Protocol, protocol)  # which has all that is called here
