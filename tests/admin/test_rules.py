@@ -331,3 +331,22 @@ def test_a_change_says_what_is_doubtful_too(desk: Registered) -> None:
     low = {"hard": False, "on_low_budget": "refuse"}
     changed = desk.done("PATCH", f"/budgets/{made['id']}", low, if_match="*")
     assert changed["warnings"] == ["on_low_budget never holds: the budget is not hard, so nothing is too much for it"]
+
+
+def test_a_word_that_is_none_cannot_be_taken_away(desk: Registered) -> None:
+    made = desk.done("POST", "/limits", {"scope": "task", "match": "x", "requests": "9/min"})
+    for body in ({"reqests": None}, {"role": None}):
+        answer = desk.ask("admin", "PATCH", f"/limits/{made['id']}", body, if_match="*")
+        assert (answer.status, answer.json["param"]) == (422, next(iter(body)))
+    assert desk.done("PATCH", f"/limits/{made['id']}", {"queue": None}, if_match="*")["rule"] == made["rule"]
+    assert "did you mean" in desk.ask("admin", "PATCH", f"/limits/{made['id']}", {"reqests": None}).json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "meant"), [("5,5 USD/day", ""), ("1500,50 USD/day", ""), ("1,500 USD/day", 'mean "1500 USD/day"?')]
+)
+def test_a_comma_before_a_fraction_is_taken_for_no_thousands(desk: Registered, limit: str, meant: str) -> None:
+    answer = desk.ask("admin", "POST", "/budgets", {"scope": "task", "limit": limit})
+    assert answer.status == 422
+    assert ("did you mean" in answer.json["detail"]) == bool(meant)
+    assert meant in answer.json["detail"]

@@ -26,6 +26,7 @@ from penstock.admin.rights import Principal
 from penstock.admin.rule_bounds import require_own
 from penstock.admin.rule_fills import ACCOUNTS, accounts_of, describe_fills
 from penstock.config.rule_doubts import Callers, callers_of
+from penstock.config.rule_keys import RULE_SECTIONS
 from penstock.config.rule_review import Entry, Finding, Findings, declared_entries, review
 from penstock.config.show_rules import show_budget, show_limit, show_request_budget
 from penstock.config.stored_rules import (
@@ -39,6 +40,7 @@ from penstock.config.stored_rules import (
 )
 from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from penstock.reservation import Rule
+from penstock.routing.nearest import did_you_mean, quoted
 from penstock.stores.fill import Fills
 from penstock.stores.rulebook import Kind, StoredRule
 
@@ -127,6 +129,10 @@ class RuleRoutes:
     async def change(self, request: Request) -> Response:
         """Change it."""
         fields, principal = read_fields(request), principal_of(request)
+        known = RULE_SECTIONS[self._kind]
+        for name in fields:
+            if name not in known:
+                raise wrong(name, f"unknown key {quoted(name)}{did_you_mean(name, known)}")
         async with self._changing:
             before = await self._own(request, principal)
             version = version_asked(request)

@@ -67,8 +67,9 @@ _LIKE_A_UNIT = {
     **dict.fromkeys(("token", "tokens", "tok", "toks"), "tokens"),
     **dict.fromkeys(("request", "requests", "req", "reqs", "call", "calls"), "requests"),
 }
+# A comma between thousands; what has others may be a fraction as some countries write it.
 _LOOSE = re.compile(
-    r"(?P<sign>\$?)\s*(?P<number>[0-9][0-9_,]{0,14}(?:\.[0-9]{1,9})?)\s*(?P<factor>[kKmM]?)\s*"
+    r"(?P<sign>\$?)\s*(?P<number>(?:[0-9]{1,3}(?:,[0-9]{3}){1,4}|[0-9][0-9_]{0,14})(?:\.[0-9]{1,9})?)\s*(?P<factor>[kKmM]?)\s*"
     r"(?P<unit>(?:US)?\$|[A-Za-z]*)\s*(?:(?:/|per\b|a\b|every\b)\s*(?P<period>[A-Za-z]{1,10}))?"
 )
 
