@@ -434,6 +434,33 @@ def test_parallel_calls_with_streamed_arguments(to_claude: Way, gpt: openai.Open
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
+def test_functions_as_clients_had_them_before_tools(to_claude: Way, gpt: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {
+        "model": to_claude.model(), "functions": [{"name": "weather", "parameters": WEATHER}],
+        "function_call": {"name": "weather"}, "messages": user("weather in Oslo"),
+    }  # fmt: skip
+    choice = gpt.chat.completions.create(**asked).choices[0]
+    said = choice.message.function_call
+    assert said is not None
+    assert (said.name, json.loads(said.arguments)) == ("weather", {"city": "Oslo"})
+    assert (choice.finish_reason, choice.message.tool_calls) == ("function_call", None)
+    chunks = list(gpt.chat.completions.create(**asked, stream=True))
+    pieces = [chunk.choices[0].delta.function_call for chunk in chunks]
+    assert "".join(piece.name or "" for piece in pieces if piece) == "weather"
+    assert json.loads("".join(piece.arguments or "" for piece in pieces if piece)) == {"city": "Oslo"}
+    assert chunks[-1].choices[0].finish_reason == "function_call"
+
+    turns: Any = [
+        *asked["messages"],
+        {"role": "assistant", "content": None, "function_call": said.model_dump()},
+        {"role": "function", "name": "weather", "content": "12 degrees"},
+    ]
+    answer = gpt.chat.completions.create(**{**asked, "messages": turns, "function_call": "auto"})
+    assert "12 degrees" in (answer.choices[0].message.content or "")
+    _, fields = sent(to_claude, "small")
+    assert fields["tool_choice"]["disable_parallel_tool_use"] is True
+
+
 def test_calls_by_the_other_sdk_are_the_same(
     to_claude: Way, to_gpt: Way, gpt: openai.OpenAI, claude: anthropic.Anthropic
 ) -> None:
