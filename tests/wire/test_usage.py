@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.usage import Usage
 from penstock.wire.anthropic_messages import AnthropicMessages
 from penstock.wire.anthropic_usage import read_usage as read_anthropic
 from penstock.wire.openai_chat import OpenAIChat
+from penstock.wire.openai_usage import PlainUsage, _read_any, read_usage
 
 OPENAI, ANTHROPIC = OpenAIChat(), AnthropicMessages()
 COUNTED = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
@@ -110,3 +114,35 @@ def test_anthropics(more: dict[str, Any], usage: Usage) -> None:
         reader.feed(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
     reader.end()
     assert reader.usage == usage
+
+
+# --- the short way
+
+
+COUNTS = st.none() | st.integers(-2, 60) | st.sampled_from([2**53, 2**60, 1.5, True, "7"])
+DETAILS = st.none() | st.dictionaries(
+    st.sampled_from(["cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_tokens"]), COUNTS
+)
+FIELDS = {
+    **dict.fromkeys(
+        [
+            *("input_tokens", "output_tokens", "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"),
+            *("reasoning_tokens", "num_search_queries", "search_context_size"),
+        ],
+        COUNTS,
+    ),
+    **dict.fromkeys([f"{side}_tokens_details" for side in ("prompt", "completion", "input", "output")], DETAILS),
+}
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(-1, 1), st.fixed_dictionaries({}, optional=FIELDS))
+def test_the_short_way_counts_as_the_long_one(taken: int, given_out: int, more: int, other: dict[str, Any]) -> None:
+    value = {"prompt_tokens": taken, "completion_tokens": given_out, "total_tokens": taken + given_out + more, **other}
+    body = msgspec.json.encode(value)
+    careful = _read_any(value)
+    assert read_usage(value) == careful
+    try:
+        plain = msgspec.json.decode(body, type=PlainUsage).counts()
+    except msgspec.ValidationError:
+        return
+    assert plain in (None, careful)

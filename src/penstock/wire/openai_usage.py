@@ -48,11 +48,15 @@ class PlainUsage(msgspec.Struct, gc=False):
     reasoning_tokens: _Count | None = None
     search_context_size: str | None = None
     num_search_queries: _Count | None = None
+    input_tokens_details: msgspec.Raw | None = None
+    output_tokens_details: msgspec.Raw | None = None
 
     def counts(self) -> Usage | None:
-        """What `read_usage` gives for it; None where the numbers are odd and it has to look itself."""
+        """The same as `_read_any` gives; None where the numbers are odd, or others' names stand beside them."""
         taken_in, given_out = self.prompt_tokens, self.completion_tokens
         if taken_in + given_out != self.total_tokens or not self.total_tokens:
+            return None
+        if self.input_tokens_details is not None or self.output_tokens_details is not None:
             return None
         cached = written = reasoning = heard = spoken = None
         details = self.prompt_tokens_details
@@ -80,6 +84,14 @@ def read_usage(value: Any) -> Usage | None:
     """The counts in a decoded `usage` object; None if it holds none."""
     if not isinstance(value, dict):
         return None
+    try:
+        usage = msgspec.convert(value, PlainUsage).counts()
+    except msgspec.ValidationError:
+        usage = None
+    return usage if usage is not None else _read_any(value)
+
+
+def _read_any(value: dict[str, Any]) -> Usage | None:
     get = value.get
     taken_in, given_out, total = get("prompt_tokens"), get("completion_tokens"), count(get("total_tokens"))
     if taken_in is None and given_out is None:
