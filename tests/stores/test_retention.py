@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from penstock.cli.db import command
 from penstock.config.load import load_config
-from penstock.errors import ConfigError, InvalidRequest
+from penstock.errors import ConfigError, InvalidRequest, PenstockError
 from penstock.gateway.books import open_books
 from penstock.stores.attribution import Question, usage_of
 from penstock.stores.bookings import DAY_SECONDS
@@ -22,6 +22,7 @@ from penstock.stores.sqlite import Database
 from penstock.stores.upkeep import condition_of
 from penstock.testing import SimLoop
 from penstock.testing.clock import SeededRandom
+from penstock.testing.fleet import Fleet
 from penstock.testing.simloop import run
 from tests.stores.journals import DAY, HOUR, closed, hold, opened
 
@@ -167,6 +168,25 @@ def test_a_gateway_forgets_by_itself(tmp_path: Path) -> None:
         await books.aclose()
 
     run(serve, leak_free=True)
+
+
+def test_a_configuration_that_is_refused_deletes_nothing(tmp_path: Path) -> None:
+    async def serve(loop: SimLoop) -> None:
+        written = {"auth": "open", "providers": {"sim": {}}, "state": f"sqlite:///{tmp_path}/p.db"}
+        books = open_books(load_config(written, {}), loop.clock, SeededRandom(1), inline=True)
+        assert books is not None
+        async with Fleet(loop, load_config(written, {}), books=books) as fleet:
+            nowhere = {"kind": "openai", "base_url": "https://a.example/v1", "api_key": "none", "ca_file": "/nowhere"}
+            wrong = {**written, "providers": {"up": nowhere}, "retention": "60d"}
+            with pytest.raises(PenstockError):
+                await fleet.supervisor.adopt(load_config(wrong, {}, check_files=False))
+            await loop.clock.sleep(1.0)
+            assert books.database.run_here(horizon_of) == 0
+            await fleet.supervisor.adopt(load_config({**written, "retention": "60d"}, {}))
+            await loop.clock.sleep(1.0)
+            assert books.database.run_here(horizon_of) > 0
+
+    run(serve)
 
 
 @pytest.mark.parametrize("written", ["59d", "1h", "0s", -1, "soon", "400"])

@@ -187,7 +187,6 @@ class Supervisor:
         if self.books is not None:
             await self.books.open(exact=any(rule.kind == "budget" for rule in self.overview.config.rules))
             await self.books.adopt(self.overview.config.rules)
-            self.books.retain(self.overview.config.retention)
         self._publish(self.overview.config)
         await self._posts.fill()
 
@@ -200,6 +199,7 @@ class Supervisor:
         """
         await self._posts.ready()
         self._posts.look_after()
+        self._retain(self.overview.config)
         self.lookout.adopt(self.overview.config)
         self.steward.adopt(self.overview.config)
 
@@ -285,7 +285,6 @@ class Supervisor:
         config = await self._filled(written)
         if self.books is not None:
             await self.books.adopt(config.rules)
-            self.books.retain(config.retention)
         generation = self._publish(config)
         self.overview.adopt(config)
         try:
@@ -295,9 +294,15 @@ class Supervisor:
             self.overview.adopt(before)
             raise
         self._written = written
+        self._retain(config)
         self.lookout.adopt(config)
         self.steward.adopt(config)
         return generation
+
+    def _retain(self, config: Config) -> None:
+        """Only what every worker works with decides what is deleted: that cannot be taken back."""
+        if self.books is not None:
+            self.books.retain(config.retention)
 
     def _publish(self, config: Config) -> int:
         # First the accounts: whatever a worker goes by is known there.
