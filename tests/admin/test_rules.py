@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from penstock.admin.rules import MOST_OWN
 from penstock.config.stored_rules import compile_rule
 from penstock.reservation import Rule
 from tests.admin.registered import DECLARING, Registered
@@ -350,3 +351,19 @@ def test_a_comma_before_a_fraction_is_taken_for_no_thousands(desk: Registered, l
     assert answer.status == 422
     assert ("did you mean" in answer.json["detail"]) == bool(meant)
     assert meant in answer.json["detail"]
+
+
+def test_a_tenants_own_makes_so_many_and_no_more(desk: Registered) -> None:
+    rows = [(f"id-{n:06}", "limit", "acme", "acme", RULE % n, 0, "key:acme/ann", 1) for n in range(MOST_OWN - 1)]
+    desk.db.run_here(
+        lambda connection: connection.executemany("INSERT INTO stored_rules VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    )
+    body = {"scope": "task", "match": "acme/last", "requests": "9/min"}
+    made = desk.done("POST", "/limits", body, who="ann")
+    answer = desk.ask("ann", "POST", "/budgets", {"scope": "task", "match": "acme/x", "limit": "1 USD/day"})
+    assert (answer.status, answer.json["detail"]) == (409, "there are 1,000 limits and budgets")
+    desk.done("PATCH", f"/limits/{made['id']}", {"requests": "8/min"}, who="ann", if_match="*")
+    desk.done("POST", "/limits", {"scope": "task", "match": "acme/x", "requests": "9/min"})
+
+
+RULE = '{"scope":"task","match":"acme/%d","requests":"9/min"}'

@@ -27,7 +27,7 @@ from penstock.admin.rule_bounds import require_own
 from penstock.admin.rule_fills import ACCOUNTS, accounts_of, describe_fills
 from penstock.config.rule_doubts import Callers, callers_of
 from penstock.config.rule_keys import RULE_SECTIONS
-from penstock.config.rule_review import Entry, Finding, Findings, declared_entries, review
+from penstock.config.rule_review import Entry, Finding, Findings, beside, declared_entries, review
 from penstock.config.show_rules import show_budget, show_limit, show_request_budget
 from penstock.config.stored_rules import (
     Compiled,
@@ -44,9 +44,11 @@ from penstock.routing.nearest import did_you_mean, quoted
 from penstock.stores.fill import Fills
 from penstock.stores.rulebook import Kind, StoredRule
 
-__all__ = ["RuleRoutes"]
+__all__ = ["MOST_OWN", "RuleRoutes"]
 
 _DECLARED = "declared:"
+# Each call is held against all of them: of one tenant's own, and of the operators'.
+MOST_OWN, MOST_STORED = 1_000, 10_000
 _LISTING = (*PAGING, Query("tenant", "That one's alone.", {"type": "string"}), ACCOUNTS)
 
 
@@ -108,7 +110,9 @@ class RuleRoutes:
         if id.startswith(_DECLARED):
             return resource((await self._filled([self._declared_one(id, principal)], most))[0])
         found = await self._get(id, principal)
-        entry, others = _entry(found), [_entry(each) for each in await self._register.rules.all() if each.id != id]
+        entry, compiled = _entry(found), compile_stored(found)
+        known = [each for each in await self._register.rules.all() if each.id != id]
+        others = [_entry(each) for each in known if beside(compiled, compile_stored(each))]
         doubts = await self._review(entry._replace(name=""), others, principal, made=True)
         (told,) = await self._filled([self._describe(found) | {"warnings": doubts}], most)
         return resource(told)
@@ -163,6 +167,11 @@ class RuleRoutes:
         """What it becomes, if it may be made, or the one of that id become it; and what is doubtful about it."""
         compiled = compile_rule(self._kind, body)
         stored = [(each, compile_stored(each)) for each in await self._register.rules.all() if each.id != id]
+        most = MOST_OWN if principal.tenant else MOST_STORED
+        if not id and sum(each.owner == principal.tenant for each, _ in stored) >= most:
+            raise Conflict(
+                f"there are {most:,} limits and budgets", do="Change or remove one; a pattern holds for many."
+            )
         config = self._overview.config
         declared = [rule for rule in config.rules if rule.where]
         if principal.tenant:  # first, so that nothing is told of others' rules
@@ -175,7 +184,7 @@ class RuleRoutes:
             raise Conflict(f"the same is said by {taken[window]}", do="Change that one.", param="scope")
         for rule in compiled.rules:
             self._check_model(rule, principal)
-        others = [_entry(each) for each, _ in stored]
+        others = [_entry(each) for each, made in stored if beside(compiled, made)]
         return compiled, await self._review(Entry("", self._kind, body), others, principal)
 
     async def _review(

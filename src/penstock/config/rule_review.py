@@ -16,11 +16,13 @@ from penstock.config.rule_doubts import Callers
 from penstock.config.rules import read_rules
 from penstock.config.schema import Config
 from penstock.config.show_rules import show_budget, show_limit, show_request_budget
+from penstock.config.stored_rules import Compiled
 from penstock.config.tree import Place, from_mapping
 from penstock.routing.names import Names
+from penstock.routing.scopes import family
 from penstock.stores.rulebook import Kind
 
-__all__ = ["Entry", "Finding", "Findings", "declared_entries", "review"]
+__all__ = ["Entry", "Finding", "Findings", "beside", "declared_entries", "review"]
 
 _PLACE = re.compile(r"(limits|budgets)\[(\d+)\]\.?(.*)", re.DOTALL)
 
@@ -78,6 +80,12 @@ def review(entries: Sequence[Entry], config: Config, names: Names, callers: Call
         return tuple(_finding(of_kind, str(place), message) for place, message in found)
 
     return Findings(told(tree.problems.found), told(tree.problems.doubted))
+
+
+def beside(one: Compiled, other: Compiled) -> bool:
+    """Whether one may have something to say about the other: of the same values, or a model that leads on to others."""
+    same = {(rule.scope, rule.match, family(rule)) for rule in one.rules}
+    return any((rule.scope, rule.match, family(rule)) in same or rule.downgrade for rule in other.rules)
 
 
 def declared_entries(config: Config) -> list[Entry]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -63,7 +64,13 @@ def compile_rule(kind: Kind, body: Mapping[str, Any]) -> Compiled:
     Raises:
         InvalidRequest: it cannot be one; in the words that the file's reader has for it, `param` names the field.
     """
-    tree = from_mapping({f"{kind}s": [body]}, "")
+    return _compiled(kind, msgspec.json.encode(body))
+
+
+# All of them are read anew whenever one is made or changed.
+@lru_cache(2048)
+def _compiled(kind: Kind, written: bytes) -> Compiled:
+    tree = from_mapping({f"{kind}s": [msgspec.json.decode(written)]}, "")
     root = tree.root.value
     assert isinstance(root, dict)
     ruled = read_rules(Reader(tree.problems, {}, tree.folder), root)
