@@ -69,10 +69,13 @@ def _posts_nothing(right: Any) -> Any:
 def _doubles(right: Any) -> Any:
     """What accounts are told is twice what the rows have."""
 
-    def settled(ended: Any, taken: Any) -> Any:
-        return [one._replace(settled=2 * one.settled) for one in right(ended, taken)]
+    def parts(opened: Any, closed: Any, accounts: Any) -> Any:
+        found = right(opened, closed, accounts)
+        for account, _, amount in found:
+            account.settled += amount
+        return found
 
-    return settled
+    return parts
 
 
 def _folds_again(right: Any) -> Any:
@@ -110,7 +113,7 @@ BUGS: dict[str, Bug] = {
     "meter: fallbacks have no row": Bug(Entries, "open", _forgets_fallbacks),
     "journal: ends are not written": Bug(Journal, "close", _nothing),
     "ledger: what was lost cost nothing": Bug(ledger, "lost", _posts_nothing),
-    "ledger: accounts have twice what rows have": Bug(posting, "_settled", _doubles),
+    "ledger: accounts have twice what rows have": Bug(posting, "_parts", _doubles),
     "ledger: the dead are not buried": Bug(Books, "gone", _nothing),
     "ledger: a dead worker's journal is read twice": Bug(Ledger, "bury", _folds_again),
     "treasury: the books' word is not heard": Bug(Treasury, "settled", _nothing),
