@@ -15,6 +15,7 @@ from penstock.routing.allowance import Allowance
 from penstock.usage import usd
 
 __all__ = [
+    "NOTHING",
     "NO_CLAIM",
     "SHARE",
     "Bounded",
@@ -73,6 +74,9 @@ class Use(NamedTuple):
     def of(self, rule: Rule) -> int:
         """As much of it as a rule counts."""
         return self[_UNITS.index(rule.unit)]
+
+
+NOTHING = Use(0, 0, 0, 0, 0)
 
 
 class Claim:

@@ -186,7 +186,7 @@ class Purse:
                 if not lease.listed:
                     lease.listed = True
                     self._spent.append(lease)
-            if not 0 <= left <= lease.most:
+            if left > lease.most or left < 0:
                 give_back(lease, lines, lease.most if left > 0 else 0)
         if lines:
             self._tell(lines)
@@ -205,10 +205,11 @@ class Purse:
         for (rule, value), key in zip(accounts.scopes, accounts.keys, strict=True):
             lease = leases.get(key)
             if lease is not None:
-                left, resets, limit = lease.beside + lease.left, lease.resets - since, rule.limit
+                left, resets = lease.beside + lease.left, lease.resets - since
                 if left < 0:
                     left = 0
-                level = (rule, value, limit - left if left < limit else 0, left, resets if resets > 0.0 else 0.0)
+                used = rule.limit - left
+                level = (rule, value, used if used > 0 else 0, left, resets if resets > 0.0 else 0.0)
                 found.append(_new(Level, level))
         return tuple(found)
 

@@ -52,7 +52,7 @@ _UNBOUNDED = ("mcp_servers", "plugins")
 _MOST = 2**53
 _DIGITS = 16
 _RARE = frozenset((
-    *("thinking", "service_tier", "speed", "tools", "web_search_options", "audio", "modalities"),
+    *("n", "thinking", "service_tier", "speed", "tools", "web_search_options", "audio", "modalities"),
     *(*_STORED, *_UNBOUNDED),
 ))  # fmt: skip
 _list = msgspec.json.Decoder(list[Any]).decode
@@ -98,26 +98,24 @@ def read_extent(dialect: str, fields: dict[str, msgspec.Raw], size: int) -> Exte
     if dialect == "openai_embeddings":
         extent.output = 0
         return extent
-    anthropic = dialect.startswith("anthropic")
     if dialect == "generate":
         budget = _value(fields, "budget")
         extent.output = _count(budget.get("max_output_tokens")) if isinstance(budget, dict) else None
-    else:
-        for name in _LIMITS:
-            if name in fields:
-                digits = bytes(fields[name])
-                limit = _count(int(digits) if digits.isdigit() and len(digits) < _DIGITS else _value(fields, name))
-                if limit is not None and (extent.output is None or limit > extent.output):
-                    extent.output = limit
-    if "n" in fields:
-        extent.answers = _count(_value(fields, "n")) or 1
+    elif "max_tokens" in fields or "max_completion_tokens" in fields:
+        extent.output = max((_limit(fields, name) for name in _LIMITS), default=0) or None
+    image = ANTHROPIC_IMAGE_TOKENS if dialect.startswith("anthropic") else IMAGE_TOKENS
     for name in _TOLD:
-        raw = fields.get(name)
-        if raw is not None:
-            _look(extent, bytes(raw), ANTHROPIC_IMAGE_TOKENS if anthropic else IMAGE_TOKENS)
+        if name in fields:
+            _look(extent, bytes(fields[name]), image)
     if not _RARE.isdisjoint(fields):
         _read_rest(extent, fields)
     return extent
+
+
+def _limit(fields: dict[str, msgspec.Raw], name: str) -> int:
+    """How long an answer may be by one of its names; 0 where it says nothing."""
+    digits = bytes(fields.get(name, b""))
+    return _count(int(digits) if digits.isdigit() and len(digits) < _DIGITS else _value(fields, name)) or 0
 
 
 def text_of(fields: dict[str, msgspec.Raw], *, media: bool) -> bytes:
@@ -134,12 +132,20 @@ def limit_output(
     Args:
         name: what the limit is called where the request has none.
     """
-    found: tuple[str, ...] = tuple(each for each in _LIMITS if each in fields) or (name,)
-    return {**fields, **dict.fromkeys(found, msgspec.Raw(b"%d" % most))}, found
+    raw, fields = msgspec.Raw(b"%d" % most), fields.copy()
+    found: tuple[str, ...] = ()
+    for each in _LIMITS:
+        if each in fields:
+            fields[each], found = raw, (*found, each)
+    if not found:
+        fields[name], found = raw, (name,)
+    return fields, found
 
 
 def _read_rest(extent: Extent, fields: dict[str, msgspec.Raw]) -> None:
     """What only few requests have."""
+    if "n" in fields:
+        extent.answers = _count(_value(fields, "n")) or 1
     if "thinking" in fields:
         thinking = _value(fields, "thinking")
         if isinstance(thinking, dict) and thinking.get("type") == "enabled":
@@ -181,7 +187,7 @@ def _read_tools(extent: Extent, raw: bytes) -> None:
 
 def _look(extent: Extent, raw: bytes, image: int) -> None:
     """Count what is no text."""
-    if b'"type"' not in raw and (b"\\" not in raw or b"\\u00" not in raw):
+    if b'"type"' not in raw and (raw.find(b"\\") < 0 or b"\\u00" not in raw):
         return  # every part but plain text has one
     if b'"1h"' in raw:
         extent.kept = True

@@ -8,7 +8,7 @@ from penstock.messages import Request
 from penstock.records import Attempt
 from penstock.reservation import Reservation
 from penstock.routing.allowance import Allowance
-from penstock.routing.money import Claim, Use
+from penstock.routing.money import NOTHING, Claim
 
 __all__ = ["Held"]
 
@@ -39,7 +39,7 @@ class Held:
         most = request.caller.max_output
         if most is not None and (most < bound.given or not bound.own):
             self.given = most
-        self.use = Use(0, 0)
+        self.use = NOTHING
         self.expected = 0
         self.number = 0
         self.reservation: Reservation | None = None
