@@ -360,36 +360,6 @@ def test_a_tool(tool: dict[str, Any], read: Tool, features: set[str]) -> None:
     assert set(prompt.given) == {"text", *features}
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("application/json", "a.json"),
-        ("application/vnd.api+json", "a"),
-        ("application/x-yaml", "a.yml"),
-        ("text/x-python", "a.py"),
-        ("", "a.yaml"),
-    ],
-)
-def test_texts_by_other_names(kind: str, name: str) -> None:
-    data = f"data:{kind};base64,e30=" if kind else "e30="
-    prompt = decoded(
-        messages=[{"role": "user", "content": [{"type": "file", "file": {"filename": name, "file_data": data}}]}]
-    )
-    (part,) = prompt.turns[0].parts
-    assert isinstance(part, Document)
-    assert (part.source.text, part.source.media_type) == ("{}", "text/plain")
-
-
-def test_a_pdf_where_images_stand_is_a_document() -> None:
-    part = {"type": "image_url", "image_url": {"url": "data:application/pdf;base64,JVBERi0="}}
-    prompt = decoded(messages=[{"role": "user", "content": [part]}])
-    (read,) = prompt.turns[0].parts
-    assert isinstance(read, Document)
-    assert read.source.data == "JVBERi0="
-    assert prompt.given.keys() >= {"documents"}
-    assert "images" not in prompt.given
-
-
 def test_functions_were_called_one_at_a_time() -> None:
     assert decoded(functions=[{"name": "f"}]).parallel_tool_calls is False
     assert decoded(functions=[{"name": "f"}], parallel_tool_calls=True).parallel_tool_calls is True
