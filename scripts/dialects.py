@@ -172,7 +172,10 @@ def _budgets() -> Iterator[str]:
 # --- answers
 
 _STOPS: Mapping[str, Sequence[str]] = {
-    "openai_chat": ("stop", "length", "tool_calls", "content_filter", "function_call", "tool_use", "MAX_TOKENS", "SAFETY", "eos"),
+    "openai_chat": (
+        *("stop", "length", "tool_calls", "content_filter", "function_call"),
+        *("tool_use", "MAX_TOKENS", "SAFETY", "eos"),
+    ),
     "anthropic_messages": (
         *("end_turn", "stop_sequence", "max_tokens", "model_context_window_exceeded"),
         *("tool_use", "pause_turn", "refusal", "compaction"),

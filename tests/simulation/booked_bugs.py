@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from penstock.gateway.books import Books
-from penstock.layers import meter
 from penstock.layers.meter import Meter, entries
 from penstock.layers.meter.entries import Entries
 from penstock.layers.rate_limit import RateLimit
+from penstock.routing.money import NOTHING
 from penstock.stores import ledger, posting
 from penstock.stores.journal import Journal
 from penstock.stores.ledger import Ledger
@@ -38,7 +38,7 @@ def _books_no_leavers(right: Any) -> Any:
 
 
 def _settles_nothing(right: Any) -> Any:
-    return lambda self, held, attempt: meter.NOTHING
+    return lambda self, held, attempt: NOTHING
 
 
 def _halves(right: Any) -> Any:
