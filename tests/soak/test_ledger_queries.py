@@ -38,15 +38,33 @@ def _took(path: Path, by: str) -> float:
     return sorted(took)[TURNS // 2]
 
 
+def _read(path: Path, by: str) -> int:
+    """How many bytes of the file it reads; what a machine's other work does not change."""
+    question = read_asked({"by": by, "since": "30d"}, UNTIL).question
+    connection = open_reader(path)
+    before = _bytes_read()
+    usage_of(connection, question)
+    read = _bytes_read() - before
+    connection.close()
+    return read
+
+
+def _bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().split("rchar:")[1].split()[0])
+
+
 def test_a_month_by_model(tmp_path: Path) -> None:
-    medians = {}
+    medians, read = {}, {}
     for millions in (1, 10):
         path = tmp_path / f"{millions}.db"
         make_millions(path, millions * 10**6, UNTIL, ("", "model", "tenant"))
         medians[millions] = _took(path, "model")
+        read[millions] = _read(path, "model")
         size = path.stat().st_size / 1e6
-        tell(f"usage --since 30d --by model, {millions} M attempts ({size:,.0f} MB): {medians[millions] * 1000:.1f} ms")
+        took = f"{medians[millions] * 1000:.1f} ms, {read[millions] / 1e3:.0f} kB read"
+        tell(f"usage --since 30d --by model, {millions} M attempts ({size:,.0f} MB): {took}")
         path.unlink()
     assert medians[1] < MOST_SECONDS
+    assert read[10] < WITHIN * read[1]
     # Of so few milliseconds a fifth is noise: what must not be is that it grows with the attempts.
     assert medians[10] < max(WITHIN * medians[1], MOST_SECONDS / 4)
