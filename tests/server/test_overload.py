@@ -117,3 +117,29 @@ def test_two_tenants_that_saturate_get_as_much_as_each_other_and_one_of_weight_t
 
     assert 0.8 <= shares(1) <= 1.2
     assert 2.2 <= shares(3) <= 3.8
+
+
+def test_where_nobody_may_wait_who_has_no_place_is_refused_before_its_body_is_read() -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop, CONFIG | {"admission": {"most": 1, "queue": 0}}) as stage:
+            first, second = await Caller.connect(), await Caller.connect()
+            key = {"authorization": f"Bearer {ENV['APP_KEY']}"}
+            running = loop.create_task(first.post(CHAT, **key))
+            await loop.clock.sleep(0.01)
+            unread = {"model": "up/small", "messages": "not a list"}
+            for number in range(1, 4):
+                refused = await second.post(unread, **key, x_penstock_priority="low")
+                assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+                assert b"answers 1 calls already" in refused.body
+                assert stage.gateway.metrics.shed.cells[("low",)][0] == number
+                assert stage.lines[-1]["error"] == "overloaded"
+            # The doors come first all the same.
+            assert (await second.post(CHAT, **key, host="evil.example")).status == 403
+            assert (await running).status == 200
+            assert (await second.post(unread, **key)).status == 400
+            assert (await second.post(CHAT, **key)).status == 200
+            for caller in (first, second):
+                caller.close()
+            await loop.clock.sleep(1)
+
+    run(main, leak_free=True)

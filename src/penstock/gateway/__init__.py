@@ -133,6 +133,7 @@ class Gateway:
         shared: what it has in common with other gateways.
         purse: what may be spent of limits and budgets.
         strain: whether the process has too much to do; None where nobody looks.
+        full: as Limiting's.
         clock: all its time; `now`: the monotonic one.
         attempt: one attempt at a request's `target`, past every policy.
         booked: the same, reserved and booked: it needs the request's plan and candidate, too.
@@ -165,7 +166,7 @@ class Gateway:
         self.purse.adopt(config.rules)
         given = Given(shared.state, self.purse, shared.permits, shared.strain, shared.pressure)
         self._limiting = Limiting(config, clock, self.metrics, given)
-        self.strain = self._limiting.strain
+        self.strain, self.full = self._limiting.strain, self._limiting.full
         self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
         running = Running(shared.state, self._desk, shared.permits)
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from penstock.call import Call, Layer
 from penstock.clock import Clock
 from penstock.config.schema import Config
+from penstock.errors import Overloaded
 from penstock.layers.admission import PROCESS, Admission, Entrance
 from penstock.layers.concurrency import Seating
 from penstock.layers.rate_limit import RateLimit, Rates, Size
@@ -16,7 +17,7 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.providers.bounds import MEDIA_TOKENS
 from penstock.reservation import Rule
-from penstock.routing.admission import AdmissionRules
+from penstock.routing.admission import AdmissionRules, full
 from penstock.routing.estimate import estimate
 from penstock.routing.scopes import Facts, Rules
 from penstock.stores.gate import GateRules
@@ -64,6 +65,8 @@ class Limiting:
     Attributes:
         layers: `admission` and `rate_limit`, as far as there is something for them to do.
         strain: whether the process has too much to do; None where nobody looks.
+        full: what one is told for whom there is no place and no queue, None where there is a place; None: where one may
+            wait, or there is no end of places, which the layer knows.
         seating: calls at a time of where an attempt goes; None where nothing limits them.
     """
 
@@ -81,6 +84,7 @@ class Limiting:
         self.strain = given.strain if config.admission is not None else None
         if given.strain is not None:
             given.strain.lag = config.admission.loop_lag if config.admission is not None else None
+        self.full = self._full() if config.admission is not None and config.admission.queue == 0 else None
         self.layers = self._layers()
         self.seating = self._make_seating()
 
@@ -93,6 +97,17 @@ class Limiting:
         """How many calls wait at a limit."""
         lines = self._given.state.of("lines", "", lambda _: self._new_lines())
         return self._seats.waiting + len(lines)
+
+    def _full(self) -> Callable[[], Overloaded | None] | None:
+        own, seats = _own(self._admission), self._seats
+        if not own:
+            return None
+
+        def answer() -> Overloaded | None:
+            wait = seats.full(own[0])
+            return None if wait is None else full(own[0].limit, wait)
+
+        return answer
 
     def _new_lines(self) -> Lines:
         return Lines(self._given.purse, self._clock)

@@ -18,7 +18,7 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Decision
 from penstock.reservation import Rule, Shortage
-from penstock.routing.admission import shed
+from penstock.routing.admission import LONGEST_SECONDS, full, shed
 from penstock.routing.scopes import NOBODY, Facts
 from penstock.routing.wishes import NORMAL, RANKS
 
@@ -26,8 +26,6 @@ __all__ = ["PROCESS", "Admission", "Entrance", "Repeats", "Seat", "Seats", "Stra
 
 log = logging.getLogger("penstock.admission")
 
-# No caller is told to wait for longer before it asks again.
-LONGEST_SECONDS = 60.0
 # Strangers choose the names of users, tasks and tags: what is remembered of them must end somewhere.
 MOST_KEPT = 4096
 # The id of the rule that stands for a process's own bound.
@@ -166,11 +164,7 @@ class Admission:
         rule, wait = short.rule, min(short.wait, LONGEST_SECONDS)
         if rule.id == PROCESS:
             self._metrics.shed.inc((_priority(request),))
-            return Overloaded(
-                f"this gateway answers {rule.limit:,} calls already, which is as many as it takes at a time",
-                do="Wait as long as retry-after says.",
-                retry_after=wait,
-            )
+            return full(rule.limit, wait)
         self._metrics.limited.inc((rule.scope, "concurrency"))
         return RateLimited(
             f"{_named(rule, short.value)} are under way, which is the limit",

@@ -6,7 +6,7 @@ import msgspec
 
 from penstock.errors import Overloaded
 
-__all__ = ["AdmissionRules", "Repeats", "shed"]
+__all__ = ["AdmissionRules", "Repeats", "full", "shed"]
 
 
 class Repeats(msgspec.Struct, frozen=True):
@@ -32,6 +32,19 @@ class AdmissionRules(msgspec.Struct, frozen=True):
     # reads a stream sees it. A machine whose cores are shared by others may be late by half of that for a while.
     loop_lag: float | None = 0.2
     repeats: Repeats | None = None
+
+
+# No caller is told to wait for longer before it asks again.
+LONGEST_SECONDS = 60.0
+
+
+def full(most: int, wait: float) -> Overloaded:
+    """What one is told for whom the process has no place."""
+    return Overloaded(
+        f"this gateway answers {most:,} calls already, which is as many as it takes at a time",
+        do="Wait as long as retry-after says.",
+        retry_after=min(wait, LONGEST_SECONDS),
+    )
 
 
 def shed(priority: str, wait: float) -> Overloaded:

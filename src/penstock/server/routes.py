@@ -151,6 +151,9 @@ class Routes:
         reply: Reply | None = None
         try:
             try:
+                if gateway.full is not None and (short := gateway.full()) is not None:
+                    gateway.metrics.shed.inc((_priority(http.head.noted or self._caller(http)),))
+                    raise short
                 strain = gateway.strain
                 if strain is not None and strain.level >= 1.0:
                     _shut_out(http.head.noted or self._caller(http), strain, gateway.metrics, ranking=self._ranking)
@@ -391,13 +394,16 @@ def _shut_out(caller: Caller, strain: Strain, metrics: Metrics, *, ranking: bool
     Args:
         ranking: a key may say that it is more urgent; then who says nothing is let through.
     """
-    wishes = caller.wishes
-    if wishes is None and ranking:
+    if caller.wishes is None and ranking:
         return
-    priority = wishes.priority if wishes is not None else "normal"
+    priority = _priority(caller)
     if strain.shuts_out(RANKS[priority]):
         metrics.shed.inc((priority,))
         raise shed(priority, strain.wait())
+
+
+def _priority(caller: Caller) -> str:
+    return caller.wishes.priority if caller.wishes is not None else "normal"
 
 
 def _told(error: Exception, record: Record) -> PenstockError:

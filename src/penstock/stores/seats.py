@@ -100,6 +100,13 @@ class Seats:
         count = self._counts.get((rule.id, value))
         return count.gate.running if count is not None else 0
 
+    def full(self, rule: Rule) -> float | None:
+        """Of a rule of this process's own: seconds until there may be a seat; None where one is free."""
+        count = self._counts.get((rule.id, ""))
+        if count is None or count.gate.limit is None or count.in_flight < count.gate.limit:
+            return None
+        return count.gate.expected()
+
     @property
     def waiting(self) -> int:
         """How many wait for one."""
