@@ -49,6 +49,7 @@ from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
 from penstock.wire.h1 import HttpRequest, Refused, encode_headers
 from penstock.wire.limit_headers import limit_lines
+from penstock.wire.signals import read_error
 from penstock.wire.structured_fields import read_dictionary
 from penstock.wire.tolerant_json import decode_tolerant
 
@@ -520,8 +521,8 @@ def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
     """The provider's own answer, where the caller is to have it as it came.
 
     Not where it is in another dialect than the caller's; nor where it complains about our credential or account,
-    which is none of the caller's business; nor where it is no JSON, or an answer that came with an error's status: a
-    caller that expects an error object gets one.
+    which is none of the caller's business; nor where it is no JSON, or says nothing of an error (as a model's answer
+    does that came with a 500): a caller that expects an error object gets one.
     """
     if not isinstance(error, UpstreamError) or isinstance(error, ProtocolError):
         return None
@@ -534,9 +535,8 @@ def _own_words(error: PenstockError, dialect: Inbound) -> ProviderAnswer | None:
         told = decode_tolerant(answer.body)
     except ValueError:
         return None
-    if isinstance(told, dict):
-        return answer if told.get("error") or not ("choices" in told or "content" in told) else None
-    return answer if isinstance(told, list) else None
+    named = isinstance(told, dict) and told.get("error")
+    return answer if named or (isinstance(told, dict | list) and read_error(told).message) else None
 
 
 _EVERY_METHOD = b"GET, HEAD, POST, OPTIONS"
