@@ -224,6 +224,20 @@ def test_what_was_not_needed_for_the_life_of_its_lease_goes_back() -> None:
     play([rule], main)
 
 
+def test_what_time_has_given_back_is_not_in_hand_as_well() -> None:
+    rule = rate(1000)
+
+    async def main(bank: Bank) -> None:
+        (branch,) = bank.branches
+        branch.purse.void(reserved(await branch.purse.reserve([want(rule, 10)])))
+        assert branch.in_hand
+        await bank.loop.clock.sleep(30)
+        (level,) = await branch.purse.look([want(rule, 0)])
+        assert (level.used, level.left) == (0, 1000)
+
+    play([rule], main)
+
+
 def test_accounts_that_are_remembered_are_found_again_and_anew() -> None:
     rule, requests = budget(1000, period="minute"), rate(6000)
 

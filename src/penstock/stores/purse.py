@@ -237,7 +237,9 @@ class Purse:
         for want, stand in zip(wants, answer.result().stands, strict=True):
             limit, left, resets = stand if stand is not None else (want.rule.limit, want.rule.limit, 0.0)
             lease = self._leases.get((want.rule.id, want.value))
-            left += lease.left if lease is not None else 0
+            if lease is not None:
+                # Of a rate time may have given back what is still in hand.
+                left = min(limit, left + lease.left)
             levels.append(Level(want.rule, want.value, max(0, limit - left), max(0, left), resets))
         return levels
 
