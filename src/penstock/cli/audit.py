@@ -75,22 +75,22 @@ def verify(path: str | None, heads: tuple[str, ...], *, as_json: bool) -> None:
 
 def _look(state: Path, noted: list[Head]) -> tuple[Head, list[str]]:
     """The last entry, and what is wrong with the log."""
-    import sqlite3
     from contextlib import closing
 
-    from penstock.stores.audit import START
-    from penstock.stores.audit import Head as Last
-    from penstock.stores.audit import verify as verified
-    from penstock.stores.audit_log import head_file
+    from penstock.stores.audit import examine
+    from penstock.stores.audit_log import head_file, read_head
     from penstock.stores.sqlite import open_reader
 
+    file, unread, kept = head_file(state), "", None
+    try:
+        kept = read_head(file)
+    except (OSError, ValueError) as error:
+        unread = f"{file} cannot be read: {error}"
     with closing(open_reader(state)) as connection:
-        try:
-            kept, faults = _kept(head_file(state), connection)
-            faults += verified(connection, *noted, *([kept] if kept is not None else []))
-            return _last(connection), faults
-        except sqlite3.Error as error:  # the table is gone, or another one, or the file is damaged
-            return Last(0, START), [f"the log cannot be read: {error}"]
+        last, faults = examine(connection, *noted, *([kept] if kept is not None else []))
+    if kept is None and not unread and last.number:
+        unread = f"{file} is not there: whether the end was cut off cannot be told"
+    return last, [unread, *faults] if unread else faults
 
 
 def _noted(heads: tuple[str, ...]) -> list[Head]:
@@ -112,25 +112,6 @@ def _state(path: str | None) -> Path:
     if config.state == "memory":
         raise ConfigError(f"{config.source}: state: memory keeps no log", do="Write state: sqlite:///penstock.db.")
     return Path(config.state)
-
-
-def _kept(file: Path, connection: Any) -> tuple[Head | None, list[str]]:
-    """The head beside the state, and what is wrong with it."""
-    from penstock.stores.audit_log import read_head
-
-    try:
-        kept = read_head(file)
-    except (OSError, ValueError) as error:
-        return None, [f"{file} cannot be read: {error}"]
-    if kept is None and _last(connection).number:
-        return None, [f"{file} is not there: whether the end was cut off cannot be told"]
-    return kept, []
-
-
-def _last(connection: Any) -> Head:
-    from penstock.stores.audit import latest
-
-    return latest(connection)
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

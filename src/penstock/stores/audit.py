@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-__all__ = ["START", "Change", "Entry", "Head", "Who", "append", "head_of", "latest", "page", "verify"]
+__all__ = ["START", "Change", "Entry", "Head", "Who", "append", "examine", "head_of", "latest", "page", "verify"]
 
 # What the first entry follows.
 START = bytes(32)
@@ -164,6 +164,14 @@ def verify(connection: sqlite3.Connection, *heads: Head) -> Iterator[str]:
     triggers = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")}
     if missing := [name for name in _TRIGGERS if name not in triggers]:
         yield f"the table has lost its guards ({', '.join(missing)})"
+
+
+def examine(connection: sqlite3.Connection, *heads: Head) -> tuple[Head, list[str]]:
+    """The last entry, and what is wrong; that the log is gone or damaged is a fault as well."""
+    try:
+        return latest(connection), list(verify(connection, *heads))
+    except sqlite3.Error as error:
+        return Head(0, START), [f"the log cannot be read: {error}"]
 
 
 def _faults(entry: Entry, last: Head) -> Iterator[str]:
