@@ -125,7 +125,7 @@ def test_what_is_used_and_left_is_told_while_it_runs_and_after(tmp_path: Path) -
     assert float(account["used"]) + float(account["left"]) == pytest.approx(5)
     (account,) = requests["accounts"]
     assert (account["value"], account["unit"], account["used"], account["left"]) == ("app", "requests", 3, 6)
-    assert "3 requests  6 requests" in run(tmp_path, "budgets", "list").out
+    assert "3 requests   6 requests" in run(tmp_path, "budgets", "list").out
     assert [each.get("accounts") for each in told(tmp_path, "limits", "list")] == [[], []]
     assert "accounts" not in told(tmp_path, "budgets", "list", "--accounts", "0")[0]
 

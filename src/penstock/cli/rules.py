@@ -93,6 +93,11 @@ def add_commands(group: click.Group, kind: Kind, options: Options, fields: Calla
         _tell(kind, made, "is changed", as_json=as_json)
 
     change.help = f"Change a {kind}; what is not said stays. ID is its id, or the end of it."
+    _add_reading(group, kind)
+
+
+def _add_reading(group: click.Group, kind: Kind) -> None:
+    """And those that need not be told what one says."""
 
     @group.command("list", short_help="Those there are, and how full they are.")
     @click.option("--tenant", metavar="NAME", help="What is that one's alone.")
