@@ -199,7 +199,8 @@ class Supervisor:
         """
         await self._posts.ready()
         self._posts.look_after()
-        self._retain(self.overview.config)
+        if self.books is not None:
+            self.books.retain(self.overview.config.retention)
         self.lookout.adopt(self.overview.config)
         self.steward.adopt(self.overview.config)
 
@@ -294,15 +295,12 @@ class Supervisor:
             self.overview.adopt(before)
             raise
         self._written = written
-        self._retain(config)
+        if self.books is not None:
+            # Not before: only what every worker works with may delete what cannot be had back.
+            self.books.retain(config.retention)
         self.lookout.adopt(config)
         self.steward.adopt(config)
         return generation
-
-    def _retain(self, config: Config) -> None:
-        """Only what every worker works with decides what is deleted: that cannot be taken back."""
-        if self.books is not None:
-            self.books.retain(config.retention)
 
     def _publish(self, config: Config) -> int:
         # First the accounts: whatever a worker goes by is known there.
