@@ -218,7 +218,7 @@ def test_a_crowd_that_is_late_together_is_refused_one_by_one() -> None:
             one.writer.write(b"POST /v1")
         counts = await refused(stage, 14)
         assert counts[99] == 0
-        assert max(after - before for before, after in itertools.pairwise(counts)) <= 44
+        assert max(after - before for before, after in itertools.pairwise(counts)) <= 29
         assert counts[-1] == 350
         for one in crowd:
             one.close()
@@ -243,12 +243,12 @@ def test_a_crowd_that_takes_most_of_the_room_is_refused_at_once() -> None:
 
 def test_the_date_goes_on_while_a_crowd_is_refused() -> None:
     async def scene(stage: Stage, caller: Caller) -> None:
-        crowd = [await Caller.connect() for _ in range(3200)]
+        crowd = [await Caller.connect() for _ in range(2000)]
         for one in crowd:
             one.writer.write(b"POST /v1")
         await stage.loop.clock.sleep(11)
         dates = set()
-        while len(stage.log) < 3200:
+        while len(stage.log) < 2000:
             dates.add((await caller.post(chat())).headers["date"])
             await stage.loop.clock.sleep(1)
         assert len(dates) >= 7

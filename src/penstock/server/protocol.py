@@ -67,11 +67,11 @@ _KEEP = b"connection: keep-alive\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 SWEEP_SECONDS = 1.0
 # Thousands that were slow together are late together, and come back together: refusing or cutting one takes as long as
-# a request, and its next attempt longer. So as long as there is room for others, they are cut one by one, at most 400 a
+# a request, and its next attempt longer. So as long as there is room for others, they are cut one by one, at most 250 a
 # second; else four in a turn of the loop.
 SWEPT_AT_ONCE = 100
 SWEEP_PAUSE = 0.001
-CUT_PAUSE = 0.0025
+CUT_PAUSE = 0.004
 CUT_AT_ONCE = 4
 CROWDED = 0.8
 
