@@ -33,6 +33,39 @@ def all_of(connection: sqlite3.Connection) -> list[int]:
     return [x for (x,) in connection.execute("SELECT x FROM a ORDER BY x")]
 
 
+def test_the_file_alone_has_all_once_it_is_closed_though_somebody_still_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    database = Database(file, migrations=[ONE])
+    reader = open_reader(file, checked=False)
+    database.run_here(add(2))
+    assert all_of(reader) == [1, 2]
+    database.close()
+    assert (tmp_path / "a.db-wal").stat().st_size == 0, "it stays, as somebody reads, but nothing is in it"
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "a.db").write_bytes(file.read_bytes())
+    copied = open_reader(tmp_path / "copy" / "a.db", checked=False)
+    assert all_of(copied) == [1, 2]
+    copied.close()
+    reader.close()
+    Database(file, migrations=[ONE]).close()
+    assert [each.name for each in tmp_path.iterdir() if each.name != "copy"] == ["a.db"]
+
+
+def test_who_reads_in_the_middle_of_a_transaction_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    database = Database(file, migrations=[ONE])
+    reader = open_reader(file, checked=False)
+    reader.execute("BEGIN")
+    assert all_of(reader) == [1]
+    database.run_here(add(2))
+    database.close()
+    assert all_of(reader) == [1]
+    reader.close()
+    opened = Database(file, migrations=[ONE])
+    assert opened.run_here(all_of) == [1, 2]
+    opened.close()
+
+
 def test_work_is_kept_or_undone_as_a_whole(tmp_path: Path) -> None:
     async def run() -> None:
         database = Database(tmp_path / "a.db", migrations=[ONE])

@@ -133,7 +133,18 @@ class Database:
         looking, self._looking = self._looking, None
         if looking is not None:
             looking.close()
+        writer = self._writing.connection
+        if writer is not None and not self._memory:
+            # Where somebody else reads, such as `penstock usage`, closing alone would leave the log as it is.
+            with suppress(sqlite3.Error, StoreFailed):
+                self._writing.wait_for(_bring_home)
         self._writing.close()
+
+
+def _bring_home(connection: sqlite3.Connection) -> None:
+    """Move the write-ahead log into the file, as far as nobody must be waited for."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 class _Desk:
