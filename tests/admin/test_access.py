@@ -49,6 +49,7 @@ WITHOUT = {
     "/api/v1/alerts": (401, 401),
     "/api/v1/spending": (401, 401),
     "/api/v1/rehearse": (401, 401),
+    "/api/v1/reload": (401, 401),
 }
 
 
@@ -57,7 +58,7 @@ def paths(plane: ControlPlane) -> list[str]:
 
 
 def allowed(path: str) -> list[str]:
-    return ["POST"] if "{id:path}" in path or path.endswith("/rehearse") else ["GET", "HEAD"]
+    return ["POST"] if "{id:path}" in path or path.endswith(("/rehearse", "/reload")) else ["GET", "HEAD"]
 
 
 def test_every_route_has_its_row() -> None:
