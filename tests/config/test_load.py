@@ -259,7 +259,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         '2:29: unknown key "api_base" (did you mean "base_url"?)', '2:52: unknown key "type" (did you mean "kind"?)']),
     ("auth: open\nproviders: {a: {kind: vllm, base_url: http://h/v1/chat/completions}}", [
         f"2:39: base_url ends with /chat/completions{ADDED}"]),
-    ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/deployments/a/embeddings?a=1}}", [
+    ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/deployments/a/embeddings}}", [
         f"2:46: base_url ends with /embeddings{ADDED}"]),
     ("auth: open\nproviders: {anthropic: {api_key: none, base_url: https://h/v1/messages/}}", [
         f"2:50: base_url ends with /messages{ADDED}"]),
