@@ -85,7 +85,7 @@ class MessageStream(Watcher):
     def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
         """See `StreamReader`. The very object, where it is whole events that all pass."""
         data = self._cut(data)
-        if self._failed:
+        if self.error is not None and self._failed:
             return b""
         deltas = plain_pieces(data)
         if deltas is not None:
