@@ -102,6 +102,15 @@ def test_a_piece_is_about_as_large_as_asked_for(tmp_path: Path) -> None:
     journal.end()
 
 
+def test_a_record_that_is_larger_than_most_is_read_with_those_before_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "w")
+    for request in ("a", "b" * 100_000, "c"):
+        journal.open(opened(request))
+    piece = read_piece(tmp_path, "w", 1, 0, 1000)
+    assert [row.request[0] for row in piece.rows] == ["a", "b"]
+    journal.end()
+
+
 @pytest.mark.parametrize("tail", [b"", b"\0" * 64, b"\xff" * 64])
 def test_a_torn_end_is_told_at_every_length(tmp_path: Path, tail: bytes) -> None:
     journal = Journal(tmp_path, "w")

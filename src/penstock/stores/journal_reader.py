@@ -93,7 +93,7 @@ def read_piece(folder: Path, name: str, segment: int, offset: int, most: int) ->
     try:
         data = os.pread(file, most + USUAL_BYTES, offset)
         piece = _whole(data, offset, most)
-        if not piece.rows and len(data) == most + USUAL_BYTES:
+        if piece.end - offset < most and len(data) == most + USUAL_BYTES:
             piece = _whole(os.pread(file, most + HEAD.size + MOST_BYTES, offset), offset, most)
     finally:
         os.close(file)

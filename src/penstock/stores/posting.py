@@ -69,7 +69,7 @@ def post(connection: sqlite3.Connection, ended: Sequence[Ended]) -> list[Settled
     """Book attempts that have ended: their rows, the sums over them, and what they took of each account."""
     accounts: dict[tuple[object, ...], _Account] = {}
     parts = [_parts(opened, closed, accounts) if opened.holds else () for opened, closed in ended]
-    settled = [Settled._make((*which, account.reserved, account.settled)) for which, account in accounts.items()]
+    settled = _settled(accounts)
     for one, account in zip(settled, accounts.values(), strict=True):
         if one.window:  # rates forget by themselves, and are nobody's account
             values = (one.rule, one.value, one.window, one.unit, one.settled)
@@ -84,6 +84,10 @@ def post(connection: sqlite3.Connection, ended: Sequence[Ended]) -> list[Settled
     connection.executemany(_ADD_ATTEMPT, rows[whole:])
     connection.executemany(_ADD_ROLLUP, ((*key, *total) for key, total in sums(rows).items()))
     return settled
+
+
+def _settled(accounts: dict[tuple[object, ...], _Account]) -> list[Settled]:
+    return [Settled._make((*which, account.reserved, account.settled)) for which, account in accounts.items()]
 
 
 class _Account:
