@@ -25,6 +25,7 @@ from penstock.stores.centre import (
     Finished,
     Frames,
     FromCentre,
+    Keep,
     Leaving,
     Look,
     Member,
@@ -39,7 +40,7 @@ from penstock.stores.centre import (
     encode_message,
     memory_pair,
 )
-from penstock.testing import SeededRandom, SimLoop, SimulatedProvider, SimulatedServer
+from penstock.testing import FakeClock, SeededRandom, SimLoop, SimulatedProvider, SimulatedServer
 from penstock.testing.simloop import run
 from penstock.transport.origin import MAX_CONNECTIONS
 from tests.stage import GATEWAY, Caller, chat
@@ -516,3 +517,28 @@ def test_nothing_that_was_said_is_in_it() -> None:
         caller.close()
 
     on_stage(main)
+
+
+class Early:
+    """The channel to a worker that has asked for its configuration before anybody listened."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.full = False
+
+    def open(self, received: Callable[[Message], object], lost: Callable[[], object]) -> None:
+        received(Subscribe(CONFIG))
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def close(self) -> None: ...
+
+
+def test_who_has_waited_in_reserve_hears_of_its_journal_before_its_configuration() -> None:
+    # A worker that has its configuration first would serve without a journal.
+    centre = Centre(Metrics().add, FakeClock())
+    centre.publish(CONFIG, b"{}")
+    channel = Early()
+    centre.join("0", channel, lambda member: member.channel.send(Keep("journals", "w0", power=False)))
+    assert [type(message) for message in channel.sent] == [Keep, Publish]

@@ -189,8 +189,8 @@ class Posts:
 
     async def _start(self, post: _Post) -> Member:
         hired = await self._hire(int(post.name), post.sockets)
-        member = self._centre.join(post.name, hired.channel)
-        self.joined(member)
+        # One that waited in reserve has asked for its configuration already: what it must know before comes first.
+        member = self._centre.join(post.name, hired.channel, self.joined)
         task = asyncio.get_running_loop().create_task(self._watch(post, member, hired))
         self._watched[task] = hired
         task.add_done_callback(self._unwatch)

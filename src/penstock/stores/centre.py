@@ -459,11 +459,17 @@ class Centre:
         self._changed: asyncio.Future[None] | None = None
         self.members: dict[Member, None] = {}
 
-    def join(self, name: str, channel: Channel) -> Member:
-        """A worker is connected."""
+    def join(self, name: str, channel: Channel, joined: Callable[[Member], object] | None = None) -> Member:
+        """A worker is connected.
+
+        Args:
+            joined: told of it before anything that it has said already is heard, and answered.
+        """
         member = Member(name, channel)
         self.members[member] = None
         self.treasury.join(member, channel.send)
+        if joined is not None:
+            joined(member)
         channel.open(lambda message: self._received(member, message), lambda: self._lost(member))
         return member
 
