@@ -30,6 +30,8 @@ _SKIPPED = 60.0
 # The credential is good, and the model known, of what is answered so.
 _TAKEN = ("slow", "harmless", "cut")
 _FAILING = ("outage", "brownout", "timeout")
+# After which a credential or a model is skipped.
+_REFUSING = ("credential", "missing", "quota")
 
 
 def _ended(arrival: Arrival) -> float:
@@ -201,6 +203,8 @@ def who_is_refused_waits(story: Story) -> Iterator[str]:
     unheard = _unheard(story)
     for deployment, arrivals in _by_deployment(story).items():
         until, well, why = 0.0, 0.0, None
+        # What a worker that died may have told, or not: from then on the minute may have begun.
+        perhaps = 0.0
         for arrival in arrivals:
             others = _others(story, models.get(arrival.ask, ""), arrival)
             if why is not None and _ended(why) + _KNOWN < arrival.time < until and others:
@@ -208,10 +212,15 @@ def who_is_refused_waits(story: Story) -> Iterator[str]:
                 break
             kind = arrival.spell.kind if arrival.spell is not None else ""
             if not kind or (kind in _TAKEN and arrival.seen.outcome in ("done", "cut")):
-                why, well = None, _ended(arrival)  # some lone request has found out that it is well again
-            heard = arrival.seen.outcome == "done" and arrival.ask not in unheard and arrival.time > well
-            if heard and kind in ("credential", "missing", "quota") and why is None:
-                until, why = _ended(arrival) + _SKIPPED, arrival
+                # some lone request has found out that it is well again
+                why, well, perhaps = None, _ended(arrival), 0.0
+            if arrival.seen.outcome != "done" or arrival.time <= well or kind not in _REFUSING or why is not None:
+                continue
+            end = _ended(arrival) + _SKIPPED
+            if arrival.ask in unheard:
+                perhaps = perhaps if arrival.time < perhaps else end
+            else:
+                until, why = (perhaps if arrival.time < perhaps else end), arrival
 
 
 def no_more_than_may_run_at_a_time(story: Story) -> Iterator[str]:
