@@ -420,13 +420,19 @@ def all_is_well_again(story: Story) -> Iterator[Violation]:
 
 
 def _taken(case: _Case) -> bool:
-    """Whether all places at all of its targets were taken when it was refused: more came than may run."""
-    at, targets = case.got.ended - LATENCY, case.story.history.models[case.ask.model]
+    """Whether all places at all of its targets were taken when it was refused: more came than may run.
+
+    A call has its place until its caller has taken the answer: one that does not read holds it (seed 50333).
+    """
+    story = case.story
+    at, targets = case.got.ended - LATENCY, story.history.models[case.ask.model]
+    heard = {got.ask.number: got.ended for got in story.got}
     running: Counter[str] = Counter()
-    for one in case.story.arrivals:
-        if one.time - _SOON <= at <= (one.seen.ended if one.seen.ended is not None else _NEVER) + _SOON:
+    for one in story.arrivals:
+        ended = _NEVER if one.seen.ended is None else max(one.seen.ended, heard.get(one.ask, 0.0))
+        if one.time - _SOON <= at <= ended + _SOON:
             running[one.vendor.name] += 1
-    return all(running[name] >= case.story.history.most for name in targets)
+    return all(running[name] >= story.history.most for name in targets)
 
 
 def _clogged(story: Story) -> bool:
