@@ -275,8 +275,8 @@ def test_a_whole_endpoint_as_base_url(tmp_path: Path, end: str) -> None:
     with simulated() as provider:
         write(tmp_path, upstream(provider.base_url + end))
         bad = failure(tmp_path)
-        assert f"ends with {end}" in bad["told"]
-        assert bad["fix"] == f"Write base_url: {provider.base_url}"
+        assert f"ends with {end}, which is added to it: leave that out" in bad["told"]
+        assert bad["fix"] == "Mend the file at that place."
 
 
 def test_a_base_url_without_its_path(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from penstock.errors import (
     ContentFiltered,
@@ -176,7 +177,8 @@ def test_answer(recording: Recording) -> None:
     check_usage(facts.usage, written["usage"])
     assert facts.model == (written["model"] or None)
     response = dialect.decode_response(recording.body)
-    assert response.usage == facts.usage
+    # Azure has told of more that was read from the cache than there was prompt: that is marked once it is booked.
+    assert response.usage == structs.replace(facts.usage, odd=response.usage.odd)
     assert response.model == (facts.model or "")
     if isinstance(response, Response):
         check_response(response, written["choices"], facts)
@@ -196,9 +198,7 @@ def check_usage(usage: Any, written: dict[str, Any] | None) -> None:
     if "total_tokens" in written:
         assert usage.input_tokens + usage.output_tokens == written["total_tokens"]
     details = written.get("prompt_tokens_details") or {}
-    if usage.odd:  # Azure has told of more that was read from the cache than there was prompt
-        assert (details["cached_tokens"] > usage.input_tokens, usage.cache_read_tokens) == (True, 0)
-    elif details.get("cached_tokens") is not None:
+    if details.get("cached_tokens") is not None:
         assert usage.cache_read_tokens >= details["cached_tokens"]
     details = written.get("completion_tokens_details") or {}
     assert usage.reasoning_tokens == (details.get("reasoning_tokens") or written.get("reasoning_tokens") or 0)

@@ -61,7 +61,7 @@ def test_the_index_orders_them() -> None:
     ("usage", "counted"),
     [
         ({"total_tokens": 7}, Usage(7)),
-        ({"total_tokens": 0}, Usage(10, estimated=True)),
+        ({"total_tokens": 0}, Usage(0)),
         (None, Usage(10, estimated=True)),
     ],
 )

@@ -75,12 +75,11 @@ class Rates:
         return f"<Rates {self.prices}>"
 
     def cost(self, usage: Usage) -> int:
-        """Nano-dollars, rounded up. Counts that contradict each other are taken for as much as can be true."""
+        """Nano-dollars, rounded up. Parts that are more than the whole have no price of their own: the dearer it is."""
         taken, given = usage.input_tokens, usage.output_tokens
         read, written = usage.cache_read_tokens, usage.cache_write_tokens
         if read + written > taken:
-            read = min(read, taken)
-            written = min(written, taken - read)
+            read = written = 0
         for step in self._steps:
             if taken > step[0]:
                 break

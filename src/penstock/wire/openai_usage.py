@@ -154,23 +154,19 @@ def told(usage: Usage | None, prompt_bytes: int, output_bytes: int) -> Usage:
     """The provider's count; an estimate where it gave none, or one that cannot be, which is marked besides.
 
     Of half a count the other half is an estimate: no prompt and no answer has nothing. A part that is more than the
-    whole is none of it, so that no price of a part is taken for all.
+    whole is marked too, and has no price of its own (`providers/rates.py`).
     """
     if usage is None:
         return estimate(prompt_bytes, output_bytes)
     taken, given = usage.input_tokens, usage.output_tokens
     if usage.odd or (output_bytes and not given and not taken):
         return msgspec.structs.replace(estimate(prompt_bytes, output_bytes), odd=True, tier=usage.tier)
-    if (prompt_bytes and not taken) or (output_bytes and not given):
+    if (given and prompt_bytes and not taken) or (output_bytes and not given):
         guess = estimate(prompt_bytes, output_bytes)
         taken, given = taken or guess.input_tokens, given or guess.output_tokens
         usage = msgspec.structs.replace(usage, input_tokens=taken, output_tokens=given, estimated=True)
-    if usage.cache_read_tokens + usage.cache_write_tokens > taken:
-        usage = msgspec.structs.replace(
-            usage, cache_read_tokens=0, cache_write_tokens=0, cache_write_1h_tokens=0, odd=True
-        )
-    if usage.reasoning_tokens > given:
-        usage = msgspec.structs.replace(usage, reasoning_tokens=given, odd=True)
+    if usage.cache_read_tokens + usage.cache_write_tokens > taken or usage.reasoning_tokens > given:
+        usage = msgspec.structs.replace(usage, odd=True)
     return usage
 
 

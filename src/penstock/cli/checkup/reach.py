@@ -31,7 +31,6 @@ PROVIDER, BASE_URL, PROXY, CERTIFICATE, KEY = "provider", "base_url", "proxy", "
 _NOT_YET, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_ROOT, _NO_ISSUER, _UNVERIFIED = 9, 10, 18, 19, 20, 21
 _HOST, _ADDRESS = 62, 64
 # Ends of URLs that clients add themselves to a base URL.
-_ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/messages", "/responses", "/models")
 
 
 class Reached(NamedTuple):
@@ -64,11 +63,7 @@ async def check_providers(config: Config, clock: Clock, *, ask: bool) -> list[Re
 def check_base_url(provider: Provider) -> Iterable[Finding]:
     """What can be seen of a base URL without going there."""
     url = provider.base_url
-    end = next((end for end in _ENDPOINTS if url.endswith(end)), "")
-    if end:
-        fix = f"Write base_url: {url.removesuffix(end)}"
-        yield fail(BASE_URL, provider.name, f"ends with {end}, which Penstock adds itself", fix)
-    elif url.count("/") == 2 and provider.kind == "openai":
+    if url.count("/") == 2 and provider.kind == "openai":
         yield note(
             BASE_URL, provider.name, f"{url} has no path", f"Most servers that speak as OpenAI does want {url}/v1"
         )

@@ -10,6 +10,8 @@ from functools import partial
 from itertools import islice
 from typing import Protocol
 
+from msgspec import structs
+
 from penstock.call import Reply
 from penstock.clock import Clock, Timer
 from penstock.errors import Overloaded
@@ -18,6 +20,7 @@ from penstock.records import Attempt
 from penstock.reservation import Reservation
 from penstock.routing.money import Claim, Use
 from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Heard, Hold, Opened
+from penstock.usage import Usage
 
 __all__ = ["Entries", "Journal"]
 
@@ -201,6 +204,7 @@ def _closed(held: Entered, attempt: Attempt | None, wall: float, amounts: Sequen
         flags |= ESTIMATED
     if usage.odd:
         flags |= ABSURD
+        usage = _possible(usage)
     if attempt.cost is None:
         flags |= UNPRICED
     elif held.use.usd and attempt.cost > held.use.usd:
@@ -222,3 +226,10 @@ def _closed(held: Entered, attempt: Attempt | None, wall: float, amounts: Sequen
         flags,
         settled,
     )
+
+
+def _possible(usage: Usage) -> Usage:
+    """Without parts that are more than the whole, which have no price of their own and would spoil all sums."""
+    if usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens:
+        usage = structs.replace(usage, cache_read_tokens=0, cache_write_tokens=0)
+    return structs.replace(usage, reasoning_tokens=min(usage.reasoning_tokens, usage.output_tokens))
