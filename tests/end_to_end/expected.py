@@ -107,6 +107,8 @@ def expect_stream(body: bytes, *, usage_asked: bool) -> Expected:
         elif _take(found, data, at, usage_asked):
             kept.append(block)
         at += len(block)
+        if found.told:
+            break  # whatever comes behind an error event
     good = done or (bool(found.ends) and None not in found.ends.values())
     found.told = found.told or (found.broken and done)
     found.broken = not found.told and (found.broken or not good)
