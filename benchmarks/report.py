@@ -49,7 +49,7 @@ ROWS = (
     Row("cross_together", "event_us", "stream translated, 10 together: CPU us per event", "ratio", 2.0, 2),
     Row("cross_alone", "event_us", "stream translated, events alone: CPU us per event", "ratio", 2.0, 2),
     Row("limits", "cpu_us", "limits on four scopes: CPU us per request", "limits", 40),
-    Row("books", "cpu_us", "the ledger: CPU us per request", "limits", 45),
+    Row("books", "cpu_us", "the ledger: CPU us per request", "limits", 30),
     Row("limits_latency", "p99_us", "limits on four scopes, 300 requests/s: p99 us", "limits", 1000, 0),
     Row("start", "first_answer_s", "process start to first answer: s", "plain", 1.0, 2),
     Row("start", "idle_mib", "memory at rest: RSS MiB", "plain", 60),
