@@ -253,8 +253,9 @@ def what_is_final_is_not_repeated(story: Story) -> Iterator[Violation]:
             attempt = _logged(case, arrival.deployment, asked[arrival.deployment])
             # Of what a link swallowed, or of one that was called off, nothing came back.
             said = arrival.seen.outcome != "disconnected" and (attempt is None or attempt.status != 0)
-            # Who refuses an answer's beginning is asked afresh.
-            said = said and not arrival.begun
+            # Who refuses an answer's beginning is asked afresh, and what it says to that is not what the caller has
+            # begun to hear: another may go on (seed 310764).
+            said = said and not arrival.begun and (attempt is None or attempt.kind != "resume")
             if said and arrival.spell is not None and arrival.spell.kind in _ONCE:
                 over[arrival.deployment] = arrival.spell.kind
                 # The first one's own answer counts, also where it was still waiting for its turn.
@@ -364,8 +365,12 @@ def _full(case: _Case, targets: tuple[str, ...]) -> list[str]:
         told.append("every_deployment_failed")
     # What a killed worker held of places lapses after ten seconds.
     again = case.got.tries > 1
-    if case.ask.deadline and (again or all(arrival.time - case.got.sent > 1.0 for arrival in case.arrivals)):
+    late = all(arrival.time - case.got.sent > 1.0 for arrival in case.arrivals)
+    if case.ask.deadline and (again or late):
         told.append("deadline_exceeded")
+    total = case.story.history.timeouts.total
+    if total is not None and late and case.got.ended - case.got.sent >= total:
+        told.append("upstream_timeout")  # its turn came when its time was nearly over (seed 300123)
     return told
 
 
@@ -396,6 +401,13 @@ def nobody_is_blamed_for_others(story: Story) -> Iterator[Violation]:
         }
         # Who found only this prompt too long was asked, and nobody says its breaker is open: another's is.
         guilty |= {one.vendor.name for one in case.arrivals}
+        # Nor does who had no place until it was too late, beside one whose breaker opened meanwhile (seed 300234).
+        guilty |= {
+            one.deployment.partition("/")[0]
+            for line in case.lines
+            for one in line.decisions
+            if one.what == "queued" and one.why == "late"
+        }
         innocent = [name for name in story.history.models.get(case.ask.model, ()) if name not in guilty]
         if told and innocent:
             yield f"{case} was told that the breaker is open, and {innocent} had done nothing"
