@@ -157,7 +157,7 @@ class Concurrency:
             raise _refused(request, gate.expected(), f"busy; the call's turn did not come within {patience:g} s")
         if turn == "shed":
             raise _refused(request, gate.expected(), "busy, and its queue is full of calls that go before this one")
-        if request.candidate.health.blocked and not request.trial:
+        if request.candidate.health.blocked:
             _look_again(request, self._now())
         return beyond
 
@@ -165,8 +165,9 @@ class Concurrency:
 def _look_again(request: Request, now: float) -> None:
     """While it waited its deployment may have been paused, or failed so often that it is not asked any more."""
     candidate = request.candidate
-    standing = candidate.health.standing(now)
-    if standing.state == "ready":
+    # Who tries whether it is well again goes in spite of all but the provider's own word.
+    standing = candidate.health.paused(now) if request.trial else candidate.health.standing(now)
+    if standing is None or standing.state == "ready":
         return
     kind = UpstreamRateLimited if standing.state == "paused" else CircuitOpen
     raise kind(

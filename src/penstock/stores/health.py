@@ -187,6 +187,11 @@ class Health:
         left = [block for block in (*self.own.blocks, *self.lent.blocks) if block.until > now]
         return bool(left) and all(block.state in REFUSING for block in left)
 
+    def paused(self, now: float) -> Standing | None:
+        """Its provider's wish to be left alone, whatever else is the matter; None where it has none."""
+        asked = [block for block in self.own.blocks if block.state == "paused" and block.until > now]
+        return Standing(*asked[0]) if asked else None
+
     def see(self, own: Outlook, lent: Outlook) -> None:
         """How this deployment, and its credential, stand from now on."""
         self.own, self.lent = own, lent
