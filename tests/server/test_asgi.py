@@ -63,6 +63,7 @@ def once(asked: dict[str, Any], *parts: bytes, config: dict[str, object] = OPEN)
 
 
 BODY = json.dumps(chat(model="sim/small")).encode()
+MESSAGE = json.dumps({**chat(model="sim/small"), "max_tokens": 50}).encode()
 
 
 @pytest.mark.parametrize(
@@ -202,6 +203,27 @@ def test_a_second_application_on_one_store_does_not_start(tmp_path: Path) -> Non
     (told,) = asyncio.run(main())
     assert told["type"] == "lifespan.startup.failed"
     assert "open already" in told["message"]
+
+
+def test_a_store_that_cannot_be_opened_is_told_in_the_callers_dialect_and_tried_again(tmp_path: Path) -> None:
+    budget = {"scope": "global", "limit": "30 requests/hour"}
+
+    async def main() -> list[tuple[int, bytes]]:
+        app = asgi_app({**OPEN, "state": f"sqlite:///{tmp_path}/p.db", "budgets": [budget]})
+        call = scope("/v1/messages", "POST", JSON)
+        _ = app.gateway  # its store is made, and not opened yet
+        found = []
+        for before, after in (("accounts", "elsewhere"), ("elsewhere", "accounts")):
+            connection = sqlite3.connect(tmp_path / "p.db")
+            connection.execute(f"ALTER TABLE {before} RENAME TO {after}")  # no caller's words
+            connection.close()
+            found.append(await ask(app, call, MESSAGE))
+        await app.aclose()
+        return found
+
+    (down, told), (up, _) = asyncio.run(main())
+    assert (down, json.loads(told)["type"], up) == (503, "error", 200)
+    assert b"no such table" in told
 
 
 def test_its_books_are_watched_and_somebody_is_told(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import penstock
 from penstock.clock import Clock, Random, SystemClock, SystemRandom
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
+from penstock.errors import PenstockError
 from penstock.gateway import Gateway, Shared
 from penstock.gateway.own_books import OwnBooks, open_own_books
 from penstock.lines import encode_lines
@@ -162,14 +163,14 @@ class AsgiApp:
             await receive()
             await send({"type": "websocket.close", "code": 1003})
 
-    async def _open(self) -> Routes:
-        routes = self.routes
+    async def _open(self) -> None:
+        """Make the gateway, and have its books ready. Raises PenstockError: their store cannot be written now."""
+        _ = self.routes
         books = self._books
         if books is not None and not books.ready:
             await books.open()
             if self._steward is None and self._books is books:
                 self._steward = self._watch(books)
-        return routes
 
     def _watch(self, books: OwnBooks) -> Steward:
         """Who looks after the spending, as a gateway's supervisor has it."""
@@ -233,7 +234,7 @@ class AsgiApp:
     # --- one request
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        routes, out = await self._open(), AsgiExchange(scope)
+        routes, out = self.routes, AsgiExchange(scope)
         work: Coroutine[Any, Any, None] | None = None
         try:
             self._admit(scope)
@@ -242,6 +243,10 @@ class AsgiApp:
             if body is None:
                 return
             request.body = body
+            try:
+                await self._open()
+            except PenstockError as error:
+                raise Refused(503, error.message, request.path) from error
         except Refused as refused:
             out.keep_alive = False
             routes.refuse(refused, out)
