@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from penstock.call import Call, Reply
 from penstock.clock import Clock
 from penstock.errors import InvalidRequest
-from penstock.layers.meter.entries import Entries, Journal
+from penstock.layers.meter.entries import Entries, Journal, entered
 from penstock.layers.meter.held import Held
 from penstock.layers.meter.kept import Keeping
 from penstock.layers.meter.lessons import Factors, Lessons
@@ -109,20 +109,7 @@ class Meter:
             if bounded:
                 reserving.confine(held)
         # From here on nothing is waited for before whoever may leave has given back.
-        try:
-            request.opening = self._entries.opening(held) if self._entries is not None else None
-            reply = await self._call(request)
-        except BaseException:
-            self._end(held)
-            raise
-        finally:
-            # It knows what is held, which knows the request: nobody would ever free such a ring.
-            request.opening = None
-        held.answered, held.attempt = True, request.attempt
-        if self._entries is not None and reply.streaming:
-            self._entries.follow(held, reply)
-        reply.on_end(self._end, held)
-        return reply
+        return await entered(self._call, request, held, self._entries, self._end)
 
     # --- before
 

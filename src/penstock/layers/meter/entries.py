@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import structs
 
-from penstock.call import Reply
+from penstock.call import Call, Reply
 from penstock.clock import Clock, Timer
 from penstock.errors import Overloaded
 from penstock.messages import Request
@@ -22,7 +22,7 @@ from penstock.routing.money import Claim, Use
 from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Heard, Hold, Opened
 from penstock.usage import Usage
 
-__all__ = ["Entries", "Journal"]
+__all__ = ["Entries", "Journal", "entered"]
 
 _NANOS = 1_000_000_000
 # How much of a stream's answer may be unknown to the ledger if its process dies.
@@ -43,13 +43,14 @@ class Entered(Protocol):
 
     Attributes:
         number: of its row, 0 while there is none.
-        answered: it has given an answer, or the beginning of one.
+        answered: it has given an answer, or the beginning of one; `attempt`: whose that is.
         claim: the rules that hold for it; `use`: what was reserved for it of them.
     """
 
     request: Request
     number: int
     answered: bool
+    attempt: Attempt | None
 
     @property
     def reservation(self) -> Reservation | None: ...
@@ -58,6 +59,35 @@ class Entered(Protocol):
     @property
     def use(self) -> Use: ...
     def forecast(self) -> tuple[int, int | None, int | None]: ...
+
+
+_Held = TypeVar("_Held", bound=Entered)
+
+
+async def entered(
+    call: Call, request: Request, held: _Held, entries: Entries | None, over: Callable[[_Held], None]
+) -> Reply:
+    """The call's reply, with its attempt's row where there are entries, and `over` once it is over.
+
+    Nothing is waited for before the call.
+
+    Raises:
+        Overloaded: the row cannot be written, and nothing was sent.
+    """
+    try:
+        request.opening = partial(entries.open, held) if entries is not None else None
+        reply = await call(request)
+    except BaseException:
+        over(held)
+        raise
+    finally:
+        # It knows what is held, which knows the request: nobody would ever free such a ring.
+        request.opening = None
+    held.answered, held.attempt = True, request.attempt
+    if entries is not None and reply.streaming:
+        entries.follow(held, reply)
+    reply.on_end(over, held)
+    return reply
 
 
 class Entries:
@@ -76,10 +106,6 @@ class Entries:
         self._winner_pays = winner_pays
         self._refused = refused
         self._streams = _Streams(clock, journal)
-
-    def opening(self, held: Entered) -> Callable[[], None]:
-        """What writes the row; to be called just before the attempt is sent."""
-        return partial(self.open, held)
 
     def open(self, held: Entered) -> None:
         """Write the row, just before the attempt is sent. Raises Overloaded: then it must not be."""

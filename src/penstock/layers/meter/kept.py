@@ -5,25 +5,24 @@ What all requests of a gateway without budgets go through: it does no more than 
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Awaitable
 from typing import ClassVar
 
 import msgspec
 
 from penstock.call import Call, Reply
-from penstock.layers.meter.entries import Entries
+from penstock.layers.meter.entries import Entries, entered
 from penstock.layers.meter.lessons import Lessons
 from penstock.messages import Request
 from penstock.records import Attempt
 from penstock.reservation import Reservation
-from penstock.routing.money import NO_CLAIM, Claim, Use
+from penstock.routing.money import NO_CLAIM, NOTHING, Claim, Use
 
 __all__ = ["Keeping", "Kept"]
 
 # Of a token (`routing/estimate.py`), where there is nothing but text.
 _BYTES = 4
-# After so many answers there is little to be learned of each; nothing hangs on it here.
-LEARNED_FIRST = 200
+# One answer of so many is learned from once there is little to be learned of each: nothing hangs on it here.
 LEARNED_THEN = 32
 
 
@@ -32,7 +31,7 @@ class Kept(msgspec.Struct, gc=False, eq=False):
 
     reservation: ClassVar[Reservation | None] = None
     claim: ClassVar[Claim] = NO_CLAIM
-    use: ClassVar[Use] = Use(0, 0, 0)
+    use: ClassVar[Use] = NOTHING
 
     request: Request
     lessons: Lessons
@@ -61,27 +60,13 @@ class Keeping:
     def __init__(self, call: Call, entries: Entries, lessons: Lessons) -> None:
         self._call = call
         self._entries = entries
-        self._open, self._close = entries.open, entries.close
+        self._close = entries.close
         self._lessons = lessons
-        self._answers = 0
 
-    async def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: Request) -> Awaitable[Reply]:
         """Raises Overloaded: the ledger cannot be written, and nothing was sent."""
         kept = Kept(request, self._lessons, request.attempt)
-        request.opening = partial(self._open, kept)
-        try:
-            reply = await self._call(request)
-        except BaseException:
-            self._end(kept)
-            raise
-        finally:
-            # It knows what is kept, which knows the request: nobody would ever free such a ring.
-            request.opening = None
-        kept.answered, kept.attempt = True, request.attempt
-        if reply.streaming:
-            self._entries.follow(kept, reply)
-        reply.on_end(self._end, kept)
-        return reply
+        return entered(self._call, request, kept, self._entries, self._end)
 
     def _end(self, kept: Kept) -> None:
         request = kept.request
@@ -97,21 +82,16 @@ class Keeping:
                 self._leave(kept, left)
             return
         self._close(kept, attempt, ())
-        self._answers += 1
-        if (self._answers <= LEARNED_FIRST or not self._answers % LEARNED_THEN) and attempt is not None:
-            self._learn(request, attempt)
+        usage = attempt.usage if attempt is not None else None
+        if usage is not None and not usage.estimated and self._lessons.due(LEARNED_THEN):
+            name, bound = request.candidate.name, request.candidate.deployment.bound(request)
+            self._lessons.learn(name, self._lessons.expected(name, bound), bound, usage.input_tokens)
 
     def _leave(self, kept: Kept, attempt: Attempt) -> None:
         """Nobody waits for its answer any more."""
         if attempt.usage is None and not attempt.unsent:
             kept.request.candidate.deployment.book_left(kept.request.record, attempt)
         self._close(kept, attempt, ())
-
-    def _learn(self, request: Request, attempt: Attempt) -> None:
-        usage, name = attempt.usage, request.candidate.name
-        if usage is not None and not usage.estimated:
-            bound = request.candidate.deployment.bound(request)
-            self._lessons.learn(name, self._lessons.expected(name, bound), bound, usage.input_tokens)
 
 
 def _is_text(messages: msgspec.Raw | None) -> bool:

@@ -42,12 +42,12 @@ class Lessons:
         likely = int(bound.likely * self.factor(name, bound.script)) + 1
         return min(likely, bound.taken or _MOST)
 
-    def due(self) -> bool:
-        """Whether this answer is one to learn from: the first ones are, then some."""
+    def due(self, every: int = LEARNED_THEN) -> bool:
+        """Whether this answer is one to learn from: the first ones are, then one of so many."""
         if self._factors is None:
             return False
         self._learned += 1
-        return self._learned <= LEARNED_FIRST or not self._learned % LEARNED_THEN
+        return self._learned <= LEARNED_FIRST or not self._learned % every
 
     def learn(self, name: str, expected: int, bound: Any, counted: int) -> None:
         """Its provider counted so many where so many were expected."""
