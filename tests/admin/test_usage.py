@@ -13,7 +13,7 @@ from penstock.admin.openapi import SCHEMAS
 from penstock.admin.usage import COLUMNS, defused, read_asked, rows_of
 from penstock.errors import InvalidRequest
 from penstock.stores.alerts import Alert
-from penstock.stores.attribution import Question, Tally
+from penstock.stores.attribution import EVER, Question, Tally
 from tests.admin.asgi import ADMIN, ask, control_plane
 from tests.admin.books import BOOKED, Books, attempt
 from tests.admin.people import People, bearer
@@ -81,6 +81,13 @@ def test_within_a_time_and_of_one_value_alone() -> None:
 def test_days_ago_begin_with_a_quarter_of_an_hour(since: str, before: int) -> None:
     now = 1_764_201_600.0 + 4 * 900 + 754
     assert read_asked({"since": since}, now).question.since == now - before
+
+
+def test_up_to_now_is_all_there_is_but_it_cannot_begin_later() -> None:
+    assert read_asked({}, NOW).question.until == EVER
+    for since in ("2099-01-01", "2099-01-01T00:00:00Z"):
+        with pytest.raises(InvalidRequest, match="since is not before until"):
+            read_asked({"since": since}, NOW)
 
 
 def test_a_tenants_own_sees_its_own_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from penstock.errors import InvalidRequest
-from penstock.stores.attribution import Question, Tally
+from penstock.stores.attribution import Question, Tally, usage_of
 from penstock.stores.bookings import DIMENSIONS, Measures
 from penstock.stores.ledger import Ledger
 from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, qualified
@@ -120,6 +121,26 @@ def test_one_dimension(
 ) -> None:
     question = Question(by, since, until, step=step)
     assert run(ledger.usage(question)) == by_hand(attempts, question)
+
+
+@pytest.mark.parametrize("since", [DAY - 900.0, DAY + 900.0, DAY + 86_400.0])
+def test_from_a_quarter_of_an_hour_up_to_now_sums_alone_are_read(
+    ledger: Ledger, attempts: list[One], since: float
+) -> None:
+    """So it takes no longer where there are more attempts: their index, too, is deeper then."""
+    asked: list[str] = []
+    question = Question(("model",), since)
+
+    def traced(connection: sqlite3.Connection) -> list[Tally]:
+        connection.set_trace_callback(asked.append)
+        try:
+            return usage_of(connection, question)
+        finally:
+            connection.set_trace_callback(None)
+
+    assert run(ledger.database.read(traced)) == by_hand(attempts, question)
+    assert any("FROM rollups" in each for each in asked)
+    assert not [each for each in asked if "FROM attempts" in each or "FROM attributed" in each]
 
 
 @pytest.mark.parametrize("by", [(), *((name,) for name in DIMENSIONS)])

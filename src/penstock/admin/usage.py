@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, Protocol
 
 from penstock.errors import InvalidRequest
-from penstock.stores.attribution import Question, Tally
+from penstock.stores.attribution import EVER, Question, Tally
 from penstock.stores.bookings import BUCKET_SECONDS, DIMENSIONS
 from penstock.usage import usd
 
@@ -37,6 +37,8 @@ COLUMNS = (
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _AGO = re.compile(r"([0-9]{1,6})([mhdw])")
 _LONGEST = 3650 * 86_400
+# What clocks that differ may call now.
+_AHEAD_SECONDS = 60.0
 # What spreadsheets take for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -75,9 +77,10 @@ def read_asked(said: Mapping[str, str], now: float) -> Asked:
         raise InvalidRequest(
             f"by takes up to {MOST_BY} different ones, and one of {' and '.join(STEPS)}", do="Ask for less.", param="by"
         )
-    until = read_moment(said["until"], now, "until") if "until" in said else now + 60.0
+    # Up to now is all there is: what was opened last is not looked for.
+    until = read_moment(said["until"], now, "until") if "until" in said else float(EVER)
     since = read_moment(said.get("since", USUAL_SINCE), now, "since")
-    if since >= until:
+    if since >= min(until, now + _AHEAD_SECONDS):
         raise InvalidRequest("since is not before until", do="Change one of them.", param="since")
     where = {name: said[name] for name in DIMENSIONS if name in said}
     return Asked(Question([n for n in by if n not in STEPS], since, until, where, steps[0] if steps else 0), by)

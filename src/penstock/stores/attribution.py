@@ -35,6 +35,7 @@ GROUP BY value, at
 """
 _SUMS = "SELECT 1 FROM rollups WHERE dimension = 'day:' AND bucket < ? LIMIT 1"
 _ANY = "SELECT 1 FROM attempts WHERE opened >= ? AND opened < ? LIMIT 1"
+_ANY_SUM = "SELECT 1 FROM rollups WHERE dimension = '' AND bucket >= ? AND bucket < ? LIMIT 1"
 # The flags are those of rows.py.
 _ATTEMPTS = """
 SELECT
@@ -202,15 +203,23 @@ def _widened(connection: sqlite3.Connection, since: int, until: int) -> tuple[in
     horizon = horizon_of(connection) * _NANOSECONDS
     for size in (_DAY, _QUARTER):
         end = -(-until // size) * size
-        if connection.execute(_ANY, (until, end)).fetchone() is None or until < horizon:
+        if until >= EVER * _NANOSECONDS or until < horizon or not _opened(connection, until, end):
             until = end
             break
     for size in (_DAY, _QUARTER):
         start = since // size * size
-        if connection.execute(_ANY, (start, since)).fetchone() is None or since < horizon:
+        if since < horizon or not _opened(connection, start, since):
             since = start
             break
     return since, until
+
+
+def _opened(connection: sqlite3.Connection, start: int, end: int) -> bool:
+    """Whether any attempt was opened in that time, in nanoseconds; asked of the sums where these can tell, since the
+    index of the attempts is deeper the more there are."""
+    if start % _QUARTER or end % _QUARTER:
+        return connection.execute(_ANY, (start, end)).fetchone() is not None
+    return connection.execute(_ANY_SUM, (start // _NANOSECONDS, end // _NANOSECONDS)).fetchone() is not None
 
 
 def _stretches(since: int, until: int, step: int) -> Iterator[tuple[str | None, int, int]]:
