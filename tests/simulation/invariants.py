@@ -361,7 +361,7 @@ def _full(case: _Case, targets: tuple[str, ...]) -> list[str]:
     """What it may be told where few may be asked at a time: its turn did not come, at any of those that are well."""
     well = [name for name in targets if case.well(name)]
     told = ["overloaded"]
-    # It has waited for it, longer than anybody who is passed over once does. (Of a killed worker's try nothing is known.)
+    # It has waited longer than anybody who is passed over once does. (Of a killed worker's try nothing is known.)
     waited = case.got.ended - case.got.sent > 1.0
     if waited and not any(one.vendor.name in well and one.time > case.got.sent for one in case.arrivals):
         told.append("every_deployment_failed")
