@@ -144,3 +144,13 @@ def test_every_decision_is_described() -> None:
     told = re.findall(r"`(\w+)`", (Decision.__doc__ or "").partition("what:")[2].partition("deployment:")[0])
     assert len(told) == 9
     assert set(told) <= set(re.findall(r"^\| `(\w+)` \|", DOCS, re.MULTILINE))
+
+
+@pytest.mark.parametrize("letter", [*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x2028, 0x2029, 0x202E, 0x2066, 0x2069])
+def test_no_line_holds_what_a_terminal_obeys(letter: int) -> None:
+    name = f"a{chr(letter)}[2J\u00e9\u4e2d\U0001f600{chr(letter)}"
+    line = encode_lines([Record("r", "chat", 0.0, 0.0, model=name)])
+    assert chr(letter) not in line.decode()[:-1]
+    assert line.count(b"\n") == 1
+    assert msgspec.json.decode(line)["model"] == name
+    assert "\u00e9\u4e2d\U0001f600" in line.decode()

@@ -1,10 +1,10 @@
-"""Whether a fallback answered, told from what was decided."""
+"""Whether a fallback answered, told from what was decided; and how much of a name is kept."""
 
 from __future__ import annotations
 
 import pytest
 
-from penstock.records import Attempt, Decision, Record
+from penstock.records import LONGEST_NAME, Attempt, Decision, Record, shortened
 
 
 def decided(*what: str, at: float = 100.0) -> list[Decision]:
@@ -54,3 +54,23 @@ def test_a_fixed_text_is_no_fallback() -> None:
     record = Record("id", "chat", 100.0, 0.0, [Attempt("a/m", 100.0, 100.0), Attempt("b/n", 100.0, 100.0)])
     record.deployment, record.degraded = "c/o", True
     assert record.fallback_used is False
+
+
+def test_a_shortened_name_stays_itself() -> None:
+    name = "m" * 5_000_000
+    assert shortened(name) == shortened(name)
+    assert len(shortened(name)) == LONGEST_NAME
+    assert shortened(name).startswith("m" * 200)
+    assert len({shortened(name), shortened(name + "m"), shortened(name[:-1] + "n")}) == 3
+    assert len(shortened("\ud800" * 300)) == LONGEST_NAME
+
+
+def test_what_a_provider_calls_its_model_is_kept_short() -> None:
+    record = Record("r", "chat", 0.0, 0.0)
+    attempt = Attempt("a/m", 0.0, 0.0, 0.0)
+    attempt.response_model, attempt.finish_reason = "m" * 300, "f" * 300
+    record.adopt(attempt)
+    assert (record.response_model, record.finish_reason) == (shortened("m" * 300), shortened("f" * 300))
+    attempt.response_model, attempt.finish_reason = "m" * LONGEST_NAME, None
+    record.adopt(attempt)
+    assert (record.response_model, record.finish_reason) == ("m" * LONGEST_NAME, None)

@@ -6,6 +6,7 @@ docs/requests.md describes each field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,13 +16,16 @@ import msgspec
 from penstock.records import AFTERWARDS, Attempt, Record
 from penstock.usage import Usage, usd
 
-__all__ = ["AttemptLine", "DecisionLine", "Line", "Tokens", "encode_lines"]
+__all__ = ["AttemptLine", "DecisionLine", "Line", "Tokens", "encode_lines", "fit_for_terminals"]
 
 _encode, _encode_lines = msgspec.json.Encoder().encode, msgspec.json.Encoder().encode_lines
 
 LISTED_FIRST = "listed first"
 THE_ONLY_ONE = "the only one"
 
+
+# Delete, C1's control characters, line and paragraph separators, and what turns the direction of writing, in UTF-8.
+_COMMANDS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 
 # What is left out is known by being this very object.
 NOTHING = 0.0
@@ -164,7 +168,17 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
             dict(record.tags) if record.tags else None,
             not record.ended,
         ))  # fmt: skip
-    return _encode_lines(lines)
+    return fit_for_terminals(_encode_lines(lines))
+
+
+def fit_for_terminals(lines: bytes) -> bytes:
+    """The same JSON without what a terminal may take for a command or turn the writing round by: escaped instead.
+
+    JSON's own rules ask for less: U+009B begins a command like Escape with `[`, in UTF-8 too.
+    """
+    if lines.isascii() and b"\x7f" not in lines:
+        return lines
+    return _COMMANDS.sub(lambda found: b"\\u%04x" % ord(found.group().decode()), lines)
 
 
 def _plainly(deployment: str, known: Sequence[dict[str, msgspec.Raw]], *, several: bool) -> msgspec.Raw:

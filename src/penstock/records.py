@@ -6,6 +6,7 @@ Times are the clock's monotonic seconds. Nothing here ever holds content or a se
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import TypeVar
 
 import msgspec
@@ -13,9 +14,12 @@ import msgspec
 from penstock.reservation import Level
 from penstock.usage import Usage, added
 
-__all__ = ["AFTERWARDS", "Attempt", "Decision", "Record", "quick"]
+__all__ = ["AFTERWARDS", "LONGEST_NAME", "Attempt", "Decision", "Record", "quick", "shortened"]
 
 T = TypeVar("T")
+
+# Characters that a record keeps of a name that somebody made up: no model that can be asked for has more.
+LONGEST_NAME = 256
 
 # What can only be decided once something has been asked.
 AFTERWARDS = frozenset(("failed", "hedged", "resumed", "gave_up", "degraded"))
@@ -34,6 +38,15 @@ def quick(kind: type[T]) -> type[T]:
     kind.__delattr__ = object.__delattr__  # type: ignore[method-assign]
     kind.__setattr__ = object.__setattr__  # type: ignore[method-assign]
     return kind
+
+
+def shortened(name: str) -> str:
+    """A name that is longer than `LONGEST_NAME`, as a record keeps it: its beginning, and a digest of all of it.
+
+    A request's line must stay small whatever its caller writes into it; and two that differ stay two.
+    """
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{name[: LONGEST_NAME - len(digest) - 3]}...{digest}"
 
 
 @quick
@@ -164,6 +177,10 @@ class Record(msgspec.Struct, gc=False, eq=False):
     def adopt(self, attempt: Attempt) -> None:
         """That attempt's answer is the one the caller gets; what all attempts cost is the request's cost."""
         self.response_model, self.finish_reason = attempt.response_model, attempt.finish_reason
+        if len(self.response_model or "") > LONGEST_NAME:
+            self.response_model = shortened(self.response_model or "")
+        if len(self.finish_reason or "") > LONGEST_NAME:
+            self.finish_reason = shortened(self.finish_reason or "")
         self.usage, self.price_table = attempt.usage, attempt.price_table
         self.dropped, self.clamped = attempt.dropped, attempt.clamped
         self.dropped_events, self.stream_error = attempt.dropped_events, attempt.stream_error

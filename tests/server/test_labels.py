@@ -9,6 +9,7 @@ import pytest
 
 from penstock.client.penstock import Penstock
 from penstock.errors import InvalidRequest
+from penstock.records import LONGEST_NAME, shortened
 from penstock.server.data_plane import DataPlane
 from penstock.testing import SimClock, SimLoop, run
 from tests.client.stage import KEY, new_gateway
@@ -47,6 +48,28 @@ def test_by_header(path: str) -> None:
     answer, line = post(PATHS[path], path, **told)
     assert answer.status == 200, answer.body
     assert (line["user"], line["task"], line["tags"]) == ("u1", "triage", {"feature": "search", "team": "a b"})
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_of_long_names_a_line_keeps_the_beginning(path: str) -> None:
+    """A line that its caller made long would crowd those of others out of the log."""
+    long = "x" * 30_000
+    answer, line = post(PATHS[path], path, **{"x-penstock-user": long, "x-penstock-task": long})
+    assert answer.status == 200, answer.body
+    assert (line["user"], line["task"]) == (shortened(long), shortened(long))
+    answer, line = post({**PATHS[path], "model": long}, path)
+    assert answer.status == 404
+    assert line["model"] == shortened(long)
+    assert len(line["model"]) == LONGEST_NAME
+
+
+@pytest.mark.parametrize("where", ["user", "metadata"])
+def test_of_a_long_user_in_a_body_a_line_keeps_the_beginning(where: str) -> None:
+    long = "x" * 300_000
+    path, said = ("/v1/messages", {"user_id": long}) if where == "metadata" else ("/v1/chat/completions", long)
+    answer, line = post({**PATHS[path], where: said}, path)
+    assert answer.status == 200, answer.body
+    assert line["user"] == shortened(long)
 
 
 @pytest.mark.parametrize("path", PATHS)

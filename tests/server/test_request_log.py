@@ -11,6 +11,7 @@ import pytest
 
 from penstock.errors import ConfigError
 from penstock.server.request_log import make_turn, open_log
+from penstock.stores.log import MAX_QUEUED_BYTES
 
 # Lines far longer than what a pipe keeps together (PIPE_BUF, 4096 bytes on Linux).
 LENGTH = 20_000
@@ -63,3 +64,13 @@ def test_a_file_is_added_to(tmp_path: Path) -> None:
     assert path.read_bytes() == b"one\ntwo\n"
     with pytest.raises(ConfigError, match="the log cannot be written there"):
         open_log(str(tmp_path / "nowhere" / "requests.log"))
+
+
+def test_a_batch_that_is_larger_than_the_queue_is_written_all_the_same(tmp_path: Path) -> None:
+    """Who can write a long line could otherwise hide those that others write in the same moment."""
+    path = tmp_path / "requests.log"
+    sink, close = open_log(str(path))
+    large = b"x" * (MAX_QUEUED_BYTES + 1) + b"\n"
+    sink(large)
+    close()
+    assert path.stat().st_size == len(large)

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.errors import InvalidRequest
 from penstock.messages import Request
+from penstock.records import LONGEST_NAME, shortened
 from penstock.routing.nearest import quoted
 
 __all__ = ["MOST_TAGS", "Tags", "check_tags", "joined", "label"]
@@ -63,13 +64,13 @@ def label(request: Request, *, trusted: bool) -> None:
         return
     named = request.caller.headers.get(b"x-penstock-user")
     if named is not None:
-        request.record.user = named.decode("latin-1")
+        request.record.user = _kept(named.decode("latin-1"))
         return
     raw = fields.get("user")
     if raw is not None:
         user = _decoded(raw)
         if isinstance(user, str):
-            request.record.user = user
+            request.record.user = _kept(user)
 
 
 def _read_metadata(request: Request, raw: msgspec.Raw, *, trusted: bool) -> None:
@@ -81,9 +82,13 @@ def _read_metadata(request: Request, raw: msgspec.Raw, *, trusted: bool) -> None
     if request.dialect.startswith("anthropic"):
         user = metadata.get("user_id")
         if trusted and isinstance(user, str):
-            record.user = user
+            record.user = _kept(user)
         return
     record.tags = joined(tuple(_fitting(metadata.items())), record.tags)[:MOST_TAGS]
+
+
+def _kept(user: str) -> str:
+    return user if len(user) <= LONGEST_NAME else shortened(user)
 
 
 def _fitting(pairs: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, str]]:

@@ -19,8 +19,8 @@ __all__ = ["Ended", "as_they_stand"]
 # Between two times that it is told: the newest of all, and the newest of those that went wrong or took longest.
 MOST = 2_000
 MOST_WRONG = 500
-# A longer line holds what its caller made up; it stands in the log alone.
-LONGEST = 16 * 1024
+# No line is longer: its caller can make up no more than the tags, the names and the lost fields that are kept of it.
+LONGEST = 128 * 1024
 # Of one message, far below what one may have.
 MOST_BYTES = 4 * 1024 * 1024
 

@@ -32,7 +32,7 @@ from penstock.gateway import Gateway
 from penstock.layers.record import CALLER_LEFT, STOPPING, is_stopped
 from penstock.messages import Caller, Request
 from penstock.metrics import Metrics
-from penstock.records import Record
+from penstock.records import LONGEST_NAME, Record, shortened
 from penstock.routing.admission import shed
 from penstock.routing.labels import check_tags, joined
 from penstock.routing.wishes import RANKS, read_wishes, wishes_of
@@ -233,7 +233,9 @@ class Routes:
                 record.tags = joined(caller.tags, check_tags(GENERATE.read_tags(decoded.fields), "tags"))
             if said := GENERATE.read_wishes(decoded.fields):
                 caller = caller.wishing(read_wishes(said, caller.wishes))
-        record.model = decoded.model
+        record.model = decoded.model if len(decoded.model) <= LONGEST_NAME else shortened(decoded.model)
+        if record.task is not None and len(record.task) > LONGEST_NAME:
+            record.task = shortened(record.task)
         record.stream = decoded.stream
         return Request(dialect.name, decoded.model, decoded.stream, decoded.fields, caller, record, decoded.usage_asked)
 
@@ -353,7 +355,7 @@ class Routes:
             listed = {"object": "list", "data": cards}
         if not wanted:
             return msgspec.json.encode(listed)
-        record.model = wanted
+        record.model = wanted if len(wanted) <= LONGEST_NAME else shortened(wanted)
         for card in cards:
             if card["id"] == wanted:
                 return msgspec.json.encode(card)

@@ -66,8 +66,9 @@ class LogWriter(Generic[T]):
 def threaded(write: Callable[[bytes], object]) -> tuple[Sink, Callable[[], None]]:
     """A sink in front of a blocking `write`, run by a thread of its own; returns it and how to close it.
 
-    The sink raises BlockingIOError when `MAX_QUEUED_BYTES` wait already. Closing writes what is queued, for at most
-    two seconds: a reader that stopped reading must not keep the process from ending.
+    The sink raises BlockingIOError when more than `MAX_QUEUED_BYTES` would wait, but for one batch that waits alone.
+    Closing writes what is queued, for at most two seconds: a reader that stopped reading must not keep the process from
+    ending.
     """
     condition = threading.Condition()
     queue: list[bytes] = []
@@ -75,7 +76,7 @@ def threaded(write: Callable[[bytes], object]) -> tuple[Sink, Callable[[], None]
 
     def sink(batch: bytes) -> None:
         with condition:
-            if state["bytes"] + len(batch) > MAX_QUEUED_BYTES:
+            if state["bytes"] and state["bytes"] + len(batch) > MAX_QUEUED_BYTES:
                 raise BlockingIOError
             queue.append(batch)
             state["bytes"] += len(batch)
