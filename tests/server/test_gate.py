@@ -225,3 +225,37 @@ def test_whatever_they_do_never_too_many_and_all_are_served() -> None:
 
     for seed in range(25):
         history(seed)
+
+
+def test_whoever_waits_no_more_keeps_nothing_from_others() -> None:
+    async def main(firm: Firm) -> None:
+        one, other = firm.branches
+        running = [one.start(5.0), other.start(60.0)]
+        await firm.loop.settle()
+        gives_up = one.start(1.0)
+        waits = other.start(1.0)
+        await firm.loop.settle()
+        gives_up.cancel()
+        await firm.loop.settle()
+        await running[0]
+        await firm.loop.settle()
+        assert other.gate.running == 2, "at once, and not when what lies unused at the first goes back after a while"
+        await asyncio.gather(waits, running[1])
+
+    play(2, 2, main)
+
+
+def test_what_comes_for_one_that_waits_no_more_goes_on_to_others() -> None:
+    async def main(firm: Firm) -> None:
+        one, other = firm.branches
+        running = [other.start(5.0), other.start(60.0)]
+        await firm.loop.settle()
+        gives_up, waits = one.start(1.0), other.start(1.0)
+        await firm.loop.settle()
+        gives_up.cancel()
+        await running[0]
+        await firm.loop.settle()
+        assert other.gate.running == 2
+        await asyncio.gather(waits, running[1])
+
+    play(2, 2, main)

@@ -103,6 +103,33 @@ def test_nobody_gives_back_more_than_it_has() -> None:
     assert grants(leases.lease("b", GUARD, 9, 2)) == {"b": 2}
 
 
+def test_who_waits_no_more_says_so_and_is_asked_again() -> None:
+    leases: Leases[str] = Leases()
+    leases.lease("a", GUARD, 1, 2)
+    leases.lease("b", GUARD, 1, 2)
+    assert leases.lease("a", GUARD, 1, 2) == [Decision("b", GUARD, unused=1)]
+    assert leases.lease("b", GUARD, 1, 2) == [], "a waits itself"
+    assert recalls(leases.settle("a", GUARD, 0, unasked=1)) == {"a": (1, 0)}
+    assert grants(leases.settle("a", GUARD, 1)) == {"b": 1}
+
+
+def test_where_nobody_waits_any_more_who_was_asked_may_keep_what_it_has() -> None:
+    leases: Leases[str] = Leases()
+    leases.lease("a", GUARD, 2, 2)
+    assert recalls(leases.lease("b", GUARD, 1, 2)) == {"a": (1, 1)}
+    assert leases.settle("b", GUARD, 0, unasked=1) == [Decision("a", GUARD)]
+    assert recalls(leases.lease("b", GUARD, 1, 2)) == {"a": (1, 1)}, "it is asked again"
+
+
+def test_nobody_waits_for_less_than_nothing() -> None:
+    leases: Leases[str] = Leases()
+    leases.lease("a", GUARD, 2, 2)
+    leases.lease("b", GUARD, 1, 2)
+    assert leases.settle("b", GUARD, 0, unasked=3) == [Decision("a", GUARD)]
+    assert grants(leases.settle("a", GUARD, 2)) == {}
+    assert repr(leases) == "<Leases nothing>"
+
+
 @pytest.mark.parametrize("seed", range(100))
 def test_it_never_adds_up_to_too_much_and_whoever_waits_is_served_in_the_end(seed: int) -> None:
     random = Random(seed)
@@ -132,6 +159,10 @@ def test_it_never_adds_up_to_too_much_and_whoever_waits_is_served_in_the_end(see
             returned = random.randint(1, held[name])
             held[name] -= returned
             take(leases.settle(name, GUARD, returned))
+        elif 0.9 <= choice < 0.95 and wanted[name]:
+            unasked = random.randint(1, wanted[name])
+            wanted[name] -= unasked
+            take(leases.settle(name, GUARD, 0, unasked))
         elif choice > 0.97:
             wanted[name] = 0
             take(leases.withdraw(name))

@@ -201,7 +201,7 @@ class Centre:
 
     def _hear(self, worker: int, message: Message) -> None:
         if isinstance(message, Settle):
-            decisions = self.leases.settle(worker, message.guard, message.returned)
+            decisions = self.leases.settle(worker, message.guard, message.returned, message.unasked)
         else:
             decisions = self.leases.lease(worker, message.guard, message.amount, message.total)  # type: ignore[attr-defined]
         for each in decisions:

@@ -147,10 +147,15 @@ class Lease(Message, frozen=True, tag=True):
 
 
 class Settle(Message, frozen=True, tag=True):
-    """A worker gives back so many of a guarded thing."""
+    """A worker gives back so many of a guarded thing.
+
+    Attributes:
+        unasked: how many it had asked for and needs no more.
+    """
 
     guard: str
     returned: int
+    unasked: int = 0
 
 
 class Leased(Message, frozen=True, tag=True):
@@ -580,7 +585,7 @@ class Centre:
         elif isinstance(message, Lease):
             self._decided(self.leases.lease(member, message.guard, message.amount, message.total))
         elif isinstance(message, Settle):
-            self._decided(self.leases.settle(member, message.guard, message.returned))
+            self._decided(self.leases.settle(member, message.guard, message.returned, message.unasked))
 
     def _decided(self, decisions: list[Decision[Member]]) -> None:
         for holder, guard, granted, unused, owed in decisions:

@@ -252,6 +252,9 @@ class Gate:
             self._let_in()
         if self._cover.held:
             self._cover.shrink(self.running)
+        if self._queue.size:
+            # The one that was owed is gone, and whoever is next here may wait for nothing but another.
+            _ask(self, self._cover.permits, self._rules.most)
 
     def expected(self) -> float:
         """A guess at how many seconds it takes until a call that comes now has its turn, at least one."""

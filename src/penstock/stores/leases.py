@@ -24,7 +24,7 @@ class Decision(NamedTuple, Generic[H]):
 
     Attributes:
         granted: how many more it holds from now on; 0 where it is asked to give some back instead.
-        unused: how many others wait for, of what it holds and does not use.
+        unused: how many others wait for, of what it holds and does not use; 0: none any more.
         owed: how many of them it must give back as they are freed, even if somebody of its own waits for them.
     """
 
@@ -75,6 +75,11 @@ class _Account(Generic[H]):
         if missing > 0:
             yield from self._ask(guard, missing)
 
+    def retract(self, guard: str) -> list[Decision[H]]:
+        """Nobody waits any more: who was asked may keep what it has."""
+        asked, self.asked = self.asked, set()
+        return [Decision(holder, guard) for holder in self.held if holder in asked]
+
     def _ask(self, guard: str, missing: int) -> Iterator[Decision[H]]:
         share = self.total // self.sharers
         for holder, held in self.held.items():
@@ -112,8 +117,8 @@ class Leases(Generic[H]):
         account.waiting[holder] = account.waiting.get(holder, 0) + amount
         return list(account.serve(guard))
 
-    def settle(self, holder: H, guard: str, returned: int) -> list[Decision[H]]:
-        """A holder gives so many back; never more than it has."""
+    def settle(self, holder: H, guard: str, returned: int, unasked: int = 0) -> list[Decision[H]]:
+        """A holder gives so many back, never more than it has, and needs so many no more of what it had asked for."""
         account = self._accounts.get(guard)
         if account is None:
             return []
@@ -122,8 +127,15 @@ class Leases(Generic[H]):
             account.held[holder] = left
         else:
             account.held.pop(holder, None)
-        account.asked.discard(holder)
-        return self._served(guard, account)
+        waits = account.waiting.get(holder, 0) - unasked
+        if waits > 0:
+            account.waiting[holder] = waits
+        else:
+            account.waiting.pop(holder, None)
+        if returned:
+            account.asked.discard(holder)
+        retracted = [] if account.waiting or not unasked else account.retract(guard)
+        return retracted + self._served(guard, account)
 
     def withdraw(self, holder: H) -> list[Decision[H]]:
         """A holder is gone and waits for nothing more; what it holds stays its own until `expire`."""

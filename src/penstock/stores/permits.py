@@ -79,6 +79,8 @@ class Permits:
         held = self._held[guard]
         held.used -= 1
         held.spare += 1
+        if held.asked:
+            self._unask(guard, held)
         if held.wanted:
             self._return(guard, held, 1)
         elif held.asked:
@@ -116,6 +118,8 @@ class Permits:
         held.asked = max(0, held.asked - message.amount)
         held.least_spare, held.beats = held.spare, 0
         self._tell(message.guard, held)
+        if held.asked:
+            self._unask(message.guard, held)
 
     def recall(self, message: Recall) -> None:
         """Others wait for some: give back what is not used, and owe what must be."""
@@ -127,6 +131,8 @@ class Permits:
     def beat(self) -> None:
         """A second has passed: give back what was not used for long, and forget what is no longer held."""
         for guard, held in list(self._held.items()):
+            if held.asked:
+                self._unask(guard, held)
             if held.wanted:
                 self._yield(guard, held)
             held.beats += 1
@@ -145,6 +151,13 @@ class Permits:
         for user in list(held.users):
             if held.spare:
                 user.permits_came(guard)
+
+    def _unask(self, guard: str, held: _Held) -> None:
+        """Of those for whom some were asked a few may wait no more: the centre takes nothing from who waits itself."""
+        unasked = held.asked - sum(each.waiting(guard) for each in held.users)
+        if unasked > 0:
+            held.asked -= unasked
+            self._send(Settle(guard, 0, unasked))
 
     def _yield(self, guard: str, held: _Held) -> None:
         self._return(guard, held, min(held.spare, held.wanted))
