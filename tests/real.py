@@ -47,6 +47,7 @@ class Real:
         server: what `server:` says beside the address.
         upstream: the provider; a simulated one by default.
         providers: further ones.
+        more: of the configuration; by default what becomes of one attempt is looked at, and nothing is tried again.
 
     Attributes:
         records: of the requests that are over.
@@ -57,7 +58,9 @@ class Real:
         server: Mapping[str, Any] | None = None,
         upstream: SimulatedServer | ScriptedUpstream | None = None,
         providers: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
+        self._more = more if more is not None else {"defaults": {"retry": "off", "breaker": "off"}}
         self._providers = providers or {}
         self.upstream = upstream if upstream is not None else SimulatedServer()
         self.records: list[Record] = []
@@ -87,9 +90,7 @@ class Real:
             "ant": {"kind": "anthropic", "base_url": base.removesuffix("/v1"), "api_key": "none"},
             **self._providers,
         }
-        # What becomes of one attempt is looked at; nothing is tried again.
-        once = {"retry": "off", "breaker": "off"}
-        config = load_config({"auth": "open", "server": self._server, "providers": providers, "defaults": once}, {})
+        config = load_config({"auth": "open", "server": self._server, "providers": providers, **self._more}, {})
         clock = SystemClock()
         self.gateway = Gateway(config, clock, SystemRandom(), self._note)
         self.plane = DataPlane(self.gateway, clock)

@@ -186,27 +186,30 @@ class Attempts:
         tried: dict[str, Tried] = request.tried or {}  # a hedge may have failed as well
         request.tried = tried
         said = error
-        while True:
-            failure = failure_of(error)
-            if failure == FINAL or _says_more(error, said):
-                said = error
-            candidate = request.candidate
-            known = tried.setdefault(candidate.id, Tried())
-            known.failure = failure
-            known.count += not (known.failure.busy or known.failure.unsent)
-            known.ready_at = self._now()
-            self._decide(request, "failed", candidate, error.code)
-            option = await self._next(request, order, tried)
-            if option is None:
-                request.record.give_up()
-                return self._degrade(request, self._given_up(request, said, len(tried)), said)
-            self._decide(request, "chosen", option.candidate, option.kind)
-            request.untried = max(1, sum(one.id not in tried for one in order))
-            request.pause = option.wait
-            try:
-                return await self._ask(request, option.candidate, option.kind)
-            except PenstockError as failed:
-                error = failed
+        try:
+            while True:
+                failure = failure_of(error)
+                if failure == FINAL or _says_more(error, said):
+                    said = error
+                candidate = request.candidate
+                known = tried.setdefault(candidate.id, Tried())
+                known.failure = failure
+                known.count += not (known.failure.busy or known.failure.unsent)
+                known.ready_at = self._now()
+                self._decide(request, "failed", candidate, error.code)
+                option = await self._next(request, order, tried)
+                if option is None:
+                    request.record.give_up()
+                    return self._degrade(request, self._given_up(request, said, len(tried)), said)
+                self._decide(request, "chosen", option.candidate, option.kind)
+                request.untried = max(1, sum(one.id not in tried for one in order))
+                request.pause = option.wait
+                try:
+                    return await self._ask(request, option.candidate, option.kind)
+                except PenstockError as failed:
+                    error = failed
+        finally:
+            del error, said  # as in `_degrade`
 
     async def _onward(
         self,
@@ -298,7 +301,10 @@ class Attempts:
         """The model's fixed answer in place of an error, where it has one and the error is for it; else raises it."""
         plan, record = request.plan, request.record
         if plan.on_failure is None or record.operation != "chat" or not is_theirs(error):
-            raise error from cause
+            try:
+                raise error from (cause if cause is not error else None)
+            finally:
+                del error, cause  # whose traceback leads here: so that they are gone once they were told
         self._decide(request, "degraded", None, error.code)
         record.degraded = True
         if record.attempts:

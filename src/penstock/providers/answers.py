@@ -250,4 +250,4 @@ def _in_the_stream(error: UpstreamError) -> UpstreamError:
     """What a broken connection means once the caller has begun to read: its answer is unfinished."""
     if isinstance(error, Unavailable):
         return StreamInterrupted(error.message, do="What came so far is unfinished; send the request again.")
-    return error
+    return error.with_traceback(None)  # which leads to who keeps it

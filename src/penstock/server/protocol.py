@@ -354,11 +354,15 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._parser.close()
+        self._refused = None  # its traceback leads back here
         if self.counted and not self.busy:
             self._listener.hold(self, 0)
         self.resume_writing()
+        wake, self._wake = self._wake, None
         if self.task is None:
             self._listener.closed(self)
+        elif wake is not None and not wake.done():
+            wake.set_result(None)
         else:
             self.task.cancel()
 
@@ -450,13 +454,16 @@ class ServerConnection(asyncio.Protocol):
             if self._work is None:
                 self._wake = wake = create_future()
                 await wake
-            work, self._work = self._work, None  # type: ignore[assignment]  # set by what woke this
+                if self._work is None:
+                    return  # the caller has left
+            work, self._work = self._work, None
 
     def _ended(self, _: object) -> None:
         work, self._work = self._work, None
         if work is not None:
             work.close()  # it was to begin when the caller left
         self.busy = False
+        self.task = None  # what it was cancelled by leads back here: so that both are gone at once
         if self.counted:
             self._listener.hold(self, 0)
         if self._transport is not None:

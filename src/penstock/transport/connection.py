@@ -224,16 +224,16 @@ class Connection(InPieces):
         Args:
             now: the time, where the caller has just read it.
         """
-        transport = self._transport
-        if self.closed or transport is None:
-            return
-        parser = self.parser
-        waiter = self._waiter
+        transport, waiter = self._transport, self._waiter
         if waiter is not None and waiter.done():
             self._waiter = None
             self.expires = NEVER
             if not waiter.cancelled():
                 waiter.exception()  # who waited may have been cancelled in the same moment, and not look at it
+        if self.closed or transport is None:
+            self._error = None  # what was raised leads back here
+            return
+        parser = self.parser
         if (
             parser.complete
             and not parser.surplus
@@ -249,6 +249,7 @@ class Connection(InPieces):
             self._pool.keep(self, now)
         else:
             self.discard()
+            self._error = None
 
     def finish(self) -> None:
         """Give the connection back when the rest of the body has come, of which nobody wants anything.
@@ -278,6 +279,8 @@ class Connection(InPieces):
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
+        else:
+            self.parser.close()  # it was never connected: nothing else will
         self._pool.forget(self)
 
     def expire(self) -> None:
