@@ -102,8 +102,9 @@ def read_moment(text: str, now: float, name: str) -> float:
     try:
         if len(text) == len("2026-11-01"):
             day = date.fromisoformat(text)
-            return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-        said = datetime.fromisoformat(text)
+            said = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        else:
+            said = datetime.fromisoformat(text)
         if said.tzinfo is not None and said.year >= 1970:
             return said.timestamp()
     except (ValueError, OverflowError):

@@ -104,7 +104,7 @@ def usage_of(connection: sqlite3.Connection, question: Question) -> list[Tally]:
         InvalidRequest: a dimension that does not exist, or a step that is none.
     """
     _check(question)
-    since, until = int(question.since * _NANOSECONDS), int(min(question.until, EVER) * _NANOSECONDS)
+    since, until = (int(min(each, EVER) * _NANOSECONDS) for each in (question.since, question.until))
     rollup = _rollup_for(question)
     _check_kept(connection, question, rollup is not None, since)
     if rollup is None:
