@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.admin.asgi import ADMIN, ask
+from tests.admin.asgi import ADMIN, LOCAL, ask
 from tests.admin.registered import Registered
 
 INJECTED = [
@@ -171,4 +172,24 @@ def test_a_flag_that_is_none_is_refused(path: str) -> None:
     answer = desk.ask("admin", "GET", path)
     assert (answer.status, answer.json["param"]) == (400, path.partition("?")[2].partition("=")[0])
     assert "is true or false" in answer.json["detail"]
+    desk.close()
+
+
+def test_who_leaves_in_the_middle_of_a_body_is_no_mistake_of_ours() -> None:
+    """A traceback for each would fill the log at will."""
+    desk = Registered()
+    heard = iter([{"type": "http.request", "body": b'{"name":', "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(heard)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(name.encode(), value.encode()) for name, value in (LOCAL, ADMIN)]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/tenants", "query_string": b"", "headers": headers}
+    asyncio.run(desk.plane.app(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert desk.done("GET", "/tenants")["data"] == [desk.done("GET", "/tenants/filed")]
     desk.close()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
@@ -148,6 +148,7 @@ class ControlPlane:
                 PenstockError: _answer_error,
                 HTTPException: _answer_http_error,
                 StoreFailed: _answer_store_failed,
+                ClientDisconnect: _answer_nobody,
                 Exception: _answer_bug,
             },
         )
@@ -270,6 +271,11 @@ async def _answer_store_failed(request: Request, error: Exception) -> Response:
     """The disk is full or fails; nothing was changed."""
     log.error("%s", error)
     return problem(503, Overloaded.code, "the store cannot be written or read now", "Look into Penstock's log.")
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    """Whoever asked left before the body was whole: no mistake of ours, and nobody to be told."""
+    return Response(status_code=400)
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:

@@ -18,6 +18,8 @@ from penstock.errors import ConfigError
 from penstock.gateway import Gateway
 from penstock.server.certificate import Certificate
 from penstock.server.guards import Guards
+from penstock.server.handshakes import Handshakes, places_for
+from penstock.server.listeners import hold_listeners
 from penstock.server.protocol import Limits, Listener
 from penstock.server.routes import Routes
 from penstock.server.sockets import prepare, room_for
@@ -48,7 +50,7 @@ class DataPlane:
         self.routes = Routes(gateway, Guards(server))
         self.listener = Listener(self.routes.handle, self.routes.refuse, clock, limits_of(server))
         self._certificate: Certificate | None = None
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[asyncio.AbstractServer | Handshakes] = []
 
     @property
     def url(self) -> str:
@@ -63,11 +65,16 @@ class DataPlane:
         Raises:
             ConfigError: the address is taken or not this machine's; the certificate cannot be used.
         """
+        options = self._tls()
+        if options:
+            self._begin_tls(
+                sockets or (await hold_listeners(self.gateway.config.server.listen, 1, self._clock))[0], options
+            )
+            return
         places: list[dict[str, Any]] = [{"sock": each} for each in sockets] or [{"host": self.host, "port": self.port}]
         try:
-            options = self._tls()
             for place in places:
-                self._servers.append(await self._listen(place | options))
+                self._servers.append(await self._listen(place))
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {self.host}:{self.port}: {error.strerror or error}",
@@ -75,6 +82,14 @@ class DataPlane:
             ) from error
         if self.port == 0:
             self.port = _port_of(self._servers[0])
+
+    def _begin_tls(self, sockets: Sequence[socket.socket], options: dict[str, Any]) -> None:
+        listener = self.listener
+        places = places_for(listener.limits.max_connections)
+        server = Handshakes(listener.connection, sockets, options, places, self._clock)
+        prepare(server)
+        self._servers.append(server)
+        self.port = self.port or _port_of(server)
 
     async def _listen(self, options: dict[str, Any]) -> asyncio.AbstractServer:
         loop = asyncio.get_running_loop()
@@ -165,7 +180,7 @@ def limits_of(server: Server) -> Limits:
     return Limits(server.max_body, server.idle, server.max_connections or room_for())
 
 
-def _port_of(server: asyncio.AbstractServer) -> int:
+def _port_of(server: asyncio.AbstractServer | Handshakes) -> int:
     sockets: list[socket.socket] = getattr(server, "sockets", [])
     port: int = sockets[0].getsockname()[1]
     return port

@@ -5,7 +5,6 @@ Linux gives an accepted socket the options of its listener, so they are set once
 
 from __future__ import annotations
 
-import asyncio
 import resource
 import socket
 from contextlib import suppress
@@ -28,9 +27,9 @@ SPARE_FILES = 128
 LEAST_ROOM = 16
 
 
-def prepare(server: asyncio.AbstractServer) -> None:
-    """Set on a listener what its connections are to have: no delay of small writes, probes of silent callers, and a
-    bound on what waits in the kernel."""
+def prepare(server: object) -> None:
+    """Set on a server's listening sockets what their connections are to have: no delay of small writes, probes of
+    silent callers, and a bound on what waits in the kernel."""
     options = [(socket.IPPROTO_TCP, "TCP_NODELAY", 1), (socket.SOL_SOCKET, "SO_KEEPALIVE", 1)]
     options += [
         (socket.IPPROTO_TCP, "TCP_KEEPIDLE", KEEPALIVE_AFTER),

@@ -1,0 +1,149 @@
+"""Whoever connects to the TLS listener and says nothing takes no caller's place, and no more than a few descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.clock import SystemClock
+from penstock.server.data_plane import DataPlane
+from penstock.server.handshakes import Handshakes, places_for
+from penstock.server.protocol import ServerConnection
+from tests.real import Real, on_uvloop
+from tests.server.test_certificate import write_pair
+
+PLACES = 16
+ASKED = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+def secured(folder: Path) -> Real:
+    cert, key = write_pair(folder, "gateway")
+    return Real({"tls": {"cert": cert, "key": key}, "max_connections": 100})
+
+
+def client() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def server_of(plane: DataPlane) -> Handshakes:
+    (server,) = plane._servers
+    assert isinstance(server, Handshakes)
+    return server
+
+
+async def silent(real: Real, count: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    return [await asyncio.open_connection(*real.address) for _ in range(count)]
+
+
+async def healthy(real: Real) -> None:
+    reader, writer = await asyncio.open_connection(*real.address, ssl=client())
+    writer.write(ASKED)
+    assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+@pytest.mark.parametrize(("connections", "places"), [(20, 16), (800, 100), (9936, 1000), (1 << 19, 1000)])
+def test_how_many_there_may_be(connections: int, places: int) -> None:
+    assert places_for(connections) == places
+
+
+def test_silent_ones_make_room_for_a_caller(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with secured(tmp_path) as real:
+            server = server_of(real.plane)
+            waiting = await silent(real, PLACES + 5)
+            await real.until(lambda: len(server) == PLACES)
+            # The first five have gone, and no others.
+            for reader, _ in waiting[:5]:
+                assert await reader.read() == b""
+            assert not any(reader.at_eof() for reader, _ in waiting[5:])
+            await healthy(real)
+            assert await waiting[5][0].read() == b""
+            assert len(server) == PLACES - 1
+            for _, writer in waiting:
+                writer.close()
+            await real.until(lambda: not len(server))
+            assert not real.plane.listener.connections
+
+    on_uvloop(main)
+
+
+@pytest.mark.parametrize("said", [b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x28"])
+def test_what_is_no_handshake_leaves_nothing_behind(said: bytes, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with secured(tmp_path) as real:
+            ((reader, writer),) = await silent(real, 1)
+            writer.write(said)
+            writer.write_eof()
+            await real.until(lambda: not len(server_of(real.plane)))
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+            await healthy(real)
+
+    on_uvloop(main)
+
+
+def test_a_handshake_that_has_begun_goes_on_when_nobody_listens_any_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with secured(tmp_path) as real:
+            server = server_of(real.plane)
+            ((reader, writer),) = await silent(real, 1)
+            await real.until(lambda: len(server) == 1)
+            real.plane.stop_listening()
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(*real.address)
+            await writer.start_tls(client())
+            writer.write(ASKED)
+            assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+
+    on_uvloop(main)
+
+
+class Full(socket.socket):
+    """Listens, but there is no descriptor for what it accepts, so many times."""
+
+    times = 1
+
+    def accept(self) -> Any:
+        """As a socket's."""
+        if self.times:
+            self.times -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_without_a_descriptor_it_is_tried_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with secured(tmp_path) as real:
+            listener = real.plane.listener
+            certificate = real.plane._certificate
+            assert certificate is not None
+            full = Full()
+            full.bind(("127.0.0.1", 0))
+            full.listen()
+            made: list[ServerConnection] = []
+
+            def connection() -> ServerConnection:
+                made.append(listener.connection())
+                return made[-1]
+
+            server = Handshakes(connection, [full], {"ssl": certificate.context}, 1, SystemClock())
+            reader, writer = await asyncio.open_connection(*full.getsockname(), ssl=client())
+            writer.write(ASKED)
+            assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
+            assert (len(made), full.times) == (1, 0)
+            writer.close()
+            server.close()
+
+    on_uvloop(main)
