@@ -218,7 +218,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         '3:30: "retention" is not in this version',
     ]),
     # Keys.
-    (OPENAI + "keys: {name: a}", ["2:7: a list is expected here: [...]"]),
+    (OPENAI + "keys: {name: a}", ["2:7: a list is expected here: [{name: app, key: env:APP_KEY}]"]),
     (OPENAI + "keys: [{name: a}]", ["2:8: a key needs key: {name: app, key: env:APP_KEY}"]),
     (OPENAI + "keys: [{name: a b, key: env:APP_KEY}]", [
         '2:15: a name without spaces is expected here, not "a b"']),
@@ -376,7 +376,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     (HERE.replace("openai: {}", "openai: {region: EU}") + "regions: [eu]}}", [
         '3:24: "openai" is in "EU", and this model may use "eu" (did you mean "eu"?)']),
     (HERE + "regions: []}}", ["3:44: an empty list allows no region: leave regions out to allow every one"]),
-    (HERE + "regions: eu}}", ["3:44: a list is expected here: [...]"]),
+    (HERE + "regions: eu}}", ["3:44: a list is expected here: [eu]"]),
     (OPEN + "defaults: {regions: [eu]}", ['3:12: "regions" is not in this version']),
     (OPEN + "models: {a: {targets: [{target: sim/x, is: gpt-5}]}, b: {targets: [{target: sim/y, is: opnai/gpt-5}]}}", [
         '3:44: "gpt-5" is not kind/model: write is: openai/gpt-5',

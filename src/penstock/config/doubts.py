@@ -10,9 +10,9 @@ from penstock.config.naming import leads_somewhere, sellers_of, targets_behind
 from penstock.config.schema import Config, Key, Provider
 from penstock.config.stored import is_stored
 from penstock.config.tree import Node, Problems
-from penstock.providers.models import models_of
+from penstock.providers.models import known, models_of
 from penstock.routing.names import AllowList, Found, Names
-from penstock.routing.nearest import did_you_mean, quoted
+from penstock.routing.nearest import did_you_mean, nearest, quoted
 
 __all__ = ["check_allowed", "check_reach"]
 
@@ -67,6 +67,7 @@ def check_reach(problems: Problems, root: Node, keys: Sequence[tuple[Key, Node]]
     """Doubt what nobody can be answered by or ask for, and what never comes to pass."""
     fields = root.value if isinstance(root.value, dict) else {}
     _doubt_routes(problems, fields, config)
+    _doubt_models(problems, fields, config)
     _doubt_keys(problems, keys, config)
     if keys and config.auth == "required":
         _doubt_providers(problems, fields, keys, config, names)
@@ -84,6 +85,27 @@ def _doubt_routes(problems: Problems, fields: Mapping[str, Node], config: Config
     if default is not None and _is_off(default) and config.default_model not in config.models:
         message = f"default_model leads to the provider {quoted(default.name)}, which is switched off: {default.off}"
         problems.doubt(fields["default_model"].place, message)
+
+
+def _doubt_models(problems: Problems, fields: Mapping[str, Node], config: Config) -> None:
+    """A target at a vendor's own address whose model is all but one that the vendor has."""
+    models = fields["models"].value if "models" in fields else None
+    sellers = sellers_of(config)
+    for name, route in config.models.items():
+        for target in route.targets:
+            kind = sellers.get(target.provider, "")
+            if not kind or known(kind, target.model) is not None or not isinstance(models, dict):
+                continue
+            model = target.model.removeprefix(f"{kind}/")
+            near = [model] if model != target.model else nearest(model, _sold(kind), 1, alike=0.88)
+            if near:
+                message = f"{target} is no model that {kind} is known to have"
+                place = models[name].key
+                problems.doubt(place, f"{message} (did you mean {quoted(f'{target.provider}/{near[0]}')}?)")
+
+
+def _sold(kind: str) -> list[str]:
+    return [model.id for model in models_of(kind)]
 
 
 def _is_off(provider: Provider) -> bool:

@@ -80,8 +80,8 @@ def read_keys(reader: Reader, node: Node | None) -> list[tuple[Key, Node]]:
     found: list[tuple[Key, Node]] = []
     names: dict[str, Place] = {}
     secrets: dict[Secret, str] = {}
-    for item in reader.items(node):
-        fields = reader.fields(item, "key")
+    for item in reader.items(node, "[{name: app, key: env:APP_KEY}]"):
+        fields = reader.fields(item, "key", "{name: app, key: env:APP_KEY}")
         key = _read_key(reader, item, fields)
         if key is None:
             continue

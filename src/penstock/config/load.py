@@ -13,6 +13,7 @@ from penstock.config.contradictions import check_routes
 from penstock.config.doubts import check_allowed, check_reach
 from penstock.config.edge import check_edge, read_auth, read_keys, read_layers, read_log, read_server
 from penstock.config.fallbacks import check_fallbacks
+from penstock.config.habits import foreign_file
 from penstock.config.keeping import DURABILITY, MEMORY, read_admission, read_encryption_key, read_state, retention
 from penstock.config.kinds import read_kinds
 from penstock.config.naming import leads_somewhere, names_of
@@ -65,6 +66,8 @@ def load_config(
     tree = source if isinstance(source, Tree) else from_mapping(source)
     if not isinstance(tree.root.value, dict):
         raise ConfigError(f"{tree.root.place}: a mapping is expected here: key: value")
+    if foreign := foreign_file(tree.root.value, tree.source):
+        raise ConfigError(f"{tree.root.place}: {foreign}")
     reader = Reader(tree.problems, env, tree.folder, check_files=check_files)
     config = _read(reader, tree, serving, serving if kept is None else kept)
     tree.problems.raise_if_any()

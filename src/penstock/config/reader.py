@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from penstock.config import values
+from penstock.config.habits import OF_OTHERS, reference_meant
 from penstock.config.later import SECTIONS, TAKEN
 from penstock.config.tree import Node, Place, Problems
 from penstock.redact import Secret
@@ -68,6 +69,7 @@ _ONCE = {
     ("provider", "budget"): "budgets: [{scope: provider, match: NAME, limit: 50 USD/day}]",
     ("provider", "rate_limit"): "limits: [{scope: provider, match: NAME, requests: 600/min}]",
     ("key", "charge"): "tenants: [{name: TENANT, charge: winner}]",
+    **OF_OTHERS,
 }
 
 
@@ -109,9 +111,9 @@ class Reader:
         self.check_files = check_files
         self.read: dict[str, None] = {}
 
-    def fields(self, node: Node, section: str) -> dict[str, Node]:
+    def fields(self, node: Node, section: str, example: str = "") -> dict[str, Node]:
         """The entries of a mapping that `section` has; the others are problems. Nothing written is an empty one."""
-        entries = self.entries(node)
+        entries = self.entries(node, example)
         known, later = SECTIONS[section]
         for name, entry in entries.items():
             if name in known:
@@ -122,24 +124,26 @@ class Reader:
                 self.problems.add(entry.key, f"unknown key {quoted(name)}{_hint(name, section)}")
         return {name: entry for name, entry in entries.items() if name in known}
 
-    def entries(self, node: Node) -> dict[str, Node]:
-        """A mapping whose keys the user chose."""
+    def entries(self, node: Node, example: str = "") -> dict[str, Node]:
+        """A mapping whose keys the user chose; `example` is what to write instead of what is none."""
         if node.value is None:
             return {}
         if isinstance(node.value, list):
-            self.problems.add(node.place, "a mapping is expected here, not a list: key: value")
+            self.problems.add(node.place, f"a mapping is expected here, not a list: {example or 'key: value'}")
             return {}
         if not isinstance(node.value, dict):
-            self.problems.add(node.place, "a mapping is expected here: key: value")
+            self.problems.add(node.place, f"a mapping is expected here: {example or 'key: value'}")
             return {}
         return node.value
 
-    def items(self, node: Node) -> list[Node]:
-        """A list; nothing written is an empty one."""
+    def items(self, node: Node, example: str = "") -> list[Node]:
+        """A list; nothing written is an empty one. `example` is what to write instead of what is none."""
         if node.value is None:
             return []
         if not isinstance(node.value, list):
-            self.problems.add(node.place, "a list is expected here: [...]")
+            alone = isinstance(node.value, str) and len(node.value) <= 40 and values.LABEL.fullmatch(node.value)
+            written = example or (f"[{node.value}]" if alone else "[...]")
+            self.problems.add(node.place, f"a list is expected here: {written}")
             return []
         return node.value
 
@@ -191,7 +195,7 @@ class Reader:
         self.problems.add(
             node.place,
             f"a secret is written as a reference, not as itself: put it in a variable and write env:{example},"
-            " or in a file and write file:PATH",
+            f" or in a file and write file:PATH{reference_meant(written)}",
         )
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
@@ -31,16 +31,16 @@ def read_routes(
     found: dict[str, Route] = {}
     if node is None:
         return found
-    for name, entry in reader.entries(node).items():
+    for name, entry in reader.entries(node, "NAME: {targets: [provider/model]}").items():
         if not values.LABEL.fullmatch(name) or "*" in name:
             reader.problems.add(entry.key, f"a model's name has no space and no *: {quoted(name)}")
             continue
         if not isinstance(entry.value, dict):
-            reader.problems.add(entry.place, "write {targets: [provider/model]}")
+            reader.problems.add(entry.place, f"write {{targets: {_listed(entry)}}}")
             continue
         fields = reader.fields(entry, "model")
         regions = read_regions(reader, fields.get("regions"))
-        terms = _Targets(reader, providers, regions).read(entry, fields.get("targets"))
+        terms = _Targets(reader, providers, regions, reader.entries(node)).read(entry, fields.get("targets"))
         policies = read_policies(reader, fields, _inherited(defaults, name))
         if terms and "hedge" not in fields and not _has_second(terms, providers):
             policies["hedge"] = None
@@ -53,6 +53,13 @@ def read_routes(
             **policies,
         )
     return found
+
+
+def _listed(entry: Node) -> str:
+    """What stands where a mapping should, if that is a target or a list of them."""
+    items = [item.value for item in entry.value] if isinstance(entry.value, list) else [entry.value]
+    plain = [item for item in items if isinstance(item, str) and len(item) <= 80 and "/" in item.strip("/")]
+    return f"[{', '.join(plain)}]" if plain and len(plain) == len(items) else "[provider/model]"
 
 
 def _inherited(defaults: Defaults, name: str) -> Policies:
@@ -71,11 +78,14 @@ def _has_second(targets: Iterable[Target], providers: Mapping[str, Provider]) ->
 class _Targets:
     """Reads the targets of one model."""
 
-    def __init__(self, reader: Reader, providers: Mapping[str, Provider], regions: tuple[str, ...]) -> None:
+    def __init__(
+        self, reader: Reader, providers: Mapping[str, Provider], regions: tuple[str, ...], routes: Container[str]
+    ) -> None:
         self._reader = reader
         self._problems = reader.problems
         self._providers = providers
         self._regions = regions
+        self._routes = routes
 
     def read(self, entry: Node, node: Node | None) -> dict[Target, Terms]:
         """`targets:`, in their order, with what is said of each."""
@@ -121,6 +131,13 @@ class _Targets:
         if not written:
             return None
         provider, slash, model = written.partition("/")
+        if not slash and written in self._routes:
+            self._problems.add(
+                item.place,
+                f"{quoted(written)} is a model of its own, and a target is provider/model: write its targets here,"
+                f" or fallback: [{written}] to ask it when these fail",
+            )
+            return None
         if not provider or not slash or not model:
             self._problems.add(item.place, f"{quoted(written)} is not provider/model{self._meant(written)}")
             return None
@@ -131,6 +148,10 @@ class _Targets:
 
     def _meant(self, written: str) -> str:
         """Which providers have a model of that name, as far as is known."""
+        for other in (":", "."):
+            provider, mark, model = written.partition(other)
+            if mark and model and provider in self._providers:
+                return f" (did you mean {quoted(f'{provider}/{model}')}?)"
         sellers = [name for name, provider in self._providers.items() if known(provider.kind, written) is not None]
         return f" (did you mean {quoted(f'{sellers[0]}/{written}')}?)" if sellers else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from penstock.config import values
 from penstock.config.addresses import complete
 from penstock.config.credentials import read_credentials
+from penstock.config.habits import KIND_SYNONYMS
 from penstock.config.reader import NOT_YET, Reader
 from penstock.config.schema import Provider
 from penstock.config.tree import Node
@@ -29,15 +31,23 @@ def read_providers(reader: Reader, node: Node | None, catalogue: Mapping[str, Ro
     found: dict[str, Provider] = {}
     if node is None:
         return found
-    for name, entry in reader.entries(node).items():
+    for name, entry in reader.entries(node, "openai: {api_key: env:OPENAI_API_KEY}").items():
         if "/" in name or not _is_label(name):
             reader.problems.add(entry.key, f"a provider's name has no slash and no space: {quoted(name)}")
             continue
-        fields = reader.fields(entry, "provider")
+        fields = reader.fields(entry, "provider", _in_a_mapping(entry))
         row = _row(reader, name, fields.get("kind"), entry, catalogue)
         # One whose kind is wrong is kept, so that its targets are not reported as well.
         found[name] = _provider(reader, name, row, entry, fields) if row else Provider(name=name, kind=name)
     return found
+
+
+def _in_a_mapping(entry: Node) -> str:
+    """What to write where a provider's key, or its address, stands alone."""
+    written = entry.value if isinstance(entry.value, str) and len(entry.value) <= 80 else ""
+    if written.startswith(("env:", "file:", "store:")):
+        return f"{{api_key: {written}}}"
+    return "{base_url: ...}" if written.startswith(("http://", "https://")) else "{api_key: env:NAME}"
 
 
 def _is_label(name: str) -> bool:
@@ -58,9 +68,17 @@ def _row(reader: Reader, name: str, kind_node: Node | None, entry: Node, catalog
     elif isinstance(kind, str) and kind in _LATER_KINDS:
         reader.problems.add(place, f"the kind {quoted(kind)} is {NOT_YET}; {_COMPATIBLE}")
     else:
-        near = did_you_mean(str(kind), catalogue)
+        if re.search(r":[\[{]", str(kind)):
+            reader.problems.add(place, f"a space belongs behind the colon: {str(kind).partition(':')[0]}: {{...}}")
+            return None
+        near = _meant(str(kind), catalogue)
         reader.problems.add(place, f"unknown kind {quoted(str(kind))}{near}; {_COMPATIBLE}")
     return None
+
+
+def _meant(kind: str, catalogue: Mapping[str, Row]) -> str:
+    synonym = KIND_SYNONYMS.get(kind.lower(), "")
+    return f" (did you mean {quoted(synonym)}?)" if synonym in catalogue else did_you_mean(kind, catalogue)
 
 
 def _provider(reader: Reader, name: str, row: Row, entry: Node, fields: dict[str, Node]) -> Provider:

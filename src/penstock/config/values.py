@@ -115,7 +115,9 @@ def text(value: object) -> str:
 def label(value: object) -> str:
     """A name: at most 200 characters without spaces, so that it fits a log line, a header and a URL."""
     if not isinstance(value, str) or not LABEL.fullmatch(value):
-        raise ValueError(f"a name without spaces is expected here, not {_shown(value)}")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fix = ": write it in quotes" if number else ""
+        raise ValueError(f"a name without spaces is expected here, not {_shown(value)}{fix}")
     return value
 
 
@@ -174,7 +176,8 @@ def whole(name: str, least: int, most: int) -> Callable[[object], int]:
 
     def read(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"{name} is a number from {least} to {most}")
+            bare = f": write {value}, without quotes" if isinstance(value, str) and value.strip().isdecimal() else ""
+            raise ValueError(f"{name} is a number from {least} to {most}{bare}")
         return value
 
     return read
@@ -225,12 +228,19 @@ def address(value: object) -> Address:
     return Address(host, int(port))
 
 
+# Of a machine nearby: what is far away speaks https.
+_HOST_AND_PORT = re.compile(
+    r"(?:localhost|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[A-Za-z0-9-]{1,63}):[0-9]{1,5}(?:/[A-Za-z0-9/._-]{0,60})?"
+)
+
 # What is added to a base URL, and stands in addresses that are copied from an example of a request.
 ROUTES = ("/chat/completions", "/completions", "/embeddings", "/messages", "/responses")
 
 
 def base_url(value: object) -> str:
     """An http or https URL, slashes at its end taken off. Its text is never shown: it may hold a password."""
+    if isinstance(value, str) and value != value.strip() and LABEL.fullmatch(value.strip()):
+        raise ValueError("base_url has spaces around it: leave them out")
     if not isinstance(value, str) or not value.isascii() or not LABEL.fullmatch(value):
         raise ValueError("base_url is not a URL: write http://host:port/v1 or https://...")
     try:
@@ -239,7 +249,8 @@ def base_url(value: object) -> str:
     except ValueError:
         raise ValueError("base_url is not a URL: its host or port cannot be read") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("base_url must begin with http:// or https:// and name a host")
+        near = f": write http://{value}" if _HOST_AND_PORT.fullmatch(value) else ""
+        raise ValueError(f"base_url must begin with http:// or https:// and name a host{near}")
     if "@" in parts.netloc:
         raise ValueError("base_url holds a user name or password: leave it out and write api_key: env:NAME")
     if route := next((route for route in ROUTES if parts.path.rstrip("/").endswith(route)), ""):

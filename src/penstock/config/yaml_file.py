@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from penstock.config.habits import yaml_mending
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.config.tree import Node, Place, Problems, Tree
@@ -88,7 +89,8 @@ def _decode(data: bytes, name: str) -> str:
         line_start = before.rfind(b"\n") + 1
         column = len(before[line_start:].decode("utf-8", "replace")) + 1
         place = Place(name, before.count(b"\n") + 1, column)
-        raise ConfigError(f"{place}: not valid UTF-8") from None
+        wide = "; it begins as UTF-16 does" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise ConfigError(f"{place}: not valid UTF-8{wide}: save it as UTF-8") from None
 
 
 def _compose(text: str, name: str) -> object:
@@ -99,22 +101,31 @@ def _compose(text: str, name: str) -> object:
         place = Place(name, text.count("\n", 0, error.position) + 1, error.position - line_start + 1)
         raise ConfigError(f"{place}: the character U+{ord(text[error.position]):04X} is not allowed") from None
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name)
-        # Only the problem's own words: the rest of ruamel's message quotes the file, which may hold a secret.
-        told = error.problem or error.context or "it cannot be read"
-        if told.startswith("but "):
-            told = f"{error.context} {told}"
-        raise ConfigError(f"{place}: not valid YAML: {told}{_mending(told)}") from None
-    except (YAMLError, RecursionError) as error:
+        raise ConfigError(_told(error, text, name)) from None
+    except RecursionError:
+        raise ConfigError(f"{name}: not valid YAML: brackets are nested too deep") from None
+    except YAMLError as error:
         raise ConfigError(f"{name}: not valid YAML: {type(error).__name__}") from None
 
 
-def _mending(told: str) -> str:
-    """What to do about the two mistakes that are made most."""
-    if "'\\t'" in told:
-        return "; indent with spaces, not with tabs"
-    return "; this line is indented otherwise than those it belongs to" if "<block end>" in told else ""
+def _told(error: MarkedYAMLError, text: str, name: str) -> str:
+    """Only the problem's own words: the rest of ruamel's message quotes the file, which may hold a secret."""
+    mark = error.problem_mark or error.context_mark
+    told = error.problem or error.context or "it cannot be read"
+    if told.startswith("but "):
+        told = f"{error.context} {told}"
+    if mark is None:
+        return f"{name}: not valid YAML: {told}"
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    begun = error.context_mark
+    closes = (
+        begun is not None
+        and begun.line < mark.line
+        and ("flow" in str(error.context) or "quoted" in str(error.context))
+    )
+    opened = begun.line + 1 if closes else 0
+    return f"{Place(name, mark.line + 1, mark.column + 1)}: not valid YAML: {told}{yaml_mending(told, line, opened)}"
 
 
 class _Reading:
@@ -169,7 +180,7 @@ class _Reading:
 
     def _key(self, raw: object, place: Place) -> str | None:
         if not isinstance(raw, ScalarNode):
-            self._problems.add(place, "a key must be text")
+            self._problems.add(place, "a key must be text; a variable is written env:NAME, not {{NAME}} or ${NAME}")
             return None
         if raw.tag == _TAG + "merge":
             self._problems.add(place, "merge keys (<<) are not YAML 1.2: write the keys out, or alias the whole value")
@@ -187,7 +198,9 @@ class _Reading:
             return text
         read = _SCALARS.get(kind)
         if read is None:
-            self._problems.add(place, f"the tag {raw.tag} is not known here")
+            self._problems.add(
+                place, f"the tag {raw.tag} is not known here: a variable is written env:NAME, without a tag"
+            )
             return None
         try:
             return read(text)
