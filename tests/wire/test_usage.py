@@ -146,3 +146,37 @@ def test_the_short_way_counts_as_the_long_one(taken: int, given_out: int, more: 
     except msgspec.ValidationError:
         return
     assert plain in (None, careful)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        # Gemini's total alone knows of its thoughts; what is explained otherwise, or absurd, is no thought.
+        ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 103}, Usage(9, 94, 0, 0, 93)),
+        ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 2**52}, Usage(9, 1)),
+        ({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 8}, Usage(9, 1)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 50, "completion_tokens_details": {}},
+            Usage(9, 41, 0, 0, 40),
+        ),
+        (
+            COUNTED | {"total_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 3}},
+            Usage(10, 4, 0, 0, 3),
+        ),
+        # Anthropic's names in OpenAI's object: within the prompt, or beside it where the total says so.
+        (COUNTED | {"cache_read_input_tokens": 6, "cache_creation_input_tokens": 2}, Usage(10, 4, 6, 2)),
+        (COUNTED | {"cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}, Usage(10, 4)),
+        (COUNTED | {"total_tokens": 22, "cache_read_input_tokens": 8}, Usage(18, 4, 8)),
+        (
+            {"input_tokens": 10, "output_tokens": 4, "cache_read_input_tokens": 6, "cache_creation_input_tokens": 2},
+            Usage(18, 4, 6, 2),
+        ),
+        # What was written to the cache, by each of its names.
+        (COUNTED | {"prompt_tokens_details": {"cache_creation_tokens": 5}}, Usage(10, 4, 0, 5)),
+        (COUNTED | {"prompt_tokens_details": {"cache_creation_input_tokens": 5}}, Usage(10, 4, 0, 5)),
+        (COUNTED | {"prompt_tokens_details": {"cache_write_tokens": 5, "cached_tokens": 2}}, Usage(10, 4, 2, 5)),
+    ],
+)
+def test_counts_in_other_vendors_words(told: dict[str, Any], expected: Usage) -> None:
+    assert read_usage(told) == expected
+    assert OPENAI.decode_facts(whole(usage=told)).usage == expected

@@ -14,24 +14,45 @@ _OURS = ("/models", "/generate")
 _ROUTES = ", ".join(f"/v1{tail}" for tail in (*_OPENAI, *_ANTHROPIC, "/generate", "/models"))
 
 # In the contract, not in this version: said so, so that nobody looks for a typo.
-_LATER = (
-    *("/v1/responses", "/v1/jobs", "/v1/completions", "/v1/messages/batches", "/v1/files", "/v1/batches"),
-    *("/v1/audio", "/v1/images", "/v1/moderations", "/v1/rerank", "/v1/realtime", "/v1beta"),
-)
+_CHAT = "Use /v1/chat/completions; clients call it the chat completions API."
+_PROMPT = "Send the prompt as a user's message to /v1/chat/completions."
+_SINGLY = "Send the calls one by one, to /v1/chat/completions or /v1/messages."
+_INLINE = "Send what is in the file with the call: as an image, a document or text of a message."
+_PROVIDER = f"Ask the provider for it, at its own address. Routes: {_ROUTES}."
+_LATER = {
+    "/messages/batches": _SINGLY,
+    **dict.fromkeys(("/responses", "/assistants", "/threads", "/conversations", "/realtime"), _CHAT),
+    **dict.fromkeys(("/completions", "/complete"), _PROMPT),
+    **dict.fromkeys(("/batches", "/jobs"), _SINGLY),
+    **dict.fromkeys(("/files", "/uploads", "/vector_stores"), _INLINE),
+    **dict.fromkeys(("/audio", "/images", "/videos", "/moderations", "/rerank", "/fine_tuning"), _PROVIDER),
+    **dict.fromkeys(("/evals", "/containers", "/skills", "/chatkit", "/organization", "/organizations"), _PROVIDER),
+}
+# How a base URL may begin: with a vendor's name, without /v1, with it twice, as Azure's clients have it.
+_BEGINS = re.compile(r"(?:/(?:openai|anthropic))?(?:/v1){0,2}(?:/deployments/[^/]+(?:/(?!chat/)[^/]+)?)?(?=/)")
 
 
 def not_found(path: bytes) -> PenstockError:
     """The error for a path that nothing answers at, with the one that was meant where that can be told."""
     shown = path.decode("latin-1")[:200]
-    if any(shown == later or shown.startswith(later + "/") for later in _LATER):
-        said = "Use /v1/chat/completions; clients call it the chat completions API." if "responses" in shown else ""
-        return NotAvailable(f"{shown} is not in this version", do=said or f"Routes: {_ROUTES}.", status=404)
+    if (later := _later(shown)) is not None:
+        return NotAvailable(f"{shown} is not in this version", do=later, status=404)
     if shown == "/":
         return NotFound(
             "this is the data plane, it has no page",
             do="POST /v1/chat/completions or /v1/messages; see /v1/models, /healthz.",
         )
     return NotFound(f"there is no {shown}", do=_meant(shown) or f"Routes: {_ROUTES}.")
+
+
+def _later(shown: str) -> str | None:
+    """What to do instead of a route of a later version; None where it is none."""
+    if shown == "/v1beta" or shown.startswith(("/v1beta/", "/gemini/")):
+        return f"Gemini's models are asked for in OpenAI's words or Anthropic's. Routes: {_ROUTES}."
+    plain = re.sub("/+", "/", shown.lower())
+    begin = _BEGINS.match(plain)
+    rest = plain[begin.end() :] if begin is not None else plain
+    return next((said for later, said in _LATER.items() if rest == later or rest.startswith(f"{later}/")), None)
 
 
 def _meant(shown: str) -> str:
@@ -43,7 +64,7 @@ def _meant(shown: str) -> str:
     if tail in _ANTHROPIC and "/v1/v1/" in plain:
         return "Anthropic's clients add /v1 themselves: end the base URL before it."
     if "/deployments/" in plain:
-        return f"Did you mean /v1{tail}? Use OpenAI's plain client instead of Azure's, with a base URL ending in /v1."
+        return f"Did you mean /v1{tail}, or /openai/deployments/MODEL{tail}? Azure's clients add /openai themselves."
     said = f"Did you mean /v1{tail}?"
     if tail in _ANTHROPIC:
         return f"{said} Anthropic's clients add /v1 themselves; for others the base URL ends in it."

@@ -36,9 +36,11 @@ from penstock.records import LONGEST_NAME, Record, shortened
 from penstock.routing.admission import shed
 from penstock.routing.labels import check_tags, joined
 from penstock.routing.wishes import RANKS, read_wishes, wishes_of
+from penstock.server.azure_form import for_model, is_azure_call, plain_call
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.misdirected import not_found
+from penstock.server.model_list import anthropic_cards, anthropic_page, openai_cards
 from penstock.server.own import Own
 from penstock.server.protocol import Exchange
 from penstock.server.spoken import STREAM_TYPE, Spoken
@@ -119,6 +121,9 @@ class Routes:
         dialect = self._posts.get(head.path)
         if dialect is not None and head.method == b"POST":
             return self._call(dialect, http, out)
+        if head.method == b"POST" and is_azure_call(head.path):
+            plain, model = plain_call(http)
+            return self._call(self._posts[plain.path], plain, out, model)
         if http.path in (b"/healthz", b"/readyz"):
             self._health(http, out)
         elif head.method == b"OPTIONS":
@@ -145,7 +150,7 @@ class Routes:
 
     # --- calls to models
 
-    async def _call(self, dialect: Inbound, http: HttpRequest, out: Exchange) -> None:
+    async def _call(self, dialect: Inbound, http: HttpRequest, out: Exchange, model: str = "") -> None:
         gateway = self._gateway
         record = gateway.begin(OPERATIONS[dialect.name])
         record.address = out.peer if self._proxies is None else self._proxies.caller(out.peer, http.headers)
@@ -160,7 +165,7 @@ class Routes:
                     _shut_out(http.head.noted or self._caller(http), strain, gateway.metrics, ranking=self._ranking)
                 if len(http.body) > LARGE:
                     await self._wait_turn()
-                request = self._request(dialect, http, record)
+                request = self._request(dialect, http, record, model)
             except Exception as error:
                 gateway.refuse(record, error)
                 raise
@@ -216,7 +221,7 @@ class Routes:
         await self._large.acquire()
         asyncio.get_running_loop().call_soon(self._large.release)
 
-    def _request(self, dialect: Inbound, http: HttpRequest, record: Record) -> Request:
+    def _request(self, dialect: Inbound, http: HttpRequest, record: Record, model: str) -> Request:
         """The request's value; raises CallerError."""
         if not self.ready:
             raise STOPPING
@@ -227,6 +232,8 @@ class Routes:
             record.task = caller.headers[b"x-penstock-task"].decode("latin-1")
         record.tags = caller.tags
         decoded = dialect.decode_request(body)
+        if model:
+            decoded = for_model(decoded, model)
         if dialect.name == "generate":
             record.task = GENERATE.read_task(decoded.fields) or record.task
             if "tags" in decoded.fields:
@@ -316,7 +323,7 @@ class Routes:
 
     def _allowed(self, path: bytes) -> bytes:
         """The methods of a path, as the Allow header has them; empty where there is no such path."""
-        if path in self._posts:
+        if path in self._posts or is_azure_call(path):
             return b"POST, OPTIONS"
         return b"GET, HEAD, OPTIONS" if _models_root(path) or Own.knows(path) else b""
 
@@ -341,19 +348,10 @@ class Routes:
 
     def _models(self, http: HttpRequest, record: Record, wanted: str) -> bytes:
         found = self._gateway.models(caller_of(http), record)
-        cards: list[dict[str, Any]]
-        if _family(self._dialect_of(http)) == "anthropic":
-            # https://platform.claude.com/docs/en/api/models-list
-            born = "1970-01-01T00:00:00Z"
-            card = {"type": "model", "created_at": born, "lifecycle": "active"}
-            cards = [card | {"id": f.name, "display_name": f.name} for f in found]
-            listed = {"data": cards, "has_more": False, "first_id": None, "last_id": None}
-            if cards:
-                listed |= {"first_id": cards[0]["id"], "last_id": cards[-1]["id"]}
-        else:
-            cards = [{"id": f.name, "object": "model", "created": 0, "owned_by": f.provider} for f in found]
-            listed = {"object": "list", "data": cards}
+        anthropic = _family(self._dialect_of(http)) == "anthropic"
+        cards = anthropic_cards(found) if anthropic else openai_cards(found)
         if not wanted:
+            listed = anthropic_page(cards, http.query) if anthropic else {"object": "list", "data": cards}
             return msgspec.json.encode(listed)
         record.model = wanted if len(wanted) <= LONGEST_NAME else shortened(wanted)
         for card in cards:
@@ -558,7 +556,7 @@ class _WrongMethod(NotFound):
 
 def _models_root(path: bytes) -> bytes:
     """The part of a path up to `/models`, where it leads there; else empty."""
-    for models in (b"/v1/models", b"/openai/v1/models", b"/anthropic/v1/models"):
+    for models in (b"/v1/models", b"/openai/v1/models", b"/anthropic/v1/models", b"/openai/models"):
         if path == models or path.startswith(models + b"/"):
             return models
     return b""

@@ -24,12 +24,18 @@ _LONGEST_TIER = 40
 # and Mistral's `standard`, Groq's `on_demand`; `auto` and `standard_only` are what a request asks for.
 STANDARD = frozenset(("", "default", "standard", "on_demand", "auto", "standard_only"))
 
+# What a model may have thought at most, unsaid, and told in the total alone: an absurd total is not believed.
+# https://discuss.ai.google.dev/t/127400 (completion_tokens 1, prompt_tokens 9, total_tokens 103)
+_MOST_THOUGHT = 2_000_000
+
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 
 
 class _Details(msgspec.Struct, gc=False):
     cached_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
+    cache_creation_tokens: _Count | None = None
+    cache_creation_input_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
     audio_tokens: _Count | None = None
 
@@ -45,6 +51,8 @@ class PlainUsage(msgspec.Struct, gc=False):
     prompt_cache_hit_tokens: _Count | None = None
     cached_tokens: _Count | None = None
     num_cached_tokens: _Count | None = None
+    cache_read_input_tokens: _Count | None = None
+    cache_creation_input_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
     search_context_size: str | None = None
     num_search_queries: _Count | None = None
@@ -58,10 +66,13 @@ class PlainUsage(msgspec.Struct, gc=False):
             return None
         if self.input_tokens_details is not None or self.output_tokens_details is not None:
             return None
+        if self.cache_read_input_tokens or self.cache_creation_input_tokens:
+            return None
         cached = written = reasoning = heard = spoken = None
         details = self.prompt_tokens_details
         if details is not None:
             cached, written, heard = details.cached_tokens, details.cache_write_tokens, details.audio_tokens
+            written = written or details.cache_creation_tokens or details.cache_creation_input_tokens
         details = self.completion_tokens_details
         if details is not None:
             reasoning, spoken = details.reasoning_tokens, details.audio_tokens
@@ -104,21 +115,30 @@ def _read_any(value: dict[str, Any]) -> Usage | None:
     prompt = get("prompt_tokens_details") or get("input_tokens_details")
     if isinstance(prompt, dict):
         cached = count(prompt.get("cached_tokens"))
-        written = count(prompt.get("cache_write_tokens"))  # OpenRouter
+        # OpenRouter's and OpenAI's name; LiteLLM's; Alibaba's
+        names = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+        written = next((number for name in names if (number := count(prompt.get(name)))), 0)
         heard = count(prompt.get("audio_tokens"))
     # DeepSeek's name; Together's and Moonshot's place; Mistral's name
     cached = cached or count(get("prompt_cache_hit_tokens") or get("cached_tokens") or get("num_cached_tokens"))
+    # Anthropic's names beside OpenAI's: Databricks, LiteLLM
+    cached = cached or count(get("cache_read_input_tokens"))
+    written = written or count(get("cache_creation_input_tokens"))
     completion = get("completion_tokens_details") or get("output_tokens_details")
     if isinstance(completion, dict):
         reasoning = count(completion.get("reasoning_tokens"))
         spoken = count(completion.get("audio_tokens"))
     reasoning = reasoning or count(get("reasoning_tokens"))  # Perplexity
     rest = total - taken_in - given_out
-    if rest > 0:
+    if not total and "cache_read_input_tokens" in value and "prompt_tokens" not in value:
+        taken_in += cached + written  # in Anthropic's own words they are beside input_tokens
+    elif 0 < rest <= _MOST_THOUGHT:
         if rest == reasoning:
             given_out += rest  # xAI counts reasoning beside completion_tokens
-        elif rest == heard:
-            taken_in += rest  # Mistral counts audio beside prompt_tokens
+        elif rest in (heard, cached + written):
+            taken_in += rest  # Mistral counts audio beside prompt_tokens; some that sell Claude what was cached
+        elif not completion:
+            given_out, reasoning = given_out + rest, reasoning + rest  # Gemini's thoughts are in the total alone
     return Usage(
         *(taken_in, given_out, cached, written, reasoning),
         input_audio_tokens=heard,
