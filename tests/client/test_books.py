@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from penstock import BudgetExceeded, ConfigError, Overloaded, Penstock, PenstockError, SyncPenstock
+from penstock import BudgetExceeded, ConfigError, Overloaded, Penstock, PenstockError, RateLimited, SyncPenstock
 from penstock.cli.usage import command
 from penstock.client.engines import Engines, open_engine
 from penstock.clock import SystemClock
@@ -96,6 +96,16 @@ def test_every_attempt_is_a_row(tmp_path: Path) -> None:
         assert row[5:] == (reply.usage.input_tokens, reply.usage.output_tokens, int(reply.cost_usd.scaleb(9)), 0)
     told = CliRunner().invoke(command, ["--by", "user", "--store", str(tmp_path / "p.db"), "--csv"])
     assert told.output.splitlines()[1].startswith("'-/u1,2,2,0,2,")
+
+
+@pytest.mark.parametrize("limit", ["3/min", "3/day"])
+def test_a_rate_goes_on_in_the_next_program(limit: str, tmp_path: Path) -> None:
+    config = kept(tmp_path, limits=[{"scope": "user", "requests": limit}])
+    ask(config, 2, user="u1")
+    ask(config, 1, user="u1")
+    with pytest.raises(RateLimited):
+        ask(config, 1, user="u1")
+    ask(config, 1, user="u2")
 
 
 def test_what_is_written_stands_in_the_journal_before_it_is_asked(tmp_path: Path) -> None:

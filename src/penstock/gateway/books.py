@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,9 @@ from penstock.stores.ledger import Buried, Ledger, journals_of
 from penstock.stores.retention import forget, move_horizon
 from penstock.stores.spending import Since
 from penstock.stores.sqlite import Database, StoreFailed
+from penstock.stores.taken import Taken
 
-__all__ = ["Books", "open_books"]
+__all__ = ["Books", "must_be_exact", "open_books"]
 
 log = logging.getLogger("penstock.server")
 
@@ -59,6 +60,11 @@ def open_books(config: Config, clock: Clock, random: Random, *, inline: bool = F
     if config.state == MEMORY:
         return None
     return Books(Database(Path(config.state), inline=inline), clock, random, power=config.durability == "power")
+
+
+def must_be_exact(rules: Iterable[Rule]) -> bool:
+    """Whether what was spent and taken before must be known to the last call."""
+    return any(rule.kind in ("budget", "strict") for rule in rules)
 
 
 class Books:
@@ -163,6 +169,17 @@ class Books:
         budgets = [Since(rule, window_at(rule.period, rule.zone, now).start) for rule in rules if rule.kind == "budget"]
         try:
             await self.ledger.adopt(budgets, now)
+        except OSError as error:
+            raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and try again.") from error
+
+    async def taken(self, rules: tuple[Rule, ...]) -> list[Taken]:
+        """What was taken lately of the rates among these, by a gateway before this one.
+
+        Raises:
+            PenstockError: the store cannot be read now.
+        """
+        try:
+            return await self.ledger.taken(rules, self._clock.wall())
         except OSError as error:
             raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and try again.") from error
 

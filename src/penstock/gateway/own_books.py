@@ -18,7 +18,7 @@ from penstock.clock import Clock, Random
 from penstock.config.keeping import MEMORY
 from penstock.config.schema import Config
 from penstock.errors import ConfigError, Overloaded
-from penstock.gateway.books import Books, open_books
+from penstock.gateway.books import Books, must_be_exact, open_books
 from penstock.records import Record
 from penstock.stores.lock import StateLock, read_owner
 from penstock.stores.purse import open_purse
@@ -94,9 +94,9 @@ class OwnBooks:
             raise ConfigError(
                 f"{books.ledger.folder}: the journal cannot be made: {error.strerror or error}"
             ) from error
-        treasury = Treasury(clock, books.ledger.spent)
-        treasury.adopt(config.rules)
-        self.purse = open_purse(treasury, clock)
+        self._treasury = Treasury(clock, books.ledger.spent)
+        self._treasury.adopt(config.rules)
+        self.purse = open_purse(self._treasury, clock)
         _process.kept.add(self)
 
     def __repr__(self) -> str:
@@ -124,8 +124,9 @@ class OwnBooks:
 
     async def _open(self) -> None:
         rules = self._config.rules
-        await self.books.open(exact=any(rule.kind == "budget" for rule in rules))
+        await self.books.open(exact=must_be_exact(rules))
         await self.books.adopt(rules)
+        self._treasury.remember(await self.books.taken(rules))
         self.books.retain(self._config.retention)
         self.ready = True
 

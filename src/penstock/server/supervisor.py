@@ -22,7 +22,7 @@ from penstock.config.stored import stored_names, with_stored
 from penstock.config.stored_rules import declared_tenants, with_rules, with_tenants
 from penstock.errors import ConfigError, Overloaded, PenstockError
 from penstock.gateway import Shared
-from penstock.gateway.books import Books
+from penstock.gateway.books import Books, must_be_exact
 from penstock.metrics import Metrics
 from penstock.redact import Secret
 from penstock.server.lookout import Lookout
@@ -185,8 +185,11 @@ class Supervisor:
             OSError: the machine cannot start one more process, or what is kept cannot be read or written.
         """
         if self.books is not None:
-            await self.books.open(exact=any(rule.kind == "budget" for rule in self.overview.config.rules))
-            await self.books.adopt(self.overview.config.rules)
+            rules = self.overview.config.rules
+            await self.books.open(exact=must_be_exact(rules))
+            await self.books.adopt(rules)
+            self.centre.treasury.adopt(rules)
+            self.centre.treasury.remember(await self.books.taken(rules))
         self._publish(self.overview.config)
         await self._posts.fill()
 

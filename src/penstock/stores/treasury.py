@@ -34,6 +34,7 @@ from penstock.stores.money_messages import (
     Stand,
     Told,
 )
+from penstock.stores.taken import Taken
 
 __all__ = ["Treasury"]
 
@@ -82,6 +83,20 @@ class Treasury:
                 entry.account.adopt(rule, at)
                 self._grants.call_in(entry)
         self._deliver()
+
+    def remember(self, taken: Iterable[Taken]) -> None:
+        """So much was taken of rates before this process: to be told once they are adopted, the oldest first."""
+        at = moment(self._clock)
+        for one in taken:
+            then = Moment(at.now - max(0, int(at.wall * 1e9) - one.at), at.wall)
+            entry = self.accounts.get(one.rule.id, one.value, then)
+            if entry is None:
+                continue
+            account, amount = entry.account, one.amount
+            if one.lost and one.rule.kind == "strict" and one.rule.unit == "tokens":
+                # Those may have taken all that they had reserved: whatever was left at that moment.
+                amount = max(amount, account.left(then))
+            account.take(None, amount, then)
 
     # --- workers
 
