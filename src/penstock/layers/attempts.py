@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.call import Call, Reply, fixed_reply
+from penstock.call import Call, Frame, Reply, fixed_reply
 from penstock.clock import Clock, Random
 from penstock.errors import (
     CircuitOpen,
@@ -72,8 +72,9 @@ class Attempts:
         if plan.settled and not first.health.blocked:
             request.untried = len(plan.candidates)
             request.candidate, request.target = first, first.deployment
+            call = self._call
             try:
-                reply = await self._call(request)
+                reply = await call(request)
             except PenstockError as error:
                 reply = await self._go_on(request, tuple(order_candidates(plan, self._now(), self._chance)), error)
         else:
@@ -85,7 +86,7 @@ class Attempts:
             if record.decisions:
                 record.waited += _held_up(record)
             record.adopt(attempt)
-            if reply.streaming:
+            if not isinstance(reply.answer, Frame):  # as `streaming` says, without a call
                 if plan.on_stream_cut == "resume" and self._join is not None:
                     onward = partial(self._onward, tried={})
                     reply = self._join(reply, request, onward, self._call, self._now)

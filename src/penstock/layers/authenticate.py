@@ -12,7 +12,7 @@ import msgspec
 from penstock.call import Call, Reply
 from penstock.errors import Forbidden, RateLimited, Unauthenticated
 from penstock.messages import Caller, Request
-from penstock.records import Record
+from penstock.records import Record, quick
 from penstock.routing.labels import label
 from penstock.routing.strikes import Strikes
 from penstock.routing.wishes import at_most
@@ -27,6 +27,7 @@ _NEVER = float("inf")
 _UNKNOWN = "the API key is not known here"
 
 
+@quick
 class Key(msgspec.Struct, eq=False):
     """A caller's credential, without the secret.
 
@@ -253,4 +254,5 @@ class Authenticate:
                 label(request, trusted=key.trusts_user)
         elif "metadata" in request.fields:
             label(request, trusted=False)
-        return self._call(request)
+        call = self._call
+        return call(request)

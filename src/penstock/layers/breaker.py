@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.call import Call, Reply
+from penstock.call import Call, Frame, Reply
 from penstock.clock import Clock
 from penstock.messages import Request
 from penstock.records import Attempt
@@ -32,10 +32,10 @@ class Breaker:
     async def __call__(self, request: Request) -> Reply:
         candidate, paid, trial = request.candidate, request.paid, request.trial
         health, pace = candidate.health, candidate.pace
-        before = request.attempt
+        before, call = request.attempt, self._call
         pace.in_flight += 1
         try:
-            reply = await self._call(request)
+            reply = await call(request)
         except Exception as error:
             # What was never sent (it had no place, or its turn came too late) says nothing of the provider.
             effect = effect_of(error) if request.attempt is not before else NO_EFFECT
@@ -62,7 +62,7 @@ class Breaker:
             health.passed(now, took, trial=trial)
         else:
             health.passed(now, took, after_retry=paid, trial=trial)
-        if reply.streaming:
+        if not isinstance(reply.answer, Frame):  # as `streaming` says, without a call
             reply.hooks.append((_closed, pace))
             reply.hooks.append((self._ended, request))
         else:

@@ -72,7 +72,8 @@ class Budget:
             request.money = narrower(allowance_of(self._requests, request.record.key, own), request.money)
         if self._downgrades and request.record.operation == "chat":
             return self._downgraded(request)
-        return self._call(request)
+        call = self._call
+        return call(request)
 
     async def _downgraded(self, request: Request) -> Reply:
         """Ask for the model of the first soft budget that is used up, or will be."""

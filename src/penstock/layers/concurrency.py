@@ -71,7 +71,8 @@ class Concurrency:
         if self._seating is not None and (held := self._seating.of(candidate.name)):
             return self._seated(request, gate if gate is not None and gate.limit is not None else None, held)
         if gate is None or gate.limit is None:
-            return self._call(request)
+            call = self._call
+            return call(request)
         return self._through(request, gate)
 
     async def _through(self, request: Request, gate: Any) -> Reply:

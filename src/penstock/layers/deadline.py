@@ -20,4 +20,5 @@ class Deadline:
         wishes = request.caller.wishes
         if wishes is not None and wishes.deadline is not None:
             request.deadline = request.record.started + wishes.deadline
-        return self._call(request)
+        call = self._call
+        return call(request)

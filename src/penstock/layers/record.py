@@ -40,12 +40,12 @@ class Recorder:
 
     def begin(self) -> None:
         """A request is being answered."""
-        self.in_flight[0] += 1
+        self.in_flight[0] += 1.0
 
     def end(self, record: Record) -> None:
         """A request is over; the record must not change afterwards."""
         record.ended = self._now()
-        self.in_flight[0] -= 1
+        self.in_flight[0] -= 1.0
         self.live.discard(record)
         self._note(record)
         if self._log is not None:
@@ -79,11 +79,11 @@ class Recording:
         self._recorder = recorder
 
     async def __call__(self, request: Request) -> Reply:
-        recorder, record = self._recorder, request.record
-        recorder.in_flight[0] += 1
+        call, recorder, record = self._call, self._recorder, request.record
+        recorder.in_flight[0] += 1.0
         recorder.live.add(record)
         try:
-            reply = await self._call(request)
+            reply = await call(request)
         except BaseException as error:
             recorder.fail(record, error)
             raise

@@ -54,7 +54,8 @@ class Route:
         total = plan.timeouts.whole(stream=request.stream)
         if total is not None and record.started + total < request.deadline:
             request.deadline = record.started + total
-        return self._call(request)
+        call = self._call
+        return call(request)
 
     def _route(self, request: Request) -> _Routed:
         """Found once for all requests of a connection that ask for the same. Raises as the call."""

@@ -32,7 +32,8 @@ class Timeout:
             wait = timeouts.attempt if timeouts.attempt is not None else left / request.untried
         if wishes is not None and wishes.timeout is not None:
             wait = wishes.timeout
-        request.wait = wait if wait < left else max(left, 0.0)
+        request.wait = wait if wait < left else left if left > 0.0 else 0.0
         # Here and not before it had its turn: retries are a part of what was sent.
         candidate.health.sent(now, request.paid > 0)
-        return self._call(request)
+        call = self._call
+        return call(request)

@@ -32,7 +32,8 @@ class Trace:
         self._now = clock.monotonic
 
     async def __call__(self, request: Request) -> Reply:
-        reply = await self._call(request)
+        call = self._call
+        reply = await call(request)
         record = request.record
         now = record.first_output = self._now()
         record.overhead = now - record.started - record.waited

@@ -194,12 +194,12 @@ def _payload(
     """The request's bytes, and what of it was lost and made smaller. Raises InvalidRequest."""
     dropped: tuple[str, ...] = ()
     clamped: tuple[str, ...] = ()
-    caller, endpoint = request.caller, deployment.endpoint
-    bend = endpoint.bends.get(dialect.name)
-    if dialect.name == request.dialect:
+    caller, endpoint, spoken = request.caller, deployment.endpoint, dialect.name
+    bend = endpoint.bends.get(spoken) if endpoint.bends else None
+    if spoken == request.dialect:
         fields, ask_usage = request.fields, True
         if request.most_output and request.record.operation == "chat":
-            name = "max_tokens" if dialect.name.startswith("anthropic") else deployment.facts.output_field
+            name = "max_tokens" if spoken.startswith("anthropic") else deployment.facts.output_field
             fields, clamped = limit_output(fields, request.most_output, name)
         if bend is not None:
             (fields, lost), ask_usage = bend.fields(fields), bend.asks_usage

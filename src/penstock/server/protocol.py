@@ -630,19 +630,16 @@ class Exchange:
         self.started = self.ended = True
         self.written = size = len(body)
         transport = self._connection._transport  # as `push`
-        if transport is not None:
-            transport.write(
-                b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
-                % (
-                    OK if status == 200 else status_line(status),
-                    headers,
-                    self.extra,
-                    self._listener.date,
-                    self._kept if self.keep_alive else _CLOSE,
-                    size,
-                    b"" if self._bodyless else body,
-                )
-            )
+        if transport is None:
+            return
+        if self.extra:
+            headers += self.extra
+        kept = self._kept if self.keep_alive else _CLOSE
+        if kept:
+            headers += kept
+        opening = OK if status == 200 else status_line(status)
+        shown = b"" if self._bodyless else body
+        transport.write(b"%b%b%bcontent-length: %d\r\n\r\n%b" % (opening, headers, self._listener.date, size, shown))
 
     def send_nothing(self, headers: bytes) -> None:
         """A 204, which has no content and therefore no length (RFC 9110, section 8.6)."""

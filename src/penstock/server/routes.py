@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from functools import lru_cache
+from math import floor
 from typing import Any
 from urllib.parse import unquote
 
@@ -169,16 +170,17 @@ class Routes:
             except Exception as error:
                 gateway.refuse(record, error)
                 raise
+            call = gateway.call
             if not request.stream:
-                reply = await gateway.call(request)
+                reply = await call(request)
             else:
                 self._waiting.add(out, request)
                 try:
-                    reply = await gateway.call(request)
+                    reply = await call(request)
                 finally:
                     self._waiting.remove(out)
             frame = reply.take()
-            if reply.dialect != dialect.name or (frame is None) is not request.stream:
+            if reply.dialect != request.dialect or (frame is None) is not request.stream:
                 await self._spoken.translated(reply, frame, request, out)
             elif frame is not None:
                 out.send(reply.status, _reply_headers(reply, request), frame.data)
@@ -231,10 +233,10 @@ class Routes:
         if b"x-penstock-task" in caller.headers:
             record.task = caller.headers[b"x-penstock-task"].decode("latin-1")
         record.tags = caller.tags
-        decoded = dialect.decode_request(body)
+        decoded, name = dialect.decode_request(body), dialect.name
         if model:
             decoded = for_model(decoded, model)
-        if dialect.name == "generate":
+        if name == "generate":
             record.task = GENERATE.read_task(decoded.fields) or record.task
             if "tags" in decoded.fields:
                 record.tags = joined(caller.tags, check_tags(GENERATE.read_tags(decoded.fields), "tags"))
@@ -244,7 +246,7 @@ class Routes:
         if record.task is not None and len(record.task) > LONGEST_NAME:
             record.task = shortened(record.task)
         record.stream = decoded.stream
-        return Request(dialect.name, decoded.model, decoded.stream, decoded.fields, caller, record, decoded.usage_asked)
+        return Request(name, decoded.model, decoded.stream, decoded.fields, caller, record, decoded.usage_asked)
 
     def _caller(self, http: HttpRequest) -> Caller:
         """The edge's facts, once the guards let it pass; a connection's further requests often have the same head."""
@@ -474,16 +476,11 @@ def _ids(record: Record, dialect: Inbound) -> Headers:
 
 def _reply_headers(reply: Reply, request: Request) -> bytes:
     record = request.record
-    block = (
-        b"content-type: %b\r\nx-request-id: %b\r\n%b%d\r\nx-penstock-cache: off\r\nx-penstock-overhead-us: %d\r\n"
-        % (
-            reply.content_type,
-            record.id.encode(),
-            _target_line(record.deployment),
-            len(record.attempts),
-            record.overhead * 1e6,
-        )
-    )
+    # As text, which is put together in half the time that bytes take.
+    block = b"content-type: " + reply.content_type + (
+        f"\r\nx-request-id: {record.id}\r\n{_target_line(record.deployment)}{len(record.attempts)}\r\n"
+        f"x-penstock-cache: off\r\nx-penstock-overhead-us: {floor(record.overhead * 1e6)}\r\n"
+    ).encode()  # fmt: skip
     if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
         block += b"x-penstock-cost-usd: %b\r\n" % usd(record.cost).encode() if record.cost is not None else NO_PRICE
     if request.dialect in _ANTHROPIC:
@@ -505,9 +502,9 @@ def _waiting_headers(request: Request) -> bytes:
 
 
 @lru_cache(1024)
-def _target_line(deployment: str) -> bytes:
+def _target_line(deployment: str) -> str:
     """The line that names who answered, and the next up to the number of attempts."""
-    return b"x-penstock-target: %b\r\nx-penstock-attempts: " % _header_safe(deployment)
+    return f"x-penstock-target: {_header_safe(deployment).decode()}\r\nx-penstock-attempts: "
 
 
 def _header_safe(text: str) -> bytes:

@@ -771,7 +771,10 @@ def status_line(status: int) -> bytes:
 
 def encode_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Header lines; names and values must already be clean."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    lines = b""
+    for pair in headers:  # few as they are, mostly one, sooner added than joined
+        lines += b"%b: %b\r\n" % pair
+    return lines
 
 
 def encode_response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -74,7 +74,8 @@ class OpenAIChat:
         self, fields: dict[str, msgspec.Raw], model: str, *, stream: bool, ask_usage: bool = True
     ) -> bytes:
         """The body with `model` replaced in its place; a stream also asks for usage, its other options kept."""
-        changed = {**fields, "model": raw_text(model)}
+        changed = fields.copy()
+        changed["model"] = raw_text(model)
         if stream and ask_usage:
             changed["stream_options"] = replaced(fields.get("stream_options"), {"include_usage": _TRUE})
         return encode_object(changed)

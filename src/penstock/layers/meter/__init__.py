@@ -81,8 +81,9 @@ class Meter:
             self._plain = Keeping(call, self._entries, lessons) if self._entries is not None else call
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        if self._plain is not None and request.money is None and request.caller.max_output is None:
-            return self._plain(request)
+        plain = self._plain
+        if plain is not None and request.money is None and request.caller.max_output is None:
+            return plain(request)
         return self._metered(request)
 
     async def _metered(self, request: Request) -> Reply:
