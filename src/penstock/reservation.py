@@ -115,15 +115,19 @@ class Accounts:
     Attributes:
         scopes: of each its rule, and the value of the rule's scope.
         keys: of each the rule's id, and that value.
-        leases: what the purse found in hand of each the last time (`stores/hand.Lease`); None: it has not looked yet.
+        leases: what the purse found in hand of each the last time (`stores/hand.Lease`); None: it has not looked yet,
+            or found nothing of one.
+        turn: which state of what was in hand that was; `until`: when the first of them ends.
     """
 
-    __slots__ = ("keys", "leases", "scopes")
+    __slots__ = ("keys", "leases", "scopes", "turn", "until")
 
     def __init__(self, scopes: Iterable[tuple[Rule, str]]) -> None:
         self.scopes = tuple(scopes)
         self.keys = tuple((rule.id, value) for rule, value in self.scopes)
         self.leases: Any = None
+        self.turn = -1
+        self.until = 0.0
 
     def ample(self, amounts: Iterable[int], share: int) -> bool:
         """Whether so much is, of each hard budget among them, for certain no larger a part than one in `share`."""

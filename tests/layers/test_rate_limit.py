@@ -12,7 +12,7 @@ import pytest
 
 from penstock.call import Call, Frame, Reply
 from penstock.clock import Ids
-from penstock.errors import LargerThanLimit, RateLimited, UnknownModel
+from penstock.errors import Forbidden, LargerThanLimit, RateLimited, UnknownModel
 from penstock.gateway.limiting import size_of
 from penstock.layers.rate_limit import RateLimit, Rates, Size
 from penstock.layers.trace import Opening
@@ -326,6 +326,22 @@ def test_a_request_that_was_wrong_was_one_all_the_same() -> None:
         with pytest.raises(RateLimited):
             await scene.ask()
         assert (scene.left(TENANT), scene.left(TOKENS)) == (0, 10_000)
+
+    run(main, leak_free=True)
+
+
+def test_one_that_its_key_may_not_make_is_none() -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, TENANT, TOKENS)
+
+        async def refuse(request: Request) -> Reply:
+            raise Forbidden("this API key may not ask for that model")
+
+        scene.layer._call = refuse
+        for _ in range(100):
+            with pytest.raises(Forbidden):
+                await scene.ask()
+        assert (scene.left(TENANT), scene.left(TOKENS)) == (5, 10_000)
 
     run(main, leak_free=True)
 

@@ -15,10 +15,9 @@ from penstock.layers.concurrency import Seating
 from penstock.layers.rate_limit import RateLimit, Rates, Size
 from penstock.messages import Request
 from penstock.metrics import Metrics
-from penstock.providers.bounds import MEDIA_TOKENS
+from penstock.providers.bounds import MEDIA_TOKENS, measure
 from penstock.reservation import Rule
 from penstock.routing.admission import AdmissionRules, full
-from penstock.routing.estimate import estimate
 from penstock.routing.scopes import Facts, Rules
 from penstock.stores.gate import GateRules
 from penstock.stores.line import Lines
@@ -29,7 +28,7 @@ from penstock.stores.repeats import Repeats
 from penstock.stores.seats import Seats
 from penstock.stores.state import Registry
 from penstock.stores.strain import Strain
-from penstock.wire.extent import Extent, read_extent, text_of
+from penstock.wire.extent import Extent
 
 __all__ = ["Given", "Limiting"]
 
@@ -192,10 +191,7 @@ def size_of(request: Request) -> Size:
     operation = request.record.operation
     if operation == "count_tokens":
         return Size(0, 0, 0)
-    extent: Extent | None = request.extent
-    if extent is None:
-        extent = request.extent = read_extent(request.dialect, request.fields, request.record.bytes_in)
-        request.likely = estimate(text_of(request.fields, media=extent.media))
-    likely = request.likely.tokens + (MEDIA_TOKENS if extent.media else 0)
+    extent: Extent = request.extent or measure(request)
+    likely = request.likely.tokens + MEDIA_TOKENS if extent.media else request.likely.tokens
     output = extent.output * extent.answers if extent.output is not None else None
     return tuple.__new__(Size, (int(likely) + 1, output, extent.input))  # its own constructor takes three times as long

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
-from penstock.errors import CallerError, LargerThanLimit, RateLimited
+from penstock.errors import CallerError, Forbidden, LargerThanLimit, RateLimited
 from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Decision
@@ -216,10 +216,11 @@ class RateLimit:
             self._note(request, held)
             reply = await self._call(request)
         except BaseException as error:
-            if request.record.attempts or isinstance(error, CallerError):
+            if request.record.attempts or (isinstance(error, CallerError) and not isinstance(error, Forbidden)):
                 self._settle((request, reservation, held))
             else:
-                self._purse.void(reservation)  # another limit, or a budget, refused it
+                # Another limit, or a budget, refused it, or it was nothing that its key may ask for.
+                self._purse.void(reservation)
             raise
         if reply.streaming:
             reply.hooks.append((self._settle, (request, reservation, held)))

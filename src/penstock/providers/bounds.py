@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.messages import Request
 from penstock.providers.ceiling import Ceiling, Kinds
-from penstock.providers.prices import Price
-from penstock.routing.estimate import Estimate
+from penstock.providers.prices import PLAIN, Price
+from penstock.routing.estimate import Estimate, estimate
 from penstock.wire.dialect import ModelFacts
-from penstock.wire.extent import Extent
+from penstock.wire.extent import Extent, read_extent, read_plain, text_of
 
-__all__ = ["FOR_NOTHING", "LEAST_OUTPUT", "LEAST_SPOKEN", "Bound", "bound_of"]
+__all__ = ["FOR_NOTHING", "LEAST_OUTPUT", "LEAST_SPOKEN", "Bound", "bound_of", "measure"]
 
 # The least that an answer is cut to, and the least besides what is thought.
 LEAST_OUTPUT = 16
 LEAST_SPOKEN = 1_024
 # What pictures and files usually come to, as long as nobody has counted.
 MEDIA_TOKENS = 1_500
-_PLAIN = Kinds()
 _NOTHING = Estimate(0.0, "")
 
 
@@ -85,6 +85,19 @@ class Bound(msgspec.Struct, gc=False):
 FOR_NOTHING = Bound(0, 0, own=True, least=0, ceiling=Ceiling(()), free=True)
 
 
+def measure(request: Request) -> Extent:
+    """How much a request can use, and what its text likely is; it remembers both."""
+    dialect, fields, size = request.dialect, request.fields, request.record.bytes_in
+    plain = read_plain(dialect, fields, size)
+    if plain is not None:
+        extent, text = plain
+    else:
+        extent = read_extent(dialect, fields, size)
+        text = text_of(fields, media=extent.media)
+    request.extent, request.likely = extent, estimate(text)
+    return extent
+
+
 def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float, likely: Estimate = _NOTHING) -> Bound:
     """What a request of that extent can use at a model.
 
@@ -105,10 +118,16 @@ def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float
         if facts.max_output_tokens is not None and facts.max_output_tokens < given:
             given = facts.max_output_tokens
     least = extent.thinking + LEAST_SPOKEN if extent.thinking else LEAST_OUTPUT
-    kinds = Kinds(extent.heard, extent.spoken, extent.kept) if extent.heard or extent.spoken or extent.kept else _PLAIN
-    ceiling = price.ceiling(wall, extent.tier, kinds) if price is not None else None
-    own = extent.output is not None
-    bound = Bound(taken, given, own, min(least, given), extent.answers, extent.uses, ceiling)
-    bound.likely = likely.tokens + (MEDIA_TOKENS if extent.media else 0)
-    bound.script = "" if extent.media or extent.stored else likely.script
-    return bound
+    kinds = Kinds(extent.heard, extent.spoken, extent.kept) if extent.heard or extent.spoken or extent.kept else PLAIN
+    return Bound(
+        taken,
+        given,
+        extent.output is not None,
+        least if least < given else given,
+        extent.answers,
+        extent.uses,
+        price.ceiling(wall, extent.tier, kinds) if price is not None else None,
+        False,
+        likely.tokens + MEDIA_TOKENS if extent.media else likely.tokens,
+        "" if extent.media or extent.stored else likely.script,
+    )

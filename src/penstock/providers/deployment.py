@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from penstock.messages import Request
-from penstock.providers.bounds import FOR_NOTHING, Bound, bound_of
+from penstock.providers.bounds import FOR_NOTHING, Bound, bound_of, measure
 from penstock.providers.catalogue import Row
 from penstock.providers.prices import Price
 from penstock.providers.quirks import bend_for
@@ -184,15 +184,13 @@ class Deployment:
         if request.record.operation in FREE:
             return FOR_NOTHING
         extent: Extent | None = request.extent
-        if extent is None or request.begun:
+        if request.begun:
             # What is gone on with says more than the request that came.
-            size = request.record.bytes_in
-            if request.begun:
-                size = sum(len(name) + len(raw) + _AROUND for name, raw in request.fields.items())
+            size = sum(len(name) + len(raw) + _AROUND for name, raw in request.fields.items())
             extent = read_extent(request.dialect, request.fields, size)
             request.likely = estimate(text_of(request.fields, media=extent.media))
-            if not request.begun:
-                request.extent = extent
+        elif extent is None:
+            extent = measure(request)
         return bound_of(extent, self.facts, self.price, request.record.wall, request.likely)
 
     async def counted(self, request: Request) -> int | None:

@@ -40,7 +40,18 @@ class Price:
         any_tier: a tier that has no price of its own costs the same as the standard one.
     """
 
-    __slots__ = ("_any_tier", "_ceilings", "_from", "_standard", "_tiered", "_until", "periods", "source", "tiers")
+    __slots__ = (
+        "_any_tier",
+        "_ceilings",
+        "_from",
+        "_standard",
+        "_tiered",
+        "_until",
+        "_usual",
+        "periods",
+        "source",
+        "tiers",
+    )
 
     def __init__(
         self,
@@ -58,6 +69,8 @@ class Price:
         self._standard = Rates(periods[0][1])
         self._tiered: dict[str, Rates] = {}
         self._ceilings: dict[tuple[str, Kinds], Ceiling] = {}
+        # Of text, for whoever asks for no tier: of nearly all.
+        self._usual: Ceiling | None = None
         always = not self.tiers and all(when == "" for when, _ in periods)
         self._from, self._until = (-inf, inf) if always else (inf, -inf)
 
@@ -90,6 +103,8 @@ class Price:
         """
         if not self._from <= wall < self._until:
             self._settle(wall)
+        if not tier and kinds is PLAIN and self._usual is not None:
+            return self._usual
         key = ("" if tier not in _NO_DEARER and tier != _ASKED_FOR else tier, kinds)
         found = self._ceilings.get(key)
         if found is None:
@@ -97,6 +112,8 @@ class Price:
             if tier not in _NO_DEARER:
                 rates += [one for name, one in self._tiered.items() if tier == _ASKED_FOR or _ASKED_FOR not in name]
             found = self._ceilings[key] = Ceiling(rates, kinds)
+        if not tier and kinds is PLAIN:
+            self._usual = found
         return found
 
     def _settle(self, wall: float) -> None:
@@ -109,6 +126,7 @@ class Price:
         told = {name: _differences(periods, wall) for name, periods in self.tiers.items()}
         self._tiered = {name: Rates(prices | differs) for name, differs in told.items() if differs}
         self._ceilings.clear()
+        self._usual = None
         conditions = {when for periods in (self.periods, *self.tiers.values()) for when, _ in periods if when}
         turns = sorted(turn for when in conditions for turn in _turns(when, wall))
         self._from = max((turn for turn in turns if turn <= wall), default=-inf)

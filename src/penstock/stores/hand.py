@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from itertools import count
 
 from penstock.reservation import Accounts, Rule, Want
 from penstock.stores.money_messages import Line, Share
@@ -11,11 +12,12 @@ __all__ = ["Hand", "Lease", "give_back"]
 
 # By which the pace of spending is known (semantics.md: Leases: ten seconds of spend).
 PACE_SECONDS = 10.0
-
-
 LONG_AGO = float("-inf")
+NEVER = float("inf")
 # More than any account has.
 BOUNDLESS = 2**63
+# Of all hands: what was found in one is not taken for what is in another.
+_turns = count()
 
 
 class Lease:
@@ -25,16 +27,17 @@ class Lease:
         left: neither reserved nor spent.
         until: when what is left goes back, at the latest; then it is nobody's any more.
         spent: settled and not told yet.
+        came: what has come in all, and was not given back; without what is left that is what was used.
         most: what may be left of it; what is freed beyond that goes back at once. 0 where the account is nearly empty.
         kept: the books must hear what was spent of it, not only what comes back.
         booked: its window, as it stands in the books; 0 for rates, which are in none.
-        drawn: what was reserved since `since`; `before`: in the ten seconds before.
+        mark: what was used until `since`; `before`: in the ten seconds before.
         beside: what the account has left at the centre, as that said last; `resets`: when it will have everything.
         room: the same of a hard budget of money or tokens, of which requests shall not take too large a part.
     """
 
     __slots__ = (
-        *("account", "before", "beside", "booked", "drawn", "kept", "left", "listed", "most"),
+        *("account", "before", "beside", "booked", "came", "kept", "left", "listed", "mark", "most"),
         *("resets", "room", "rule", "since", "spent", "until", "window"),
     )
 
@@ -49,7 +52,7 @@ class Lease:
         self.kept = kept
         self.booked = share.window if kept else 0
         self.listed = False
-        self.drawn = 0
+        self.came = self.mark = 0
         self.before = 0
         self.since = now
         self.beside = self.room = 0
@@ -69,12 +72,17 @@ class Lease:
         self.room = self.most = 0
 
     def pace(self, now: float) -> int:
-        """What was reserved within the last ten to twenty seconds."""
-        age = now - self.since
+        """What was used, or is reserved, of what came within the last ten to twenty seconds."""
+        age, used = now - self.since, self.came - self.left
         if age >= PACE_SECONDS:
-            self.before = self.drawn if age < 2 * PACE_SECONDS else 0
-            self.drawn, self.since = 0, now
-        return max(self.drawn, self.before)
+            self.before = used - self.mark if age < 2 * PACE_SECONDS else 0
+            self.mark, self.since = used, now
+        return max(used - self.mark, self.before, 0)
+
+    def follow(self, before: Lease) -> None:
+        """Go on with what was used of the one before, all that is not left of which has gone back."""
+        self.came = before.came - before.left
+        self.mark, self.before, self.since = before.mark, before.before, before.since
 
 
 class Hand:
@@ -83,20 +91,26 @@ class Hand:
     Attributes:
         leases: by rule and value.
         spent: those of which something was settled that is not told yet.
+        turn: another number each time that something else is to be found than before.
     """
 
     def __init__(self) -> None:
         self.leases: dict[tuple[str, str], Lease] = {}
         self.spent: list[Lease] = []
+        self.turn = next(_turns)
 
     def find(self, accounts: Accounts) -> tuple[Lease, ...] | None:
-        """What is in hand of each account; None where there is nothing of one."""
+        """What is in hand of each account; None where there is nothing of one. The accounts remember it."""
         found = [self.leases.get(key) for key in accounts.keys]
-        return None if None in found else tuple(found)  # type: ignore[arg-type]
+        leases: tuple[Lease, ...] | None = None if None in found else tuple(found)  # type: ignore[arg-type]
+        accounts.leases, accounts.turn = leases, self.turn
+        accounts.until = min([lease.until for lease in leases], default=NEVER) if leases is not None else LONG_AGO
+        return leases
 
     def merge(self, want: Want, share: Share, now: float, lines: list[Line]) -> Lease:
         """What has come is in hand. What cannot be used any more because of it is added to the lines that go back."""
         key = (share.rule, want.value)
+        self.turn = next(_turns)
         lease = self.leases.get(key)
         if lease is None or lease.window != share.window or lease.account != share.value:
             before = lease
@@ -104,10 +118,11 @@ class Hand:
             if before is not None:
                 before.end()
                 give_back(before, lines)
-                lease.drawn, lease.before, lease.since = before.drawn, before.before, before.since
+                lease.follow(before)
         elif lease.until <= now:
             give_back(lease, lines)
         lease.left += share.amount
+        lease.came += share.amount
         lease.most = share.amount - want.amount
         lease.until = now + share.life
         lease.hear(want.rule, share.left, now + share.resets)
@@ -141,6 +156,7 @@ class Hand:
         lines: list[Line] = []
         for key, lease in [item for item in self.leases.items() if item[1].until <= now]:
             del self.leases[key]
+            self.turn = next(_turns)
             lease.end()
             give_back(lease, lines)
         for lease in self.spent:
@@ -156,4 +172,5 @@ def give_back(lease: Lease, lines: list[Line], keep: int = 0) -> None:
     """What is left of a lease beyond what is kept; and what was spent of it, so that both sides agree."""
     if lease.left != keep or lease.spent:
         lines.append(Line(lease.rule, lease.account, lease.window, lease.spent, lease.left - keep))
+        lease.came -= lease.left - keep
         lease.spent, lease.left = 0, keep

@@ -116,24 +116,19 @@ class Purse:
 
     def try_reserve(self, accounts: Accounts, amounts: Sequence[int]) -> Reservation | None:
         """Reserve so much of each account from what is in hand, or nothing; None: the treasury must be asked."""
-        leases, now = accounts.leases or self._hand.find(accounts), self._now()
-        while leases is not None:
-            enough = True
-            for lease, amount in zip(leases, amounts, strict=True):
-                left = lease.left = lease.left - amount
-                lease.drawn += amount
-                if left < 0 or lease.until <= now:
-                    enough = False
-            if enough:
-                accounts.leases = leases
-                return Reservation(accounts, amounts, leases)
-            for lease, amount in zip(leases, amounts, strict=True):
-                lease.left += amount
-                lease.drawn -= amount
-            # There may be others by now than those that were found then.
-            before, leases = leases, self._hand.find(accounts)
-            if leases == before:
-                break
+        if accounts.turn != self._hand.turn:
+            self._hand.find(accounts)
+        if accounts.until <= self._now():
+            return None
+        leases, enough = accounts.leases, True
+        for lease, amount in zip(leases, amounts, strict=True):
+            left = lease.left = lease.left - amount
+            if left < 0:
+                enough = False
+        if enough:
+            return Reservation(accounts, amounts, leases)
+        for lease, amount in zip(leases, amounts, strict=True):
+            lease.left += amount
         return None
 
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
@@ -178,7 +173,7 @@ class Purse:
         reservation.open = False
         if amounts and (min(amounts) < 0 or max(amounts) > MOST_AMOUNT):
             amounts = [min(max(0, actual), MOST_AMOUNT) for actual in amounts]
-        lines: list[Line] = []
+        lines: list[Line] | None = None
         for lease, reserved, actual in zip(reservation.leases, reservation.amounts, amounts, strict=True):
             left = lease.left = lease.left + reserved - actual
             if lease.kept:
@@ -187,6 +182,7 @@ class Purse:
                     lease.listed = True
                     self._spent.append(lease)
             if left > lease.most or left < 0:
+                lines = [] if lines is None else lines
                 give_back(lease, lines, lease.most if left > 0 else 0)
         if lines:
             self._tell(lines)
@@ -201,9 +197,10 @@ class Purse:
         Args:
             ago: as of so many seconds ago `resets` counts.
         """
-        leases, since, found = self._leases, self._now() - ago, []
-        for (rule, value), key in zip(accounts.scopes, accounts.keys, strict=True):
-            lease = leases.get(key)
+        leases, since, found = accounts.leases, self._now() - ago, []
+        if leases is None or accounts.turn != self._hand.turn:
+            leases = self._hand.find(accounts) or [self._leases.get(key) for key in accounts.keys]
+        for (rule, value), lease in zip(accounts.scopes, leases, strict=True):
             if lease is not None:
                 left, resets = lease.beside + lease.left, lease.resets - since
                 if left < 0:

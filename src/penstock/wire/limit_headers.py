@@ -28,41 +28,44 @@ def limit_lines(levels: Iterable[Level], dialect: str, wall: float) -> bytes:
         dialect: what the caller speaks.
         wall: Unix time as of which `resets` counts.
     """
-    lines = ""
-    anthropic = dialect.startswith("anthropic")
+    lines = b""
     for rule, _, _, left, resets in levels:
         limit = rule.limit
-        head, reset = _names(anthropic, rule.unit, limit)
+        form, anthropic = _form(dialect, rule.unit, limit)
         if resets > LONGEST:
             resets = LONGEST
-        told = _moment(ceil(wall + resets)) if anthropic else _duration(ceil(resets * 1000))
-        lines += f"{head}{left if left < limit else limit}{reset}{told}\r\n"
-    return lines.encode()
+        if anthropic:
+            told = _moment(ceil(wall + resets))
+        else:
+            millis = ceil(resets * 1000)
+            told = b"%dms" % millis if millis < 1000 else _duration(millis)
+        lines += form % (left if left < limit else limit, told)
+    return lines
 
 
 @lru_cache(1024)
-def _names(anthropic: bool, unit: str, limit: int) -> tuple[str, str]:
-    """What stands before the number that is left, and behind it."""
-    if anthropic:
+def _form(dialect: str, unit: str, limit: int) -> tuple[bytes, bool]:
+    """The lines, for the number that is left, and the time; whether they are Anthropic's."""
+    if dialect.startswith("anthropic"):
         name = f"anthropic-ratelimit-{unit}"
-        return f"{name}-limit: {limit}\r\n{name}-remaining: ", f"\r\n{name}-reset: "
+        return f"{name}-limit: {limit}\r\n{name}-remaining: %d\r\n{name}-reset: %b\r\n".encode(), True
     name = "x-ratelimit"
-    return f"{name}-limit-{unit}: {limit}\r\n{name}-remaining-{unit}: ", f"\r\n{name}-reset-{unit}: "
+    lines = f"{name}-limit-{unit}: {limit}\r\n{name}-remaining-{unit}: %d\r\n{name}-reset-{unit}: %b\r\n"
+    return lines.encode(), False
 
 
 @lru_cache(256)
-def _moment(wall: int) -> str:
+def _moment(wall: int) -> bytes:
     """RFC 3339 in UTC, up to the second that is not too early."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
-def _duration(millis: int) -> str:
-    if millis < 1000:
-        return f"{millis}ms"
+def _duration(millis: int) -> bytes:
+    """From a second on."""
     seconds, millis = divmod(millis, 1000)
     minutes, seconds = divmod(seconds, 60)
     last = f"{seconds}.{millis:03d}".rstrip("0") if millis else f"{seconds}"
     if not minutes:
-        return f"{last}s"
+        return f"{last}s".encode()
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{last}s" if hours else f"{minutes}m{last}s"
+    return (f"{hours}h{minutes}m{last}s" if hours else f"{minutes}m{last}s").encode()
