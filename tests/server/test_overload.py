@@ -133,6 +133,16 @@ def test_where_nobody_may_wait_who_has_no_place_is_refused_before_its_body_is_re
                 assert b"answers 1 calls already" in refused.body
                 assert stage.gateway.metrics.shed.cells[("low",)][0] == number
                 assert stage.lines[-1]["error"] == "overloaded"
+                told = refused.headers["x-request-id"]
+                assert (told, told) == (stage.lines[-1]["id"], refused.error["request_id"])
+            assert len({line["id"] for line in stage.lines}) == 3, "each has its own"
+            asked = await second.post(unread, "/v1/messages", **key)
+            assert asked.status == 503
+            assert asked.json()["type"] == "error"
+            assert asked.headers["request-id"] == asked.headers["x-request-id"] == stage.lines[-1]["id"]
+            assert asked.json()["request_id"] == stage.lines[-1]["id"]
+            connections = stage.plane.listener.connections
+            assert [each.task is None for each in connections] == [False, True], "it costs no task"
             # The doors come first all the same.
             assert (await second.post(CHAT, **key, host="evil.example")).status == 403
             assert (await running).status == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from math import ceil
 from typing import NamedTuple
 
 from penstock.call import Call, Layer
@@ -17,7 +18,7 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.providers.bounds import MEDIA_TOKENS, measure
 from penstock.reservation import Rule
-from penstock.routing.admission import AdmissionRules, full
+from penstock.routing.admission import LONGEST_SECONDS, AdmissionRules, full
 from penstock.routing.scopes import Facts, Rules
 from penstock.stores.gate import GateRules
 from penstock.stores.line import Lines
@@ -102,9 +103,12 @@ class Limiting:
         if not own:
             return None
 
+        made = lru_cache(lambda seconds: full(own[0].limit, float(seconds)))
+
         def answer() -> Overloaded | None:
             wait = seats.full(own[0])
-            return None if wait is None else full(own[0].limit, wait)
+            # Its header has whole seconds: so thousands are told the very same.
+            return None if wait is None else made(ceil(min(wait, LONGEST_SECONDS)))
 
         return answer
 

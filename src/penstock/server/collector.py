@@ -1,9 +1,10 @@
 """The garbage collector in a process that serves.
 
 What a request, an ended connection or a failed call leaves behind is freed by its reference count
-(`tests/server/test_garbage.py`); cycles are what rare failures leave. Going over a hundred thousand objects, which is what a few hundred new streams are, holds everybody up for
-100 ms. So only the youngest are gone over as they come, few at a time; the older ones when nobody is being answered,
-or, where somebody always is, so seldom that it takes a two-hundredth of the time.
+(`tests/server/test_garbage.py`); cycles are what rare failures leave. Going over a hundred thousand objects, which is
+what a few hundred new streams are, holds everybody up for 100 ms. So only the youngest are gone over as they come, few
+at a time; the older ones when nobody is being answered, or, where somebody always is, so seldom that it takes a
+two-hundredth of the time.
 """
 
 from __future__ import annotations

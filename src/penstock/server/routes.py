@@ -76,6 +76,8 @@ OPERATIONS = {
     "generate": "chat",
 }
 
+_DIALECTS: dict[str, Inbound] = {**DIALECTS, **CALLERS}
+
 # In which the request's id has a second name.
 _ANTHROPIC = frozenset(name for name in OPERATIONS if name.startswith("anthropic"))
 
@@ -96,6 +98,7 @@ class Routes:
 
     def __init__(self, gateway: Gateway, guards: Guards) -> None:
         self._gateway = gateway
+        self._full = gateway.full
         self._guards = guards
         self._cors = guards.cors
         self._large = asyncio.Lock()
@@ -109,9 +112,7 @@ class Routes:
         self._own = Own(gateway, gateway.shared.questions)
         self._waiting = Waiting(gateway.config.server.keepalive, gateway.clock, _waiting_headers)
         self._posts: dict[bytes, Inbound] = {
-            prefix + dialect.path: dialect
-            for dialect in {**DIALECTS, **CALLERS}.values()
-            for prefix in PREFIXES[_family(dialect)]
+            prefix + dialect.path: dialect for dialect in _DIALECTS.values() for prefix in PREFIXES[_family(dialect)]
         }
 
     def handle(self, http: HttpRequest, out: Exchange) -> Coroutine[Any, Any, None] | None:
@@ -121,6 +122,10 @@ class Routes:
             out.extra = self._cors.lines(head.headers)
         dialect = self._posts.get(head.path)
         if dialect is not None and head.method == b"POST":
+            full = self._full
+            if full is not None and (short := full()) is not None:
+                self._turn_away(short, dialect, http, out)
+                return None
             return self._call(dialect, http, out)
         if head.method == b"POST" and is_azure_call(head.path):
             plain, model = plain_call(http)
@@ -143,11 +148,24 @@ class Routes:
         """Answer what was not valid HTTP or too large: in OpenAI's envelope, where the path tells no dialect."""
         record = self._gateway.begin("http")
         record.address = out.peer
-        error: PenstockError = InvalidRequest(refused.message, do="Mend the request.", status=refused.status)
+        dialect = self._posts.get(refused.path, DIALECTS["openai_chat"])
         if refused.status == 503:
-            error = Overloaded(refused.message, do="Try again in a moment.", retry_after=FULL_RETRY)
+            _tell(self._gateway, _crowded(refused.message), record, dialect, out)
+            return
+        error = InvalidRequest(refused.message, do="Mend the request.", status=refused.status)
         self._gateway.refuse(record, error)
-        self._send_error(error, record, self._posts.get(refused.path, DIALECTS["openai_chat"]), out)
+        out.send(*_error_answer(error, record, dialect))
+
+    def _turn_away(self, short: Overloaded, dialect: Inbound, http: HttpRequest, out: Exchange) -> None:
+        """Answer at once whom there is no place for: thousands may come in a second, and each costs others' time."""
+        record = self._begin(OPERATIONS[dialect.name], http, out)
+        try:
+            self._gateway.metrics.shed.inc((_priority(http.head.noted or self._caller(http)),))
+        except Exception as error:  # noqa: BLE001 -- as below
+            self._gateway.refuse(record, error)
+            self._fail(error, record, dialect, out)
+            return
+        _tell(self._gateway, short, record, dialect, out)
 
     # --- calls to models
 
@@ -158,9 +176,6 @@ class Routes:
         reply: Reply | None = None
         try:
             try:
-                if gateway.full is not None and (short := gateway.full()) is not None:
-                    gateway.metrics.shed.inc((_priority(http.head.noted or self._caller(http)),))
-                    raise short
                 strain = gateway.strain
                 if strain is not None and strain.level >= 1.0:
                     _shut_out(http.head.noted or self._caller(http), strain, gateway.metrics, ranking=self._ranking)
@@ -216,7 +231,7 @@ class Routes:
             out.push(dialect.encode_stream_error(STOPPING))
             out.finish()
         else:
-            self._send_error(STOPPING, record, dialect, out)
+            out.send(*_error_answer(STOPPING, record, dialect))
 
     async def _wait_turn(self) -> None:
         """Wait until no other large body is being read; the turn ends with this turn of the loop."""
@@ -364,31 +379,56 @@ class Routes:
     # --- errors
 
     def _fail(self, error: Exception, record: Record, dialect: Inbound, out: Exchange) -> None:
-        self._send_error(_told(error, record), record, dialect, out)
+        out.send(*_error_answer(_told(error, record), record, dialect))
 
-    def _send_error(self, error: PenstockError, record: Record, dialect: Inbound, out: Exchange) -> None:
-        headers: Headers = [JSON, *_ids(record, dialect)]
-        if record.deployment:
-            headers.append((b"x-penstock-target", _header_safe(record.deployment)))
-            headers.append((b"x-penstock-attempts", b"%d" % len(record.attempts)))
-        if isinstance(error, _WrongMethod):
-            headers.append((b"allow", error.allowed))
-        if error.retry_after is not None:
-            # Whole seconds, rounded up; but not for the microsecond by which a wait is made surely long enough.
-            headers.append((b"retry-after", b"%d" % -(-(error.retry_after - 1e-5) // 1)))
-            if isinstance(error, RateLimited):  # the exact wait, which OpenAI's clients read first
-                headers.append((b"retry-after-ms", b"%d" % -(-error.retry_after * 1000 // 1)))
-        status, body = error.status, None
-        answer = _own_words(error, dialect)
-        if answer is not None:
-            body = answer.body
-            headers[0] = (b"content-type", answer.headers.get(b"content-type", b"application/json"))
-            status = answer.status if answer.status >= 400 else status
-        if body is None:
-            body = dialect.encode_error(error, record.id)
-            if not error.retryable and (status >= 500 or status in (408, 409, 429)):
-                headers.append((b"x-should-retry", b"false"))
-        out.send(status, encode_headers(headers) + limit_lines(record.limits, dialect.name, record.wall), body)
+
+def _error_answer(error: PenstockError, record: Record, dialect: Inbound) -> tuple[int, bytes, bytes]:
+    """An error's status, header lines and body."""
+    headers: Headers = [JSON, *_ids(record, dialect)]
+    if record.deployment:
+        headers.append((b"x-penstock-target", _header_safe(record.deployment)))
+        headers.append((b"x-penstock-attempts", b"%d" % len(record.attempts)))
+    if isinstance(error, _WrongMethod):
+        headers.append((b"allow", error.allowed))
+    if error.retry_after is not None:
+        # Whole seconds, rounded up; but not for the microsecond by which a wait is made surely long enough.
+        headers.append((b"retry-after", b"%d" % -(-(error.retry_after - 1e-5) // 1)))
+        if isinstance(error, RateLimited):  # the exact wait, which OpenAI's clients read first
+            headers.append((b"retry-after-ms", b"%d" % -(-error.retry_after * 1000 // 1)))
+    status, body = error.status, None
+    answer = _own_words(error, dialect)
+    if answer is not None:
+        body = answer.body
+        headers[0] = (b"content-type", answer.headers.get(b"content-type", b"application/json"))
+        status = answer.status if answer.status >= 400 else status
+    if body is None:
+        body = dialect.encode_error(error, record.id)
+        if not error.retryable and (status >= 500 or status in (408, 409, 429)):
+            headers.append((b"x-should-retry", b"false"))
+    return status, encode_headers(headers) + limit_lines(record.limits, dialect.name, record.wall), body
+
+
+def _tell(gateway: Gateway, error: PenstockError, record: Record, dialect: Inbound, out: Exchange) -> None:
+    """Refuse by an error that many are told."""
+    gateway.refuse(record, error)
+    status, headers, body = _prepared(error, dialect.name)
+    id = record.id.encode()
+    out.send(status, headers.replace(_ID, id), body.replace(_ID, id))
+
+
+@lru_cache(16)
+def _crowded(message: str) -> Overloaded:
+    return Overloaded(message, do="Try again in a moment.", retry_after=FULL_RETRY)
+
+
+# Stands for a request's id in an answer that is made once for many.
+_ID = b"00000000-0000-0000-0000-000000000000"
+
+
+@lru_cache(256)
+def _prepared(error: PenstockError, dialect: str) -> tuple[int, bytes, bytes]:
+    """The answer of an error that many are told, `_ID` in it."""
+    return _error_answer(error, Record(_ID.decode(), OPERATIONS[dialect], 0.0, 0.0), _DIALECTS[dialect])
 
 
 def _shut_out(caller: Caller, strain: Strain, metrics: Metrics, *, ranking: bool) -> None:
