@@ -24,7 +24,7 @@ check: .venv/dev  ## style, types, floors, limits, dependencies: what CI asks fi
 	$(BIN)/python -m pytest -q tests/house
 
 soak: .venv/soak  ## what takes minutes: floods, slow callers, a million fuzzed cases; tells figures
-	$(BIN)/python -m pytest -m soak tests/soak $(ARGS)
+	$(BIN)/python scripts/soak.py $(ARGS)
 
 bench: .venv/dev  ## CPU per request beside a bare relay; see benchmarks/README.md
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -25,13 +25,14 @@ T = TypeVar("T")
 SECONDS = 20.0
 
 
-def on_uvloop(main: Callable[[], Awaitable[T]]) -> T:
-    """What `main()` returns, run on the loop that `serve` runs on; no error may reach the loop's handler."""
+def on_uvloop(main: Callable[[], Awaitable[T]], seconds: float = SECONDS) -> T:
+    """What `main()` returns within so many seconds, run on the loop that `serve` runs on; no error may reach the loop's
+    handler."""
     errors: list[dict[str, Any]] = []
 
     async def body() -> T:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             return await main()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from random import Random
 
-from penstock.clock import SystemClock
+from penstock.clock import Clock
 from penstock.testing import SimulatedServer
 from tests.real import Real
 from tests.stage import Caller, chat
@@ -19,18 +19,19 @@ SCRIPTS = ("tokens=100000,between=20ms", "tokens=100000,burst=5,between=50ms", "
 
 
 async def leave_all(real: Real, count: int, seed: int = 1) -> list[float]:
-    """So many requests whose callers leave at some moment; for each the seconds until the provider's end was closed.
+    """So many requests whose callers leave at some moment; for each the seconds until the provider's end was closed,
+    by the provider's clock.
 
     Nothing may be left over afterwards: no connection, no task.
     """
     assert isinstance(real.upstream, SimulatedServer)
-    random, quiet = Random(seed), len(asyncio.all_tasks())
+    random, quiet, clock = Random(seed), len(asyncio.all_tasks()), real.upstream.provider.clock
     left: dict[str, float] = {}
     numbers = iter(range(count))
 
     async def work() -> None:
         for number in numbers:
-            left[f"caller {number}"] = await _leave(real, f"caller {number}", random)
+            left[f"caller {number}"] = await _leave(real, f"caller {number}", random, clock)
 
     await asyncio.gather(*(work() for _ in range(AT_ONCE)))
     await real.until(lambda: not real.plane.listener.connections and not real.gateway.upstream_busy)
@@ -45,15 +46,15 @@ async def leave_all(real: Real, count: int, seed: int = 1) -> list[float]:
     return took
 
 
-async def _leave(real: Real, name: str, random: Random) -> float:
+async def _leave(real: Real, name: str, random: Random, clock: Clock) -> float:
     caller: Caller = await real.caller()
     provider, script = random.choice(("up", "ant")), random.choice(SCRIPTS)
     wanted = chat(name, f"{provider}/small:{script}", stream=script != "silence")
     await caller.send("POST", "/v1/chat/completions", json.dumps(wanted).encode(), JSON)
     if script.startswith("tokens"):
         await caller.reader.readuntil(b"data: ")
-    await SystemClock().sleep(random.random() * 0.2)
-    gone = SystemClock().monotonic()
+    await clock.sleep(random.random() * 0.2)
+    gone = clock.monotonic()
     if random.random() < 0.5:
         caller.writer.transport.abort()
     else:

@@ -14,12 +14,16 @@ from tests.soak.figures import tell
 pytestmark = pytest.mark.soak
 
 TRIALS = int(os.environ.get("PENSTOCK_TRIALS", "1_000"))
+# Runs of their own, so that they can stand side by side.
+PARTS = 2
 
 
-def test_a_thousand_trials() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_thousand_trials(part: int) -> None:
     granted = refused = cancelled = killed = early = 0
     began = time.process_time()
-    for seed in range(TRIALS):
+    seeds = range(part, TRIALS, PARTS)
+    for seed in seeds:
         verdict = judge(make_history(seed))
         assert verdict.violations == [], f"seed {seed}, commit {commit()}: {verdict.violations[:5]}"
         granted += verdict.granted
@@ -28,7 +32,8 @@ def test_a_thousand_trials() -> None:
         killed += verdict.killed
         early = max(early, verdict.most_early)
     tell(
-        f"spending: {TRIALS:,} histories, 64 callers and 4 workers each: {granted:,} reservations, {refused:,} refused,"
-        f" {cancelled:,} calls cancelled, {killed:,} workers killed; 0 nano-dollars above a hard limit;"
-        f" at most {early:,} idle while somebody was refused; {time.process_time() - began:.0f} CPU s"
+        f"spending: {len(seeds):,} histories, 64 callers and 4 workers each: {granted:,} reservations,"
+        f" {refused:,} refused, {cancelled:,} calls cancelled, {killed:,} workers killed;"
+        f" 0 nano-dollars above a hard limit; at most {early:,} idle while somebody was refused;"
+        f" {time.process_time() - began:.0f} CPU s"
     )

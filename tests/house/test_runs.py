@@ -1,0 +1,59 @@
+"""`make test` and `make soak` leave nothing out: whatever there is runs somewhere, and once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts import halves, soak
+from tests.house.trees import ROOT
+
+FOLDER = "tests/soak"
+
+
+def test_every_test_is_in_one_of_the_halves() -> None:
+    first, second = halves.split()
+    found = set((ROOT / "tests").glob("**/test_*.py"))
+    where = [[file for file in found if any(file.is_relative_to(each) for each in half)] for half in (first, second)]
+    assert sorted(where[0] + where[1]) == sorted(found)
+    assert where[0]
+    assert where[1]
+
+
+def test_what_is_said_to_run_first_or_alone_is_there() -> None:
+    for name in halves.FIRST:
+        assert (ROOT / "tests" / name).exists(), name
+    for name in soak.ALONE:
+        assert (ROOT / FOLDER / f"{name}.py").exists(), name
+
+
+def test_units_of_a_soak() -> None:
+    planted = [f"{FOLDER}/test_histories.py::test_every_planted_bug_is_found[{name}]" for name in "abc"]
+    fuzz = [f"{FOLDER}/test_fuzz.py::test_a_million_cases[{name}]" for name in ("events", "streams-1")]
+    others = [f"{FOLDER}/test_disconnects.py::test_a_thousand", f"{FOLDER}/test_rolling.py::test_fifty"]
+    units = soak.units([*others, *planted, *fuzz])
+    assert [unit.tests for unit in units] == [(fuzz[1],), tuple(planted), (fuzz[0],), (others[1],), (others[0],)]
+    assert [unit.alone for unit in units] == [False, False, False, False, True]
+
+
+def test_what_passed_counts_on_the_same_commit_until_all_has(tmp_path: Path) -> None:
+    soak.PASSED, kept = tmp_path / "passed.json", soak.PASSED
+    try:
+        assert soak.load_passed("c1") == {}
+        soak.save_passed("c1", {"a": {"seconds": 1, "figures": []}}, whole=False)
+        assert list(soak.load_passed("c1")) == ["a"]
+        assert soak.load_passed("c2") == soak.load_passed("") == {}
+        soak.save_passed("c1", {"a": {}}, whole=True)
+        assert soak.load_passed("c1") == {}
+    finally:
+        soak.PASSED = kept
+
+
+def test_figures_are_found_in_what_pytest_wrote() -> None:
+    figures = "=== figures ===\nfuzz: 3 cases\n    test_x: 2 s\n"
+    for closing in (
+        "1 passed in 2.00s\n",
+        "1 failed, 2 passed in 2.00s\n",
+        "=== short test summary info ===\nFAILED x\n",
+    ):
+        assert soak.figures_in(f".   [100%]\n{figures}{closing}") == ["fuzz: 3 cases", "    test_x: 2 s"]
+    assert soak.figures_in("1 passed in 2.00s\n") == []
