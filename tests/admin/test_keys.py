@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from penstock.admin.moments import written
+from penstock.stores.key_rights import LAST
 from tests.admin.asgi import ADMIN, ENV, ask
 from tests.admin.registered import Registered
 
@@ -73,6 +75,7 @@ def test_what_can_be_said_of_a_key_is_what_is_shown_of_it(desk: Registered) -> N
         ({"name": "a b"}, "name", "must be 1 to 64"),
         ({"name": "a", "expires": "soon"}, "expires", "no time"),
         ({"name": "a", "expires": "2020-01-01"}, "expires", "must lie in the future"),
+        ({"name": "a", "expires": "9999-12-31T23:59:59-14:00"}, "expires", "before the year 10000"),
         ({"name": "a", "addresses": ["10.0.0.1/8"]}, "addresses", "networks"),
         ({"name": "a", "routes": ["admin"]}, "routes", "is a list of"),
         ({"name": "a", "max_output": 0}, "max_output", "from 1 to"),
@@ -343,3 +346,8 @@ def test_when_somebody_with_a_role_was_here_last_is_kept_and_changes_no_version(
     desk.clock.advance(1)
     desk.done("GET", "/keys", who="ann")
     assert desk.done("GET", f"/admins/{made['id']}")["last_used"] == "2026-01-01T00:01:00Z"
+
+
+def test_a_moment_that_no_date_can_say_is_told_as_the_last() -> None:
+    """Who had one kept as a key's end would otherwise be in the way of whoever lists keys."""
+    assert written(LAST) == written(LAST + 1) == written(2**62) == "9999-12-31T23:59:59Z"

@@ -434,6 +434,8 @@ BAD: list[tuple[str, list[str]]] = [
         '3:47: "2027-01-31T18:00:00" is not a time: write 2027-01-31, or 2027-01-31T18:00:00+01:00',
         "3:79: an empty list allows no address: leave addresses out to allow every one",
         '3:92: write one of chat, embeddings, count_tokens, models (did you mean "chat"?)']),
+    (HEAD.replace("tenant: acme", "expires: 9999-12-31T23:59:59-14:00"), [
+        '3:47: "9999-12-31T23:59:59-14:00" is not a time: write 2027-01-31, or 2027-01-31T18:00:00+01:00']),
     # Who pays, who is told, where it is kept.
     (HEAD + "tenants: [{name: a, charge: atempts}, {name: a}, {name: x/y, weight: 0}, {}, {name: '-'}]", [
         '4:29: write attempts or winner (did you mean "attempts"?)',

@@ -15,6 +15,7 @@ from penstock.errors import Conflict, InvalidRequest, NotFound, PenstockError
 from penstock.redact import Secret
 from penstock.routing.wishes import PRIORITIES
 from penstock.stores.directory_rows import OPERATIONS, Change, KeyRights, NewKey, Priority
+from penstock.stores.key_rights import LAST
 from penstock.stores.keys import LONGEST_OVERLAP, USED_SECONDS
 from tests.stores.directories import Opened
 
@@ -265,7 +266,7 @@ def test_with_a_tenant_or_a_project_all_its_keys_end(tmp_path: Path) -> None:
         ("models", [(), ("a b",), ("",), ("a\n",), ("x",) * 1001]),
         ("routes", [("chat", "admin"), ("*",), ("/*",)]),
         ("addresses", [(), ("10.0.0.1/8",), ("localhost",), ("10.0.0.0/33",), ("١٠.0.0.1",), ("0x7f.1",), ("",)]),
-        ("expires", [0, 1, -(10**20), 10**20]),
+        ("expires", [0, 1, -(10**20), 10**20, LAST + 1]),
         ("max_output", [0, -1, 10**10]),
         ("priority", ["", "urgent", "CRITICAL"]),
         ("role", ["root", "", "Admin"]),

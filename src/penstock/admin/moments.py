@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 
 from penstock.config import values
 from penstock.errors import InvalidRequest
+from penstock.stores.key_rights import LAST
 
 __all__ = ["moment", "seconds", "written"]
 
 
 def written(unix: int | None) -> str | None:
-    """Unix seconds as RFC 3339; None stays None."""
-    return None if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Unix seconds as RFC 3339, at most the last that it can say; None stays None."""
+    return None if unix is None else datetime.fromtimestamp(min(unix, LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment(text: str | None, param: str, now: int) -> int | None:

@@ -15,6 +15,7 @@ from penstock.config.tree import Node, Place
 from penstock.redact import Secret
 from penstock.routing.nearest import did_you_mean, quoted
 from penstock.routing.scopes import NOBODY
+from penstock.stores.key_rights import LAST
 from penstock.wire.webhook import read_secret
 
 __all__ = ["expiry", "read_alerts", "read_operations", "read_tenants", "tenant_name"]
@@ -140,7 +141,7 @@ def expiry(value: object) -> int:
             day = date.fromisoformat(value)
             return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
         moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
+        if moment.tzinfo is None or moment.timestamp() > LAST:
             raise ValueError
         return int(moment.timestamp())
     except (ValueError, OverflowError):

@@ -11,11 +11,13 @@ import msgspec
 from penstock.errors import InvalidRequest
 from penstock.stores.directory_rows import OPERATIONS, KeyRights, Priority, Role
 
-__all__ = ["MOST_LISTED", "MOST_OUTPUT", "checked_rights", "network"]
+__all__ = ["LAST", "MOST_LISTED", "MOST_OUTPUT", "checked_rights", "network"]
 
 # Of one list; and tokens.
 MOST_LISTED = 1000
 MOST_OUTPUT = 1_000_000_000
+# The last moment that can be written as a date: 9999-12-31T23:59:59Z.
+LAST = 253_402_300_799
 # As config/values.py has labels: printable, without spaces.
 _PATTERN = re.compile(r"[^\x00-\x20\x7f]{1,200}")
 
@@ -29,8 +31,8 @@ def checked_rights(rights: KeyRights, now: int) -> KeyRights:
     Raises:
         InvalidRequest: one of them cannot be; `param` is its name.
     """
-    if rights.expires is not None and not now < rights.expires < 2**40:
-        raise _wrong("expires", "must lie in the future")
+    if rights.expires is not None and not now < rights.expires <= LAST:
+        raise _wrong("expires", "must lie in the future, and before the year 10000")
     if rights.max_output is not None and not 1 <= rights.max_output <= MOST_OUTPUT:
         raise _wrong("max_output", f"is a number of tokens from 1 to {MOST_OUTPUT}")
     if rights.priority is not None and rights.priority not in get_args(Priority):
