@@ -254,7 +254,8 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         "2:56: write trusted",
     ]),
     # Providers.
-    ("auth: open\nproviders: [{name: openai}]", ["2:12: a mapping is expected here, not a list: key: value"]),
+    ("auth: open\nproviders: [{name: openai}]", [
+        "2:12: a mapping is expected here, not a list: openai: {api_key: env:OPENAI_API_KEY}"]),
     ("auth: open\nproviders: {a: {kind: vllm, api_base: http://h/v1, type: x}}", [
         '2:29: unknown key "api_base" (did you mean "base_url"?)', '2:52: unknown key "type" (did you mean "kind"?)']),
     ("auth: open\nproviders: {a: {kind: vllm, base_url: http://h/v1/chat/completions}}", [
@@ -335,7 +336,7 @@ BAD_YAML: list[tuple[str, list[str]]] = [
     ("auth: open\nproviders: {sim: {credentials: caller}}", ["2:19: sim runs inside Penstock and has no credentials"]),
     # Models.
     (OPEN + "models: {a: {}}", ["3:10: targets is missing: write targets: [provider/model]"]),
-    (OPEN + "models: {a: openai/x}", ["3:13: write {targets: [provider/model]}"]),
+    (OPEN + "models: {a: openai/x}", ["3:13: write {targets: [openai/x]}"]),
     (OPEN + "models: {a: {targets: openai/x}}", ["3:23: targets is a list: write [openai/x]"]),
     (OPEN + "models: {a: {targets: []}}", ["3:23: targets is empty: write targets: [provider/model]"]),
     (OPEN + "models: {a: {targets: [openai]}}", ['3:24: "openai" is not provider/model']),

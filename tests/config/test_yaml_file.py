@@ -28,9 +28,10 @@ MERGE = "2:5: merge keys (<<) are not YAML 1.2: write the keys out, or alias the
         (b"a: *gone", "1:4: not valid YAML: found undefined alias 'gone'"),
         (
             b"a: b\n---\nc: d",
-            "2:1: not valid YAML: expected a single document in the stream but found another document",
+            "2:1: not valid YAML: expected a single document in the stream but found another document; write one document:"
+            " leave out the --- and what follows",
         ),
-        (b"a: b\nc: \xff", "2:4: not valid UTF-8"),
+        (b"a: b\nc: \xff", "2:4: not valid UTF-8: save it as UTF-8"),
         ("ä: \xa0\nö: \x01".encode(), "2:4: the character U+0001 is not allowed"),
     ],
 )
@@ -50,9 +51,9 @@ def test_yaml_nested_without_end_is_an_error() -> None:
     [
         ("{a: 1, a: 2}", '1:8: duplicate key "a", first on line 1'),
         ("1: x", '1:1: a key must be text: write "1" with its quotes'),
-        ("? [a]\n: b", "1:3: a key must be text"),
+        ("? [a]\n: b", "1:3: a key must be text; a variable is written env:NAME, not {{NAME}} or ${NAME}"),
         ("a: &x {b: c}\nd: {<<: *x}", MERGE),
-        ("a: !env X", "1:4: the tag !env is not known here"),
+        ("a: !env X", "1:4: the tag !env is not known here: a variable is written env:NAME, without a tag"),
         ("a: &x [*x]", "1:4: an anchor that contains itself"),
         ("a: !!int x", "1:4: not a valid int"),
         ("%YAML 1.1\n---\na: yes", "3:4: not a valid bool"),
