@@ -20,7 +20,9 @@ import pytest
 
 from penstock.cli import _cli
 from penstock.cli.checkup.machine import check_clock
+from penstock.cli.checkup.names import check_models
 from penstock.clock import SystemClock
+from penstock.config.load import load_config
 from penstock.testing import FakeClock, ScriptedUpstream, SimulatedProvider, SimulatedServer
 from tests.cli.beside import beside
 from tests.cli.running import Ran, penstock
@@ -489,6 +491,22 @@ def test_a_misspelt_model_of_a_real_provider(tmp_path: Path) -> None:
         assert {each["status"] for each in doctor(tmp_path)} == {"ok"}  # nobody was asked
         bad = failure(tmp_path, "--ask")
     assert 'up has no model "smal" (did you mean "small"?)' in bad["told"]
+
+
+def test_a_deployment_is_no_model_that_azure_lists() -> None:
+    azure = {"kind": "azure", "base_url": "https://x.openai.azure.com", "api_key": "none"}
+    written = {
+        "auth": "open",
+        "providers": {"az": azure, "own": {"kind": "vllm"}},
+        "models": {"a": {"targets": ["az/prod-1"]}, "b": {"targets": ["own/lama"]}},
+    }
+    config = load_config(written, {}, serving=False)
+    assert list(check_models(config, {})) == []
+    deployment, own = check_models(config, {"az": ["gpt-5-2025-08-07"], "own": ["llama"]})
+    assert (deployment.status, own.status) == ("note", "fail")
+    assert deployment.told == 'az lists no deployments, so "prod-1" was not looked for'
+    assert "penstock rehearse --now" in deployment.fix
+    assert own.told == 'own has no model "lama" (did you mean "llama"?)'
 
 
 def test_a_model_that_this_version_does_not_know(tmp_path: Path) -> None:

@@ -124,6 +124,11 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         return bool(self.url and self.env and self.switches_on and not self.retired)
 
     @property
+    def by_deployment(self) -> bool:
+        """Whether it is asked for a user's own deployment, which no list of its models has."""
+        return self.versioned is not None and "{model}" in self.versioned.path
+
+    @property
     def family(self) -> str:
         """Whose table of model facts holds for it: most serve others' models, and say it as OpenAI does."""
         if self.in_process:

@@ -113,7 +113,7 @@ _TELLS: dict[type[e.UpstreamError], tuple[str, str]] = {
     e.UpstreamRateLimited: ("The provider's rate limit is reached", "Wait and try again."),
     e.UpstreamNotFound: (
         "The provider does not have this model or path",
-        "Check the target's model name and this provider's base_url.",
+        "Check the target's model name, and this provider's base_url and api_version.",
     ),
     e.UpstreamContextTooLong: (
         "The prompt does not fit the model's context window",

@@ -52,6 +52,10 @@ def check_models(config: Config, listed: Mapping[str, Sequence[str]]) -> Iterato
         for target in route.targets:
             provider = config.providers[target.provider]
             row = rows[provider.kind]
+            if row.by_deployment:
+                if listed.get(target.provider):
+                    yield _not_listed(name, target)
+                continue
             have = listed.get(target.provider) or row.models
             # What stands behind a colon is not part of a simulated model's name: it is what shall go wrong with it.
             model = target.model.partition(":")[0] if not provider.base_url else target.model
@@ -65,6 +69,12 @@ def _unknown(name: str, target: Target, have: Sequence[str]) -> Finding:
     near = did_you_mean(target.model, have)
     fix = f"Write one of: {', '.join(have[:8])}{' ...' if len(have) > 8 else ''}"
     return fail(MODEL, name, f"{target.provider} has no model {quoted(target.model)}{near}", f"{fix}.")
+
+
+def _not_listed(name: str, target: Target) -> Finding:
+    """Azure lists the models there are, and not the deployments that have been made of them."""
+    told = f"{target.provider} lists no deployments, so {quoted(target.model)} was not looked for"
+    return note(MODEL, name, told, "penstock rehearse --now asks each target for one token.")
 
 
 def _unheard_of(name: str, target: Target, kind: str) -> Iterator[Finding]:
