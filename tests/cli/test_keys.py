@@ -158,6 +158,28 @@ def test_several_of_one_name_are_told_apart(folder: Path) -> None:
     assert run(folder, "keys", "revoke", "web").out == "acme/web is revoked.\n", "one is left"
 
 
+def test_a_key_that_leaked_is_found_by_its_secret_which_is_never_repeated(folder: Path) -> None:
+    secret = run(folder, "keys", "create", "web").out.strip()
+    newer = run(folder, "keys", "rotate", "web", "--overlap", "1d").out.strip()
+    for meant in (secret, newer, f"{secret[:13]}...{secret[-4:]}"):
+        assert told(folder, "keys", "show", meant)["name"] == "web"
+    other = secret[:-4] + ("aaaa" if secret[-4:] != "aaaa" else "bbbb")
+    ran = run(folder, "keys", "revoke", other, code=2)
+    assert "no key here has that secret" in ran.err
+    assert other not in ran.err
+    assert run(folder, "keys", "revoke", secret).out.endswith("web is revoked.\n")
+    assert told(folder, "keys", "show", newer)["state"] == "revoked"
+
+
+def test_of_many_that_are_meant_a_few_are_told(folder: Path) -> None:
+    for number in range(7):
+        run(folder, "tenants", "create", f"t{number}")
+        run(folder, "keys", "create", "web", "--tenant", f"t{number}")
+    ran = run(folder, "keys", "show", "web", code=2)
+    assert ran.err.count("/web (") == 5
+    assert " and 2 more" in ran.err
+
+
 def test_a_key_is_good_at_every_worker_at_once_and_no_more_once_revoked(folder: Path) -> None:
     with Served(folder, "--workers", "2", env=ENV) as served:
         secret = run(folder, "keys", "create", "web").out.strip()
