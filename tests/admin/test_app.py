@@ -109,6 +109,15 @@ def test_deployments() -> None:
     ]
 
 
+def test_a_call_to_a_model_is_told_where_models_are_asked() -> None:
+    plane, _ = control_plane()
+    for path in ("/v1/chat/completions", "/anthropic/v1/messages"):
+        told = ask(plane, path, ADMIN)
+        assert told.status == 404
+        assert told.json["do"].startswith("Models are asked at the gateway's own address, server.listen")
+    assert ask(plane, "/nowhere", ADMIN).json["do"] == "GET / says what is here."
+
+
 def test_deployments_nobody_declared_are_listed_once_used() -> None:
     plane, gateway = control_plane()
     named = [each["id"] for each in ask(plane, "/api/v1/deployments", ADMIN).json["data"]]

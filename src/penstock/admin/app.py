@@ -264,7 +264,10 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         allow = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
         method = allow.partition(",")[0]
         return problem(405, NotFound.code, f"this route is asked by {method}", f"Send {method}.", {"allow": allow})
-    return problem(error.status_code, NotFound.code, "there is no such route here", "GET / says what is here.")
+    do = "GET / says what is here."
+    if request.url.path.startswith(("/v1/", "/openai/", "/anthropic/")):
+        do = "Models are asked at the gateway's own address, server.listen; this is the control plane."
+    return problem(error.status_code, NotFound.code, "there is no such route here", do)
 
 
 async def _answer_store_failed(request: Request, error: Exception) -> Response:

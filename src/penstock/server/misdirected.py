@@ -29,7 +29,11 @@ _LATER = {
     **dict.fromkeys(("/evals", "/containers", "/skills", "/chatkit", "/organization", "/organizations"), _PROVIDER),
 }
 # How a base URL may begin: with a vendor's name, without /v1, with it twice, as Azure's clients have it.
-_BEGINS = re.compile(r"(?:/(?:openai|anthropic))?(?:/v1){0,2}(?:/deployments/[^/]+(?:/(?!chat/)[^/]+)?)?(?=/)")
+_BEGINS = re.compile(r"(?:/(?:openai|anthropic))?(?:/v1){0,2}(?=/)")
+# A deployment's name has a slash where it is provider/model.
+_DEPLOYED, _DEPLOYED_BELOW = (re.compile(rf"^/deployments/{name}(?=/)") for name in ("[^/]+", "[^/]+/(?!chat/)[^/]+"))
+# What the control plane has, which listens elsewhere.
+_CONTROL = ("/api/", "/metrics", "/dashboard", "/admin", "/ui")
 
 
 def not_found(path: bytes) -> PenstockError:
@@ -37,6 +41,11 @@ def not_found(path: bytes) -> PenstockError:
     shown = path.decode("latin-1")[:200]
     if (later := _later(shown)) is not None:
         return NotAvailable(f"{shown} is not in this version", do=later, status=404)
+    if shown.startswith(_CONTROL) and not shown.endswith((*_OPENAI, *_ANTHROPIC, *_OURS)):
+        return NotFound(
+            f"there is no {shown} here: this is the data plane",
+            do="The control plane listens on an address of its own: server.admin, else 127.0.0.1:8485.",
+        )
     if shown == "/":
         return NotFound(
             "this is the data plane, it has no page",
@@ -52,7 +61,13 @@ def _later(shown: str) -> str | None:
     plain = re.sub("/+", "/", shown.lower())
     begin = _BEGINS.match(plain)
     rest = plain[begin.end() :] if begin is not None else plain
-    return next((said for later, said in _LATER.items() if rest == later or rest.startswith(f"{later}/")), None)
+    if re.fullmatch("/chat/completions/[^/]+(?:/messages)?", rest):
+        return "Penstock stores no answers; GET /v1/requests/ID tells what a call took."
+    for end in (rest, _DEPLOYED.sub("", rest, 1), _DEPLOYED_BELOW.sub("", rest, 1)):
+        for later, said in _LATER.items():
+            if end == later or end.startswith(f"{later}/"):
+                return said
+    return None
 
 
 def _meant(shown: str) -> str:
