@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from penstock.clock import Ids
+from penstock.gateway.watch import Projection, Spending, describe
 from penstock.reservation import Rule
-from penstock.server.watch import Projection, Spending, describe
 from penstock.stores.alerts import AlertBook
 from penstock.stores.attribution import Question, Tally, usage_of
 from penstock.stores.posting import post

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from penstock.clock import Ids
+from penstock.gateway.alerting import MOST_RAISED, SCHEDULE, Alerting, Webhook
 from penstock.metrics import Metrics
-from penstock.server.alerting import MOST_RAISED, SCHEDULE, Alerting, Webhook
 from penstock.stores.alerts import KEEP_SECONDS, MOST_OPEN, Alert, AlertBook
 from penstock.stores.sqlite import Database
 from penstock.testing import ScriptedUpstream, SeededRandom, SimLoop, run

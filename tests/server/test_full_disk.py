@@ -14,9 +14,9 @@ import pytest
 
 from penstock.config.load import load_config
 from penstock.config.schema import Config
+from penstock.gateway.alerting import UNNOTED
 from penstock.gateway.books import Books, open_books
-from penstock.server.alerting import UNNOTED
-from penstock.server.watch import LOOK_SECONDS
+from penstock.gateway.watch import LOOK_SECONDS
 from penstock.stores.journal import Journal
 from penstock.stores.recompute import differences
 from penstock.testing import ScriptedUpstream, SimLoop

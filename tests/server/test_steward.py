@@ -13,9 +13,9 @@ import msgspec
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.gateway.books import Books, open_books
+from penstock.gateway.oddities import EPISODE, HISTORY, Oddities, learn
+from penstock.gateway.steward import Steward
 from penstock.metrics import Metrics
-from penstock.server.oddities import EPISODE, HISTORY, Oddities, learn
-from penstock.server.steward import Steward
 from penstock.stores.alerts import Alert
 from penstock.stores.fullest import ALL, MOST_TENANTS, fullest, hourly, largest
 from penstock.stores.posting import post

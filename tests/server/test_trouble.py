@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.server.trouble import EPISODE_SECONDS, Trouble
+from penstock.gateway.trouble import EPISODE_SECONDS, Trouble
 from penstock.standing import State
 from penstock.stores.alerts import Alert
 from penstock.testing import FakeClock

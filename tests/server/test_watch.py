@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from penstock.gateway.watch import LOOK_SECONDS, MOST_WATCHED, Spending, Watch
 from penstock.metrics import Metrics
 from penstock.reservation import Rule
-from penstock.server.watch import LOOK_SECONDS, MOST_WATCHED, Spending, Watch
 from penstock.stores.alerts import Alert
 from penstock.testing import FakeClock
 

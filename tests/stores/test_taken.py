@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,9 +29,13 @@ def rate(limit: int = 100, kind: Any = "strict", scope: Scope = "tenant", second
     return Rule(f"{kind} {scope} {unit} {seconds}", scope, kind, unit, limit, seconds=seconds, **more)
 
 
+def look(ledger: Ledger, rules: Iterable[Rule], now: float = NOW) -> list[Taken]:
+    return ledger.database.run_here(lambda connection: list(taken_lately(connection, rules, int(now * NANOS))))
+
+
 def taken(ledger: Ledger, *rules: Rule, now: float = NOW) -> list[tuple[str, float, int]]:
     run(ledger.fold())
-    return [(one.value, round(one.at / NANOS, 3), one.amount) for one in run(ledger.taken(rules, now))]
+    return [(one.value, round(one.at / NANOS, 3), one.amount) for one in look(ledger, rules, now)]
 
 
 def attempt(story: Story, request: str, at: float, *, number: int = 1, tokens: int = 15, **more: Any) -> None:
@@ -135,7 +140,7 @@ def test_whoever_begins_anew_lets_nothing_through_that_would_have_been_refused(t
                 account.take(None, amount, moment(at))
                 attempt(story, f"{tenant} {number}", NOW - 60 + at, tokens=amount, tenant=tenant)
     run(ledger.fold())
-    found = run(ledger.taken([rule], NOW))
+    found = look(ledger, [rule])
 
     async def begin_anew(loop: SimLoop) -> None:
         treasury = begun(loop, [rule], found)
@@ -168,7 +173,7 @@ def test_of_calls_that_a_crash_cut_nobody_knows_how_much_they_took(tmp_path: Pat
     story.journal.end()
     assert run(ledger.recover()).lost == 1
     rules = [rate(unit="tokens"), rate(), rate(kind="burst", unit="tokens")]
-    found = list(ledger.database.run_here(lambda connection: list(taken_lately(connection, rules, NOW * NANOS))))
+    found = look(ledger, rules)
     assert [(one.rule.id, one.amount, one.lost) for one in found if one.lost] == [
         (rules[0].id, 7, 1), (rules[1].id, 1, 1), (rules[2].id, 7, 1),
     ]  # fmt: skip
@@ -190,7 +195,7 @@ def test_rules_that_are_gone_are_passed_over(tmp_path: Path) -> None:
     ledger, story = ledger_of(tmp_path), Story(tmp_path)
     attempt(story, "a", NOW - 1)
     run(ledger.fold())
-    found = run(ledger.taken([rate()], NOW))
+    found = look(ledger, [rate()])
 
     async def begin_anew(loop: SimLoop) -> None:
         treasury = Treasury(loop.clock)

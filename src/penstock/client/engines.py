@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -20,10 +20,13 @@ from penstock.clock import Clock, Random, SystemClock, SystemRandom
 from penstock.config.load import load_config
 from penstock.config.schema import Config
 from penstock.gateway import Gateway, Shared
-from penstock.gateway.own_books import OwnBooks, open_own_books
+from penstock.gateway.own_books import LAST_SECONDS, OwnBooks, open_own_books
 from penstock.gateway.own_layers import load_layers, name_layers
+from penstock.gateway.own_watch import begin_watch
+from penstock.gateway.steward import Steward
 from penstock.messages import Request
 from penstock.records import Record
+from penstock.stores.pressure import Pressure
 from penstock.stores.state import Registry
 
 __all__ = ["Engine", "Engines", "InProcess", "Receipt", "chance", "load", "open_engine"]
@@ -73,11 +76,17 @@ class InProcess:
 
     Args:
         books: opened by the first call, and closed with this; None where nothing is kept.
+        watch: begins to watch what is spent; called by the first call.
     """
 
-    def __init__(self, gateway: Gateway, books: OwnBooks | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, books: OwnBooks | None = None, watch: Callable[[], Steward | None] = lambda: None
+    ) -> None:
         self._gateway = gateway
         self._books = books
+        self._watch = watch
+        self._watched = False
+        self._steward: Steward | None = None
         self.begin = gateway.begin
 
     def __repr__(self) -> str:
@@ -87,11 +96,14 @@ class InProcess:
         """Raises PenstockError."""
         if self._books is not None:
             await self._books.open()
+        if not self._watched:
+            self._watched = True
+            self._steward = self._watch()
 
     async def call(self, request: Request) -> Reply:
         """Raises PenstockError."""
-        if self._books is not None and not self._books.ready:
-            await self._books.open()
+        if not self._watched or (self._books is not None and not self._books.ready):
+            await self.open()
         return await self._gateway.call(request)
 
     def receipt(self, request: Request, reply: Reply) -> Receipt:
@@ -100,8 +112,11 @@ class InProcess:
         return Receipt(record.id, len(record.attempts), cost)
 
     async def aclose(self) -> None:
+        self._watched = True
         try:
             await self._gateway.aclose()
+            if self._steward is not None and self._books is None:
+                await self._steward.aclose(LAST_SECONDS)
         finally:
             if self._books is not None:
                 await self._books.aclose(self._gateway)
@@ -217,13 +232,16 @@ def open_engine(
         ConfigError: a CA file, a layer or the store cannot be used, or somebody else has the store.
     """
     books = open_own_books(config, clock, random, inline=inline)
-    if books is None:
-        return InProcess(Gateway(config, clock, random, shared=Shared(Registry(), layers=layers)))
+    pressure = Pressure()
+    shared = Shared(Registry(), layers=layers, pressure=pressure)
     try:
-        shared = Shared(Registry(), layers=layers, purse=books.purse, journal=books.journal)
-        return InProcess(Gateway(config, clock, random, shared=shared), books)
+        if books is not None:
+            shared = shared._replace(purse=books.purse, journal=books.journal)
+        gateway = Gateway(config, clock, random, shared=shared)
+        return InProcess(gateway, books, partial(begin_watch, gateway, books, random, pressure))
     except BaseException:
-        books.abandon()
+        if books is not None:
+            books.abandon()
         raise
 
 

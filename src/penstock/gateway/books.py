@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,9 @@ from penstock.stores.ledger import Buried, Ledger, journals_of
 from penstock.stores.retention import forget, move_horizon
 from penstock.stores.spending import Since
 from penstock.stores.sqlite import Database, StoreFailed
-from penstock.stores.taken import Taken
+from penstock.stores.taken import Taken, taken_lately
 
-__all__ = ["Books", "must_be_exact", "open_books"]
+__all__ = ["Books", "must_be_exact", "open_books", "taken_before"]
 
 log = logging.getLogger("penstock.server")
 
@@ -65,6 +65,19 @@ def open_books(config: Config, clock: Clock, random: Random, *, inline: bool = F
 def must_be_exact(rules: Iterable[Rule]) -> bool:
     """Whether what was spent and taken before must be known to the last call."""
     return any(rule.kind in ("budget", "strict") for rule in rules)
+
+
+async def taken_before(books: Books, rules: Sequence[Rule], now: float) -> list[Taken]:
+    """What was taken lately of the rates among these, by a gateway before this one; `now` in Unix seconds.
+
+    Raises:
+        PenstockError: the store cannot be read now.
+    """
+    moment = int(now * 1e9)
+    try:
+        return await books.database.read(lambda connection: list(taken_lately(connection, rules, moment)))
+    except OSError as error:
+        raise PenstockError(f"{books.database.path}: {error}", do="See to the disk, and try again.") from error
 
 
 class Books:
@@ -169,17 +182,6 @@ class Books:
         budgets = [Since(rule, window_at(rule.period, rule.zone, now).start) for rule in rules if rule.kind == "budget"]
         try:
             await self.ledger.adopt(budgets, now)
-        except OSError as error:
-            raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and try again.") from error
-
-    async def taken(self, rules: tuple[Rule, ...]) -> list[Taken]:
-        """What was taken lately of the rates among these, by a gateway before this one.
-
-        Raises:
-            PenstockError: the store cannot be read now.
-        """
-        try:
-            return await self.ledger.taken(rules, self._clock.wall())
         except OSError as error:
             raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and try again.") from error
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from weakref import WeakSet
@@ -18,16 +19,18 @@ from penstock.clock import Clock, Random
 from penstock.config.keeping import MEMORY
 from penstock.config.schema import Config
 from penstock.errors import ConfigError, Overloaded
-from penstock.gateway.books import Books, must_be_exact, open_books
+from penstock.gateway.books import Books, must_be_exact, open_books, taken_before
 from penstock.records import Record
 from penstock.stores.lock import StateLock, read_owner
 from penstock.stores.purse import open_purse
 from penstock.stores.treasury import Treasury
 
-__all__ = ["OwnBooks", "open_own_books"]
+__all__ = ["LAST_SECONDS", "OwnBooks", "open_own_books"]
 
 # How long calls that are cut off may take to end. What then is not over, nobody reads: it is posted.
 LOOK_SECONDS, LAST_LOOKS = 0.01, 50
+# A program that ends may not come back before a budget's window has ended: for so long it is tried to send its alerts.
+LAST_SECONDS = 2.0
 
 
 class Busy(Protocol):
@@ -37,6 +40,13 @@ class Busy(Protocol):
     def live(self) -> Set[Record]:
         """What it is answering."""
         ...
+
+
+class Watching(Protocol):
+    """Who watches the spending (`gateway/steward.py`)."""
+
+    async def aclose(self, patience: float = 0.0) -> None:
+        """With patience there is a last look, and a try to be heard; again: nothing more."""
 
 
 def open_own_books(config: Config, clock: Clock, random: Random, *, inline: bool = False) -> OwnBooks | None:
@@ -75,6 +85,7 @@ class OwnBooks:
         journal: where the gateway writes its attempts down.
         purse: what limits and budgets leave, by what the ledger knows was spent.
         ready: whether they are open.
+        watching: who watches what is spent, closed with them, after a last look.
 
     Raises:
         ConfigError: the journal cannot be made.
@@ -83,6 +94,7 @@ class OwnBooks:
     def __init__(self, config: Config, clock: Clock, books: Books, lock: StateLock) -> None:
         self.books = books
         self.ready = False
+        self.watching: Watching | None = None
         self._config = config
         self._clock = clock
         self._lock = lock
@@ -126,7 +138,7 @@ class OwnBooks:
         rules = self._config.rules
         await self.books.open(exact=must_be_exact(rules))
         await self.books.adopt(rules)
-        self._treasury.remember(await self.books.taken(rules))
+        self._treasury.remember(await taken_before(self.books, rules, self._clock.wall()))
         self.books.retain(self._config.retention)
         self.ready = True
 
@@ -142,16 +154,29 @@ class OwnBooks:
             return
         self._over = True
         try:
-            for _ in range(LAST_LOOKS):
-                if gateway is None or not gateway.live:
-                    break
-                await self._clock.sleep(LOOK_SECONDS)
-            if self._opening is not None:
-                self._opening.cancel()
-                await asyncio.wait((self._opening,))
-            await self.books.aclose()
+            try:
+                await self._end(gateway)
+            finally:
+                if self.watching is not None:
+                    await self.watching.aclose()
+                await self.books.aclose()
         finally:
             self.abandon()
+
+    async def _end(self, gateway: Busy | None) -> None:
+        """Wait for calls that are cut off, and have what they spent looked at once more."""
+        for _ in range(LAST_LOOKS):
+            if gateway is None or not gateway.live:
+                break
+            await self._clock.sleep(LOOK_SECONDS)
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait((self._opening,))
+        if self.watching is not None:
+            with suppress(OSError):  # the watch meets the same, and says so
+                while (await self.books.ledger.fold()).behind:
+                    pass
+            await self.watching.aclose(LAST_SECONDS)
 
     def abandon(self) -> None:
         """Let the store go at once, for where the loop on which they were kept is gone.

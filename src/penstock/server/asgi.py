@@ -24,7 +24,9 @@ from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.errors import PenstockError
 from penstock.gateway import Gateway, Shared
-from penstock.gateway.own_books import OwnBooks, open_own_books
+from penstock.gateway.own_books import LAST_SECONDS, OwnBooks, open_own_books
+from penstock.gateway.own_watch import begin_watch
+from penstock.gateway.steward import Steward
 from penstock.lines import encode_lines
 from penstock.metrics import Metrics
 from penstock.records import Record
@@ -34,7 +36,6 @@ from penstock.server.own import own_questions
 from penstock.server.protocol import BODY_SECONDS
 from penstock.server.request_log import open_log
 from penstock.server.routes import Routes
-from penstock.server.steward import Steward
 from penstock.stores.log import LogWriter
 from penstock.stores.pressure import Pressure
 from penstock.stores.state import Registry
@@ -105,6 +106,8 @@ class AsgiApp:
         self._routes: Routes | None = None
         self._books: OwnBooks | None = None
         self._steward: Steward | None = None
+        # A gateway that was handed in is watched by whoever did.
+        self._unwatched = False
         self._writer: LogWriter[Record] | None = None
         self._close_log: Callable[[], None] = lambda: None
 
@@ -138,11 +141,12 @@ class AsgiApp:
         gateway, self._gateway, self._routes = self._gateway, None, None
         books, self._books = self._books, None
         steward, self._steward = self._steward, None
+        self._unwatched = False
         try:
             if gateway is not None:
                 await gateway.aclose()
-            if steward is not None:
-                await steward.aclose()
+            if steward is not None and books is None:
+                await steward.aclose(LAST_SECONDS)
         finally:
             try:
                 if books is not None and gateway is not None:
@@ -169,18 +173,10 @@ class AsgiApp:
         books = self._books
         if books is not None and not books.ready:
             await books.open()
-            if self._steward is None and self._books is books:
-                self._steward = self._watch(books)
-
-    def _watch(self, books: OwnBooks) -> Steward:
-        """Who looks after the spending, as a gateway's supervisor has it."""
-        database, press = books.books.database, self._pressure.adopt
-        metrics = self.gateway.metrics
-        steward = Steward(database, self._clock, self._random, metrics, lambda topic, value: press(value))
-        steward.failures = lambda: books.books.failures
-        steward.look_after(self.gateway.health.standings)
-        steward.adopt(self._config)
-        return steward
+        gateway = self._gateway
+        if self._unwatched and gateway is not None and self._books is books:
+            self._unwatched = False
+            self._steward = begin_watch(gateway, books, self._random, self._pressure)
 
     def _make_gateway(self) -> Gateway:
         metrics, random = Metrics(), self._random
@@ -202,6 +198,7 @@ class AsgiApp:
                 books.abandon()
             raise
         self._books = books
+        self._unwatched = True
         return gateway
 
     def _open_log(self, metrics: Metrics) -> Callable[[Record], None] | None:

@@ -22,13 +22,13 @@ from penstock.config.stored import stored_names, with_stored
 from penstock.config.stored_rules import declared_tenants, with_rules, with_tenants
 from penstock.errors import ConfigError, Overloaded, PenstockError
 from penstock.gateway import Shared
-from penstock.gateway.books import Books, must_be_exact
+from penstock.gateway.books import Books, must_be_exact, taken_before
+from penstock.gateway.steward import Steward
 from penstock.metrics import Metrics
 from penstock.redact import Secret
 from penstock.server.lookout import Lookout
 from penstock.server.own import REQUEST, Asked, own_view, past_view
 from penstock.server.posts import Hire, Posts
-from penstock.server.steward import Steward
 from penstock.server.worker import Worker
 from penstock.stores.authority import Authority
 from penstock.stores.centre import CONFIG, Centre, Drain, MemoryChannel
@@ -189,7 +189,7 @@ class Supervisor:
             await self.books.open(exact=must_be_exact(rules))
             await self.books.adopt(rules)
             self.centre.treasury.adopt(rules)
-            self.centre.treasury.remember(await self.books.taken(rules))
+            self.centre.treasury.remember(await taken_before(self.books, rules, self._clock.wall()))
         self._publish(self.overview.config)
         await self._posts.fill()
 

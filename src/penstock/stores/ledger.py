@@ -29,7 +29,6 @@ from penstock.stores.recompute import differences
 from penstock.stores.rows import Closed, Heard, Opened
 from penstock.stores.spending import Since, adopt_rules, spent_of
 from penstock.stores.sqlite import Database
-from penstock.stores.taken import Taken, taken_lately
 
 __all__ = ["Buried", "Folded", "Ledger", "journals_of"]
 
@@ -249,12 +248,6 @@ class Ledger:
             pass
         budgets = list(budgets)
         return await self.database.run(lambda connection: adopt_rules(connection, budgets, int(now * _NANOSECONDS)))
-
-    async def taken(self, rules: Sequence[Rule], now: float) -> list[Taken]:
-        """What was taken of these rates lately, as `taken_lately`; of all that is booked. Raises StoreFailed."""
-        return await self.database.read(
-            lambda connection: list(taken_lately(connection, rules, int(now * _NANOSECONDS)))
-        )
 
     def spent(self, rule: Rule, value: str, window: int) -> int:
         """What was spent of a budget's account in the window that began then (Unix seconds); 0 for a rate.

@@ -1,4 +1,4 @@
-"""The steward: at the supervisor, has the spending watched, and somebody told.
+"""The steward: at the supervisor, or in a program that has none, has the spending watched, and somebody told.
 
 Where no budget holds and nothing unusual is looked for, it does nothing, and no timer runs.
 """
@@ -13,12 +13,12 @@ from typing import Any
 
 from penstock.clock import Clock, Ids, Random
 from penstock.config.schema import Config
+from penstock.gateway.alerting import Alerting, Webhook
+from penstock.gateway.oddities import HISTORY, Oddities, learn
+from penstock.gateway.trouble import Trouble
+from penstock.gateway.watch import LOOK_SECONDS, Projection, Spending, Watch, describe
 from penstock.metrics import Metrics
 from penstock.routing.anomaly import WEEK
-from penstock.server.alerting import Alerting, Webhook
-from penstock.server.oddities import HISTORY, Oddities, learn
-from penstock.server.trouble import Trouble
-from penstock.server.watch import LOOK_SECONDS, Projection, Spending, Watch, describe
 from penstock.standing import State
 from penstock.stores.alerts import Alert, AlertBook
 from penstock.stores.calendar import window_at
@@ -113,24 +113,37 @@ class Steward:
             self._begun = True
             self._alerting.begin()
 
-    async def aclose(self) -> None:
-        """Watch no more; what was raised is noted. Before the store is closed."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-        await self._alerting.aclose()
-        if self._own is not None:
-            self._own.close()
+    async def aclose(self, patience: float = 0.0) -> None:
+        """Watch no more; what was raised is noted. Before the store is closed.
+
+        Args:
+            patience: of whoever does not come back soon: there is a last look, and for so many seconds it is tried to
+                send what is told.
+        """
+        task, self._task = self._task, None
+        try:
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
+                if patience:
+                    await self._look_once()
+        finally:
+            await self._alerting.aclose(patience)
+            if self._own is not None:
+                self._own.close()
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self._look()
-            except StoreFailed as error:
-                log.warning("spending cannot be watched: %s", error)
-            except Exception:
-                log.exception("spending cannot be watched")
+            await self._look_once()
             await self._clock.sleep(LOOK_SECONDS)
+
+    async def _look_once(self) -> None:
+        try:
+            await self._look()
+        except StoreFailed as error:
+            log.warning("spending cannot be watched: %s", error)
+        except Exception:
+            log.exception("spending cannot be watched")
 
     async def _look(self) -> None:
         config, database = self._config, self._database

@@ -116,17 +116,27 @@ class Alerting:
         if alerts:
             self._stirred.set()
 
-    async def aclose(self) -> None:
-        """Note what was raised, and send no more."""
+    async def aclose(self, patience: float = 0.0) -> None:
+        """Note what was raised, and send no more: what is due now only if that takes no more than so many seconds."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        if tasks or self._closing:
-            await asyncio.wait([*tasks, *self._closing])
-        with suppress(StoreFailed):
-            await self._note()
-        if self._pool is not None:
-            await self._pool.aclose()
+        try:
+            if tasks or self._closing:
+                await asyncio.wait([*tasks, *self._closing])
+            with suppress(StoreFailed):
+                await self._note()
+                if patience:
+                    await self._send_last(patience)
+        finally:
+            if self._pool is not None:
+                await self._pool.aclose()
+
+    async def _send_last(self, patience: float) -> None:
+        with suppress(TimeoutError):
+            async with self._clock.timeout(patience):
+                while await self._send_due() <= 0.0:
+                    pass
 
     async def _run(self, work: Callable[[], Awaitable[float]], stirred: asyncio.Event) -> None:
         """Do that whenever it is stirred, or after as many seconds as it says."""

@@ -278,7 +278,7 @@ def _alert(kind: str, spending: Spending, projection: Projection, what: str, tex
 def _of(spending: Spending) -> str:
     rule = spending.rule
     whose = f" of {rule.scope} {spending.value}" if spending.value else ""
-    return f"{_amount(rule, rule.limit)} a {rule.period}{whose}"
+    return f"{_amount(rule, rule.limit)} {'an' if rule.period == 'hour' else 'a'} {rule.period}{whose}"
 
 
 def _tenant(spending: Spending) -> str | None:
