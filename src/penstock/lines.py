@@ -144,9 +144,8 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
             tried = [AttemptLine(attempt.deployment, attempt.outcome, attempt.status, took)]
             if attempt.ambiguous:
                 tried[0].ambiguous = True
-            decided: Any = plain[several].get(attempt.deployment) or _plainly(
-                attempt.deployment, plain, several=several
-            )
+            known = plain[1] if several else plain[0]
+            decided: Any = known.get(attempt.deployment) or _plainly(attempt.deployment, known, several=several)
         else:
             tried, decided = _attempts(record, ended), _decisions(record)
         usage, cost = record.usage, record.cost
@@ -182,10 +181,10 @@ def fit_for_terminals(lines: bytes) -> bytes:
     return _COMMANDS.sub(lambda found: b"\\u%04x" % ord(found.group().decode()), lines)
 
 
-def _plainly(deployment: str, known: Sequence[dict[str, msgspec.Raw]], *, several: bool) -> msgspec.Raw:
+def _plainly(deployment: str, known: dict[str, msgspec.Raw], *, several: bool) -> msgspec.Raw:
     """The decisions of a request that its first choice answered at once, as JSON, kept for the next such line."""
     decided = [DecisionLine("chosen", deployment, LISTED_FIRST if several else THE_ONLY_ONE)]
-    written = known[several][deployment] = msgspec.Raw(_encode(decided))
+    written = known[deployment] = msgspec.Raw(_encode(decided))
     return written
 
 

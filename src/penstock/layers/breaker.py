@@ -55,26 +55,20 @@ class Breaker:
         attempt: Attempt = request.attempt
         if attempt is not before:
             now = attempt.answered
-            took = self._took(request, pace, now)
+            took = now - attempt.started  # without its time in a queue, which is not the provider's
+            pace.first_output(took, request.record.bytes_in / BYTES_A_TOKEN, now, stream=request.stream)
         else:  # it was answered here, without the provider
             now, took = self._now(), 0.0
-        if not paid:
-            health.passed(now, took, trial=trial)
-        else:
+        if paid or trial:
             health.passed(now, took, after_retry=paid, trial=trial)
+        else:
+            health.passed(now, took)
         if not isinstance(reply.answer, Frame):  # as `streaming` says, without a call
             reply.hooks.append((_closed, pace))
             reply.hooks.append((self._ended, request))
         else:
             pace.ended()
         return reply
-
-    def _took(self, request: Request, pace: Any, now: float) -> float:
-        """How long the attempt took to its first output, without its time in a queue, which is not the provider's."""
-        attempt: Attempt = request.attempt
-        took = attempt.answered - attempt.started
-        pace.first_output(took, request.record.bytes_in / BYTES_A_TOKEN, now, stream=request.stream)
-        return took
 
     def _was_hurried(self, request: Request) -> bool:
         """Whether it was over so soon by the caller's own wish: one in a hurry must not close the way for all."""
@@ -86,7 +80,9 @@ class Breaker:
     def _felt(self, request: Request, pace: Any, effect: Effect, now: float) -> None:
         """What a failure says of how much the deployment can do."""
         if effect.kind == "slow":
-            self._took(request, pace, now)  # at least so long
+            attempt: Attempt = request.attempt
+            least = attempt.answered - attempt.started
+            pace.first_output(least, request.record.bytes_in / BYTES_A_TOKEN, now, stream=request.stream)
         elif pace.gate is not None and effect.kind in ("throttled", "overloaded"):
             pace.gate.throttled(request.attempt.sent, now)
 

@@ -47,9 +47,10 @@ class Recorder:
         record.ended = self._now()
         self.in_flight[0] -= 1.0
         self.live.discard(record)
-        self._note(record)
-        if self._log is not None:
-            self._log(record)
+        note, log = self._note, self._log
+        note(record)
+        if log is not None:
+            log(record)
 
     def fail(self, record: Record, error: BaseException) -> None:
         """A request ended in an error before any answer was sent."""

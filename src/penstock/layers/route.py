@@ -16,13 +16,19 @@ __all__ = ["Route"]
 
 
 class _Routed(msgspec.Struct, eq=False):
-    """Where a request goes: by which layer and configuration, what is asked for, and by whose rights."""
+    """Where a request goes: by which layer and configuration, what is asked for, and by whose rights.
+
+    Attributes:
+        whole, streamed: how long all of a unary request may take, and of a streamed one, in seconds.
+    """
 
     route: Route
     model: str
     admits: Callable[[Found], bool] | None
     deployment: str
     plan: Plan
+    whole: float | None
+    streamed: float | None
 
 
 class Route:
@@ -50,8 +56,8 @@ class Route:
         ):
             routed = self._route(request)
         record.deployment = routed.deployment
-        plan = request.plan = routed.plan
-        total = plan.timeouts.whole(stream=request.stream)
+        request.plan = routed.plan
+        total = routed.streamed if request.stream else routed.whole
         if total is not None and record.started + total < request.deadline:
             request.deadline = record.started + total
         call = self._call
@@ -67,7 +73,9 @@ class Route:
                 do="Ask for another, or have it added to the key's models.",
             )
         request.record.deployment = found.deployment
-        routed = _Routed(self, request.model, admits, found.deployment, self._plan(found, caller))
-        if routed.plan.lasting and caller.wishes is None:
+        plan = self._plan(found, caller)
+        whole, streamed = plan.timeouts.whole(stream=False), plan.timeouts.whole(stream=True)
+        routed = _Routed(self, request.model, admits, found.deployment, plan, whole, streamed)
+        if plan.lasting and caller.wishes is None:
             caller.routed = routed
         return routed

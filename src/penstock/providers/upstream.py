@@ -63,7 +63,7 @@ class Upstream:
 
     def __init__(self, pool: Pool, dialects: Mapping[str, Dialect], clock: Clock) -> None:
         self._pool = pool
-        self._dialects = dialects
+        self._dialects = dict(dialects)
         self._clock = clock
         self._now = clock.monotonic
         # One at a time: each thread that is busy takes its share of the interpreter from the loop.
@@ -135,7 +135,7 @@ class Upstream:
         connection.release(now)
         if not 200 <= status < 300:
             raise dialect.classify(status, headers, body, self._clock.wall())
-        facts = dialect.decode_facts(body, request.record.bytes_in)
+        spoken, facts = dialect.name, dialect.decode_facts(body, request.record.bytes_in)
         attempt.response_model, attempt.finish_reason = facts.model, facts.finish_reason
         deployment.book(request.record, attempt, facts.usage)
         attempt.outcome = "ok"
@@ -143,8 +143,8 @@ class Upstream:
             status,
             headers.get(b"content-type", b"application/json"),
             Frame(body, dialect.decode_events),
-            _passed_down(request, dialect, headers, deployment) if deployment.endpoint.down else (),
-            dialect.name,
+            _passed_down(headers, deployment) if spoken == request.dialect else (),
+            spoken,
         )
 
     async def _stream(
@@ -164,7 +164,8 @@ class Upstream:
         kind = headers.get(b"content-type", b"")
         if b"event-stream" not in kind.lower():
             kind = b"text/event-stream"
-        return Reply(200, kind, source, _passed_down(request, dialect, headers, deployment), dialect.name)
+        passed = _passed_down(headers, deployment) if dialect.name == request.dialect else ()
+        return Reply(200, kind, source, passed, dialect.name)
 
 
 # Of these, and of a connection that broke, nobody knows whether the provider went on and what it charges for it.
@@ -270,13 +271,6 @@ def _refuse_coding(connection: Connection) -> None:
         raise ProtocolError("the provider's answer is compressed, which it was asked not to do")
 
 
-def _passed_down(
-    request: Request, dialect: Dialect, headers: Mapping[bytes, bytes], deployment: Deployment
-) -> list[tuple[bytes, bytes]]:
-    """None to a caller of another dialect, to whom they say nothing."""
-    found: list[tuple[bytes, bytes]] = []
-    if dialect.name == request.dialect:
-        for name in deployment.endpoint.down:
-            if name in headers:
-                found.append((name, headers[name]))
-    return found
+def _passed_down(headers: Mapping[bytes, bytes], deployment: Deployment) -> list[tuple[bytes, bytes]]:
+    """To callers of the same dialect; to others they say nothing."""
+    return [(name, headers[name]) for name in deployment.endpoint.down if name in headers]

@@ -6,7 +6,7 @@ A first output is a stream's first text, reasoning, tool call or refusal, or the
 from __future__ import annotations
 
 from collections import deque
-from math import exp
+from math import exp, floor
 from typing import Any
 
 __all__ = ["BANDS", "DECAY_SECONDS", "ENOUGH", "KEPT", "Pace", "Tail"]
@@ -111,7 +111,7 @@ class Pace:
         self._at = now
         self._sum = self._sum * decay + seconds
         self._weight = self._weight * decay + 1.0
-        number = (int(prompt_tokens) >> 10).bit_length() + 1 >> 1
+        number = (floor(prompt_tokens) >> 10).bit_length() + 1 >> 1
         if number >= BANDS:
             number = BANDS - 1
         band = self._bands.get(number if stream else ~number)
