@@ -19,6 +19,7 @@ from penstock.errors import ProtocolError, Unavailable, UpstreamError, UpstreamT
 from penstock.transport.origin import Origin
 from penstock.transport.pieces import InPieces
 from penstock.transport.tls import ClientContext
+from penstock.transport.turns import Turns
 from penstock.wire.h1 import Malformed, ResponseParser
 
 __all__ = ["Connection", "Keeper"]
@@ -55,9 +56,11 @@ class Keeper(Protocol):
 
     Attributes:
         buffer: what is read goes through it; one for all of a loop.
+        turns: of that loop.
     """
 
     buffer: memoryview
+    turns: Turns
 
     def now(self) -> float:
         """The monotonic time."""
@@ -95,15 +98,12 @@ class Connection(InPieces):
         "_error",
         "_finishing",
         "_left",
-        "_paused",
         "_pool",
         "_silence",
         "_sink",
         "_streamed",
-        "_transport",
         "_waiter",
         "address",
-        "closed",
         "counted",
         "deadline",
         "expires",
@@ -115,10 +115,9 @@ class Connection(InPieces):
     )
 
     def __init__(self, pool: Keeper, origin: Origin) -> None:
-        super().__init__(pool.buffer)
+        super().__init__(pool.buffer, pool.turns)
         self.origin = origin
         self.parser = ResponseParser()
-        self.closed = False
         self.reused = False
         self.expires = NEVER
         self.deadline = NEVER
@@ -127,11 +126,9 @@ class Connection(InPieces):
         self.counted = False
         self._left = MAX_STREAM
         self._pool = pool
-        self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: UpstreamError | None = None
         self._finishing = False
-        self._paused = False
         self._silence = 0.0
         self._sink: Callable[[list[bytes]], bool] | None = None
         self._streamed = False

@@ -19,6 +19,7 @@ from penstock.transport.dns import Door
 from penstock.transport.origin import Origin
 from penstock.transport.pieces import READ_BYTES
 from penstock.transport.places import Permits, Places, no_place
+from penstock.transport.turns import Turns
 
 __all__ = ["Connection", "Origin", "Pool"]
 
@@ -60,6 +61,7 @@ class Pool:
         self._timer_at = NEVER
         self.opened = 0
         self.buffer = memoryview(bytearray(READ_BYTES))
+        self.turns = Turns()
 
     def __repr__(self) -> str:
         idle = sum(len(connections) for connections in self._idle.values())
