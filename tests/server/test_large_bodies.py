@@ -18,7 +18,7 @@ from penstock.server.routes import LARGE
 from penstock.testing import ScriptedUpstream, SimLoop, pipe, run
 from penstock.wire.dialects import CALLERS
 from tests.security.bombs import bomb
-from tests.stage import Caller, Stage, chat
+from tests.stage import ENV, Caller, Stage, chat
 
 MANY = 8
 ANSWER = json.dumps(
@@ -155,6 +155,55 @@ def test_large_bodies_have_room_for_so_many_together() -> None:
             assert listener.bodies == 0
 
     run(main, leak_free=True)
+
+
+KEYED = {"auth": "required", "keys": [{"name": "app", "key": "env:APP_KEY", "models": ["*"]}]}
+KEYED_HEAD = HEAD.replace(
+    b"content-length", b"content-type: application/json\r\nauthorization: Bearer %b\r\ncontent-length"
+)
+
+
+@pytest.mark.parametrize("key", [b"", b"wrong", b"psk_live_0123456789abcdefghijklmnopqrstuvwxyz012345"])
+def test_strangers_have_no_room_for_large_bodies(key: bytes) -> None:
+    """A few of them, each sending as slowly as is allowed, would else take all of it from those that have a key."""
+
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop, KEYED) as stage:
+            listener = stage.plane.listener
+            listener.limits = listener.limits._replace(max_bodies=8 * MIB)
+            for _ in range(20):
+                stranger = await Caller.connect()
+                stranger.writer.write(KEYED_HEAD % (key, 20 * MIB) + bytes(MIB))
+                refused = await stranger.receive()
+                assert refused.status in (401, 429), "without the rest of its body"
+                assert refused.headers["connection"] == "close"
+                assert refused.error["code"] in ("invalid_api_key", "rate_limit_exceeded", "rate_limited")
+                assert listener.bodies == 0
+                stranger.close()
+            assert {line["status"] for line in stage.lines} <= {401, 429}
+            assert len(stage.lines) == 20
+            good = await Caller.connect()
+            good.writer.write(KEYED_HEAD % (ENV["APP_KEY"].encode(), 2 * MIB) + bytes(MIB))
+            await loop.clock.sleep(1)
+            assert listener.bodies > MIB // 2
+            good.writer.write(bytes(MIB))
+            assert (await good.receive()).status == 400, "it is no JSON, and has come whole"
+            good.close()
+
+    run(main, leak_free=True)
+
+
+def test_a_large_body_for_no_route_is_not_read_for_a_stranger() -> None:
+    async def main(loop: SimLoop) -> None:
+        async with Stage(loop, KEYED) as stage:
+            for key, status in ((b"x", 401), (ENV["APP_KEY"].encode(), 404)):
+                caller = await Caller.connect()
+                caller.writer.write(KEYED_HEAD.replace(b"/v1/chat/completions", b"/nowhere") % (key, MIB) + bytes(MIB))
+                assert (await caller.receive()).status == status
+                caller.close()
+            assert stage.plane.listener.bodies == 0
+
+    run(main)
 
 
 def test_a_body_is_held_until_its_answer_is_there_or_nobody_waits_for_it() -> None:

@@ -139,9 +139,11 @@ class Upstream:
         attempt.response_model, attempt.finish_reason = facts.model, facts.finish_reason
         deployment.book(request.record, attempt, facts.usage)
         attempt.outcome = "ok"
+        kind = headers.get(b"content-type", b"")
         return Reply(
             status,
-            headers.get(b"content-type", b"application/json"),
+            # It was read as JSON: a browser must not be told that it is a page.
+            kind if kind[:16] == b"application/json" else b"application/json",
             Frame(body, dialect.decode_events),
             _passed_down(headers, deployment) if spoken == request.dialect else (),
             spoken,

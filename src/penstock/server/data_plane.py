@@ -49,6 +49,7 @@ class DataPlane:
         self.port = server.listen.port
         self.routes = Routes(gateway, Guards(server))
         self.listener = Listener(self.routes.handle, self.routes.refuse, clock, limits_of(server))
+        self.listener.doubt = self.routes.doubt
         self._certificate: Certificate | None = None
         self._servers: list[asyncio.AbstractServer | Handshakes] = []
 
@@ -109,7 +110,7 @@ class DataPlane:
         self.routes.close()
         self.gateway, self.routes = gateway, routes
         listener = self.listener
-        listener.handle, listener.refuse = routes.handle, routes.refuse
+        listener.handle, listener.refuse, listener.doubt = routes.handle, routes.refuse, routes.doubt
         listener.limits = limits_of(server)
         if self._certificate is not None and server.tls is not None:
             self._certificate.use(server.tls.cert, server.tls.key)

@@ -16,11 +16,12 @@ import struct
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from email.utils import formatdate
-from typing import Any, NamedTuple
+from typing import Any
 
 from penstock.clock import Clock, Timer
 from penstock.layers.record import STOPPED
-from penstock.wire.h1 import CONTINUE, LAST_CHUNK, HttpRequest, Refused, RequestParser, status_line
+from penstock.server.limits import Limits
+from penstock.wire.h1 import CONTINUE, LAST_CHUNK, Head, HttpRequest, Refused, RequestParser, status_line
 
 __all__ = ["Exchange", "Limits", "Listener", "ServerConnection"]
 
@@ -46,9 +47,7 @@ LEAST_TAKEN = 24 * KIB
 # How long the rest of a refused request is read and thrown away.
 LINGER_SECONDS = 2.0
 
-# What the bodies of all requests that are received or answered may take, in one worker (semantics.md: Streams). Those
-# that come in one or two reads are not counted.
-MAX_BODIES = 256 * KIB * KIB
+# Bodies below this, which come in one or two reads, are not counted.
 LEAST_COUNTED = 256 * KIB
 
 # What a caller may pipeline behind a request that waits its turn.
@@ -88,22 +87,8 @@ FULL_SECONDS = 60.0
 # Answers at once and returns None, or returns what will; that must call `Exchange.close` at its end.
 Handler = Callable[[HttpRequest, "Exchange"], Coroutine[Any, Any, None] | None]
 Refuse = Callable[[Refused, "Exchange"], None]
-
-
-class Limits(NamedTuple):
-    """What a listener allows.
-
-    Attributes:
-        max_body: bytes.
-        idle: seconds after which an unused connection is closed.
-        max_connections: those above it are told to come back later.
-        max_bodies: bytes of all large bodies together; whose makes it more is told to come back later.
-    """
-
-    max_body: int
-    idle: float
-    max_connections: int
-    max_bodies: int = MAX_BODIES
+# By its head, and the address at the other end.
+Doubt = Callable[[Head, str | None], Refused | None]
 
 
 class Listener:
@@ -114,6 +99,7 @@ class Listener:
         refuse: answers what is not valid HTTP, and whom there is no room for.
 
     Attributes:
+        doubt: says of a large body that has only begun to come why the rest of it is not read, if there is a reason.
         date: the Date header's line (RFC 9110, section 6.6.1), made anew every second while there are connections.
         bodies: bytes of the large bodies that are held.
     """
@@ -121,6 +107,7 @@ class Listener:
     def __init__(self, handle: Handler, refuse: Refuse, clock: Clock, limits: Limits) -> None:
         self.handle = handle
         self.refuse = refuse
+        self.doubt: Doubt | None = None
         self.clock = clock
         self.limits = limits
         self.draining = False
@@ -334,9 +321,8 @@ class ServerConnection(asyncio.Protocol):
             parser.feed(data)
         except Refused as refused:
             self._refused = refused
-        if not parser.idle and parser.received > LEAST_COUNTED and not self._listener.hold(self, parser.received):
-            self._refused = Refused(503, "too many large bodies are held")
-            parser.drop()
+        if not parser.idle and parser.received > LEAST_COUNTED and self._refused is None:
+            self._count(parser)
         if self.busy:
             return
         if not parser.idle:
@@ -346,6 +332,16 @@ class ServerConnection(asyncio.Protocol):
                 parser.wants_continue = False
                 self._transport.write(CONTINUE)
         self._next()
+
+    def _count(self, parser: RequestParser) -> None:
+        """A large body comes: see that its caller may send one, and that there is room."""
+        listener, head = self._listener, parser.head
+        if not self.counted and listener.doubt is not None and head is not None:
+            self._refused = listener.doubt(head, self.peer)
+        if self._refused is None and not listener.hold(self, parser.received):
+            self._refused = Refused(503, "too many large bodies are held")
+        if self._refused is not None:
+            parser.drop()
 
     def eof_received(self) -> None:
         if self._transport is not None and (self.busy or not self._parser.idle):

@@ -50,7 +50,7 @@ from penstock.stores.strain import Strain
 from penstock.usage import usd
 from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
-from penstock.wire.h1 import HttpRequest, Refused, encode_headers
+from penstock.wire.h1 import Head, HttpRequest, Refused, encode_headers
 from penstock.wire.limit_headers import limit_lines
 from penstock.wire.signals import read_error
 from penstock.wire.structured_fields import read_dictionary
@@ -149,10 +149,12 @@ class Routes:
         record = self._gateway.begin("http")
         record.address = out.peer
         dialect = self._posts.get(refused.path, DIALECTS["openai_chat"])
-        if refused.status == 503:
+        if refused.status == 503 and refused.error is None:
             _tell(self._gateway, _crowded(refused.message), record, dialect, out)
             return
-        error = InvalidRequest(refused.message, do="Mend the request.", status=refused.status)
+        error: PenstockError = InvalidRequest(refused.message, do="Mend the request.", status=refused.status)
+        if isinstance(refused.error, PenstockError):
+            error = refused.error
         self._gateway.refuse(record, error)
         out.send(*_error_answer(error, record, dialect))
 
@@ -166,6 +168,21 @@ class Routes:
             self._fail(error, record, dialect, out)
             return
         _tell(self._gateway, short, record, dialect, out)
+
+    def doubt(self, head: Head, peer: str | None) -> Refused | None:
+        """Why a large body that begins with this head is not read to its end; None where its caller is known.
+
+        Strangers could otherwise take the room that all large bodies have, by sending a few of their own slowly.
+        """
+        http, dialect = HttpRequest(head), self._posts.get(head.path)
+        record = self._gateway.begin(OPERATIONS[dialect.name] if dialect is not None else "http")
+        record.address = peer if self._proxies is None else self._proxies.caller(peer, head.headers)
+        try:
+            self._guards.check(http)
+            self._gateway.whose(caller_of(http), record)
+        except PenstockError as error:
+            return Refused(error.status, error.message, head.path, error)
+        return None
 
     # --- calls to models
 
@@ -399,7 +416,10 @@ def _error_answer(error: PenstockError, record: Record, dialect: Inbound) -> tup
     answer = _own_words(error, dialect)
     if answer is not None:
         body = answer.body
-        headers[0] = (b"content-type", answer.headers.get(b"content-type", b"application/json"))
+        kind = answer.headers.get(b"content-type", b"")
+        # Else it is called so all the same: a browser must not take it for a page.
+        if kind.startswith(b"application/json"):
+            headers[0] = (b"content-type", kind)
         status = answer.status if answer.status >= 400 else status
     if body is None:
         body = dialect.encode_error(error, record.id)

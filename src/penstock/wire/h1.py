@@ -95,13 +95,15 @@ class Refused(Exception):
 
     Attributes:
         path: what was asked for, where that much was read and sound; else empty.
+        error: what to say instead, where whoever refuses knows better.
     """
 
-    def __init__(self, status: int, message: str, path: bytes = b"") -> None:
+    def __init__(self, status: int, message: str, path: bytes = b"", error: Exception | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.path = path
+        self.error = error
 
 
 class Malformed(Exception):
@@ -304,6 +306,11 @@ class RequestParser:
     def in_head(self) -> bool:
         """Whether the head of a request is still awaited."""
         return self._in_head
+
+    @property
+    def head(self) -> Head | None:
+        """Of the request whose body is awaited."""
+        return self._request.head if self._request is not None else None
 
     @property
     def received(self) -> int:

@@ -14,8 +14,12 @@ from typing import Any
 __all__ = ["retry_after", "retry_info"]
 
 
+# Nobody means more, and who is told it may wait as long: seconds.
+_LONGEST = 86_400.0
+
+
 def retry_after(headers: dict[bytes, bytes], now: float | None = None) -> float | None:
-    """Seconds to wait, None if the provider names no time.
+    """Seconds to wait, a day at most; None if the provider names no time.
 
     Args:
         headers: lower-case names.
@@ -23,7 +27,7 @@ def retry_after(headers: dict[bytes, bytes], now: float | None = None) -> float 
     """
     millis = _number(headers.get(b"retry-after-ms", b""))
     if millis:  # 0 beside a retry-after in seconds has been seen (Azure): the longer one holds
-        return millis / 1000
+        return min(millis / 1000, _LONGEST)
     field = headers.get(b"retry-after", b"")
     seconds = _number(field)
     if seconds is None:
@@ -31,7 +35,9 @@ def retry_after(headers: dict[bytes, bytes], now: float | None = None) -> float 
         since = now if now is not None else _date(headers.get(b"date", b""))
         if until is not None and since is not None:
             seconds = max(0.0, until - since)
-    return seconds if seconds is not None or millis is None else 0.0
+    if seconds is None:
+        return None if millis is None else 0.0
+    return min(seconds, _LONGEST)
 
 
 def retry_info(details: Any) -> float | None:
@@ -39,7 +45,8 @@ def retry_info(details: Any) -> float | None:
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
             delay = detail.get("retryDelay")
-            return _number(delay[:-1]) if isinstance(delay, str) and delay.endswith("s") else None
+            seconds = _number(delay[:-1]) if isinstance(delay, str) and delay.endswith("s") else None
+            return min(seconds, _LONGEST) if seconds is not None else None
     return None
 
 
