@@ -9,7 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.server.collector import LEAST_SECONDS, WORTH, YOUNG, Collector, settle_collector
+from penstock.server.collector import (
+    FIRST_SECONDS,
+    LEAST_SECONDS,
+    MOST_SECONDS,
+    MUCH,
+    WORTH,
+    YOUNG,
+    Collector,
+    settle_collector,
+)
 from penstock.testing import FakeClock
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="its collector goes in steps of its own")
@@ -81,16 +90,24 @@ def test_the_others_are_looked_at_once_it_is_calm() -> None:
 def test_the_others_are_looked_at_in_the_end_though_it_is_never_calm() -> None:
     clock = FakeClock()
     collector = Collector(clock)
-    for _ in range(3):
+    for pause in (FIRST_SECONDS, 2 * FIRST_SECONDS, 4 * FIRST_SECONDS, MOST_SECONDS, MOST_SECONDS):
         knot = Knot()
         kept = grow(WORTH)
         del knot
-        clock.advance(LEAST_SECONDS - 1)
+        clock.advance(pause - 1)
         assert not collector.look(calm=False)
         clock.advance(1)
-        assert collector.look(calm=False)
+        assert collector.look(calm=False), "later and later, as it finds little"
         assert knots() == 0
         assert kept
+    many = [Knot() for _ in range(MUCH)]
+    kept = grow(WORTH)
+    del many
+    clock.advance(MOST_SECONDS)
+    assert collector.look(calm=False)
+    kept += grow(WORTH)
+    clock.advance(LEAST_SECONDS)
+    assert collector.look(calm=False), "soon again, as it found much"
 
 
 class SlowClock(FakeClock):
@@ -105,11 +122,13 @@ class SlowClock(FakeClock):
 def test_one_that_takes_long_comes_seldom() -> None:
     clock = SlowClock()
     collector = Collector(clock)
-    clock.advance(LEAST_SECONDS)
+    clock.advance(FIRST_SECONDS)
+    many = [Knot() for _ in range(MUCH)]
     kept = grow(WORTH)
-    assert collector.look(calm=False)
+    del many
+    assert collector.look(calm=False), "it finds much"
     kept += grow(WORTH)
-    clock.advance(10 * LEAST_SECONDS // 2)
+    clock.advance(5 * LEAST_SECONDS)
     assert not collector.look(calm=False), json.dumps(gc.get_count())
     clock.advance(10 * LEAST_SECONDS)
     assert collector.look(calm=False)

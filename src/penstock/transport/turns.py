@@ -10,7 +10,7 @@ __all__ = ["MOST_FULL", "Turns"]
 
 # Reads that fill the buffer (32 KiB), each of which takes 0.1 ms. A single connection may be read 32 times in a turn,
 # and where a hundred streams begin at once they were held against everybody for 25 ms.
-MOST_FULL = 8
+MOST_FULL = 4
 
 
 class Reading(Protocol):
