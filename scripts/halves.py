@@ -16,17 +16,20 @@ from typing import IO
 
 TESTS = Path(__file__).parent.parent / "tests"
 # By how long they take, about the same as all the others together.
-FIRST = ("benchmarks", "cli", "docs", "end_to_end", "examples", "house")
+FIRST = ("benchmarks", "cli", "docs", "end_to_end", "examples")
+# But for these, which start nothing.
+SECOND = ("end_to_end/test_corpus_replay.py",)
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|deselected|xfailed|xpassed|error|warning)s?\b")
 CLOSING = re.compile(r"^=* ?((?:\d+ \w+,? ?)+) in [\d.]+s.*$", re.MULTILINE)
 
 
 def split() -> tuple[list[str], list[str]]:
-    """What each of the two runs: every folder and file of tests is in one of them."""
+    """What pytest is told to run in each of the two: every folder and file of tests is in one of them."""
     there = sorted(path for path in TESTS.iterdir() if path.is_dir() or path.name.startswith("test_"))
     found = [path for path in there if not path.name.startswith(("__", "."))]
-    first = [str(path) for path in found if path.name in FIRST]
-    return first, [str(path) for path in found if path.name not in FIRST]
+    others = [TESTS / name for name in SECOND]
+    first = [str(path) for path in found if path.name in FIRST] + [f"--ignore={path}" for path in others]
+    return first, [str(path) for path in (*found, *others) if path.name not in FIRST]
 
 
 def start(paths: list[str], arguments: list[str], out: IO[str]) -> subprocess.Popen[bytes]:
