@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -99,7 +100,9 @@ def start(unit: Unit, arguments: list[str]) -> Running:
     command = [sys.executable, "-m", "pytest", "-q", "-m", "soak", *arguments, *unit.tests]
     out = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 -- closed once it was read
     env = os.environ | {"PENSTOCK_SOAK": str(os.getpid())}
-    process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=TESTS.parents[1], env=env)
+    process = subprocess.Popen(
+        command, stdout=out, stderr=subprocess.STDOUT, cwd=TESTS.parents[1], env=env, start_new_session=True
+    )
     return Running(unit, process, out, time.monotonic())
 
 
@@ -145,8 +148,8 @@ def main(arguments: list[str]) -> int:
                     failed.append(running.unit.name)
                 save_passed(commit, passed, whole=False)
     finally:
-        for running in at_work:
-            running.process.terminate()
+        for running in at_work:  # and what it has started
+            os.killpg(running.process.pid, signal.SIGTERM)
             running.process.wait()
     save_passed(commit, passed, whole=not failed and not arguments)
     print(f"{len(failed)} of {len(every)} failed{''.join(f'{chr(10)}    {name}' for name in failed)}")
@@ -159,4 +162,5 @@ def _has_alone(at_work: list[Running]) -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))
