@@ -126,14 +126,15 @@ def _read(found: Import, entry: Node, shared: dict[str, Node]) -> Deployment | N
         message = "every model of every provider: declare the providers; callers ask for provider/model"
         found.leave_out(entry, name, params["model"], message)
         return None
-    known = VENDORS.get(vendor)
-    if known is None or _row(known.kind) is None:
-        found.leave_out(entry, name, params["model"], _why_not(vendor))
-        return None
     mode = text_of(info.get("mode"))
     if mode not in ("", "chat", "embedding", "responses"):
         found.leave_out(entry, name, info["mode"], f"{mode.replace('_', ' ')} is {LATER}")
         return None
+    known = VENDORS.get(vendor)
+    if known is None or _row(known.kind) is None:
+        found.leave_out(entry, name, params["model"], _why_not(vendor))
+        return None
+    model = _asked_by_chat(found, params["model"], model, mode)
     where = _where(found, params, known, vendor)
     key = _key(found, params, known, where)
     later = _left(found, params, info)
@@ -146,10 +147,31 @@ def _read(found: Import, entry: Node, shared: dict[str, Node]) -> Deployment | N
         weight=_whole(params.get("weight")) or _whole(params.get("rpm")) or _whole(params.get("tpm")),
         order=_whole(params.get("order")) or 1,
         policies=_policies(found, params),
-        prices=read_costs(params, info),
+        prices=_prices(found, params, info),
         later=later,
         entry=entry,
     )
+
+
+def _asked_by_chat(found: Import, node: Node, model: str, mode: str) -> str:
+    """The model without LiteLLM's word for an API that is not asked here."""
+    if mode == "responses" or model.startswith("responses/"):
+        message = f"the Responses API is {LATER}: it is asked by the chat completions API, which not every model has"
+        found.note(node, "model", message)
+    return model.removeprefix("responses/")
+
+
+def _prices(found: Import, params: dict[str, Node], info: dict[str, Node]) -> dict[str, str]:
+    """What it costs; a half that nobody wrote is told, as it counts for nothing."""
+    prices = read_costs(params, info)
+    for unit, key in (("input", "input_cost_per_token"), ("output", "output_cost_per_token")):
+        written = next((section[key] for section in (params, info) if key in section), None)
+        if prices and written is None:
+            other = next(
+                section[name] for section in (params, info) for name in section if _is_cost(name, section[name])
+            )
+            found.note(other, key, f"is not written, so {unit} costs nothing, as there")
+    return prices
 
 
 def _with_credential(found: Import, params: dict[str, Node], shared: dict[str, Node]) -> dict[str, Node]:

@@ -26,7 +26,7 @@ def add_fallbacks(
     work.read()
     work.break_loops()
     work.write()
-    if "*" in said.filtered:
+    if "*" in said.filtered and work.defaults:
         return {"models": work.defaults, "content_filter": True}
     return work.defaults or None
 
@@ -120,7 +120,7 @@ class _Fallbacks:
         for name, model in self._models.items():
             listed = self._own.get(name)
             own: Any = None
-            if name in filtered:
+            if name in filtered and self._of(name):
                 own = {"models": self._of(name), "content_filter": True}
             elif listed is not None:
                 own = listed or "off"
