@@ -43,6 +43,7 @@ def test_the_deployment_in_the_path_is_the_model_whatever_the_body_names() -> No
         nameless = {key: value for key, value in chat().items() if key != "model"}
         for body, path in (
             (nameless, f"{BASE}/fast/chat/completions?api-version=2024-10-21"),
+            (chat(model=""), f"{BASE}/fast/chat/completions?api-version=2024-10-21"),
             (chat(model="gpt-4o"), f"{BASE}/fast/chat/completions?api-version=2024-10-21"),
             (nameless, f"{BASE}/sim%2Fsmall/chat/completions?api-version=2024-10-21"),
             (nameless, f"{BASE}/sim/small/chat/completions"),
@@ -54,8 +55,8 @@ def test_the_deployment_in_the_path_is_the_model_whatever_the_body_names() -> No
         assert streamed.events[-1] == "[DONE]"
 
     lines = play(scene)
-    assert [line["model"] for line in lines] == ["fast", "fast", "sim/small", "sim/small", "up/embed", "fast"]
-    assert [line["operation"] for line in lines] == ["chat"] * 4 + ["embeddings", "chat"]
+    assert [line["model"] for line in lines] == ["fast", "fast", "fast", "sim/small", "sim/small", "up/embed", "fast"]
+    assert [line["operation"] for line in lines] == ["chat"] * 5 + ["embeddings", "chat"]
 
 
 def test_what_is_wrong_is_told_in_openais_words() -> None:

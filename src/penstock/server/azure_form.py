@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-import msgspec
-
-from penstock.wire.dialect import Decoded
+from penstock.errors import InvalidRequest
 from penstock.wire.h1 import Head, HttpRequest
-from penstock.wire.splice import raw
+from penstock.wire.splice import decode_object, encode_object, raw
 
-__all__ = ["PREFIX", "for_model", "is_azure_call", "plain_call"]
+__all__ = ["PREFIX", "is_azure_call", "named", "plain_call"]
 
 PREFIX = b"/openai/deployments/"
 _TAILS = (b"/chat/completions", b"/embeddings")
@@ -37,6 +35,10 @@ def plain_call(http: HttpRequest) -> tuple[HttpRequest, str]:
     return HttpRequest(head, http.body), model
 
 
-def for_model(decoded: Decoded, model: str) -> Decoded:
-    """The same request for another model than its body names."""
-    return msgspec.structs.replace(decoded, model=model, fields={**decoded.fields, "model": raw(model)})
+def named(body: bytes, model: str) -> bytes:
+    """The same body, naming that model; the one it names may be empty. What is no JSON object stays as it is."""
+    try:
+        fields = decode_object(body)
+    except InvalidRequest:
+        return body  # its dialect says what is wrong with it
+    return encode_object({**fields, "model": raw(model)})

@@ -37,7 +37,7 @@ from penstock.records import LONGEST_NAME, Record, shortened
 from penstock.routing.admission import shed
 from penstock.routing.labels import check_tags, joined
 from penstock.routing.wishes import RANKS, read_wishes, wishes_of
-from penstock.server.azure_form import for_model, is_azure_call, plain_call
+from penstock.server.azure_form import is_azure_call, named, plain_call
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.misdirected import not_found
@@ -265,9 +265,7 @@ class Routes:
         if b"x-penstock-task" in caller.headers:
             record.task = caller.headers[b"x-penstock-task"].decode("latin-1")
         record.tags = caller.tags
-        decoded, name = dialect.decode_request(body), dialect.name
-        if model:
-            decoded = for_model(decoded, model)
+        decoded, name = dialect.decode_request(named(body, model) if model else body), dialect.name
         if name == "generate":
             record.task = GENERATE.read_task(decoded.fields) or record.task
             if "tags" in decoded.fields:
