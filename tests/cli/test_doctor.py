@@ -21,8 +21,10 @@ import pytest
 from penstock.cli import _cli
 from penstock.cli.checkup.machine import check_clock
 from penstock.cli.checkup.names import check_models
+from penstock.cli.checkup.settings import check_credentials
 from penstock.clock import SystemClock
 from penstock.config.load import load_config
+from penstock.config.schema import Config
 from penstock.testing import FakeClock, ScriptedUpstream, SimulatedProvider, SimulatedServer
 from tests.cli.beside import beside
 from tests.cli.running import Ran, penstock
@@ -214,6 +216,28 @@ def test_a_row_of_ones_own(tmp_path: Path) -> None:
         found = doctor(tmp_path, "--ask", env={"ACME_KEY": KEY})
         assert "fail" not in {each["status"] for each in found}
         assert "accepted" in [each["told"] for each in found if each["check"] == "key"][-1]
+
+
+@pytest.mark.parametrize("value", ["<your-key>", "your-api-key-here", "sk-...", "${OPENAI_API_KEY}", "xxxxxxxx"])
+def test_a_placeholder_is_no_key(value: str) -> None:
+    (found,) = check_credentials(keyed(value))
+    assert (found.status, found.told) == ("fail", "what env:UP_KEY leads to is a placeholder, and no key")
+    assert value not in found.told + found.fix
+
+
+def test_a_whole_line_of_an_env_file_is_no_key() -> None:
+    (found,) = check_credentials(keyed("UP_KEY=sk-proj-4Qm2vT8sX1kR7dLw"))
+    assert (found.status, found.told) == ("fail", "what env:UP_KEY leads to begins with a variable's name")
+
+
+@pytest.mark.parametrize("value", ["sk-proj-4Qm2vT8sX1kR7dLw", "EMPTY", "my-vllm-key", "c2VjcmV0Cg==", "ABC123=="])
+def test_what_may_be_a_key_is_one(value: str) -> None:
+    assert [each.status for each in check_credentials(keyed(value))] == ["ok"]
+
+
+def keyed(value: str) -> Config:
+    own = {"kind": "openai", "base_url": "http://10.0.0.7:8000/v1", "api_key": "env:UP_KEY"}
+    return load_config({"auth": "open", "providers": {"up": own}}, {"UP_KEY": value}, serving=False)
 
 
 def test_a_key_that_may_be_unset(tmp_path: Path) -> None:

@@ -523,8 +523,13 @@ def test_paths_count_from_the_file(tmp_path: Path) -> None:
     ("written", "reason"),
     [
         (b"", "is empty"),
-        (b"two\nlines", CREDENTIAL),
-        ("schlüssel".encode(), CREDENTIAL),
+        (b"two\nlines", f"{CREDENTIAL}: it has a line break in it"),
+        (b"Bearer sk-1", f"{CREDENTIAL}: it begins with Bearer, which is added to it"),
+        (b"two words", f"{CREDENTIAL}: it has a space in it"),
+        (
+            "schlüssel".encode(),
+            f"{CREDENTIAL}: it has one that is not ASCII, such as an ellipsis or a typographic quote",
+        ),
         (b"x" * 65537, "too large"),
     ],
 )

@@ -28,8 +28,8 @@ MERGE = "2:5: merge keys (<<) are not YAML 1.2: write the keys out, or alias the
         (b"a: *gone", "1:4: not valid YAML: found undefined alias 'gone'"),
         (
             b"a: b\n---\nc: d",
-            "2:1: not valid YAML: expected a single document in the stream but found another document; write one document:"
-            " leave out the --- and what follows",
+            "2:1: not valid YAML: expected a single document in the stream but found another document; write one"
+            " document: leave out the --- and what follows",
         ),
         (b"a: b\nc: \xff", "2:4: not valid UTF-8: save it as UTF-8"),
         ("ä: \xa0\nö: \x01".encode(), "2:4: the character U+0001 is not allowed"),

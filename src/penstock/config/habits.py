@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from penstock.routing.nearest import quoted
 
-__all__ = ["KIND_SYNONYMS", "OF_OTHERS", "foreign_file", "reference_meant", "yaml_mending"]
+__all__ = ["KIND_SYNONYMS", "OF_OTHERS", "foreign_file", "reference_meant", "why_no_credential", "yaml_mending"]
 
 KIND_SYNONYMS: dict[str, str] = {
     **dict.fromkeys(("claude", "anthropic-claude"), "anthropic"),
@@ -71,6 +71,17 @@ def reference_meant(written: object) -> str:
         if (found := form.fullmatch(plain)) is not None:
             return f" (did you mean {quoted('env:' + found['name'])}?)"
     return ""
+
+
+def why_no_credential(found: str) -> str:
+    """Which characters those are, and how they come there; the credential itself is never repeated."""
+    if found.lower().startswith("bearer "):
+        return ": it begins with Bearer, which is added to it"
+    if "\n" in found or "\r" in found:
+        return ": it has a line break in it"
+    if not found.isascii():
+        return ": it has one that is not ASCII, such as an ellipsis or a typographic quote"
+    return ": it has a space in it" if " " in found else ""
 
 
 def foreign_file(names: Collection[str], source: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from penstock.config import values
-from penstock.config.habits import OF_OTHERS, reference_meant
+from penstock.config.habits import OF_OTHERS, reference_meant, why_no_credential
 from penstock.config.later import SECTIONS, TAKEN
 from penstock.config.tree import Node, Place, Problems
 from penstock.redact import Secret
@@ -236,7 +236,7 @@ class Reader:
 
     def _credential(self, found: str, source: str, place: Place) -> Secret | None:
         if not _CREDENTIAL.fullmatch(found):
-            what = "holds characters that no credential has" if found else "is empty"
+            what = f"holds characters that no credential has{why_no_credential(found)}" if found else "is empty"
             self.problems.add(place, f"what {quoted(source)} leads to {what}")
             return None
         return Secret(found, source)

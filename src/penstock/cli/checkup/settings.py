@@ -18,6 +18,9 @@ __all__ = ["check_credentials", "check_environment", "explain_config_error"]
 CONFIG, KEY = "config", "key"
 _UNSET = re.compile(r": ([A-Za-z_][A-Za-z0-9_]*) is not set in the environment(?: \(did you mean .*)?$")
 _KEY_WORD = re.compile(r"(?i)key|token|secret")
+# As examples have it, or as a template that nobody filled in: <your-key>, sk-..., ${KEY}.
+_PLACEHOLDER = re.compile(r"^[<{$]|\.\.\.|^x{4}|^(?:your|insert|replace|todo|placeholder)(?![a-z])", re.I)
+_NAMED = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9_]{2,}=[^=]")
 _QUOTES = "\"'"
 # How the vendors' own keys begin: https://platform.claude.com/docs/en/api/overview, and what OpenAI has issued.
 _ANTHROPIC = "sk-ant-"
@@ -91,6 +94,12 @@ def _check_key(provider: Provider, key: Secret) -> Finding:
     if value[0] in _QUOTES or value[-1] in _QUOTES:
         fix = "Take the quotes out of the value; a .env file read by docker or systemd keeps them."
         return fail(KEY, provider.name, f"what {source} leads to stands in quotes, which belong to no key", fix)
+    if _PLACEHOLDER.search(value):
+        fix = "Put the key itself there, as its vendor shows it."
+        return fail(KEY, provider.name, f"what {source} leads to is a placeholder, and no key", fix)
+    if _NAMED.match(value):
+        fix = "Leave out what stands before the equals sign."
+        return fail(KEY, provider.name, f"what {source} leads to begins with a variable's name", fix)
     if value.startswith(_ANTHROPIC) and "api.openai.com" in provider.base_url:
         fix = "Give it an OpenAI key, or write kind: anthropic."
         return fail(KEY, provider.name, f"{source} holds a key of Anthropic's, and this is OpenAI's API", fix)
