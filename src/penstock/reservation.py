@@ -174,7 +174,7 @@ class Level(NamedTuple):
     resets: float
 
 
-class Reservation(msgspec.Struct, eq=False):
+class Reservation(msgspec.Struct, gc=False, eq=False):
     """What was reserved in one step: to be settled or voided exactly once.
 
     Attributes:
@@ -197,3 +197,8 @@ class Reservation(msgspec.Struct, eq=False):
     def windows(self) -> list[int]:
         """Of each account the window that it was taken from: the Unix time at which that begins; 0 for rates."""
         return [lease.booked for lease in self.leases]
+
+
+# As `records.quick`: the collector never looks at it, for nothing of it leads back to it.
+Reservation.__delattr__ = object.__delattr__  # type: ignore[method-assign]
+Reservation.__setattr__ = object.__setattr__  # type: ignore[method-assign]

@@ -8,14 +8,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.wire.extent import ANTHROPIC_IMAGE_TOKENS, IMAGE_TOKENS, TOOL_TOKENS, Extent, limit_output, read_extent
+from penstock.wire.extent import (
+    ANTHROPIC_IMAGE_TOKENS,
+    IMAGE_TOKENS,
+    TOOL_TOKENS,
+    Extent,
+    limit_output,
+    read_extent,
+    read_plain,
+    text_of,
+)
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
 def extent(dialect: str, **fields: Any) -> Extent:
+    """As it is read; and where that can be told at once, it is told the same."""
     body = json.dumps(fields).encode()
-    return read_extent(dialect, msgspec.json.decode(body, type=dict[str, msgspec.Raw]), len(body))
+    raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    found = read_extent(dialect, raw, len(body))
+    plain = read_plain(dialect, raw, len(body))
+    assert plain is None or plain == (found, text_of(raw, media=found.media))
+    return found
 
 
 def size(**fields: Any) -> int:
@@ -44,6 +58,27 @@ def test_the_callers_own_limit_of_the_output(dialect: str, fields: dict[str, Any
     found = extent(dialect, model="m", messages=HELLO, **fields)
     assert found.output == output
     assert found.input == size(model="m", messages=HELLO, **fields)
+
+
+@pytest.mark.parametrize(
+    ("more", "plain"),
+    [
+        ({}, True),
+        ({"temperature": 1, "max_tokens": 9, "stream": True}, True),
+        ({"messages": [{"role": "user", "content": "a \n line"}]}, True),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}, False),
+        ({"messages": [{"role": "user", "content": "\u00e9"}]}, False),  # written as an escape
+        ({"n": 2}, False),
+        ({"tools": []}, False),
+        ({"system": "s"}, False),
+        ({"whatever": 1}, False),
+    ],
+)
+def test_what_is_nothing_but_words_is_read_at_once(more: dict[str, Any], plain: bool) -> None:
+    for dialect in ("openai_chat", "anthropic_messages"):
+        raw = msgspec.json.decode(json.dumps({"model": "m", "messages": HELLO, **more}), type=dict[str, msgspec.Raw])
+        assert (read_plain(dialect, raw, 100) is not None) is plain
+        assert read_plain("generate", raw, 100) is None
 
 
 def test_several_answers() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from penstock.call import Call, Reply
+from penstock.call import Call, Frame, Reply
 from penstock.clock import Clock
 from penstock.errors import CallerError, Forbidden, LargerThanLimit, RateLimited
 from penstock.messages import Request
@@ -140,12 +140,12 @@ class _Held:
     Attributes:
         accounts: of the rates, those of requests first.
         requests: one of each rate of requests.
-        tokens: the rates of tokens; `strict`: one of them is.
+        tokens: the rates of tokens; `counts`: how many these are; `strict`: one of them is.
         slow: wants of nothing from the accounts that slow calls down.
         nearest: of requests and of tokens what was nearest to its end when somebody `looked`.
     """
 
-    __slots__ = ("accounts", "looked", "nearest", "requests", "slow", "strict", "tokens")
+    __slots__ = ("accounts", "counts", "looked", "nearest", "requests", "slow", "strict", "tokens")
 
     def __init__(self, found: Sequence[tuple[Rule, str]]) -> None:
         rates = [each for each in found if each[0].kind != "budget"]
@@ -154,6 +154,7 @@ class _Held:
         self.accounts = Accounts([*requests, *tokens])
         self.requests = (1,) * len(requests)
         self.tokens = tuple(rule for rule, _ in tokens)
+        self.counts = len(tokens)
         self.strict = any(rule.kind == "strict" for rule in self.tokens)
         self.slow = tuple(Want(rule, value, 0) for rule, value in found if rule.kind == "budget" and rule.throttle)
         self.nearest = Accounts(())
@@ -163,8 +164,8 @@ class _Held:
         return bool(self.accounts.scopes or self.slow)
 
     def amounts(self, tokens: int) -> tuple[int, ...]:
-        """What is settled: one request, and so many tokens."""
-        return (*self.requests, *(tokens,) * len(self.tokens))
+        """One request, and so many tokens."""
+        return (*self.requests, *(tokens,) * self.counts)
 
 
 class RateLimit:
@@ -205,10 +206,13 @@ class RateLimit:
         amounts = held.requests
         if held.tokens:
             size = self._rates.size(request)
-            tokens = _tokens(held.tokens, size)
-            if size.output is None and held.strict:
-                _bound(request, held.tokens, tokens)
-            amounts = (*amounts, *tokens)
+            if size.output is not None and not held.strict:
+                amounts = held.amounts(size.input + size.output)
+            else:
+                tokens = _tokens(held.tokens, size)
+                if size.output is None and held.strict:
+                    _bound(request, held.tokens, tokens)
+                amounts = (*amounts, *tokens)
         reservation = self._purse.try_reserve(held.accounts, amounts) if not self._rates.lines else None
         if reservation is None:
             reservation = await self._ask(request, held, held.accounts.wants(amounts))
@@ -222,7 +226,7 @@ class RateLimit:
                 # Another limit, or a budget, refused it, or it was nothing that its key may ask for.
                 self._purse.void(reservation)
             raise
-        if reply.streaming:
+        if reply.answer.__class__ is not Frame:  # a stream; twice as fast as to ask it
             reply.hooks.append((self._settle, (request, reservation, held)))
         else:
             self._settle((request, reservation, held))

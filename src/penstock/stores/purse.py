@@ -175,12 +175,14 @@ class Purse:
             amounts = [min(max(0, actual), MOST_AMOUNT) for actual in amounts]
         lines: list[Line] | None = None
         for lease, reserved, actual in zip(reservation.leases, reservation.amounts, amounts, strict=True):
-            left = lease.left = lease.left + reserved - actual
             if lease.kept:
                 lease.spent += actual
                 if not lease.listed:
                     lease.listed = True
                     self._spent.append(lease)
+            elif reserved == actual:
+                continue  # nothing comes back, as with most rates of requests
+            left = lease.left = lease.left + reserved - actual
             if left > lease.most or left < 0:
                 lines = [] if lines is None else lines
                 give_back(lease, lines, lease.most if left > 0 else 0)
@@ -202,12 +204,11 @@ class Purse:
             leases = self._hand.find(accounts) or [self._leases.get(key) for key in accounts.keys]
         for (rule, value), lease in zip(accounts.scopes, leases, strict=True):
             if lease is not None:
-                left, resets = lease.beside + lease.left, lease.resets - since
+                left, resets, limit = lease.beside + lease.left, lease.resets - since, rule.limit
                 if left < 0:
                     left = 0
-                used = rule.limit - left
-                level = (rule, value, used if used > 0 else 0, left, resets if resets > 0.0 else 0.0)
-                found.append(_new(Level, level))
+                used = limit - left if left < limit else 0
+                found.append(_new(Level, (rule, value, used, left, resets if resets > 0.0 else 0.0)))
         return tuple(found)
 
     async def look(self, wants: Sequence[Want]) -> list[Level]:

@@ -66,6 +66,7 @@ class Meter:
     def __init__(self, call: Call, clock: Clock, booking: Booking, metrics: Metrics) -> None:
         self._call = call
         self._rules = booking.rules
+        self._limited = bool(booking.rules)
         self._purse = booking.purse
         self._metrics = metrics
         self._reserving = Reserving(booking.purse, metrics, clock)
@@ -116,7 +117,7 @@ class Meter:
 
     def _claim(self, request: Request) -> Claim:
         """The rules that hold for the attempt."""
-        if not self._rules:
+        if not self._limited:
             return NO_CLAIM
         record, candidate = request.record, request.candidate
         key = (

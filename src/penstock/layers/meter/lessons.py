@@ -11,7 +11,6 @@ __all__ = ["Factors", "Lessons"]
 # After so many answers there is little to be learned of each.
 LEARNED_FIRST = 200
 LEARNED_THEN = 8
-_MOST = 2**53
 
 
 class Factors(Protocol):
@@ -39,8 +38,9 @@ class Lessons:
 
     def expected(self, name: str, bound: Any) -> int:
         """How many tokens of input a deployment will likely count."""
-        likely = int(bound.likely * self.factor(name, bound.script)) + 1
-        return min(likely, bound.taken or _MOST)
+        factors, taken = self._factors, bound.taken
+        likely = int(bound.likely * (factors.of(name, bound.script) if factors is not None else 1.0)) + 1
+        return likely if not taken or likely < taken else taken
 
     def due(self, every: int = LEARNED_THEN) -> bool:
         """Whether this answer is one to learn from: the first ones are, then one of so many."""

@@ -52,9 +52,12 @@ class Reserving:
     def reckon(self, held: Held) -> None:
         """Find what it may use, as long as its answers may be."""
         bound, given = held.bound, held.given
-        output = given if bound.own or given < USUAL_OUTPUT else USUAL_OUTPUT
-        likely = held.expected + output * bound.answers
-        held.use = _new(Use, (bound.cost(given) or 0, bound.tokens(given), 1, likely, 1))
+        # `bound.cost` and `bound.tokens`, in one.
+        ceiling, taken, answers = bound.ceiling, bound.taken or 0, bound.answers
+        output = given * answers
+        cost = ceiling.cost(taken, output, bound.searches or 0) if ceiling is not None else 0
+        likely = output if bound.own or given < USUAL_OUTPUT else USUAL_OUTPUT * answers
+        held.use = _new(Use, (cost, taken + output, 1, held.expected + likely, 1))
 
     def is_small(self, held: Held) -> bool:
         """Whether nobody need ask how its budgets stand: it is not theirs to say how long its answer may be, or for
