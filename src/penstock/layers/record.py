@@ -78,6 +78,7 @@ class Recording:
     def __init__(self, call: Call, recorder: Recorder) -> None:
         self._call = call
         self._recorder = recorder
+        self._end = recorder.end
 
     async def __call__(self, request: Request) -> Reply:
         call, recorder, record = self._call, self._recorder, request.record
@@ -89,5 +90,5 @@ class Recording:
             recorder.fail(record, error)
             raise
         record.status = reply.status
-        reply.hooks.append((recorder.end, record))
+        reply.hooks.append((self._end, record))
         return reply

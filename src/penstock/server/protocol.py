@@ -100,6 +100,7 @@ class Listener:
 
     Attributes:
         doubt: says of a large body that has only begun to come why the rest of it is not read, if there is a reason.
+        now: the clock's monotonic time, without the way there.
         date: the Date header's line (RFC 9110, section 6.6.1), made anew every second while there are connections.
         bodies: bytes of the large bodies that are held.
     """
@@ -109,6 +110,7 @@ class Listener:
         self.refuse = refuse
         self.doubt: Doubt | None = None
         self.clock = clock
+        self.now = clock.monotonic
         self.limits = limits
         self.draining = False
         self.ending = False
@@ -485,7 +487,8 @@ class ServerConnection(asyncio.Protocol):
             listener.settle()
         if transport is None:
             return
-        self._since = listener.clock.monotonic()
+        now = listener.now
+        self._since = now()
         if not exchange.ended:
             transport.abort()
         elif not exchange.keep_alive:
