@@ -10,12 +10,11 @@ from urllib.parse import quote
 import click
 
 from penstock.cli.control import Control, control_options
+from penstock.cli.tables import clean
 
 __all__ = ["command"]
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="As the control plane tells it: a JSON array.")
-# Callers name models as they like, and a terminal may take control characters for commands of its own.
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
 _COLUMNS = ("deployment", "state", "since", "until", "retries", "reason")
 
 
@@ -100,13 +99,9 @@ def _tell(deployments: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def _row(told: dict[str, Any]) -> tuple[str, ...]:
     moments = (_moment(told[name]) for name in ("since", "until"))
-    return _clean(told["id"]), told["state"], *moments, str(told["retries_left"]), _clean(told["reason"] or "")
+    return clean(told["id"]), told["state"], *moments, str(told["retries_left"]), clean(told["reason"] or "")
 
 
 def _moment(text: str | None) -> str:
     """To the second, in UTC."""
     return f"{text[:10]} {text[11:19]}" if text else "-"
-
-
-def _clean(text: str) -> str:
-    return text.translate(_CONTROLS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from penstock.cli.tables import clean
 from penstock.errors import InvalidRequest
 from penstock.providers.reconcile import Drift, Ours, Reconciled, reconcile
 from penstock.providers.statement import MOST_BYTES, Line, Statement, known_as, read_statement
@@ -19,7 +20,6 @@ from penstock.usage import usd
 
 __all__ = ["compare", "tell"]
 
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
 _SIDES = {"both": "", "ours": "only in the ledger", "theirs": "only in the statement"}
 
 
@@ -87,7 +87,7 @@ def tell(found: Reconciled, *, as_json: bool) -> None:
 
 
 def _line(day: str, model: str, drifts: dict[str, Drift], note: str) -> list[str]:
-    cells = [day, model.translate(_CONTROLS)]
+    cells = [day, clean(model)]
     for name, drift in drifts.items():
         cells += [_amount(name, drift.ours), _amount(name, drift.theirs), _ppm(drift.ppm)]
     return [*cells, note]

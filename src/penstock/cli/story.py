@@ -11,6 +11,7 @@ from typing import Any
 import click
 import msgspec
 
+from penstock.cli.tables import clean
 from penstock.lines import AttemptLine, DecisionLine, Line, Tokens
 
 __all__ = ["past_story", "read_line", "story"]
@@ -21,8 +22,6 @@ PLAIN = "go"
 # Room for the words that begin a line.
 LABEL = 13
 USUAL_WIDTH = 80
-# What a terminal may take for a command of its own: callers name models, users and tasks as they like.
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
 
 _DECIDED = {
     "chosen": "{0} is chosen",
@@ -79,7 +78,7 @@ def _written(parts: Iterable[Iterable[Row]], *, terminal: bool) -> str:
 def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
     """Text behind its label, in as many lines as it takes."""
     room = max(40, width - LABEL)
-    for piece in textwrap.wrap(text.translate(_CONTROLS), room, subsequent_indent="  ", break_on_hyphens=False):
+    for piece in textwrap.wrap(clean(text), room, subsequent_indent="  ", break_on_hyphens=False):
         yield f"{label:<{LABEL}}{piece}"
         label = ""
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 
 __all__ = ["clean", "moment", "table"]
 
-# Names are other people's, and a terminal may take control characters for commands of its own.
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
+# Names are other people's, and a terminal may take control characters for commands of its own, or turn the writing of a
+# line round so that it reads otherwise than it is.
+_CONTROLS = dict.fromkeys((
+    *range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A),
+))  # fmt: skip
 
 
 def clean(text: str) -> str:
-    """Without control characters."""
+    """Without control characters and marks of direction."""
     return text.translate(_CONTROLS)
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.tables import clean
+
 if TYPE_CHECKING:
     from penstock.admin.usage import Asked
 
 __all__ = ["command", "find_store"]
 
-# Callers name users and tags as they like, and a terminal may take control characters for commands of its own.
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
 MOST_LINES = 200
 _STATE = re.compile(r"^[\"']?state[\"']?\s*:", re.MULTILINE)
 STORE = "penstock.db"
@@ -159,7 +159,7 @@ def _table(by: tuple[str, ...], rows: list[dict[str, Any]], total: dict[str, Any
 def _cells(by: tuple[str, ...], row: dict[str, Any]) -> tuple[str, ...]:
     counts = (f"{row[name]:,}" for name in ("requests", "attempts", "failed", "input_tokens", "output_tokens"))
     money = (_money(row[name], row["unpriced"]) for name in ("cost_usd", "charge_usd"))
-    return (*(str(row[name]).translate(_CONTROLS) for name in by), *counts, *money)
+    return (*(clean(str(row[name])) for name in by), *counts, *money)
 
 
 def _money(amount: str | None, unpriced: int) -> str:
