@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -47,6 +48,18 @@ def program(name: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
+def apart() -> Iterator[set[int]]:
+    """This process and what it starts run on all cores but one, as in the benchmarks; that one's number."""
+    cores = os.sched_getaffinity(0)
+    one = {min(cores)}
+    os.sched_setaffinity(0, cores - one or one)
+    try:
+        yield one
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@contextmanager
 def gateway(folder: Path, server: str = "", more: str = "") -> Iterator[Served]:
     """A gateway process in front of a provider process."""
     with program("provider.py") as provider:
@@ -77,9 +90,19 @@ def good_caller(port: int, seconds: float) -> list[list[float]]:
     return windows
 
 
+def queued(served: Served) -> float:
+    """Seconds for which the gateway had something to do and no core, since others ran (proc(5): `schedstat`)."""
+    return int(Path(f"/proc/{served.process.pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def p99(windows: list[list[float]]) -> float:
     """Of the middle one of the windows: others' work on the same machine comes and goes."""
     return median(percentile(window, 0.99) for window in windows)
+
+
+def told_by_window(windows: list[list[float]]) -> str:
+    """Each one's p99 in ms."""
+    return ", ".join(f"{percentile(window, 0.99) * 1e3:.1f}" for window in windows)
 
 
 def test_a_good_caller_beside_five_thousand_slow_ones(tmp_path: Path) -> None:
@@ -88,15 +111,17 @@ def test_a_good_caller_beside_five_thousand_slow_ones(tmp_path: Path) -> None:
     if hard != resource.RLIM_INFINITY and hard < 3 * SOCKETS:
         pytest.skip(f"{hard} open files are too few for the gateway")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    with gateway(tmp_path) as served:
+    with apart() as core, gateway(tmp_path) as served:
+        os.sched_setaffinity(served.process.pid, core)
         good_caller(served.port, WINDOW)
         idle = good_caller(served.port, 3 * WINDOW)
-        before, worked = memory(served, "VmRSS"), processor(served)
+        before, worked, waited = memory(served, "VmRSS"), processor(served), queued(served)
         with program("crowd.py", served.port, SOCKETS, SECONDS + 2) as crowd:
             assert crowd.stdout is not None
             assert crowd.stdout.readline() == "ready\n"
             beside = good_caller(served.port, SECONDS)
             grown, worked = memory(served, "VmHWM") - before, processor(served) - worked
+            waited = queued(served) - waited
             told = json.loads(crowd.stdout.readline())
         after = good_caller(served.port, 3 * WINDOW)
     calm = max(p99(idle), p99(after))
@@ -104,6 +129,8 @@ def test_a_good_caller_beside_five_thousand_slow_ones(tmp_path: Path) -> None:
         f"{told['sockets']} slow sockets for {SECONDS} s, cut {told['cut']}: a good caller at {RATE}/s has "
         f"p50 {median(chain(*beside)) * 1e3:.2f} ms and p99 {p99(beside) * 1e3:.2f} ms beside them, "
         f"{median(chain(*idle)) * 1e3:.2f} and {calm * 1e3:.2f} ms without; "
+        f"p99 by {WINDOW:g} s: {told_by_window(idle)} without, {told_by_window(beside)} beside, {told_by_window(after)}"
+        f" after them; it waited for a core for {waited / SECONDS:.1%} of the time; "
         f"memory +{grown / SOCKETS / 1024:.1f} KiB each, {worked / SECONDS:.0%} of a core"
     )
     assert min(told["cut"].values()) >= SOCKETS // 3, "each kind is cut"
