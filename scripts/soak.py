@@ -26,7 +26,7 @@ ALONE = ("test_disconnects", "test_ledger_queries", "test_overload", "test_slow_
 # Each set of arguments of these is a run of its own; of others all together are.
 APART = ("test_fuzz.py", "test_booked", "test_a_thousand_trials", "test_the_p99", "test_five_thousand")
 # What takes longest begins first, so that the two sides end together.
-LONGEST = ("million_requests", "streams", "booked", "planted", "trials", "fuzz")
+LONGEST = ("million_requests", "planted", "[events]", "streams", "booked", "fuzz", "trials")
 AT_ONCE = int(os.environ.get("PENSTOCK_AT_ONCE", "2"))
 NONE_COLLECTED = 5
 FIGURES = re.compile(r"^=+ figures =+\n(.*?)^(?:=|\d+ \w+(?:, \d+ \w+)* in )", re.MULTILINE | re.DOTALL)
