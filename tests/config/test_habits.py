@@ -135,3 +135,21 @@ def test_a_model_that_is_or_that_nobody_knows_is_not(target: str) -> None:
     tree = read_yaml((OPEN + f"models: {{a: {{targets: [{target}]}}}}").encode(), "p.yaml")
     load_config(tree, ENV)
     assert not tree.problems.doubts
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "doubted"),
+    [
+        ("azure", "http://x.openai.azure.com", True),
+        ("openai", "http://api.openai.com/v1", True),
+        ("azure", "https://x.openai.azure.com", False),
+        ("openai", "http://llm.corp.example/v1", False),
+        ("azure", "http://localhost:8000", False),
+        ("vllm", "http://10.0.0.7:8000/v1", False),
+    ],
+)
+def test_a_vendors_address_by_http_is_doubted(kind: str, url: str, *, doubted: bool) -> None:
+    text = f"auth: open\nproviders: {{x: {{kind: {kind}, base_url: '{url}', api_key: env:OPENAI_API_KEY}}}}\n"
+    tree = read_yaml(text.encode(), "p.yaml")
+    load_config(tree, ENV)
+    assert any("the key could be read" in doubt for doubt in tree.problems.doubts) is doubted

@@ -133,10 +133,20 @@ def _base_url(reader: Reader, entry: Node, node: Node | None, row: Row, version:
         if node is not None and url and not urlsplit(url).path and urlsplit(row.url).path == "/v1":
             doubt = f"base_url has no path, and nearly all that speak as {row.name} does answer below /v1"
             reader.problems.doubt(node.place, f"{doubt}: add it")
+        if node is not None and url.startswith("http:") and _is_the_vendors(urlsplit(url).hostname or "", row):
+            reader.problems.doubt(
+                node.place, f"base_url is http, and {row.name} answers by https: the key could be read"
+            )
         return url
     except ValueError as error:
         reader.problems.add(node.place if node is not None else entry.key, str(error))
         return ""
+
+
+def _is_the_vendors(host: str, row: Row) -> bool:
+    """Whether a host is one of the vendor's: of what each account has its own of, the last two parts tell."""
+    own = (urlsplit(row.url or row.url_form).hostname or "").lower()
+    return host == own or (bool(row.url_form) and host.endswith("." + ".".join(own.split(".")[-2:])))
 
 
 def _ca_file(reader: Reader, node: Node | None, url: str) -> str | None:
