@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
+from penstock.clock import Ids
 from penstock.config.load import load_config
+from penstock.config.schema import Config
 from penstock.errors import ConfigError
 from penstock.server import asgi_app
 from penstock.server.asgi import AsgiApp
+from penstock.stores.directory_rows import MadeKey
+from penstock.stores.key_format import make_key
+from penstock.stores.rulebook import Kind, Rulebook, StoredRule
 from penstock.testing import ScriptedUpstream, SeededRandom, SimLoop, run
 from penstock.usage import usd
 from tests.server.test_steward import SECRET
 from tests.stage import chat
+from tests.stores.directories import ENCRYPTION_KEY, Opened
 
 OPEN: dict[str, object] = {"auth": "open", "providers": {"sim": {}}, "log": {"to": "none"}}
 JSON = (b"content-type", b"application/json")
@@ -244,5 +250,94 @@ def test_its_books_are_watched_and_somebody_is_told(tmp_path: Path) -> None:
         await app.aclose()
         told = [json.loads(request.body)["type"] for request in receiver.requests]
         assert "penstock.budget.threshold" in told
+
+    run(main, leak_free=True)
+
+
+# --- what is in the store
+
+
+async def fill(loop: SimLoop, folder: Path, *rules: tuple[Kind, dict[str, Any]]) -> MadeKey:
+    """A store as the command line leaves it: a key of acme's, and such rules."""
+    with Opened(folder, clock=loop.clock) as opened:
+        await opened.directory.tenants.create("acme")
+        made = await opened.key("web", tenant="acme", models=("sim/*",))
+        book = Rulebook(opened.db, loop.clock, Ids(loop.clock, SeededRandom(1)))
+        for kind, body in rules:
+            await book.create(StoredRule("", kind, "", "", body, 0, "test", 0), note=lambda connection, noted: None)
+    return made
+
+
+def stored(folder: Path, **more: Any) -> Config:
+    tree = {
+        "auth": "required",
+        "providers": {"sim": {}},
+        "log": {"to": "none"},
+        "state": f"sqlite:///{folder}/penstock.db",
+    }
+    return load_config(
+        {**tree, "encryption_key": "env:PENSTOCK_SECRET", **more}, {"PENSTOCK_SECRET": ENCRYPTION_KEY.reveal()}
+    )
+
+
+def by(secret: str) -> dict[str, Any]:
+    return scope("/v1/chat/completions", "POST", JSON, (b"authorization", b"Bearer " + secret.encode()))
+
+
+def test_keys_of_the_store_are_good_until_they_are_revoked(tmp_path: Path) -> None:
+    async def main(loop: SimLoop) -> None:
+        made = await fill(loop, tmp_path)
+        app = AsgiApp(stored(tmp_path), loop.clock, SeededRandom(1), inline=True)
+        call = by(made.secret.reveal())
+        # Those that come first wait for what is read, and are not refused.
+        first = await asyncio.gather(*(ask(app, call, BODY) for _ in range(3)))
+        assert [status for status, _ in first] == [200] * 3
+        assert (await ask(app, by(make_key("live").reveal()), BODY))[0] == 401
+        assert (await ask(app, scope("/v1/chat/completions", "POST", JSON), BODY))[0] == 401
+        told = json.loads((await ask(app, {**call, "path": "/v1/key", "method": "GET"}))[1])
+        assert (told["name"], told["tenant"]) == ("acme/web", "acme")
+        # Somebody changes the store itself.
+        writer = sqlite3.connect(tmp_path / "penstock.db")
+        writer.execute("UPDATE directory SET version = version + 1")
+        writer.execute("UPDATE keys SET revoked = 1, version = (SELECT version FROM directory) WHERE name = 'web'")
+        writer.commit()
+        writer.close()
+        await loop.clock.sleep(1.0)
+        assert (await ask(app, call, BODY))[0] == 401
+        await app.aclose()
+        again = AsgiApp(stored(tmp_path), loop.clock, SeededRandom(1), inline=True)
+        assert (await ask(again, call, BODY))[0] == 401
+        await again.aclose()
+
+    run(main, leak_free=True)
+
+
+def test_limits_and_budgets_of_the_store_hold(tmp_path: Path) -> None:
+    limit: tuple[Kind, dict[str, Any]] = ("limit", {"scope": "tenant", "match": "acme", "requests": "2/min"})
+    budget: tuple[Kind, dict[str, Any]] = ("budget", {"scope": "key", "limit": "3 requests/day"})
+
+    async def main(loop: SimLoop) -> None:
+        made = await fill(loop, tmp_path, limit, budget)
+        call, statuses = by(made.secret.reveal()), []
+        for _ in range(2):
+            app = AsgiApp(stored(tmp_path), loop.clock, SeededRandom(1), inline=True)
+            statuses += [(await ask(app, call, BODY))[0] for _ in range(3)]
+            await app.aclose()
+            await loop.clock.sleep(61)
+        assert statuses == [200, 200, 429, 200, 429, 429]
+
+    run(main, leak_free=True)
+
+
+def test_a_store_whose_encryption_key_is_lost_is_not_opened(tmp_path: Path) -> None:
+    async def main(loop: SimLoop) -> None:
+        await fill(loop, tmp_path)
+        config = load_config(
+            {"auth": "required", "providers": {"sim": {}}, "state": f"sqlite:///{tmp_path}/penstock.db"}, {}
+        )
+        app = AsgiApp(config, loop.clock, SeededRandom(1), inline=True)
+        with pytest.raises(ConfigError, match="encryption key"):
+            _ = app.gateway
+        await app.aclose()
 
     run(main, leak_free=True)

@@ -236,6 +236,7 @@ def open_engine(
     shared = Shared(Registry(), layers=layers, pressure=pressure)
     try:
         if books is not None:
+            config = books.config
             shared = shared._replace(purse=books.purse, journal=books.journal)
         gateway = Gateway(config, clock, random, shared=shared)
         return InProcess(gateway, books, partial(begin_watch, gateway, books, random, pressure))

@@ -18,11 +18,15 @@ from weakref import WeakSet
 from penstock.clock import Clock, Random
 from penstock.config.keeping import MEMORY
 from penstock.config.schema import Config
+from penstock.config.stored_rules import with_rules, with_tenants
 from penstock.errors import ConfigError, Overloaded
 from penstock.gateway.books import Books, must_be_exact, open_books, taken_before
 from penstock.records import Record
 from penstock.stores.lock import StateLock, read_owner
 from penstock.stores.purse import open_purse
+from penstock.stores.rulebook import rules_in
+from penstock.stores.sqlite import Database, StoreFailed
+from penstock.stores.tenants import unusual_in
 from penstock.stores.treasury import Treasury
 
 __all__ = ["LAST_SECONDS", "OwnBooks", "open_own_books"]
@@ -65,7 +69,7 @@ def open_own_books(config: Config, clock: Clock, random: Random, *, inline: bool
         books = open_books(config, clock, random, inline=inline)
         assert books is not None
         try:
-            return OwnBooks(config, clock, books, lock)
+            return OwnBooks(_with_stored(config, books.database), clock, books, lock)
         except BaseException:
             books.close()
             raise
@@ -81,6 +85,7 @@ class OwnBooks:
         lock: of the store's folder; released with them.
 
     Attributes:
+        config: the one that was given, with the limits, budgets and tenants of the store.
         books: the store, and what folds.
         journal: where the gateway writes its attempts down.
         purse: what limits and budgets leave, by what the ledger knows was spent.
@@ -95,7 +100,7 @@ class OwnBooks:
         self.books = books
         self.ready = False
         self.watching: Watching | None = None
-        self._config = config
+        self.config = config
         self._clock = clock
         self._lock = lock
         self._opening: asyncio.Task[None] | None = None
@@ -135,11 +140,11 @@ class OwnBooks:
                     self._opening = None
 
     async def _open(self) -> None:
-        rules = self._config.rules
+        rules = self.config.rules
         await self.books.open(exact=must_be_exact(rules))
         await self.books.adopt(rules)
         self._treasury.remember(await taken_before(self.books, rules, self._clock.wall()))
-        self.books.retain(self._config.retention)
+        self.books.retain(self.config.retention)
         self.ready = True
 
     async def aclose(self, gateway: Busy | None = None) -> None:
@@ -213,6 +218,16 @@ class _Process:
 
 
 _process = _Process()
+
+
+def _with_stored(config: Config, database: Database) -> Config:
+    """Raises ConfigError where the store cannot be read."""
+    try:
+        config = with_tenants(config, database.look(unusual_in))
+        rules = database.look(rules_in)
+    except StoreFailed as error:
+        raise ConfigError(f"{database.path}: {error}", do="See to the disk, and start again.") from error
+    return with_rules(config, rules)
 
 
 def _lock(store: Path) -> StateLock:

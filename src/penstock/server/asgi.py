@@ -25,6 +25,7 @@ from penstock.config.schema import Address, Config
 from penstock.errors import PenstockError
 from penstock.gateway import Gateway, Shared
 from penstock.gateway.own_books import LAST_SECONDS, OwnBooks, open_own_books
+from penstock.gateway.own_keys import OwnKeys, open_own_keys
 from penstock.gateway.own_watch import begin_watch
 from penstock.gateway.steward import Steward
 from penstock.lines import encode_lines
@@ -56,7 +57,8 @@ def asgi_app(config: str | os.PathLike[str] | Mapping[str, object] | None = None
     keys, under any name. A framework that does not pass `lifespan` on to what is mounted should await `aclose` itself.
 
     Nothing is written to the disk, unless the config has `state: sqlite:///FILE`: then the ledger is kept there, by one
-    process alone.
+    process alone, and keys, limits and budgets that are there hold too. To change them while it runs takes
+    `penstock serve`.
 
     Args:
         config: a file's path, a mapping, or None for the default without a file.
@@ -106,6 +108,7 @@ class AsgiApp:
         self._routes: Routes | None = None
         self._books: OwnBooks | None = None
         self._steward: Steward | None = None
+        self._keys: OwnKeys | None = None
         # A gateway that was handed in is watched by whoever did.
         self._unwatched = False
         self._writer: LogWriter[Record] | None = None
@@ -141,6 +144,7 @@ class AsgiApp:
         gateway, self._gateway, self._routes = self._gateway, None, None
         books, self._books = self._books, None
         steward, self._steward = self._steward, None
+        keys, self._keys = self._keys, None
         self._unwatched = False
         try:
             if gateway is not None:
@@ -149,6 +153,8 @@ class AsgiApp:
                 await steward.aclose(LAST_SECONDS)
         finally:
             try:
+                if keys is not None:
+                    await keys.aclose()
                 if books is not None and gateway is not None:
                     await books.aclose(gateway)
             finally:
@@ -173,6 +179,8 @@ class AsgiApp:
         books = self._books
         if books is not None and not books.ready:
             await books.open()
+        if self._keys is not None and not self._keys.ready:
+            await self._keys.open()
         gateway = self._gateway
         if self._unwatched and gateway is not None and self._books is books:
             self._unwatched = False
@@ -183,16 +191,12 @@ class AsgiApp:
         self._pressure = Pressure()
         books = open_own_books(self._config, self._clock, random, inline=self._inline)
         shared = None
-        if books is not None:
-            shared = Shared(
-                Registry(),
-                purse=books.purse,
-                journal=books.journal,
-                questions=own_questions(books.books, self._live, self._clock),
-                pressure=self._pressure,
-            )
         try:
-            gateway = Gateway(self._config, self._clock, random, self._open_log(metrics), metrics, shared)
+            if books is not None:
+                self._keys = open_own_keys(self._config, books.books.database, self._clock, random)
+                shared = self._share(books)
+            held = books.config if books is not None else self._config
+            gateway = Gateway(held, self._clock, random, self._open_log(metrics), metrics, shared)
         except BaseException:
             if books is not None:
                 books.abandon()
@@ -200,6 +204,16 @@ class AsgiApp:
         self._books = books
         self._unwatched = True
         return gateway
+
+    def _share(self, books: OwnBooks) -> Shared:
+        return Shared(
+            Registry(),
+            purse=books.purse,
+            journal=books.journal,
+            questions=own_questions(books.books, self._live, self._clock),
+            keys=self._keys.link if self._keys is not None else None,
+            pressure=self._pressure,
+        )
 
     def _open_log(self, metrics: Metrics) -> Callable[[Record], None] | None:
         if self._config.log.to == "none":

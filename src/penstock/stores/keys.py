@@ -25,13 +25,19 @@ from penstock.stores.key_format import ENVS, display_parts, make_key
 from penstock.stores.key_rights import checked_rights
 from penstock.stores.tenants import require_project, require_tenant
 
-__all__ = ["LONGEST_OVERLAP", "USED_SECONDS", "Keys"]
+__all__ = ["LONGEST_OVERLAP", "USED_SECONDS", "Keys", "usable_in"]
 
 LONGEST_OVERLAP = 30 * 86400
 # How coarse "last used" is: a row is written once in so long, however busy its key.
 USED_SECONDS = 60
 _LISTS = ("models", "routes", "addresses")
 _FLAGS = ("overrides", "trusts_user")
+
+
+def usable_in(connection: sqlite3.Connection) -> int:
+    """How many keys of a store are not revoked."""
+    (count,) = connection.execute("SELECT count(*) FROM keys WHERE revoked IS NULL").fetchone()
+    return int(count)
 
 
 class Keys:

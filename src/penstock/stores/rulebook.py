@@ -15,7 +15,7 @@ from penstock.clock import Clock, Ids
 from penstock.errors import Conflict, NotFound
 from penstock.stores.sqlite import Database
 
-__all__ = ["Kind", "Noted", "Rulebook", "StoredRule"]
+__all__ = ["Kind", "Noted", "Rulebook", "StoredRule", "rules_in"]
 
 Kind = Literal["limit", "budget"]
 
@@ -63,7 +63,7 @@ class Rulebook:
 
     async def all(self) -> list[StoredRule]:
         """Every one, in the order in which they were made."""
-        return await self._db.read(lambda connection: [_rule(row) for row in connection.execute(_ALL)])
+        return await self._db.read(rules_in)
 
     async def get(self, kind: Kind, id: str) -> StoredRule:
         """That one; raises NotFound."""
@@ -115,6 +115,11 @@ class Rulebook:
 
 
 _ALL = "SELECT * FROM stored_rules ORDER BY id"
+
+
+def rules_in(connection: sqlite3.Connection) -> list[StoredRule]:
+    """Every rule of a store, in the order in which they were made."""
+    return [_rule(row) for row in connection.execute(_ALL)]
 
 
 def _row(rule: StoredRule) -> tuple[Any, ...]:

@@ -11,9 +11,15 @@ from penstock.errors import Conflict, InvalidRequest, NotFound
 from penstock.stores.directory_desk import Desk, require_version, unnoted
 from penstock.stores.directory_rows import Change, Charge, Note, Project, Tenant, checked_name
 
-__all__ = ["HEAVIEST", "Tenants", "require_project", "require_tenant"]
+__all__ = ["HEAVIEST", "Tenants", "require_project", "require_tenant", "unusual_in"]
 
 HEAVIEST = 1_000_000
+
+
+def unusual_in(connection: sqlite3.Connection) -> list[Tenant]:
+    """Those of a store of whom something else holds than of the others: what they pay for, or their weight."""
+    rows = "SELECT * FROM tenants WHERE archived IS NULL AND (charge != 'attempts' OR weight != 1) ORDER BY name"
+    return [Tenant(*row) for row in connection.execute(rows)]
 
 
 class Tenants:
@@ -70,8 +76,7 @@ class Tenants:
 
     async def unusual(self) -> list[Tenant]:
         """Those of whom something else holds than of the others: what they pay for, or their weight."""
-        rows = "SELECT * FROM tenants WHERE archived IS NULL AND (charge != 'attempts' OR weight != 1) ORDER BY name"
-        return await self._desk.db.read(lambda connection: [Tenant(*row) for row in connection.execute(rows)])
+        return await self._desk.db.read(unusual_in)
 
     async def change(
         self,
