@@ -189,7 +189,11 @@ def test_who_leaves_in_the_middle_of_a_body_is_no_mistake_of_ours() -> None:
 
     headers = [(name.encode(), value.encode()) for name, value in (LOCAL, ADMIN)]
     scope = {"type": "http", "method": "POST", "path": "/api/v1/tenants", "query_string": b"", "headers": headers}
-    asyncio.run(desk.plane.app(scope, receive, send))
+
+    async def main() -> None:
+        await desk.plane.app(scope, receive, send)
+
+    asyncio.run(main())
     assert sent[0]["status"] == 400
     assert desk.done("GET", "/tenants")["data"] == [desk.done("GET", "/tenants/filed")]
     desk.close()

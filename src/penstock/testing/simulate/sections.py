@@ -20,9 +20,9 @@ T = TypeVar("T")
 class Sections(Reader):
     """A reader that knows the keys of a scenario."""
 
-    def fields(self, node: Node, section: str) -> dict[str, Node]:
+    def fields(self, node: Node, section: str, example: str = "") -> dict[str, Node]:
         """As a configuration's; what must be written and is not is a problem too."""
-        entries, known = self.entries(node), KEYS[section]
+        entries, known = self.entries(node, example), KEYS[section]
         for name, entry in entries.items():
             if name not in known:
                 near = did_you_mean(name, known) or f" ({section.replace('_', ' ')} has: {', '.join(known)})"
