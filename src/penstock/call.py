@@ -61,8 +61,16 @@ class Source(Protocol):
         """What was held back until the first output came, once."""
         ...
 
-    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
-        """All frames' bytes from here on, given to `push`; where it returns True, `drain` is awaited before more."""
+    async def pump(
+        self,
+        push: Callable[[bytes], bool],
+        drain: Callable[[], Awaitable[None]],
+        finish: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """All frames' bytes from here on, given to `push`; where it returns True, `drain` is awaited before more.
+
+        Where there is `finish`, what is known to be the last of them may be given to that instead.
+        """
 
     @property
     def usage(self) -> Usage:
@@ -159,16 +167,22 @@ class Reply(msgspec.Struct, eq=False):
             self._show(Frame(data, source.decode))
         return data
 
-    def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+    def pump(
+        self,
+        push: Callable[[bytes], bool],
+        drain: Callable[[], Awaitable[None]],
+        finish: Callable[[bytes], None] | None = None,
+    ) -> Awaitable[None]:
         """The rest of a stream, as bytes given to `push`: the one pump, without a task or a wake-up per piece.
 
         Args:
             push: takes bytes; returns True where `drain` must be awaited before it is given more.
+            finish: may be given the last of them instead, for one write with the end.
         """
         source = self._source()
         assert source is not None
         if not self.taps:
-            return source.pump(push, drain)
+            return source.pump(push, drain, finish)
 
         def shown(data: bytes) -> bool:
             self._show(Frame(data, source.decode))

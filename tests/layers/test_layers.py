@@ -47,7 +47,9 @@ class Whole:
     def usage(self) -> Usage:
         return Usage()
 
-    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+    async def pump(
+        self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]], finish: object = None
+    ) -> None:
         while self.left:
             if push(self.left.pop()):
                 await drain()

@@ -132,7 +132,7 @@ def _asks_once_more_at_the_end(right: Any) -> Any:
         if reply.streaming:
             source, first = reply.answer, self
 
-            async def pump(push: Any, drain: Any) -> None:
+            async def pump(push: Any, drain: Any, finish: Any = None) -> None:
                 await source.pump(push, drain)
                 if request.attempt is not None and source._reader.error is not None:
                     again = await right(first, request)

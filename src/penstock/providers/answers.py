@@ -132,11 +132,17 @@ class StreamedAnswer:
         """What tells a caller of it."""
         return self._reader.last_words()
 
-    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+    async def pump(
+        self,
+        push: Callable[[bytes], bool],
+        drain: Callable[[], Awaitable[None]],
+        finish: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Pass all of it on, each piece as the provider's socket gives it.
 
         Args:
             push: takes whole events; returns whether `drain` must be awaited before it is given more.
+            finish: takes the last of them instead, where what comes is known to be that.
         """
         stalled = False
         if self._held:
@@ -146,18 +152,30 @@ class StreamedAnswer:
         feed, parser = reader.feed, connection.parser
         cut_at = self._cut_at
 
+        join, ended = b"".join, reader.ended
+
         def sink(pieces: list[bytes]) -> bool:
             nonlocal stalled
-            ended = reader.ended
-            piece = feed(pieces[0] if len(pieces) == 1 else b"".join(pieces), pieces)
-            if reader.error is not None:
-                piece += self._after_error()
-            elif cut_at:
-                piece += self._watched(len(piece))
+            piece = feed(join(pieces), pieces)
+            if reader.ended or cut_at or parser.complete or reader.error is not None:
+                return last(piece)
+            if piece:
+                stalled = push(piece)
+            return stalled
+
+        def last(piece: bytes) -> bool:
+            nonlocal stalled, ended
+            piece = self._judged(piece)
+            if parser.complete and not self._over:
+                piece += self._take(b"")
+                if finish is not None:
+                    finish(piece)
+                    return True
             if piece:
                 stalled = push(piece)
             # After the last word the wait is another one; but there is none where the body has ended with it.
-            return stalled or self._over or (reader.ended is not ended and not parser.complete)
+            before, ended = ended, reader.ended
+            return stalled or self._over or ended is not before
 
         while not self._over:
             if stalled:
@@ -182,8 +200,11 @@ class StreamedAnswer:
         if not data:
             self._over = True
             return reader.end()
-        piece = reader.feed(data)
-        if reader.error is not None:
+        return self._judged(reader.feed(data))
+
+    def _judged(self, piece: bytes) -> bytes:
+        """What goes on, and what is to be told behind it."""
+        if self._reader.error is not None:
             return piece + self._after_error()
         return piece + self._watched(len(piece)) if self._cut_at else piece
 

@@ -117,7 +117,12 @@ class Joined:
                 return Frame(data, self.decode)
         return None
 
-    async def pump(self, push: Callable[[bytes], bool], drain: Callable[[], Awaitable[None]]) -> None:
+    async def pump(
+        self,
+        push: Callable[[bytes], bool],
+        drain: Callable[[], Awaitable[None]],
+        finish: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Pass all of it on: the first attempt's pieces as its socket gives them."""
 
         said, known = self._said, self.alike

@@ -70,8 +70,9 @@ class AsgiExchange(Exchange):
             self._room = asyncio.get_running_loop().create_future()
             await self._room
 
-    def finish(self) -> None:
-        self._body(b"", more=False)
+    def finish(self, last: bytes = b"") -> None:
+        self.written += len(last)
+        self._body(last, more=False)
         self.ended = True
 
     def close(self) -> None:

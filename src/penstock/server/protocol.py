@@ -681,11 +681,11 @@ class Exchange:
         if resumed is not None:
             await resumed
 
-    def finish(self) -> None:
-        """The clean end of a stream."""
-        if self._chunked:
-            self._connection.write(LAST_CHUNK)
+    def finish(self, last: bytes = b"") -> None:
+        """The clean end of a stream, in one write with the last of it."""
         self.ended = True
+        last = self._framed(last) if last else b""
+        self._connection.write(last + LAST_CHUNK if self._chunked else last)
 
     def close(self) -> None:
         """Nothing more will be written: what answers calls this at its end, whatever happened."""

@@ -40,8 +40,9 @@ class Spoken:
     async def stream(self, reply: Reply, request: Request, out: Exchange) -> None:
         """A stream of the caller's own dialect: its bytes."""
         self._start(reply, request, out, reply.begin())
-        await reply.pump(out.push, out.drain)
-        out.finish()
+        await reply.pump(out.push, out.drain, out.finish)
+        if not out.ended:
+            out.finish()
 
     async def translated(self, reply: Reply, frame: Frame | None, request: Request, out: Exchange) -> None:
         """An answer of another dialect, in the form that was asked for.

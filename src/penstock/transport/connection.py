@@ -17,10 +17,10 @@ from typing import Any, Protocol, cast
 
 from penstock.errors import ProtocolError, Unavailable, UpstreamError, UpstreamTimeout
 from penstock.transport.origin import Origin
-from penstock.transport.pieces import InPieces
+from penstock.transport.pieces import READ_BYTES, InPieces
 from penstock.transport.tls import ClientContext
 from penstock.transport.turns import Turns
-from penstock.wire.h1 import Malformed, ResponseParser
+from penstock.wire.h1 import PARSER_ERRORS, Malformed, ResponseParser
 
 __all__ = ["Connection", "Keeper"]
 
@@ -98,6 +98,7 @@ class Connection(InPieces):
         "_error",
         "_finishing",
         "_left",
+        "_now",
         "_pool",
         "_silence",
         "_sink",
@@ -126,6 +127,7 @@ class Connection(InPieces):
         self.counted = False
         self._left = MAX_STREAM
         self._pool = pool
+        self._now = pool.now
         self._waiter: asyncio.Future[None] | None = None
         self._error: UpstreamError | None = None
         self._finishing = False
@@ -325,6 +327,47 @@ class Connection(InPieces):
 
     # --- the socket's side
 
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much has come. A stream that flows is passed on here: what each of its reads takes is what it costs, and
+        between two of them nothing stays in the processor's caches, so it is one function."""
+        if nbytes == READ_BYTES and self._turns is not None:
+            self._turns.note(self)
+        data = self._buffer[:nbytes]
+        sink = self._sink
+        if sink is None:
+            self.data_received(bytes(data))
+            return
+        parser = self.parser
+        pieces = parser.pending
+        try:
+            if parser.complete:
+                parser.surplus = True
+            else:
+                parser.feed_body(data)
+                if parser.complete or parser.unpaid or not pieces:
+                    parser.account(nbytes)
+        except PARSER_ERRORS as error:
+            try:
+                parser.judge(error)
+            except Malformed as malformed:
+                self._fail(_invalid(malformed))
+                return
+        if pieces:
+            full = sink(pieces)
+            pieces.clear()
+            if full:
+                self._sink = None
+                self._pause()
+                self._wake()
+                return
+            expires = self._now() + self._silence
+            self.expires = expires if expires < self.deadline else self.deadline
+        self._left -= nbytes
+        if parser.complete:
+            self._wake()
+        elif self._left < 0:
+            self._fail(_too_long())
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         made = self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         if self.closed:
@@ -335,28 +378,9 @@ class Connection(InPieces):
             _tune(plug)
 
     def data_received(self, data: bytes) -> None:
-        parser, sink = self.parser, self._sink
-        if sink is not None:
-            try:
-                pieces = parser.flow(data)
-            except Malformed as error:
-                self._fail(_invalid(error))
-                return
-            if pieces:
-                full = sink(pieces)
-                pieces.clear()
-                if full:
-                    self._sink = None
-                    self._pause()
-                    self._wake()
-                    return
-                expires = self._pool.now() + self._silence
-                self.expires = expires if expires < self.deadline else self.deadline
-            self._left -= len(data)
-            if parser.complete:
-                self._wake()
-            elif self._left < 0:
-                self._fail(_too_long())
+        parser = self.parser
+        if self._sink is not None:
+            self._flow(data)
             return
         if self._finishing:
             self._finish_with(data)
@@ -383,6 +407,13 @@ class Connection(InPieces):
                 waiter.set_result(None)
         elif parser.head_complete:
             self._body_received(len(data))
+
+    def _flow(self, data: bytes) -> None:
+        """Bytes of a stream that flows, from a transport that has no buffers."""
+        for at in range(0, len(data), READ_BYTES):
+            piece = data[at : at + READ_BYTES]
+            self._buffer[: len(piece)] = piece
+            self.buffer_updated(len(piece))
 
     def _body_received(self, size: int) -> None:
         parser = self.parser

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from itertools import repeat
 
 from penstock.transport.turns import Turns
 
@@ -23,7 +25,7 @@ class InPieces(asyncio.BufferedProtocol):
         closed: it carries nothing any more.
     """
 
-    __slots__ = ("_buffer", "_paused", "_transport", "_turns", "closed")
+    __slots__ = ("_buffer", "_paused", "_transport", "_turns", "closed", "get_buffer")
 
     def __init__(self, buffer: memoryview, turns: Turns | None = None) -> None:
         self._buffer = buffer
@@ -31,10 +33,9 @@ class InPieces(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._paused = False
         self.closed = False
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next piece goes."""
-        return self._buffer
+        # Where the next piece goes, whatever size is hinted at. Asked before each read, so it is C: `next` takes the
+        # hint for its default.
+        self.get_buffer = partial(next, repeat(buffer))  # type: ignore[method-assign]
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much of it is there."""

@@ -110,6 +110,10 @@ class Malformed(Exception):
     """A response that is not valid HTTP/1.1, or ends before its end."""
 
 
+# What feeding a response to its parser may raise.
+PARSER_ERRORS = (Malformed, httptools.HttpParserError, httptools.HttpParserUpgrade)
+
+
 class Head:
     """A request's head.
 
@@ -534,16 +538,17 @@ class ResponseParser:
         "_parser",
         "_size",
         "_strange",
-        "_unpaid",
         "_until_close",
         "complete",
         "ended",
+        "feed_body",
         "head_complete",
         "headers",
         "keep_alive",
         "pending",
         "status",
         "surplus",
+        "unpaid",
     )
 
     def __init__(self, max_head: int = 64 * KIB) -> None:
@@ -556,6 +561,7 @@ class ResponseParser:
         self.ended: list[bool] = []
         self._fields: dict[bytes, bytes] = {}
         self._parser = httptools.HttpResponseParser(_Callbacks(self, self._fields))
+        self.feed_body = self._parser.feed_data
         self.headers: dict[bytes, bytes] = {}
         self.reset()
 
@@ -569,7 +575,7 @@ class ResponseParser:
         self._head_bytes = 0
         self._interim = False
         self._interims = 0
-        self._unpaid = 0
+        self.unpaid = 0
         self._until_close = False
         self._fields.clear()
 
@@ -600,15 +606,15 @@ class ResponseParser:
                 self._parser.feed_data(data)
                 if len(self.pending) == pieces and not self.complete:
                     self._charge(len(data))
-                elif self._unpaid:
-                    self._unpaid = 0
+                elif self.unpaid:
+                    self.unpaid = 0
             if self.complete:
                 if not self.ended:
                     self.surplus = True  # the beginning of another response
                 elif fresh and self._strange <= MANY_STRANGE:
                     self._remember(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._judge(error)
+        except PARSER_ERRORS as error:
+            self.judge(error)
 
     def _take_known(self, data: bytes, known: KnownHead) -> bool:
         """Whether it is a whole response with the head of the one before: then it is taken in."""
@@ -630,30 +636,19 @@ class ResponseParser:
             headers = {name: value for name, value in self.headers.items() if name != b"content-length"}
             self._known = remember(data, len(self.pending[0]), (self.status, headers))
 
-    def flow(self, data: bytes) -> list[bytes]:
-        """`feed` for a stream's body from which all was taken: returns the pieces that came, to be emptied when used.
-
-        Raises:
-            Malformed: as `feed`.
-        """
-        pieces = self.pending
+    def account(self, size: int) -> None:
+        """After `feed_body`, where it brought no piece, or the end, or nothing had come before: raises Malformed."""
         if self.complete:
-            self.surplus = True
-            return pieces
-        try:
-            self._parser.feed_data(data)
-            if self.complete:
-                self.surplus = self.surplus or not self.ended
-            elif not pieces:
-                self._charge(len(data))
-            elif self._unpaid:
-                self._unpaid = 0
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._judge(error)
-        return pieces
+            self.surplus = self.surplus or not self.ended
+        elif not self.pending:
+            self._charge(size)
+        else:
+            self.unpaid = 0
 
-    def _judge(self, error: Exception) -> None:
-        """What the parser did not like may come after the end, and then is nothing but surplus."""
+    def judge(self, error: Exception) -> None:
+        """What to do about one of `PARSER_ERRORS`: raises Malformed; what comes after the end is surplus alone."""
+        if isinstance(error, Malformed):
+            raise error
         if isinstance(error, httptools.HttpParserCallbackError):
             if isinstance(error.__context__, Malformed):
                 raise error.__context__ from None
@@ -666,8 +661,8 @@ class ResponseParser:
 
     def _charge(self, size: int) -> None:
         """Count bytes that brought no body: an extension or a trailer may have no end, and the parser holds them."""
-        self._unpaid += size
-        if self._unpaid > self._max_head:
+        self.unpaid += size
+        if self.unpaid > self._max_head:
             raise Malformed(f"more than {self._max_head} bytes of the body are no content")
 
     def eof(self) -> None:
@@ -723,7 +718,7 @@ class ResponseParser:
 
     def close(self) -> None:
         """Break the reference cycle with the parser; feed nothing afterwards."""
-        self._parser = None  # type: ignore[assignment]
+        self._parser = self.feed_body = None  # type: ignore[assignment]
 
     # Called by httptools while it is being fed.
 

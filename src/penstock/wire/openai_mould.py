@@ -7,7 +7,6 @@ those that follow only the text is decoded. What is cast otherwise is left to th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from io import BytesIO
 from operator import itemgetter
 
@@ -15,7 +14,7 @@ import msgspec
 
 from penstock.wire.openai_chunk import Choice, Chunk, Delta, plain_chunks
 
-__all__ = ["Mould", "cast_of", "mould_of"]
+__all__ = ["QUOTE", "Mould", "cast_of", "mould_of", "read_string"]
 
 _STRING = re.compile(rb'(?:[^"\\]++|\\.)*+(?=")')
 _OPENINGS = (b'"content":"', b'"content": "')
@@ -23,10 +22,10 @@ _OPENINGS = (b'"content":"', b'"content": "')
 # What a mould may take up in memory as long as its stream is open.
 _MAX_MOULD = 4096
 
-_QUOTE = [b'"']
+QUOTE = b'"'
 _SAID = ([Choice(delta=Delta("a"))], [Choice(delta=Delta("b"))])
 
-_read_string = msgspec.json.Decoder(str).decode
+read_string = msgspec.json.Decoder(str).decode
 
 
 def mould_of(data: bytes) -> Mould | None:
@@ -68,19 +67,22 @@ class Mould:
     Attributes:
         head, tail: the two.
         texts, length: of the events measured last, as `Alike` has them.
+        between, text_of, skip, more: for who measures many: the end of an event and the beginning of the next; gives an
+            event's text; how much of the quoted texts joined by `between` precedes the events, and is not in them.
     """
 
     __slots__ = (
-        "_between",
-        "_skip",
         "_start",
         "_stop",
-        "_text_of",
         "_text_of_line",
         "_two",
+        "between",
         "head",
         "length",
+        "more",
+        "skip",
         "tail",
+        "text_of",
         "texts",
     )
 
@@ -89,11 +91,11 @@ class Mould:
         self.tail = tail
         self.texts: list[bytes] = []
         self.length = 0
-        self._between = tail + head
-        self._two = 2 * len(self._between)
-        self._skip = len(tail) + 1
+        self.between = tail + head
+        self._two = 2 * len(self.between)
+        self.skip, self.more = len(tail) + 1, len(self.between) + 2
         self._start, self._stop = len(head), -len(tail)
-        self._text_of = itemgetter(slice(len(head), -len(tail)))
+        self.text_of = itemgetter(slice(len(head), -len(tail)))
         self._text_of_line = itemgetter(slice(len(head), 1 - len(tail)))  # that is, without the blank one
 
     @property
@@ -113,30 +115,22 @@ class Mould:
         more = a.usage or b.usage or a.error or b.error or a.x_groq or b.x_groq
         return (a.choices, b.choices) == _SAID and not more
 
-    def measure(self, data: bytes, pieces: Sequence[bytes] = ()) -> int | None:
-        """How many bytes of text whole events say, where all are of this mould; else None.
-
-        Args:
-            data: the events.
-            pieces: the same, an event in each.
-        """
-        size, between = len(data), self._between
+    def measure(self, data: bytes) -> int | None:
+        """How many bytes of text whole events say, where all are of this mould; else None."""
+        size, between = len(data), self.between
         if size < self._two:
             if size < len(between) or not data.startswith(self.head) or not data.endswith(self.tail):
                 return None
-            quoted = [b'"', data[self._start : self._stop], b'"']
+            quoted = [QUOTE, data[self._start : self._stop], QUOTE]
         else:
-            if len(pieces) > 1:
-                quoted = [*_QUOTE, *map(self._text_of, pieces), *_QUOTE]
-            else:
-                quoted = [*_QUOTE, *map(self._text_of_line, BytesIO(data).readlines()[::2]), *_QUOTE]
+            quoted = [QUOTE, *map(self._text_of_line, BytesIO(data).readlines()[::2]), QUOTE]
             # What makes the same bytes when put together again was taken apart rightly.
             joined = between.join(quoted)
-            if len(joined) != size + len(between) + 2 or not joined.startswith(data, self._skip):
+            if len(joined) != size + self.more or not joined.startswith(data, self.skip):
                 return None
         try:
             # Decoded as one: no escape and no character can reach over a space, so each is a string by itself.
-            text = _read_string(b" ".join(quoted))
+            text = read_string(b" ".join(quoted))
         except ValueError:
             return None
         spaces = len(quoted) - 1

@@ -14,7 +14,7 @@ from penstock.messages import Usage
 from penstock.wire.openai_chunk import Choice, Chunk, Delta, plain_chunks, plain_text, read_chunk, size_of
 from penstock.wire.openai_errors import classify_body, encode_stream_error
 from penstock.wire.openai_events import decode_events
-from penstock.wire.openai_mould import Mould, cast_of, mould_of
+from penstock.wire.openai_mould import QUOTE, Mould, cast_of, mould_of, read_string
 from penstock.wire.openai_usage import read_usage, served_by, told
 from penstock.wire.sse import MAX_EVENT, parse, split
 from penstock.wire.tolerant_json import decode_tolerant
@@ -89,15 +89,23 @@ class ChatStream(Watcher):
 
     def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
         """See `StreamReader`. The very object, where it is whole events that all pass."""
+        mould = self._mould
+        if mould is not None and pieces and self._framer is None:
+            # As `Mould.measure` has it, of the pieces, which are an event each. Not called: it is done for each read.
+            quoted = [QUOTE, *map(mould.text_of, pieces), QUOTE]
+            joined = mould.between.join(quoted)
+            if joined.startswith(data, mould.skip) and len(joined) == len(data) + mould.more:
+                try:
+                    text = read_string(b" ".join(quoted))
+                except ValueError:
+                    pass
+                else:
+                    mould.texts, mould.length = quoted, len(text) - len(pieces) - 1
+                    self._said_bytes += mould.length if text.isascii() else len(text.encode()) - len(pieces) - 1
+                    self._alike = data
+                    return data
         if self._framer is not None or len(data) > MAX_EVENT:
             return self._take(self._cut(data))
-        mould = self._mould
-        if mould is not None:
-            size = mould.measure(data, pieces)
-            if size is not None:
-                self._said_bytes += size
-                self._alike = data
-                return data
         return self._take(data if data.endswith(ENDS) else self._cut(data))
 
     def alike(self, data: bytes) -> Mould | None:
