@@ -409,9 +409,9 @@ def _fields() -> None:
     both = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
     refused("field upgrade with two framings", HEAD + upgrade + both + ABC + END)
     waits("field upgrade with more to come", HEAD + upgrade + b"Content-Length: 4000\r\n\r\nabc", with_body)
-    stronger = "`close` counts more than a keep-alive beside it (RFC 9112, section 9.3)"
+    last_word = "`close` counts more than a keep-alive beside it (RFC 9112, section 9.3)"
     for name, told in {"first": b"close, keep-alive", "last": b"keep-alive, Close"}.items():
-        served(f"field close {name}", GET + b"Connection: %b\r\n" % told + HOST, stronger, closes=True)
+        served(f"field close {name}", GET + b"Connection: %b\r\n" % told + HOST, last_word, closes=True)
     served("field close", GET + b"Connection: close\r\n" + HOST, "what follows is not read", closes=True)
 
 
