@@ -731,7 +731,7 @@ class ResponseParser:
         status = parser.get_status_code()
         if status < 200 and status >= 100:
             if status == 101:
-                raise Malformed("it switches protocols, which nobody asked for")
+                raise Malformed("not valid HTTP/1.1: it switches protocols, which nobody asked for")
             self._interims += 1
             if self._interims > MAX_INTERIM:
                 raise Malformed(f"more than {MAX_INTERIM} interim responses")
