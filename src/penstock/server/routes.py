@@ -165,7 +165,7 @@ class Routes:
             self._gateway.metrics.shed.inc((_priority(http.head.noted or self._caller(http)),))
         except Exception as error:  # noqa: BLE001 -- as below
             self._gateway.refuse(record, error)
-            self._fail(error, record, dialect, out)
+            _fail(error, record, dialect, out)
             return
         _tell(self._gateway, short, record, dialect, out)
 
@@ -220,7 +220,7 @@ class Routes:
                 await self._spoken.stream(reply, request, out)
         except Exception as error:
             if not out.started:
-                self._fail(error, record, dialect, out)
+                _fail(error, record, dialect, out)
             elif reply is None:
                 out.push(dialect.encode_stream_error(_told(error, record)))
                 out.finish()
@@ -305,7 +305,7 @@ class Routes:
             body = self._find(http, record)
         except Exception as error:  # noqa: BLE001 -- as above
             self._gateway.refuse(record, error)
-            self._fail(error, record, dialect, out)
+            _fail(error, record, dialect, out)
         else:
             record.bytes_out = len(body)
             self._gateway.finish(record, 200)
@@ -324,7 +324,7 @@ class Routes:
             self._gateway.refuse(record, error)
             if not isinstance(error, Exception):
                 raise
-            self._fail(error, record, dialect, out)
+            _fail(error, record, dialect, out)
         else:
             record.bytes_out = len(body)
             self._gateway.finish(record, 200)
@@ -342,7 +342,7 @@ class Routes:
                 raise not_found(http.path)
         except Exception as error:  # noqa: BLE001 -- as above
             self._gateway.refuse(record, error)
-            self._fail(error, record, self._dialect_of(http), out)
+            _fail(error, record, self._dialect_of(http), out)
             return
         self._gateway.finish(record, 204)
         told = self._cors.preflight(http.headers, allowed) if self._cors is not None else b""
@@ -391,10 +391,9 @@ class Routes:
                 return msgspec.json.encode(card)
         raise UnknownModel(f"no model named '{wanted}' can be asked for", do="GET /v1/models lists them.")
 
-    # --- errors
 
-    def _fail(self, error: Exception, record: Record, dialect: Inbound, out: Exchange) -> None:
-        out.send(*_error_answer(_told(error, record), record, dialect))
+def _fail(error: Exception, record: Record, dialect: Inbound, out: Exchange) -> None:
+    out.send(*_error_answer(_told(error, record), record, dialect))
 
 
 def _error_answer(error: PenstockError, record: Record, dialect: Inbound) -> tuple[int, bytes, bytes]:
