@@ -163,6 +163,17 @@ class Listener:
         connection.counted = size
         return self.bodies <= self.limits.max_bodies
 
+    def take_in(self, connection: ServerConnection, parser: RequestParser) -> Refused | None:
+        """A large body comes: why the rest of it is not read, where its caller may send none or there is no room."""
+        head, refused = parser.head, None
+        if not connection.counted and self.doubt is not None and head is not None:
+            refused = self.doubt(head, connection.peer)
+        if refused is None and not self.hold(connection, parser.received):
+            refused = Refused(503, "too many large bodies are held")
+        if refused is not None:
+            parser.drop()
+        return refused
+
     async def calm(self) -> None:
         """Begin to drain: close what is idle, and wait until no request is being answered.
 
@@ -324,7 +335,7 @@ class ServerConnection(asyncio.Protocol):
         except Refused as refused:
             self._refused = refused
         if not parser.idle and parser.received > LEAST_COUNTED and self._refused is None:
-            self._count(parser)
+            self._refused = self._listener.take_in(self, parser)
         if self.busy:
             return
         if not parser.idle:
@@ -334,16 +345,6 @@ class ServerConnection(asyncio.Protocol):
                 parser.wants_continue = False
                 self._transport.write(CONTINUE)
         self._next()
-
-    def _count(self, parser: RequestParser) -> None:
-        """A large body comes: see that its caller may send one, and that there is room."""
-        listener, head = self._listener, parser.head
-        if not self.counted and listener.doubt is not None and head is not None:
-            self._refused = listener.doubt(head, self.peer)
-        if self._refused is None and not listener.hold(self, parser.received):
-            self._refused = Refused(503, "too many large bodies are held")
-        if self._refused is not None:
-            parser.drop()
 
     def eof_received(self) -> None:
         if self._transport is not None and (self.busy or not self._parser.idle):
