@@ -21,7 +21,7 @@ from typing import Any
 from penstock.clock import Clock, Timer
 from penstock.layers.record import STOPPED
 from penstock.server.limits import Limits
-from penstock.wire.h1 import CONTINUE, LAST_CHUNK, Head, HttpRequest, Refused, RequestParser, status_line
+from penstock.wire.h1 import CONTINUE, LAST_CHUNK, Head, HttpRequest, Refused, RequestParser, awaited_by, status_line
 
 __all__ = ["Exchange", "Limits", "Listener", "ServerConnection"]
 
@@ -165,7 +165,7 @@ class Listener:
 
     def take_in(self, connection: ServerConnection, parser: RequestParser) -> Refused | None:
         """A large body comes: why the rest of it is not read, where its caller may send none or there is no room."""
-        head, refused = parser.head, None
+        head, refused = awaited_by(parser), None
         if not connection.counted and self.doubt is not None and head is not None:
             refused = self.doubt(head, connection.peer)
         if refused is None and not self.hold(connection, parser.received):

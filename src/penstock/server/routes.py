@@ -392,10 +392,6 @@ class Routes:
         raise UnknownModel(f"no model named '{wanted}' can be asked for", do="GET /v1/models lists them.")
 
 
-def _fail(error: Exception, record: Record, dialect: Inbound, out: Exchange) -> None:
-    out.send(*_error_answer(_told(error, record), record, dialect))
-
-
 def _error_answer(error: PenstockError, record: Record, dialect: Inbound) -> tuple[int, bytes, bytes]:
     """An error's status, header lines and body."""
     headers: Headers = [JSON, *_ids(record, dialect)]
@@ -446,6 +442,10 @@ _ID = b"00000000-0000-0000-0000-000000000000"
 def _prepared(error: PenstockError, dialect: str) -> tuple[int, bytes, bytes]:
     """The answer of an error that many are told, `_ID` in it."""
     return _error_answer(error, Record(_ID.decode(), OPERATIONS[dialect], 0.0, 0.0), _DIALECTS[dialect])
+
+
+def _fail(error: Exception, record: Record, dialect: Inbound, out: Exchange) -> None:
+    out.send(*_error_answer(_told(error, record), record, dialect))
 
 
 def _shut_out(caller: Caller, strain: Strain, metrics: Metrics, *, ranking: bool) -> None:

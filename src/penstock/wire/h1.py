@@ -29,6 +29,7 @@ __all__ = [
     "Refused",
     "RequestParser",
     "ResponseParser",
+    "awaited_by",
     "encode_chunk",
     "encode_headers",
     "encode_response_head",
@@ -312,11 +313,6 @@ class RequestParser:
         return self._in_head
 
     @property
-    def head(self) -> Head | None:
-        """Of the request whose body is awaited."""
-        return self._request.head if self._request is not None else None
-
-    @property
     def received(self) -> int:
         """Bytes of body that have come of the request whose head is known."""
         return self._size
@@ -482,6 +478,11 @@ class RequestParser:
             if authority.lower() == host.lower():
                 return slash + path or b"/"
         raise Refused(400, "the request target is not a path of this host")
+
+
+def awaited_by(parser: RequestParser) -> Head | None:
+    """The head of the request whose body is awaited."""
+    return parser._request.head if parser._request is not None else None
 
 
 class _Behind:
