@@ -22,11 +22,11 @@ from penstock.config.stored_rules import with_rules, with_tenants
 from penstock.errors import ConfigError, Overloaded
 from penstock.gateway.books import Books, must_be_exact, open_books, taken_before
 from penstock.records import Record
+from penstock.stores.directory_rows import unusual_in
 from penstock.stores.lock import StateLock, read_owner
 from penstock.stores.purse import open_purse
 from penstock.stores.rulebook import rules_in
 from penstock.stores.sqlite import Database, StoreFailed
-from penstock.stores.tenants import unusual_in
 from penstock.stores.treasury import Treasury
 
 __all__ = ["LAST_SECONDS", "OwnBooks", "open_own_books"]

@@ -28,6 +28,7 @@ __all__ = [
     "Role",
     "Tenant",
     "checked_name",
+    "unusual_in",
 ]
 
 Charge = Literal["attempts", "winner"]
@@ -183,3 +184,9 @@ class Change(NamedTuple):
 
 # Called within the transaction of a write, so that both are kept or neither.
 Note = Callable[[sqlite3.Connection, Change], object]
+
+
+def unusual_in(connection: sqlite3.Connection) -> list[Tenant]:
+    """Those of a store of whom something else holds than of the others: what they pay for, or their weight."""
+    rows = "SELECT * FROM tenants WHERE archived IS NULL AND (charge != 'attempts' OR weight != 1) ORDER BY name"
+    return [Tenant(*row) for row in connection.execute(rows)]

@@ -9,17 +9,11 @@ import msgspec
 
 from penstock.errors import Conflict, InvalidRequest, NotFound
 from penstock.stores.directory_desk import Desk, require_version, unnoted
-from penstock.stores.directory_rows import Change, Charge, Note, Project, Tenant, checked_name
+from penstock.stores.directory_rows import Change, Charge, Note, Project, Tenant, checked_name, unusual_in
 
-__all__ = ["HEAVIEST", "Tenants", "require_project", "require_tenant", "unusual_in"]
+__all__ = ["HEAVIEST", "Tenants", "require_project", "require_tenant"]
 
 HEAVIEST = 1_000_000
-
-
-def unusual_in(connection: sqlite3.Connection) -> list[Tenant]:
-    """Those of a store of whom something else holds than of the others: what they pay for, or their weight."""
-    rows = "SELECT * FROM tenants WHERE archived IS NULL AND (charge != 'attempts' OR weight != 1) ORDER BY name"
-    return [Tenant(*row) for row in connection.execute(rows)]
 
 
 class Tenants:
