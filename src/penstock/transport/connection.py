@@ -320,11 +320,6 @@ class Connection(InPieces):
             self._paused = True
             self._transport.pause_reading()
 
-    def _resume(self) -> None:
-        self._paused = False
-        if self._transport is not None and not self.closed:
-            self._transport.resume_reading()
-
     # --- the socket's side
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -380,7 +375,7 @@ class Connection(InPieces):
     def data_received(self, data: bytes) -> None:
         parser = self.parser
         if self._sink is not None:
-            self._flow(data)
+            _read_again(self, data)
             return
         if self._finishing:
             self._finish_with(data)
@@ -407,13 +402,6 @@ class Connection(InPieces):
                 waiter.set_result(None)
         elif parser.head_complete:
             self._body_received(len(data))
-
-    def _flow(self, data: bytes) -> None:
-        """Bytes of a stream that flows, from a transport that has no buffers."""
-        for at in range(0, len(data), READ_BYTES):
-            piece = data[at : at + READ_BYTES]
-            self._buffer[: len(piece)] = piece
-            self.buffer_updated(len(piece))
 
     def _body_received(self, size: int) -> None:
         parser = self.parser
@@ -471,6 +459,14 @@ class Connection(InPieces):
         how = "reset" if exc is not None else "closed"
         when = "in the middle of its answer" if parser.head_complete else "before it answered"
         self._fail(Unavailable(f"the provider {how} the connection {when}", do="Try again."))
+
+
+def _read_again(connection: Connection, data: bytes) -> None:
+    """Give it what came of a stream that flows from a transport that has no buffers, as others do."""
+    for at in range(0, len(data), READ_BYTES):
+        piece = data[at : at + READ_BYTES]
+        connection._buffer[: len(piece)] = piece
+        connection.buffer_updated(len(piece))
 
 
 def _refused_by_proxy() -> Unavailable:

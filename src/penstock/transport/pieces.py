@@ -56,3 +56,9 @@ class InPieces(asyncio.BufferedProtocol):
         """Have it read again, unless who takes what is read has enough."""
         if self._transport is not None and not (self.closed or self._paused):
             self._transport.resume_reading()
+
+    def _resume(self) -> None:
+        """Who takes what is read wants more."""
+        self._paused = False
+        if self._transport is not None and not self.closed:
+            self._transport.resume_reading()
