@@ -161,6 +161,7 @@ def test_facts() -> None:
             Usage(7, 2, input_audio_tokens=2),
         ),
         ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 8, "reasoning_tokens": 2}, Usage(5, 2, 0, 0, 2)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "\ud800": 1}, Usage(5, 2)),
         ({"prompt_tokens": -1, "completion_tokens": 1e30, "reasoning_tokens": [1]}, ODD),
         ({"prompt_tokens": 5, "completion_tokens": -2, "total_tokens": 3}, ODD),
         ({"prompt_tokens": 5.0, "completion_tokens": "2"}, ODD),

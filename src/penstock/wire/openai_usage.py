@@ -97,7 +97,7 @@ def read_usage(value: Any) -> Usage | None:
         return None
     try:
         usage = msgspec.convert(value, PlainUsage).counts()
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter of a name that is no Unicode
         usage = None
     return usage if usage is not None else _read_any(value)
 
@@ -137,7 +137,7 @@ def _read_any(value: dict[str, Any]) -> Usage | None:
             given_out += rest  # xAI counts reasoning beside completion_tokens
         elif rest in (heard, cached + written):
             taken_in += rest  # Mistral counts audio beside prompt_tokens; some that sell Claude what was cached
-        elif not completion:
+        elif not completion and not reasoning:
             given_out, reasoning = given_out + rest, reasoning + rest  # Gemini's thoughts are in the total alone
     return Usage(
         *(taken_in, given_out, cached, written, reasoning),
