@@ -242,6 +242,8 @@ class Connection(InPieces):
             and transport.get_write_buffer_size() == 0
         ):
             parser.reset()
+            if self._paused:
+                self._resume()  # the end may come behind what was too much, in one piece with it
             self.streaming = False
             if self._left != MAX_STREAM:
                 self._left = MAX_STREAM
