@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +22,8 @@ def ask(config: dict[str, Any], program: str) -> None:
 
 
 def main() -> None:
+    # That a budget is used up is told by `logging`, and by a signed webhook where `alerts:` names one.
+    logging.basicConfig(stream=sys.stdout, format="alert: %(message)s")
     with TemporaryDirectory() as folder:
         store = Path(folder, "penstock.db")
         config = {

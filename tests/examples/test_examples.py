@@ -32,7 +32,7 @@ SAYS = {
         r"8 requests seen",
     ],
     "kept_budget": [
-        r"first run: 0\.\d{9} USD",
+        r"(?=.*alert: budget: 100 % of 2 requests a day of user -/u1)first run: 0\.\d{9} USD",
         r"second run: 0\.\d{9} USD",
         r"third run: the budget of user '.*u1'",
         r"penstock usage",
