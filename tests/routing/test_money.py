@@ -94,13 +94,23 @@ def test_a_refusal_says_which_scope_how_much_and_when_it_is_there_again() -> Non
     with pytest.raises(BudgetExceeded) as raised:
         shrunk(Shortage(USD, "acme", 1_000_000, 3_600.0), bound(), 500, 1_764_000_000.0)
     assert raised.value.told == (
-        "The budget of tenant 'acme' has too little left: 0.001 USD is left of 0.05 USD a day, and this call takes at"
+        "The budget of tenant 'acme' has too little left: 0.001 USD of 0.05 USD a day, and this call takes at"
         " least 0.00116 USD. Ask for a cheaper model, a shorter answer, or have it raised. It is there again at"
         " 2025-11-24 17:00:00 UTC."
     )
     assert (raised.value.retry_after, raised.value.retryable, raised.value.status) == (3_600.0, False, 429)
     with pytest.raises(BudgetExceeded, match=r"of user 'u1' has too little left: 15 tokens"):
         shrunk(Shortage(TOKENS, "acme/u1", 15, 60.0), bound(), 500, 0.0)
+
+
+def test_a_budget_of_requests_is_not_helped_by_a_cheaper_model() -> None:
+    rule = Rule("few", "user", "budget", "requests", 2, period="day")
+    with pytest.raises(BudgetExceeded) as raised:
+        shrunk(Shortage(rule, "acme/u1", 0, 3_600.0), bound(), 500, 1_764_000_000.0)
+    assert raised.value.told == (
+        "The budget of user 'u1' has too little left: none of 2 requests a day. Have it raised. It is there again at"
+        " 2025-11-24 17:00:00 UTC."
+    )
 
 
 def test_what_others_spend_is_not_told() -> None:

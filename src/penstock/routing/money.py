@@ -228,16 +228,20 @@ def _refused(shortage: Shortage, bound: Bounded, given: int, wall: float) -> Pen
             unit="tokens" if rule.unit == "tokens" else "requests",
         )
     least = Use(bound.cost(bound.least) or 0, bound.tokens(bound.least))
-    left = ""
-    if rule.scope in _CALLERS_OWN:
-        left = f": {_amount(rule, shortage.left)} is left of {_amount(rule, rule.limit)} a {rule.period}"
+    left, advice = "", "Ask for a cheaper model, a shorter answer, or have it raised."
+    if rule.unit == "requests":
+        advice = "Have it raised."  # each call takes one, whatever it asks for
+        if rule.scope in _CALLERS_OWN:
+            left = f": none of {_amount(rule, rule.limit)} a {rule.period}"
+    elif rule.scope in _CALLERS_OWN:
+        left = f": {_amount(rule, shortage.left)} of {_amount(rule, rule.limit)} a {rule.period}"
         left += f", and this call takes at least {_amount(rule, least.of(rule) if rule.clamp else use.of(rule))}"
     if (least if rule.clamp else use).of(rule) > rule.limit:
         wait = NEVER
     again = "" if wait == NEVER else f" It is there again {_moment(wall + wait)}."
     return BudgetExceeded(
         f"{_named(shortage)} has too little left{left}",
-        do=f"Ask for a cheaper model, a shorter answer, or have it raised.{again}",
+        do=f"{advice}{again}",
         retry_after=None if wait == NEVER else wait,
     )
 
