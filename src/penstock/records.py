@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from penstock.reservation import Level
+from penstock.reservation import Remaining
 from penstock.usage import Usage, added
 
 __all__ = ["AFTERWARDS", "LONGEST_NAME", "Attempt", "Decision", "Record", "quick", "shortened"]
@@ -134,7 +134,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
         decisions: what was decided besides the obvious: a request that the first candidate answered at once has none.
         degraded: it was answered by other means than asked for (`on_failure`).
         limits: how what limits it stood once it was admitted, or refused: of requests and of tokens what was nearest to
-            its end; `resets` counts from `wall`.
+            its end; times count from `wall`.
     """
 
     id: str
@@ -172,7 +172,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     candidates: tuple[str, ...] = ()
     decisions: list[Decision] = []
     degraded: bool = False
-    limits: tuple[Level, ...] = ()
+    limits: tuple[Remaining, ...] = ()
 
     def adopt(self, attempt: Attempt) -> None:
         """That attempt's answer is the one the caller gets; what all attempts cost is the request's cost."""

@@ -15,6 +15,7 @@ __all__ = [
     "SCOPES",
     "Accounts",
     "Level",
+    "Remaining",
     "RequestBudget",
     "Reservation",
     "Rule",
@@ -174,6 +175,11 @@ class Level(NamedTuple):
     resets: float
 
 
+# Of an account what callers are told: its rule, what can still be reserved, and seconds until all of it is there again;
+# neither is bounded. Each request makes two: a plain tuple takes a quarter of a named one's time.
+Remaining = tuple[Rule, int, float]
+
+
 class Reservation(msgspec.Struct, gc=False, eq=False):
     """What was reserved in one step: to be settled or voided exactly once.
 
@@ -192,6 +198,19 @@ class Reservation(msgspec.Struct, gc=False, eq=False):
     def wants(self) -> list[Want]:
         """So much of each account."""
         return self.accounts.wants(self.amounts)
+
+    def remaining(self, which: Iterable[tuple[int, Rule]], since: float) -> tuple[Remaining, ...]:
+        """How some of its accounts stand, as far as was last heard.
+
+        Args:
+            which: of the accounts, each with its rule.
+            since: monotonic; from then on time counts until all of it is there again.
+        """
+        leases, told = self.leases, []
+        for at, rule in which:
+            lease = leases[at]
+            told.append((rule, lease.beside + lease.left, lease.resets - since))
+        return tuple(told)
 
     @property
     def windows(self) -> list[int]:

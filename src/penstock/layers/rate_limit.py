@@ -36,8 +36,6 @@ LEAST_OUTPUT = 16
 NEVER = float("inf")
 # Which of several is nearest to its end is looked for so often; how it stands, each time.
 LOOK_SECONDS = 0.1
-# What lies between a request's arrival and its admission matters to nobody below that.
-A_WHILE = 0.1
 # A call whose budget runs short is held up for so long at most.
 LONGEST_PACE = 10.0
 _SPANS = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}
@@ -142,7 +140,7 @@ class _Held:
         requests: one of each rate of requests.
         tokens: the rates of tokens; `counts`: how many these are; `strict`: one of them is.
         slow: wants of nothing from the accounts that slow calls down.
-        nearest: of requests and of tokens what was nearest to its end when somebody `looked`.
+        nearest: of requests and of tokens which account was nearest to its end when somebody `looked`, with its rule.
     """
 
     __slots__ = ("accounts", "counts", "looked", "nearest", "requests", "slow", "strict", "tokens")
@@ -157,7 +155,7 @@ class _Held:
         self.counts = len(tokens)
         self.strict = any(rule.kind == "strict" for rule in self.tokens)
         self.slow = tuple(Want(rule, value, 0) for rule, value in found if rule.kind == "budget" and rule.throttle)
-        self.nearest = Accounts(())
+        self.nearest: Sequence[tuple[int, Rule]] = ()
         self.looked = float("-inf")
 
     def __bool__(self) -> bool:
@@ -217,7 +215,11 @@ class RateLimit:
         if reservation is None:
             reservation = await self._ask(request, held, held.accounts.wants(amounts))
         try:
-            self._note(request, held)
+            record = request.record
+            since = record.started
+            if since - held.looked >= LOOK_SECONDS:
+                held.looked, held.nearest = since, _nearest(held, reservation)
+            record.limits = reservation.remaining(held.nearest, since)
             reply = await self._call(request)
         except BaseException as error:
             if request.record.attempts or (isinstance(error, CallerError) and not isinstance(error, Forbidden)):
@@ -269,7 +271,7 @@ class RateLimit:
         if isinstance(found, Reservation):
             return found
         held.looked = float("-inf")
-        self._note(request, held)
+        self._tell(request, held)
         raise self._refused(found, wants, request)
 
     def _refused(self, short: Shortage, wants: Sequence[Want], request: Request) -> RateLimited | LargerThanLimit:
@@ -295,22 +297,15 @@ class RateLimit:
             ways.append("ask for another model")
         return RateLimited(f"{limit} is reached", do=f"{', or '.join(ways)}.", retry_after=wait, unit=rule.unit)
 
-    def _note(self, request: Request, held: _Held) -> None:
-        """Remember how what is nearest to its end stands, which the caller is told."""
-        now = self._now()
-        if now - held.looked >= LOOK_SECONDS:
-            held.looked, held.nearest = now, self._nearest(held)
-        since = now - request.record.started
-        request.record.limits = self._purse.levels(held.nearest, since if since >= A_WHILE else 0.0)
-
-    def _nearest(self, held: _Held) -> Accounts:
-        """Of requests and of tokens what has least left."""
+    def _tell(self, request: Request, held: _Held) -> None:
+        """Have one that is refused hear how what is nearest to its end stands."""
+        ago = self._now() - request.record.started
         least: dict[str, Level] = {}
-        for level in self._purse.levels(held.accounts):
+        for level in self._purse.levels(held.accounts, ago):
             known = least.get(level.rule.unit)
             if known is None or level.left < known.left:
                 least[level.rule.unit] = level
-        return Accounts((level.rule, level.value) for level in least.values())
+        request.record.limits = tuple((level.rule, level.left, level.resets) for level in least.values())
 
     def _settle(self, what: tuple[Request, Reservation, _Held]) -> None:
         """One request, and the tokens that all its attempts used."""
@@ -323,6 +318,17 @@ class RateLimit:
             elif attempt.outcome == "cancelled":  # its prompt may have been read
                 used += request.record.bytes_in // BYTES_A_TOKEN
         self._purse.settle(reservation, held.amounts(used))
+
+
+def _nearest(held: _Held, reservation: Reservation) -> list[tuple[int, Rule]]:
+    """Of requests and of tokens which account has least left."""
+    least: dict[str, tuple[int, int, Rule]] = {}
+    rules = [(at, rule) for at, (rule, _) in enumerate(held.accounts.scopes)]
+    for (rule, left, _), (at, _) in zip(reservation.remaining(rules, 0.0), rules, strict=True):
+        known = least.get(rule.unit)
+        if known is None or left < known[0]:
+            least[rule.unit] = left, at, rule
+    return [(at, rule) for _, at, rule in least.values()]
 
 
 def _tokens(rules: Sequence[Rule], size: Size) -> list[int]:

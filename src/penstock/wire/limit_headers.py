@@ -12,34 +12,40 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from math import ceil
 
-from penstock.reservation import Level
+from penstock.reservation import Remaining
 
 __all__ = ["limit_lines"]
 
 # What is further away than this tells nobody anything: a year.
 LONGEST = 365 * 86400.0
+_SOON = 0.999
 
 
-def limit_lines(levels: Iterable[Level], dialect: str, wall: float) -> bytes:
+def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> bytes:
     """The headers' lines.
 
     Args:
-        levels: one of requests, one of tokens, or either.
+        told: one of requests, one of tokens, or either.
         dialect: what the caller speaks.
-        wall: Unix time as of which `resets` counts.
+        wall: Unix time from which on their times count.
     """
     lines = b""
-    for rule, _, _, left, resets in levels:
+    for rule, left, resets in told:
         limit = rule.limit
         form, anthropic = _form(dialect, rule.unit, limit)
-        if resets > LONGEST:
-            resets = LONGEST
+        if left > limit:
+            left = limit
+        elif left < 0:
+            left = 0
         if anthropic:
-            told = _moment(ceil(wall + resets))
+            when = _moment(ceil(wall + min(max(resets, 0.0), LONGEST)))
+        elif resets <= 0.0:
+            when = b"0ms"
+        elif resets <= _SOON:
+            when = b"%dms" % ceil(resets * 1000)
         else:
-            millis = ceil(resets * 1000)
-            told = b"%dms" % millis if millis < 1000 else _duration(millis)
-        lines += form % (left if left < limit else limit, told)
+            when = _duration(ceil(min(resets, LONGEST) * 1000))
+        lines += form % (left, when)
     return lines
 
 
