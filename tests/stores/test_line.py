@@ -294,7 +294,7 @@ def test_a_planted_bug_is_seen() -> None:
         scene = Scene(loop)
         await scene.ask("a")
         tasks = await scene.start_in_turn("bcd", patience=20)
-        for line in scene.lines._lines.values():
+        for line in scene.lines.open.values():
             line.__class__ = _Sleepy
         await asyncio.gather(*tasks)
         assert scene.went == ["a", "b"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from math import ceil
+from math import ceil, floor
 from typing import NamedTuple
 
 from penstock.call import Call, Layer
@@ -192,10 +192,13 @@ def _own_gate(admission: AdmissionRules | None) -> GateRules:
 
 def size_of(request: Request) -> Size:
     """How many tokens a call may come to: as estimated, and at most."""
-    operation = request.record.operation
-    if operation == "count_tokens":
+    if request.record.operation == "count_tokens":
         return Size(0, 0, 0)
     extent: Extent = request.extent or measure(request)
     likely = request.likely.tokens + MEDIA_TOKENS if extent.media else request.likely.tokens
-    output = extent.output * extent.answers if extent.output is not None else None
-    return tuple.__new__(Size, (int(likely) + 1, output, extent.input))  # its own constructor takes three times as long
+    output = extent.output
+    if output is not None:
+        output *= extent.answers
+    return tuple.__new__(
+        Size, (floor(likely) + 1, output, extent.input)
+    )  # its own constructor takes three times as long

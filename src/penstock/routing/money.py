@@ -47,9 +47,11 @@ class Bounded(Protocol):
     @property
     def least(self) -> int: ...
     @property
-    def bounded(self) -> bool: ...
+    def taken(self) -> int | None: ...
     @property
-    def priced(self) -> bool: ...
+    def searches(self) -> int | None: ...
+    @property
+    def ceiling(self) -> object | None: ...
     def tokens(self, given: int) -> int: ...
     def cost(self, given: int) -> int | None: ...
     def paid(self, nanos: int) -> int: ...
@@ -137,13 +139,13 @@ def check_bounded(claim: Claim, money: Allowance | None, bound: Bounded, name: s
     paid = claim.usd or (money is not None and money.usd is not None)
     if not paid and not claim.tokens and money is None:
         return False
-    if not bound.bounded:
+    if bound.taken is None or bound.searches is None:  # as `Bound.bounded` says, without a call
         raise InvalidRequest(
             f"what this call may use at {name} has no bound, and a budget holds for it",
             do="Give each of the provider's own tools a max_uses, or leave out what is stored at the provider.",
             param="tools",
         )
-    if paid and not bound.priced:
+    if paid and bound.ceiling is None:
         raise UnknownPrice(
             f"nobody knows what '{name}' costs, and a budget holds for this call",
             do="Ask for another model, or have its price declared under prices.",

@@ -163,18 +163,21 @@ class Lines:
     Args:
         purse: who admits.
         most: how many may wait at one account.
+
+    Attributes:
+        open: the lines at which somebody waits, by account.
     """
 
     def __init__(self, purse: Purse, clock: Clock, most: int = MOST_AT_ONE) -> None:
         self._purse = purse
         self._clock = clock
         self._most = most
-        self._lines: dict[Account, _Line] = {}
+        self.open: dict[Account, _Line] = {}
         self._number = 0
         self._waiting = 0
 
     def __repr__(self) -> str:
-        return f"<Lines {self._waiting} waiting at {len(self._lines)} accounts>"
+        return f"<Lines {self._waiting} waiting at {len(self.open)} accounts>"
 
     def __len__(self) -> int:
         """How many wait."""
@@ -182,19 +185,19 @@ class Lines:
 
     def __bool__(self) -> bool:
         """Whether anybody waits."""
-        return bool(self._lines)
+        return bool(self.open)
 
     def before(self, wants: Sequence[Want], rank: int) -> Shortage | None:
         """The account at which others wait who go before one of that rank that comes now; None where none do."""
         for want in wants:
-            line = self._lines.get((want.rule.id, want.value))
+            line = self.open.get((want.rule.id, want.value))
             if line is not None and line.goes_before(rank):
                 return Shortage(want.rule, want.value, 0, 0.0)
         return None
 
     def expected(self, want: Want) -> float:
         """A guess at how many seconds it takes until all who wait there have had as much, and this one too."""
-        line = self._lines.get((want.rule.id, want.value))
+        line = self.open.get((want.rule.id, want.value))
         ahead = len(line) if line is not None else 0
         return (ahead + 1) * want.amount * want.rule.seconds / max(1, want.rule.limit)
 
@@ -250,7 +253,7 @@ class Lines:
         return short.rule.queue > 0 and self._clock.monotonic() + short.wait < asking.until(short.rule)
 
     def _enter(self, account: Account, short: Shortage, asking: Asking) -> _Place | None:
-        line = self._lines.get(account) or _Line(self._clock)
+        line = self.open.get(account) or _Line(self._clock)
         if len(line) >= self._most:
             last = line.queue.yields_to(asking.rank, asking.tenant, asking.weight)
             if last is None:
@@ -260,7 +263,7 @@ class Lines:
                 last.turn.set_result("shed")
         elif self._waiting >= MOST:
             return None
-        self._lines[account] = line
+        self.open[account] = line
         self._number += 1
         self._waiting += 1
         place = _Place(line, self._number, asking, asking.until(short.rule))
@@ -270,8 +273,8 @@ class Lines:
     def _leave(self, account: Account, place: _Place) -> None:
         self._waiting -= 1
         place.line.leave(place)
-        if not len(place.line) and self._lines.get(account) is place.line:
-            del self._lines[account]
+        if not len(place.line) and self.open.get(account) is place.line:
+            del self.open[account]
 
 
 def _position(place: _Place) -> int:

@@ -41,6 +41,7 @@ MOST_TRIES = 4
 BEAT_SECONDS = 1.0
 # Nine million dollars, or so many tokens: no account has that, and sums of a thousand such still fit into a message.
 MOST_AMOUNT = 2**53
+_UNEQUAL = "so many amounts as accounts are to be told"
 _new = tuple.__new__
 
 
@@ -121,7 +122,9 @@ class Purse:
         if accounts.until <= self._now():
             return None
         leases, enough = accounts.leases, True
-        for lease, amount in zip(leases, amounts, strict=True):
+        if len(leases) != len(amounts):
+            raise ValueError(_UNEQUAL)
+        for lease, amount in zip(leases, amounts):  # noqa: B905 -- `strict` takes as long as three accounts
             left = lease.left = lease.left - amount
             if left < 0:
                 enough = False
@@ -170,19 +173,24 @@ class Purse:
         """
         if not reservation.open:
             raise RuntimeError("a reservation resolves once")
+        leases = reservation.leases
+        if len(leases) != len(amounts):
+            raise ValueError(_UNEQUAL)
         reservation.open = False
-        if amounts and (min(amounts) < 0 or max(amounts) > MOST_AMOUNT):
-            amounts = [min(max(0, actual), MOST_AMOUNT) for actual in amounts]
         lines: list[Line] | None = None
-        for lease, reserved, actual in zip(reservation.leases, reservation.amounts, amounts, strict=True):
+        for lease, reserved, actual in zip(leases, reservation.amounts, amounts):  # noqa: B905 -- as above
+            freed = reserved - actual
+            if freed < 0 or actual < 0:
+                actual = min(max(0, actual), MOST_AMOUNT)
+                freed = reserved - actual
             if lease.kept:
                 lease.spent += actual
                 if not lease.listed:
                     lease.listed = True
                     self._spent.append(lease)
-            elif reserved == actual:
+            elif not freed:
                 continue  # nothing comes back, as with most rates of requests
-            left = lease.left = lease.left + reserved - actual
+            left = lease.left = lease.left + freed
             if left > lease.most or left < 0:
                 lines = [] if lines is None else lines
                 give_back(lease, lines, lease.most if left > 0 else 0)

@@ -131,15 +131,26 @@ def read_plain(dialect: str, fields: dict[str, msgspec.Raw], size: int) -> tuple
 
 def _asked(fields: dict[str, msgspec.Raw]) -> int | None:
     """How long an answer may be, by the larger of its two names; None where nothing says so."""
-    most = 0
-    for name in _LIMITS:
-        raw = fields.get(name)
-        if raw is not None:
-            digits = bytes(raw)
-            told = int(digits) if len(digits) < _DIGITS and digits.isdigit() else _count(_value(fields, name)) or 0
-            if told > most:
-                most = told
+    raw, other = fields.get("max_completion_tokens"), fields.get("max_tokens")
+    if raw is None:
+        raw, other = other, None
+        if raw is None:
+            return None
+    digits = bytes(raw)
+    most = int(digits) if digits.isdigit() and len(digits) < _DIGITS else _told(digits)
+    if other is not None:
+        most = max(most, _told(bytes(other)))
     return most or None
+
+
+def _told(digits: bytes) -> int:
+    """A number of tokens; 0 for what is none."""
+    if digits.isdigit() and len(digits) < _DIGITS:
+        return int(digits)
+    try:
+        return _count(_any(digits)) or 0
+    except (ValueError, RecursionError):
+        return 0
 
 
 def text_of(fields: dict[str, msgspec.Raw], *, media: bool) -> bytes:

@@ -8,12 +8,13 @@ written before the first byte leaves (semantics.md: Money).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
 from penstock.errors import InvalidRequest
-from penstock.layers.meter.entries import Entries, Journal, entered
+from penstock.layers.meter.entries import Entries, Journal
 from penstock.layers.meter.held import Held
 from penstock.layers.meter.kept import Keeping
 from penstock.layers.meter.lessons import Factors, Lessons
@@ -24,6 +25,7 @@ from penstock.records import Attempt
 from penstock.reservation import Rule
 from penstock.routing.money import NO_CLAIM, NOTHING, Claim, Use, check_bounded
 from penstock.routing.scopes import Facts, Rules
+from penstock.usage import Usage
 
 __all__ = ["Booking", "Journal", "Meter", "Purse", "metered_rules"]
 
@@ -92,26 +94,41 @@ class Meter:
 
         InvalidRequest: what it may use has no bound. Overloaded: budgets or the ledger cannot be asked.
         """
-        bound = request.candidate.deployment.bound(request)
-        held = Held(request, bound, self._claim(request))
-        held.expected = self._lessons.expected(request.candidate.name, bound)
+        candidate, money, entries = request.candidate, request.money, self._entries
+        name, claim = candidate.name, self._claim(request)
+        bound = candidate.deployment.bound(request)
+        given = bound.given
+        held = Held(request, bound, claim, given, self._lessons.expected(name, bound), money, request.attempt)
         request.most_output = request.cut_at = 0
-        if held.given != bound.given:
-            _check_usable(held.given, bound)
-            request.most_output = held.given
-            held.given = min(held.given, bound.given)
-        if held.claim.accounts.scopes or held.money is not None:
+        most = request.caller.max_output
+        if most is not None and (most < given or (most > given and not bound.own)):
+            held.given = _allowed(request, most, bound)
+        if money is not None or claim.accounts.scopes:
             reserving = self._reserving
-            bounded = check_bounded(held.claim, held.money, bound, request.candidate.name)
-            reserving.reckon(held)
-            if bounded and not reserving.is_small(held):
-                await reserving.shorten(held)
-            if not reserving.try_reserve(held):
-                await reserving.reserve(held)
+            bounded = check_bounded(claim, money, bound, name)
+            if not reserving.take(held, bounded):
+                await reserving.find(held, bounded)
             if bounded:
-                reserving.confine(held)
-        # From here on nothing is waited for before whoever may leave has given back.
-        return await entered(self._call, request, held, self._entries, self._end)
+                if bound.own and held.given == given:  # as `confine` would, of nearly every request
+                    request.cut_at = given * bound.answers
+                else:
+                    reserving.confine(held)
+        # From here on nothing is waited for before whoever may leave has given back: as `entered`, which would be one
+        # more coroutine.
+        try:
+            if entries is not None:
+                request.opening = partial(entries.open, held)
+            reply = await self._call(request)
+        except BaseException:
+            self._end(held)
+            raise
+        finally:
+            request.opening = None
+        held.answered, held.attempt = True, request.attempt
+        if entries is not None and reply.streaming:
+            entries.follow(held, reply)
+        reply.hooks.append((self._end, held))
+        return reply
 
     # --- before
 
@@ -163,28 +180,22 @@ class Meter:
         """What is settled."""
         if attempt is None or attempt.unsent:
             return NOTHING
-        deployment, request = held.request.candidate.deployment, held.request
-        cancelled = attempt.outcome == "cancelled"
+        usage, cancelled = attempt.usage, attempt.outcome == "cancelled"
         # A request counts once, however many attempts it takes: with the one that answers, or that its caller left.
-        requests = int((held.answered or cancelled) and not attempt.lost and attempt.kind != "resume")
-        if attempt.usage is None and cancelled:
-            deployment.book_left(request.record, attempt)
+        requests = 1 if (held.answered or cancelled) and not attempt.lost and attempt.kind != "resume" else 0
+        if usage is None and cancelled:
+            held.request.candidate.deployment.book_left(held.request.record, attempt)
             tokens = held.bound.tokens(held.given)
             return Use(self._bound_cost(held), tokens, requests, tokens)
-        usage = attempt.usage
         if usage is None or held.bound.free:
             return Use(0, 0, requests)
         if not usage.estimated and self._lessons.due():
-            self._lessons.learn(request.candidate.name, held.expected, held.bound, usage.input_tokens)
+            self._lessons.learn(held.request.candidate.name, held.expected, held.bound, usage.input_tokens)
         tokens = usage.input_tokens + usage.output_tokens
         cost = attempt.cost
         if cost is None:  # the tier that served it has no price: no more than was reserved is known
             cost = self._bound_cost(held)
-        if cancelled and (
-            deployment.endpoint.billed == "full"
-            # One that lost, or thought unseen, may have had more than is known of.
-            or (usage.estimated and (attempt.lost or request.candidate.reasons))
-        ):
+        if cancelled and _may_be_more(held.request.candidate, attempt, usage):
             cost = max(cost, self._bound_cost(held))
             tokens = max(tokens, held.bound.tokens(held.given))
         return _new(Use, (cost, tokens, requests, tokens, 1))
@@ -194,11 +205,24 @@ class Meter:
         return cost
 
 
-def _check_usable(given: int, bound: Any) -> None:
-    """Raise InvalidRequest where what a key may have of output leaves no room for an answer behind the thinking."""
-    if given < bound.least and bound.least > LEAST_OUTPUT:
+def _may_be_more(candidate: Any, attempt: Attempt, usage: Usage) -> bool:
+    """Whether one whose caller left may be billed for more than is known of: that lost, or thought unseen."""
+    if candidate.deployment.endpoint.billed == "full":
+        return True
+    return usage.estimated and (attempt.lost or bool(candidate.reasons))
+
+
+def _allowed(request: Request, most: int, bound: Any) -> int:
+    """How long an answer may be by its key, of which it is told.
+
+    Raises:
+        InvalidRequest: that leaves no room for an answer behind the thinking.
+    """
+    if most < bound.least and bound.least > LEAST_OUTPUT:
         raise InvalidRequest(
-            f"this key may ask for {given} tokens of output, and with its thinking this request needs {bound.least}",
+            f"this key may ask for {most} tokens of output, and with its thinking this request needs {bound.least}",
             do="Ask for less thinking, or have the key's `max_output` raised.",
             param="thinking",
         )
+    request.most_output = most
+    return min(most, int(bound.given))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from penstock.messages import Request
-from penstock.records import Attempt
+from penstock.records import Attempt, quick
 from penstock.reservation import Reservation
 from penstock.routing.allowance import Allowance
-from penstock.routing.money import NOTHING, Claim
+from penstock.routing.money import NOTHING, Claim, Use
 
 __all__ = ["Held"]
 
 
-class Held:
+@quick
+class Held(msgspec.Struct, gc=False, eq=False):
     """What is held for one attempt.
 
     Attributes:
@@ -25,27 +28,19 @@ class Held:
         counted: its prompt has been counted exactly, or cannot be.
     """
 
-    __slots__ = (
-        *("answered", "attempt", "before", "bound", "claim", "counted", "expected", "given", "money"),
-        *("number", "request", "reservation", "use"),
-    )
-
-    def __init__(self, request: Request, bound: Any, claim: Claim) -> None:
-        self.request = request
-        self.bound = bound
-        self.claim = claim
-        self.money: Allowance | None = request.money
-        self.given: int = bound.given
-        most = request.caller.max_output
-        if most is not None and (most < bound.given or not bound.own):
-            self.given = most
-        self.use = NOTHING
-        self.expected = 0
-        self.number = 0
-        self.reservation: Reservation | None = None
-        self.answered = self.counted = False
-        self.attempt: Attempt | None = None
-        self.before: Attempt | None = request.attempt
+    request: Request
+    bound: Any
+    claim: Claim
+    given: int
+    expected: int
+    money: Allowance | None
+    before: Attempt | None
+    use: Use = NOTHING
+    number: int = 0
+    reservation: Reservation | None = None
+    answered: bool = False
+    counted: bool = False
+    attempt: Attempt | None = None
 
     def forecast(self) -> tuple[int, int | None, int | None]:
         """Tokens and cost of its input, likely; what it may cost at most."""

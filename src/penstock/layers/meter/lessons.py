@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any, Protocol
 
 from penstock.metrics import Metrics
@@ -38,8 +39,9 @@ class Lessons:
 
     def expected(self, name: str, bound: Any) -> int:
         """How many tokens of input a deployment will likely count."""
-        factors, taken = self._factors, bound.taken
-        likely = int(bound.likely * (factors.of(name, bound.script) if factors is not None else 1.0)) + 1
+        factors = self._factors
+        taken: int | None = bound.taken
+        likely: int = floor(bound.likely * (factors.of(name, bound.script) if factors is not None else 1.0)) + 1
         return likely if not taken or likely < taken else taken
 
     def due(self, every: int = LEARNED_THEN) -> bool:

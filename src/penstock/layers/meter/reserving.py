@@ -49,6 +49,29 @@ class Reserving:
         self._metrics = metrics
         self._wall = clock.wall
 
+    def take(self, held: Held, bounded: bool) -> bool:
+        """Find what it may use, and reserve that from what is in hand; False: somebody must be asked.
+
+        Args:
+            bounded: a hard budget holds, of which it must not have too large a part.
+        """
+        self.reckon(held)
+        purse, claim = self._purse, held.claim
+        if purse is None or held.money is not None:
+            return False
+        accounts, amounts = claim.accounts, claim.amounts(held.use)
+        if bounded and (held.request.kind == "hedge" or not (held.bound.own or accounts.ample(amounts, SHARE))):
+            return False
+        reservation = held.reservation = purse.try_reserve(accounts, amounts)
+        return reservation is not None
+
+    async def find(self, held: Held, bounded: bool) -> None:
+        """Reserve it, or less of it, from wherever it can be had; raises as `shorten`, `try_reserve`, `reserve`."""
+        if bounded and not self.is_small(held):
+            await self.shorten(held)
+        if not self.try_reserve(held):
+            await self.reserve(held)
+
     def reckon(self, held: Held) -> None:
         """Find what it may use, as long as its answers may be."""
         bound, given = held.bound, held.given
