@@ -22,6 +22,7 @@ from penstock.testing import SeededRandom, SimLoop, run
 
 BROKEN = e.Unavailable("the provider closed the connection")
 GONE = e.UpstreamNotFound("no such model")
+SOON, FULL = e.CircuitOpen("open", retry_after=1.0), e.Overloaded("full", retry_after=9.0)
 BUSY = e.Overloaded("a is busy", retry_after=1.0)
 SHUT = e.CircuitOpen("b is suspended since this call waited for its turn")
 OPEN = e.CircuitOpen("b is open since this call waited for its turn", retry_after=5.0)
@@ -118,7 +119,9 @@ def test_what_is_wrong_with_the_request_is_said_as_it_is() -> None:
         # ... unless only the latter will pass: the caller shall know that it may come again.
         ({"a": [BUSY], "b": [GONE]}, e.Overloaded),
         ({"a": [GONE], "b": [BUSY]}, e.Overloaded),
-        # Of several that could not be asked the one that can be soonest.
+        # Of several that could not be asked one that is only full, else the one that can be soonest.
+        ({"a": [SOON], "b": [FULL]}, e.Overloaded),
+        ({"a": [FULL], "b": [SOON]}, e.Overloaded),
         ({"a": [BUSY], "b": [SHUT]}, e.Overloaded),
         ({"a": [SHUT], "b": [BUSY]}, e.Overloaded),
         ({"a": [BUSY], "b": [OPEN]}, e.Overloaded),

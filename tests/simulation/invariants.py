@@ -413,12 +413,13 @@ def nobody_is_blamed_for_others(story: Story) -> Iterator[Violation]:
         }
         # Who found only this prompt too long was asked, and nobody says its breaker is open: another's is.
         guilty |= {one.vendor.name for one in case.arrivals}
-        # Nor does who had no place until it was too late, beside one whose breaker opened meanwhile (seed 300234).
+        # Nor does who had no place until it was too late, beside one whose breaker opened meanwhile (seed 300234), or
+        # has no word for what is asked, which the other's dialect may have (seed 920985).
         guilty |= {
             one.deployment.partition("/")[0]
             for line in case.lines
             for one in line.decisions
-            if one.what == "queued" and one.why == "late"
+            if (one.what, one.why) in (("queued", "late"), ("failed", "invalid_request"))
         }
         innocent = [name for name in story.history.models.get(case.ask.model, ()) if name not in guilty]
         if told and innocent:

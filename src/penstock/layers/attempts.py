@@ -17,6 +17,7 @@ from penstock.errors import (
     CircuitOpen,
     DeadlineExceeded,
     EveryDeploymentFailed,
+    Overloaded,
     PenstockError,
     UpstreamError,
     UpstreamRateLimited,
@@ -358,7 +359,7 @@ class Attempts:
 def _says_more(error: PenstockError, than: PenstockError) -> bool:
     """What a provider said goes before why another one could not be asked, unless it is only the latter that passes.
 
-    Of several that could not be asked, whoever can be soonest says it.
+    Of several that could not be asked, one that is only full says it, and else whoever can be soonest.
     """
     heard, before = isinstance(error, UpstreamError), isinstance(than, UpstreamError)
     if heard and before:
@@ -368,8 +369,8 @@ def _says_more(error: PenstockError, than: PenstockError) -> bool:
     return heard if heard is not before else _passes(error) <= _passes(than)
 
 
-def _passes(error: PenstockError) -> float:
-    return NEVER if error.retry_after is None else error.retry_after
+def _passes(error: PenstockError) -> tuple[bool, float]:
+    return not isinstance(error, Overloaded), NEVER if error.retry_after is None else error.retry_after
 
 
 def _held_up(record: Record) -> float:
