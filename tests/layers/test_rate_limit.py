@@ -549,11 +549,11 @@ def test_where_nothing_holds_it_costs_a_look() -> None:
 @pytest.mark.parametrize(
     ("operation", "fields", "size"),
     [
-        ("chat", {"max_tokens": 7}, Size(11, 7, 40)),
-        ("chat", {"max_completion_tokens": 9, "n": 3}, Size(11, 27, 40)),
-        ("chat", {"max_tokens": "seven"}, Size(11, None, 40)),
-        ("chat", {}, Size(11, None, 40)),
-        ("count_tokens", {"max_tokens": 7}, Size(0, 0, 0)),
+        ("chat", {"max_tokens": 7}, (11, 7, 40)),
+        ("chat", {"max_completion_tokens": 9, "n": 3}, (11, 27, 40)),
+        ("chat", {"max_tokens": "seven"}, (11, None, 40)),
+        ("chat", {}, (11, None, 40)),
+        ("count_tokens", {"max_tokens": 7}, (0, 0, 0)),
     ],
 )
 def test_how_large_a_call_may_be(operation: str, fields: dict[str, Any], size: Size) -> None:
@@ -563,6 +563,6 @@ def test_how_large_a_call_may_be(operation: str, fields: dict[str, Any], size: S
         assert size_of(request) == size
         embeddings = Scene(loop).request()
         embeddings.dialect = "openai_embeddings"
-        assert size_of(embeddings) == Size(11, 0, 40)
+        assert size_of(embeddings) == (11, 0, 40)
 
     run(main)

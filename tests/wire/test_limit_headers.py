@@ -12,9 +12,9 @@ TOKENS = Rule("t", "tenant", "strict", "tokens", 150_000, seconds=60)
 WALL = 1_755_780_059.25  # 2025-08-21T12:40:59.25Z
 
 
-def read(lines: bytes) -> dict[str, str]:
-    assert lines.endswith(b"\r\n")
-    return dict(line.split(": ") for line in lines.decode().strip().split("\r\n"))
+def read(lines: str) -> dict[str, str]:
+    assert lines.endswith("\r\n")
+    return dict(line.split(": ") for line in lines.strip().split("\r\n"))
 
 
 def test_openai() -> None:
@@ -64,4 +64,4 @@ def test_no_more_is_left_than_the_limit_and_no_less_than_nothing() -> None:
 
 
 def test_nothing_holds_nothing_is_said() -> None:
-    assert limit_lines([], "openai_chat", WALL) == b""
+    assert limit_lines([], "openai_chat", WALL) == ""

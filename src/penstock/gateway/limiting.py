@@ -193,12 +193,10 @@ def _own_gate(admission: AdmissionRules | None) -> GateRules:
 def size_of(request: Request) -> Size:
     """How many tokens a call may come to: as estimated, and at most."""
     if request.record.operation == "count_tokens":
-        return Size(0, 0, 0)
+        return 0, 0, 0
     extent: Extent = request.extent or measure(request)
     likely = request.likely.tokens + MEDIA_TOKENS if extent.media else request.likely.tokens
     output = extent.output
     if output is not None:
         output *= extent.answers
-    return tuple.__new__(
-        Size, (floor(likely) + 1, output, extent.input)
-    )  # its own constructor takes three times as long
+    return floor(likely) + 1, output, extent.input

@@ -63,7 +63,7 @@ log = logging.getLogger("penstock.server")
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
-NO_PRICE = b"x-penstock-cost-usd: null\r\n"
+NO_PRICE = "x-penstock-cost-usd: null\r\n"
 TEXT = b"content-type: text/plain; charset=utf-8\r\n"
 # By the first word of a dialect's name; the second of two is the one that is never ambiguous.
 PREFIXES = {"openai": (b"/v1", b"/openai/v1"), "anthropic": (b"/v1", b"/anthropic/v1"), "generate": (b"/v1",)}
@@ -418,7 +418,7 @@ def _error_answer(error: PenstockError, record: Record, dialect: Inbound) -> tup
         body = dialect.encode_error(error, record.id)
         if not error.retryable and (status >= 500 or status in (408, 409, 429)):
             headers.append((b"x-should-retry", b"false"))
-    return status, encode_headers(headers) + limit_lines(record.limits, dialect.name, record.wall), body
+    return status, encode_headers(headers) + limit_lines(record.limits, dialect.name, record.wall).encode(), body
 
 
 def _tell(gateway: Gateway, error: PenstockError, record: Record, dialect: Inbound, out: Exchange) -> None:
@@ -534,16 +534,18 @@ def _ids(record: Record, dialect: Inbound) -> Headers:
 def _reply_headers(reply: Reply, request: Request) -> bytes:
     record = request.record
     # As text, which is put together in half the time that bytes take.
-    block = b"content-type: " + reply.content_type + (
+    text = (
         f"\r\nx-request-id: {record.id}\r\n{_target_line(record.deployment)}{len(record.attempts)}\r\n"
         f"x-penstock-cache: off\r\nx-penstock-overhead-us: {floor(record.overhead * 1e6)}\r\n"
-    ).encode()  # fmt: skip
+    )
     if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
-        block += b"x-penstock-cost-usd: %b\r\n" % usd(record.cost).encode() if record.cost is not None else NO_PRICE
+        cost = record.cost
+        text += f"x-penstock-cost-usd: {usd(cost)}\r\n" if cost is not None else NO_PRICE
     if request.dialect in _ANTHROPIC:
-        block += b"request-id: %b\r\n" % record.id.encode()
+        text += f"request-id: {record.id}\r\n"
     if record.limits:
-        block += limit_lines(record.limits, request.dialect, record.wall)
+        text += limit_lines(record.limits, request.dialect, record.wall)
+    block = b"content-type: " + reply.content_type + text.encode()
     if record.dropped:
         block += b"x-penstock-dropped: %b\r\n" % _header_safe(", ".join(record.dropped))
     if record.clamped:
@@ -555,7 +557,7 @@ def _waiting_headers(request: Request) -> bytes:
     """The head of a stream of which nothing else is known yet."""
     known = [(b"content-type", STREAM_TYPE), *_ids(request.record, CALLERS[request.dialect])]
     limits = limit_lines(request.record.limits, request.dialect, request.record.wall)
-    return encode_headers([*known, (b"x-penstock-cache", b"off")]) + limits
+    return encode_headers([*known, (b"x-penstock-cache", b"off")]) + limits.encode()
 
 
 @lru_cache(1024)

@@ -21,7 +21,7 @@ LONGEST = 365 * 86400.0
 _SOON = 0.999
 
 
-def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> bytes:
+def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
     """The headers' lines.
 
     Args:
@@ -29,10 +29,10 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> bytes:
         dialect: what the caller speaks.
         wall: Unix time from which on their times count.
     """
-    lines = b""
+    lines = ""
     for rule, left, resets in told:
         limit = rule.limit
-        form, anthropic = _form(dialect, rule.unit, limit)
+        first, second, anthropic = _form(dialect, rule.unit, limit)
         if left > limit:
             left = limit
         elif left < 0:
@@ -40,38 +40,38 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> bytes:
         if anthropic:
             when = _moment(ceil(wall + min(max(resets, 0.0), LONGEST)))
         elif resets <= 0.0:
-            when = b"0ms"
+            when = "0ms"
         elif resets <= _SOON:
-            when = b"%dms" % ceil(resets * 1000)
+            when = f"{ceil(resets * 1000)}ms"
         else:
             when = _duration(ceil(min(resets, LONGEST) * 1000))
-        lines += form % (left, when)
+        lines += f"{first}{left}{second}{when}\r\n"
     return lines
 
 
 @lru_cache(1024)
-def _form(dialect: str, unit: str, limit: int) -> tuple[bytes, bool]:
-    """The lines, for the number that is left, and the time; whether they are Anthropic's."""
+def _form(dialect: str, unit: str, limit: int) -> tuple[str, str, bool]:
+    """What stands before the number that is left, and before the time; whether the lines are Anthropic's."""
     if dialect.startswith("anthropic"):
         name = f"anthropic-ratelimit-{unit}"
-        return f"{name}-limit: {limit}\r\n{name}-remaining: %d\r\n{name}-reset: %b\r\n".encode(), True
+        return f"{name}-limit: {limit}\r\n{name}-remaining: ", f"\r\n{name}-reset: ", True
     name = "x-ratelimit"
-    lines = f"{name}-limit-{unit}: {limit}\r\n{name}-remaining-{unit}: %d\r\n{name}-reset-{unit}: %b\r\n"
-    return lines.encode(), False
+    first = f"{name}-limit-{unit}: {limit}\r\n{name}-remaining-{unit}: "
+    return first, f"\r\n{name}-reset-{unit}: ", False
 
 
 @lru_cache(256)
-def _moment(wall: int) -> bytes:
+def _moment(wall: int) -> str:
     """RFC 3339 in UTC, up to the second that is not too early."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _duration(millis: int) -> bytes:
+def _duration(millis: int) -> str:
     """From a second on."""
     seconds, millis = divmod(millis, 1000)
     minutes, seconds = divmod(seconds, 60)
     last = f"{seconds}.{millis:03d}".rstrip("0") if millis else f"{seconds}"
     if not minutes:
-        return f"{last}s".encode()
+        return f"{last}s"
     hours, minutes = divmod(minutes, 60)
-    return (f"{hours}h{minutes}m{last}s" if hours else f"{minutes}m{last}s").encode()
+    return f"{hours}h{minutes}m{last}s" if hours else f"{minutes}m{last}s"
