@@ -70,6 +70,7 @@ BEYOND = re.compile(
     r"|is not set, and|http is for loopback|fewer than one request|leave burst out|burst is so many|is for rates"
     r"|is not for scope: request|it limits nothing|is everything there is"
     r"|base_url (is missing|still is|ends with|names a deployment)|budgets of a month and what is usual"
+    r"|-14:00\" is not a time"
 )
 
 

@@ -80,7 +80,7 @@ def read_asked(said: Mapping[str, str], now: float) -> Asked:
     # Up to now is all there is: what was opened last is not looked for.
     until = read_moment(said["until"], now, "until") if "until" in said else float(EVER)
     since = read_moment(said.get("since", USUAL_SINCE), now, "since")
-    if since >= min(until, now + _AHEAD_SECONDS):
+    if since >= (until if "until" in said else now + _AHEAD_SECONDS):
         raise InvalidRequest("since is not before until", do="Change one of them.", param="since")
     where = {name: said[name] for name in DIMENSIONS if name in said}
     return Asked(Question([n for n in by if n not in STEPS], since, until, where, steps[0] if steps else 0), by)
