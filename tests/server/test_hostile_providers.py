@@ -108,7 +108,10 @@ def answered(raw: bytes, *, dialect: str, stream: bool) -> Answer:
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
-@pytest.mark.parametrize("kind", [b"text/html; charset=utf-8", b"image/svg+xml", b"x\x80y", b""])
+@pytest.mark.parametrize(
+    "kind",
+    [b"text/html; charset=utf-8", b"image/svg+xml", b"application/xhtml+xml", b"application/\x80y", b"x\x80y", b""],
+)
 def test_what_is_json_is_called_so_whatever_its_provider_calls_it(status: int, kind: bytes) -> None:
     said = WHOLE if status == 200 else b'{"error": {"message": "<script>alert(1)</script>", "type": "x", "code": null}}'
     answer = answered(response(status, said, kind), dialect="chat", stream=False)
@@ -116,7 +119,10 @@ def test_what_is_json_is_called_so_whatever_its_provider_calls_it(status: int, k
     assert answer.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("kind", [b"application/json", b"application/json; charset=utf-8"])
+@pytest.mark.parametrize(
+    "kind",
+    [b"application/json", b"application/json; charset=utf-8", b"application/octet-stream", b"application/problem+json"],
+)
 def test_what_is_called_json_keeps_its_name(kind: bytes) -> None:
     for status, said in ((200, WHOLE), (400, b'{"error": {"message": "no"}}')):
         answer = answered(response(status, said, kind), dialect="chat", stream=False)

@@ -36,6 +36,7 @@ from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import Dialect, Written
 from penstock.wire.dialects import CALLERS, CHAT, estimate
 from penstock.wire.extent import limit_output
+from penstock.wire.media_type import of_json
 from penstock.wire.weight import check_weight
 
 __all__ = ["Upstream"]
@@ -139,11 +140,9 @@ class Upstream:
         attempt.response_model, attempt.finish_reason = facts.model, facts.finish_reason
         deployment.book(request.record, attempt, facts.usage)
         attempt.outcome = "ok"
-        kind = headers.get(b"content-type", b"")
         return Reply(
             status,
-            # It was read as JSON: a browser must not be told that it is a page.
-            kind if kind[:16] == b"application/json" else b"application/json",
+            of_json(headers.get(b"content-type", b"")),
             Frame(body, dialect.decode_events),
             _passed_down(headers, deployment) if spoken == request.dialect else (),
             spoken,

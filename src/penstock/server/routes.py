@@ -52,6 +52,7 @@ from penstock.wire.dialect import Inbound
 from penstock.wire.dialects import CALLERS, DIALECTS, GENERATE
 from penstock.wire.h1 import Head, HttpRequest, Refused, encode_headers
 from penstock.wire.limit_headers import limit_lines
+from penstock.wire.media_type import of_json
 from penstock.wire.signals import read_error
 from penstock.wire.structured_fields import read_dictionary
 from penstock.wire.tolerant_json import decode_tolerant
@@ -409,10 +410,7 @@ def _error_answer(error: PenstockError, record: Record, dialect: Inbound) -> tup
     answer = _own_words(error, dialect)
     if answer is not None:
         body = answer.body
-        kind = answer.headers.get(b"content-type", b"")
-        # Else it is called so all the same: a browser must not take it for a page.
-        if kind.startswith(b"application/json"):
-            headers[0] = (b"content-type", kind)
+        headers[0] = (b"content-type", of_json(answer.headers.get(b"content-type", b"")))
         status = answer.status if answer.status >= 400 else status
     if body is None:
         body = dialect.encode_error(error, record.id)
