@@ -35,9 +35,9 @@ JITTER = 0.1
 MOST_WAIT = 86_400.0
 # After the store failed.
 AGAIN_SECONDS = 5.0
-# Raised and not noted yet, while the store is slow: beyond that they are told in the log alone.
 # These tell that the store cannot be written: they cannot wait until they are noted there.
 UNNOTED = ("ledger.refused", "ledger.failing")
+# Raised and not noted yet, while the store is slow: beyond that they are told in the log alone.
 MOST_RAISED = 1_000
 _GONE = 410
 
