@@ -412,6 +412,10 @@ def _fields() -> None:
     last_word = "`close` counts more than a keep-alive beside it (RFC 9112, section 9.3)"
     for name, told in {"first": b"close, keep-alive", "last": b"keep-alive, Close"}.items():
         served(f"field close {name}", GET + b"Connection: %b\r\n" % told + HOST, last_word, closes=True)
+        older = b"GET /x HTTP/1.0\r\nConnection: %b\r\n"
+        served(f"field close {name}, in 1.0", older % told + HOST, last_word, closes=True)
+        twice = told.replace(b", ", b"\r\nConnection: ")
+        served(f"field close {name}, twice, in 1.0", older % twice + HOST, last_word, closes=True)
     served("field close", GET + b"Connection: close\r\n" + HOST, "what follows is not read", closes=True)
 
 

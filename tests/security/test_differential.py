@@ -37,7 +37,11 @@ def ours(data: bytes) -> tuple[list[Request], bool]:
     for request in parser.ready:
         if b"transfer-encoding" in request.headers:
             request.headers[b"transfer-encoding"] = b"chunked"  # no case
-    found = [(r.method, r.path + (b"?" + r.query if r.query else b""), dict(r.headers), r.body) for r in parser.ready]
+    found: list[Request] = []
+    for r in parser.ready:
+        found.append((r.method, r.path + (b"?" + r.query if r.query else b""), dict(r.headers), r.body))
+        if not r.keep_alive:
+            break  # nothing behind it is answered
     parser.close()
     return found, refused
 

@@ -391,7 +391,8 @@ class RequestParser:
             # another one goes on from there.
             self._offered = b"transfer-encoding: chunked" if length is None else b"content-length: " + length
         head = Head(method, self._target(method), version, headers)
-        head.keep_alive = parser.should_keep_alive()
+        # In HTTP/1.0 the parser lets `keep-alive` win over a `close` beside it (RFC 9112, section 9.3).
+        head.keep_alive = parser.should_keep_alive() and (version == "1.1" or not _closes(headers))
         self._request = HttpRequest(head)
         self._size = 0
         if b"expect" in headers:
@@ -478,6 +479,10 @@ class RequestParser:
             if authority.lower() == host.lower():
                 return slash + path or b"/"
         raise Refused(400, "the request target is not a path of this host")
+
+
+def _closes(headers: dict[bytes, bytes]) -> bool:
+    return b"close" in [word.strip(b" \t") for word in headers.get(b"connection", b"").lower().split(b",")]
 
 
 def awaited_by(parser: RequestParser) -> Head | None:
