@@ -280,9 +280,13 @@ class UpstreamTimeout(UpstreamError):
     """Silent for longer than a timeout allows (504).
 
     Do: Send it again, or raise `timeouts:` on the model if it may think for so long.
+
+    Attributes:
+        late: the time for all of it was over, however much came.
     """
 
     status = 504
+    late = False
 
 
 class UpstreamRateLimited(UpstreamError):

@@ -6,12 +6,20 @@ a format, a traceback's locals, pickle or JSON.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NoReturn
 
-__all__ = ["MASK", "Secret", "redact"]
+__all__ = ["MASK", "Secret", "as_asked", "is_secret", "redact"]
 
 MASK = "***"
+# How the credentials of this gateway and of well-known vendors begin.
+_BEGINNING = re.compile(r"(?:psk|sk|pk|rk|gsk|xai|ghp|github_pat|whsec|AIza|AKIA|Bearer)[-_ 0-9A-Za-z]")
+# What was drawn by chance: so much without a break, of several kinds of letters.
+_DRAWN = re.compile(r"[0-9A-Za-z]{12,}")
+_LONG = 20
+_KINDS = (re.compile("[0-9]"), re.compile("[A-Z]"), re.compile("[a-z]"))
+_MOST_SHOWN = 64
 
 
 class Secret:
@@ -46,6 +54,27 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         # Pickle would write the value out in clear.
         raise TypeError("a Secret cannot be pickled or copied")
+
+
+def is_secret(text: str) -> bool:
+    """Whether it looks like the credential of this gateway or of a vendor, put in the place of a name by mistake."""
+    text = text.strip()
+    return _BEGINNING.match(text) is not None and any(_kinds(run) >= 2 for run in _DRAWN.findall(text))
+
+
+def as_asked(text: str) -> str:
+    """What somebody asked for, in quotes, as an error may repeat it.
+
+    Not what may be a credential (twenty letters of both cases and digits without a break are no id), nor all of what
+    is long.
+    """
+    drawn = any(len(run) >= _LONG and _kinds(run) == len(_KINDS) for run in _DRAWN.findall(text))
+    return repr(MASK if drawn or is_secret(text) else text[:_MOST_SHOWN])
+
+
+def _kinds(run: str) -> int:
+    """Of how many kinds its letters are: digits, large, small."""
+    return sum(kind.search(run) is not None for kind in _KINDS)
 
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:

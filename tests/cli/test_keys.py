@@ -22,6 +22,7 @@ keys: [{name: app, key: env:APP_KEY, tenant: filed}]
 limits: [{scope: user, requests: 60/min}]
 """
 ENV = {"APP_KEY": "sk-app-0123456789"}
+PASTED = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
 SECRET = re.compile(r"psk_live_[0-9A-Za-z]{33}\n")
 
 
@@ -78,6 +79,10 @@ def test_keys_are_made_shown_rotated_and_revoked(place: Path) -> None:
     assert SECRET.fullmatch(turned.out)
     assert "is good until" in turned.err
     assert len(told(place, "keys", "show", "web")["secrets"]) == 2
+    turned = run(place, "keys", "rotate", "web")
+    assert SECRET.fullmatch(turned.out)
+    assert "has a new secret" in turned.err
+    assert "is good until" not in turned.err
     assert run(place, "keys", "revoke", "web").out == "acme/web is revoked.\n"
     assert "acme/web" not in run(place, "keys", "list").out
     assert "revoked" in run(place, "keys", "list", "--revoked", "--tenant", "acme").out
@@ -131,6 +136,10 @@ def test_who_changed_what_is_in_the_audit_log(place: Path) -> None:
         (("keys", "create", "x", "--models", ""), 2, ("models is empty, which allows nothing",)),
         (("admin", "create", "ann", "--role", "viewer", "--models", " , "), 2, ("models is empty",)),
         (("keys", "create", "a b"), 2, ("name must be 1 to 64 letters",)),
+        (("keys", "create", PASTED), 2, ("name looks like a credential", "Give it another name.")),
+        (("tenants", "create", PASTED), 2, ("name looks like a credential",)),
+        (("tenants", "show", PASTED), 1, ("there is no tenant '***'",)),
+        (("budgets", "show", PASTED), 2, ("there is no budget '***'",)),
         (("keys", "rotate", "web", "--overlap", "1y"), 2, ("overlap is no duration", "24h")),
         (("keys", "create"), 2, ("Missing argument",)),
         (("tenants", "show", "nobody"), 1, ("there is no tenant 'nobody'", "`penstock tenants list`")),
@@ -144,6 +153,7 @@ def test_what_is_wrong_is_told_with_what_to_do(
 ) -> None:
     ran = run(kept, *arguments, code=code)
     assert ran.out == ""
+    assert PASTED not in ran.err
     for each in said:
         assert each in ran.err.replace("Invalid", "invalid"), ran
 

@@ -296,3 +296,42 @@ def test_arguments_of_the_library(connected: bool) -> None:
                 await llm.aclose()
 
     play(scene)
+
+
+# --- a stream that its caller's own deadline cuts
+
+SLOW = "up/small:between=500ms;tokens=40"
+PLANS: list[dict[str, Any]] = [
+    {"targets": [SLOW]},
+    {"targets": [SLOW], "on_stream_cut": "resume"},
+    {"targets": [SLOW.replace("up/", "ant/")]},
+]
+
+
+def streamed(model: dict[str, Any], path: str, **headers: str) -> tuple[Answer, dict[str, Any]]:
+    async def scene(stage: Stage, caller: Caller) -> tuple[Answer, dict[str, Any]]:
+        body = {**chat(model="slow"), "stream": True, "max_tokens": 100}
+        if path == "/v1/generate":
+            body = {"prompt": "Hi", "model": "slow", "stream": True}
+        answer = await caller.post(body, path, **{**FREE, **headers})
+        return answer, stage.lines[-1]
+
+    found: tuple[Answer, dict[str, Any]] = play(scene, slow=model)
+    return found
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/generate"])
+@pytest.mark.parametrize("model", PLANS, ids=["passed on", "resumed", "other dialect"])
+def test_a_stream_that_its_callers_deadline_cuts_says_so(model: dict[str, Any], path: str) -> None:
+    answer, line = streamed(model, path, **{"x-penstock-deadline": "3s"})
+    assert (answer.status, line["stream_error"]) == (200, "deadline_exceeded")
+    assert [attempt["outcome"] for attempt in line["attempts"]] == ["deadline_exceeded"]
+    assert b"Give it more time" in answer.body
+    assert 3000 <= line["ms"] < 3100
+
+
+def test_a_stream_that_the_models_own_limit_cuts_is_its_providers_delay() -> None:
+    model = {"targets": [SLOW], "timeouts": {"total": "3s"}}
+    for headers in ({}, {"x-penstock-deadline": "60s"}):
+        _, line = streamed(model, "/v1/chat/completions", **headers)
+        assert line["stream_error"] == "upstream_timeout"

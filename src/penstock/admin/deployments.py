@@ -14,6 +14,7 @@ from penstock.config.schema import Config
 from penstock.errors import NotFound
 from penstock.gateway.rehearsal import Rehearsed, describe_rehearsed
 from penstock.metrics import Counter
+from penstock.redact import as_asked
 from penstock.stores.authority import Account
 from penstock.stores.condition import Order
 
@@ -73,7 +74,7 @@ def order_deployments(overview: Overview, id: str, order: Order, clock: Clock) -
     """
     found = overview.health.order(id, order, clock.monotonic())
     if not found:
-        raise NotFound(f"there is no deployment '{id}'", do="GET /api/v1/deployments lists them by their ids.")
+        raise NotFound(f"there is no deployment {as_asked(id)}", do="GET /api/v1/deployments lists them by their ids.")
     return describe_deployments(overview, found, clock)
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.admin.rights import ROLES, Principal
 from penstock.errors import Forbidden, InvalidRequest, NotFound
+from penstock.redact import as_asked
 from penstock.stores.directory_rows import KeyRights, Priority, Role
 from penstock.stores.key_rights import network
 
@@ -31,7 +32,7 @@ def tenant_for(maker: Principal, asked: str) -> str:
     """
     if not maker.tenant or asked in ("", maker.tenant):
         return asked or maker.tenant
-    raise NotFound(f"there is no tenant {asked[:64]!r}", do="GET /api/v1/tenants lists those there are.")
+    raise NotFound(f"there is no tenant {as_asked(asked)}", do="GET /api/v1/tenants lists those there are.")
 
 
 def require_role(maker: Principal, role: Role, tenant: str) -> None:

@@ -35,6 +35,7 @@ from penstock.admin.rights import Principal
 from penstock.clock import Clock
 from penstock.config.stored_rules import declared_tenants
 from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from penstock.redact import as_asked
 from penstock.stores.directory_rows import KeyInfo, KeyRights, MadeKey, NewKey
 
 __all__ = ["KeyRoutes"]
@@ -256,7 +257,7 @@ class KeyRoutes:
 
     def _missing(self, id: str) -> NotFound:
         what = "nobody with a role is" if self._admins else "there is no key"
-        return NotFound(f"{what} {id[:64]!r}", do=f"GET {self._path} lists those there are.")
+        return NotFound(f"{what} {as_asked(id)}", do=f"GET {self._path} lists those there are.")
 
     def _refuse_declared(self, name: str, tenant: str) -> None:
         label = f"{tenant}/{name}" if tenant else name

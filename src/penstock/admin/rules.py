@@ -39,6 +39,7 @@ from penstock.config.stored_rules import (
     wrong,
 )
 from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from penstock.redact import as_asked
 from penstock.reservation import Rule
 from penstock.routing.nearest import did_you_mean, quoted
 from penstock.stores.fill import Fills
@@ -342,4 +343,4 @@ def _tenant(compiled: Compiled) -> str:
 
 
 def _missing(kind: Kind, id: str) -> NotFound:
-    return NotFound(f"there is no {kind} {id[:64]!r}", do=f"GET /api/v1/{kind}s lists those there are.")
+    return NotFound(f"there is no {kind} {as_asked(id)}", do=f"GET /api/v1/{kind}s lists those there are.")

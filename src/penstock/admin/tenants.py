@@ -17,6 +17,7 @@ from penstock.admin.register import Register
 from penstock.config.schema import Tenant
 from penstock.config.stored_rules import declared_tenants
 from penstock.errors import Conflict, NotFound
+from penstock.redact import as_asked
 from penstock.stores.directory_rows import Tenant as StoredTenant
 
 __all__ = ["TenantRoutes"]
@@ -201,4 +202,4 @@ def _describe(tenant: StoredTenant) -> dict[str, Any]:
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"there is no tenant {name[:64]!r}", do="GET /api/v1/tenants lists those there are.")
+    return NotFound(f"there is no tenant {as_asked(name)}", do="GET /api/v1/tenants lists those there are.")

@@ -153,8 +153,12 @@ def rotate(key: str, admin: str | None, path: str | None, *, tenant: str | None,
         return
     click.echo(made["secret"])
     old = [each for each in made["secrets"][1:] if each["ends"]]
-    until = f" The one before, {old[0]['prefix']}...{old[0]['last_four']}, is good until {moment(old[0]['ends'])} UTC."
-    click.echo(f"\n{clean(made['label'])} has a new secret, shown this once.{until if old else ''}", err=True)
+    told = f"{clean(made['label'])} has a new secret, shown this once."
+    if old:
+        told += (
+            f" The one before, {old[0]['prefix']}...{old[0]['last_four']}, is good until {moment(old[0]['ends'])} UTC."
+        )
+    click.echo(f"\n{told}", err=True)
 
 
 # --- what is said, and what is shown

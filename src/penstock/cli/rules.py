@@ -165,6 +165,7 @@ def _seek(asked: Any, kind: Kind, meant: str) -> dict[str, Any]:
     """
     from penstock.cli.register import everything
     from penstock.errors import CallerError, NotFound
+    from penstock.redact import as_asked
 
     known = list(everything(asked, f"/{kind}s"))
     found = [each for each in known if meant in (each["id"], each["declared"])]
@@ -172,8 +173,8 @@ def _seek(asked: Any, kind: Kind, meant: str) -> dict[str, Any]:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise NotFound(f"there is no {kind} {meant!r}", do=f"`penstock {kind}s list` shows those there are.")
-    raise CallerError(f"several {kind}s are meant by {meant!r}", do="Say which by its whole id.")
+        raise NotFound(f"there is no {kind} {as_asked(meant)}", do=f"`penstock {kind}s list` shows those there are.")
+    raise CallerError(f"several {kind}s are meant by {as_asked(meant)}", do="Say which by its whole id.")
 
 
 def _at(kind: Kind, found: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from penstock.cli.register import Asked, everything
 from penstock.errors import CallerError, NotFound
+from penstock.redact import as_asked
 from penstock.routing.nearest import did_you_mean
 
 __all__ = ["seek_key"]
@@ -44,12 +45,12 @@ def seek_key(asked: Asked, room: str, meant: str, tenant: str | None = None) -> 
     if not found:
         near = did_you_mean(meant, sorted({key["label"] for key in known}))
         raise NotFound(
-            f"there is no key {meant!r}{near}", do=f"`penstock {_command(room)} list` shows those there are."
+            f"there is no key {as_asked(meant)}{near}", do=f"`penstock {_command(room)} list` shows those there are."
         )
     several = ", ".join(f"{key['label']} ({key['id']})" for key in found[:_MOST_TOLD])
     more = f" and {len(found) - _MOST_TOLD} more" if len(found) > _MOST_TOLD else ""
     do = "Say which as tenant/name, by its id, or with --tenant."
-    raise CallerError(f"several keys are named {meant!r}: {several}{more}", do=do)
+    raise CallerError(f"several keys are named {as_asked(meant)}: {several}{more}", do=do)
 
 
 def _by_secret(known: list[dict[str, Any]], meant: str) -> dict[str, Any]:

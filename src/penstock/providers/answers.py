@@ -8,7 +8,16 @@ from typing import Any
 import msgspec
 
 from penstock.call import Frame
-from penstock.errors import BudgetExceeded, PenstockError, ProtocolError, StreamInterrupted, Unavailable, UpstreamError
+from penstock.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    PenstockError,
+    ProtocolError,
+    StreamInterrupted,
+    Unavailable,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from penstock.events import Event
 from penstock.messages import Request
 from penstock.providers.deployment import Deployment
@@ -52,6 +61,7 @@ class StreamedAnswer:
         "_settled",
         "_unread",
         "_wait",
+        "_wishes",
         "alike",
         "decode",
     )
@@ -72,6 +82,7 @@ class StreamedAnswer:
         self._deployment = deployment
         self._attempt: Attempt = request.attempt
         self._wait, self._idle = request.wait, request.idle
+        self._wishes = request.caller.wishes
         self._held = b""
         # What no budget pays for is cut off. A token is hardly ever longer than this, so nothing else is.
         self._cut_at, self._left = request.cut_at, request.cut_at * LONGEST_TOKEN
@@ -107,8 +118,7 @@ class StreamedAnswer:
                 wait = CLOSING_SECONDS if self._reader.ended else self._idle
                 piece = self._take(await self._connection.read(wait))
             except UpstreamError as error:
-                self._over = True
-                piece = self._reader.end(_in_the_stream(error))
+                piece = self._broken_off(error)
             if piece:
                 return Frame(piece, self.decode)
         return None
@@ -189,8 +199,7 @@ class StreamedAnswer:
                 else:
                     continue
             except UpstreamError as error:
-                self._over = True
-                piece = reader.end(_in_the_stream(error))
+                piece = self._broken_off(error)
             if piece:
                 push(piece)
 
@@ -220,12 +229,36 @@ class StreamedAnswer:
         ):
             self._left = most * BYTES_A_TOKEN
             return b""
-        cut = self._cut = BudgetExceeded(
-            f"{self._deployment.id} says more than the {most} tokens that it was asked for, and a budget holds",
-            do="What came so far is unfinished. Ask another model; the operator may report it to the provider.",
+        return self._end_by(
+            BudgetExceeded(
+                f"{self._deployment.id} says more than the {most} tokens that it was asked for, and a budget holds",
+                do="What came so far is unfinished. Ask another model; the operator may report it to the provider.",
+            )
         )
+
+    def _broken_off(self, error: UpstreamError) -> bytes:
+        """What is told of a connection that failed before the answer was complete."""
+        if isinstance(error, UpstreamTimeout) and error.late and self._by_caller() and not self._reader.done:
+            return self._end_by(
+                DeadlineExceeded(
+                    "the request's time was over before its answer was complete",
+                    do="What came so far is unfinished. Give it more time, or ask for less output.",
+                )
+            )
         self._over = True
-        decode = self.decode
+        return self._reader.end(_in_the_stream(error))
+
+    def _by_caller(self) -> bool:
+        """Whether its deadline is its caller's own, and not its model's limit."""
+        wishes = self._wishes
+        if wishes is None or wishes.deadline is None:
+            return False
+        return bool(self._record.started + wishes.deadline <= self._connection.deadline)
+
+    def _end_by(self, cut: PenstockError) -> bytes:
+        """It is cut off here, which is no fault of its provider's connection: the last words say why."""
+        self._cut, self._over = cut, True
+        reader, decode = self._reader, self.decode
         self.decode = lambda data: [_named(event, cut) for event in decode(data)]
         told: Any = cut
         return reader.end(told) + (reader.last_words() if reader.strict else b"")

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from penstock.errors import InvalidRequest
-from penstock.redact import Secret
+from penstock.redact import Secret, is_secret
 from penstock.stores.key_format import Env
 
 __all__ = [
@@ -51,6 +51,12 @@ def checked_name(value: str, param: str) -> str:
     if not _NAME.fullmatch(value):
         raise InvalidRequest(
             f"{param} must be 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit",
+            do="Give it another name.",
+            param=param,
+        )
+    if is_secret(value):
+        raise InvalidRequest(
+            f"{param} looks like a credential, and names are shown to everybody",
             do="Give it another name.",
             param=param,
         )

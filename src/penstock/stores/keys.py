@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import Conflict, InvalidRequest, NotFound
-from penstock.redact import Secret
+from penstock.redact import Secret, as_asked
 from penstock.stores.directory_desk import Desk, require_version, unnoted
 from penstock.stores.directory_rows import (
     Change,
@@ -97,7 +97,7 @@ class Keys:
         def read(connection: sqlite3.Connection) -> KeyInfo:
             id = _named(connection, tenant, name)
             if id is None:
-                raise NotFound(f"there is no key {name[:64]!r}", do="`penstock keys list` shows those there are.")
+                raise NotFound(f"there is no key {as_asked(name)}", do="`penstock keys list` shows those there are.")
             return _known(connection, id)
 
         return await self._desk.db.read(read)
@@ -268,7 +268,7 @@ def _usable(connection: sqlite3.Connection, id: str) -> KeyInfo:
 def _known(connection: sqlite3.Connection, id: str) -> KeyInfo:
     row = connection.execute("SELECT * FROM keys WHERE id = ?", (id,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no key {id[:64]!r}", do="GET /api/v1/keys lists those there are.")
+        raise NotFound(f"there is no key {as_asked(id)}", do="GET /api/v1/keys lists those there are.")
     fields: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
     for name in _LISTS:
         if fields[name] is not None:

@@ -8,7 +8,7 @@ import sqlite3
 import msgspec
 
 from penstock.errors import Conflict, InvalidRequest, NotFound
-from penstock.redact import Secret
+from penstock.redact import Secret, as_asked
 from penstock.stores.directory_desk import Desk, require_version, unnoted
 from penstock.stores.directory_rows import Change, Note, checked_name
 from penstock.stores.vault import Sealed
@@ -160,4 +160,4 @@ def _find(connection: sqlite3.Connection, name: str) -> CredentialInfo | None:
 
 
 def _none(name: str) -> NotFound:
-    return NotFound(f"the store has no credential {name[:64]!r}", do="Store it, or name another one in api_key.")
+    return NotFound(f"the store has no credential {as_asked(name)}", do="Store it, or name another one in api_key.")

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.clock import Clock, Ids
 from penstock.errors import Conflict, NotFound
+from penstock.redact import as_asked
 from penstock.stores.sqlite import Database
 
 __all__ = ["Kind", "Noted", "Rulebook", "StoredRule", "rules_in"]
@@ -135,7 +136,7 @@ def _rule(row: tuple[Any, ...]) -> StoredRule:
 def _known(connection: sqlite3.Connection, kind: Kind, id: str) -> StoredRule:
     row = connection.execute("SELECT * FROM stored_rules WHERE id = ? AND kind = ?", (id, kind)).fetchone()
     if row is None:
-        raise NotFound(f"there is no {kind} {id[:64]!r}", do=f"GET /api/v1/{kind}s lists those there are.")
+        raise NotFound(f"there is no {kind} {as_asked(id)}", do=f"GET /api/v1/{kind}s lists those there are.")
     return _rule(row)
 
 

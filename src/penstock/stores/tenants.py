@@ -8,6 +8,7 @@ from collections.abc import Container
 import msgspec
 
 from penstock.errors import Conflict, InvalidRequest, NotFound
+from penstock.redact import as_asked
 from penstock.stores.directory_desk import Desk, require_version, unnoted
 from penstock.stores.directory_rows import Change, Charge, Note, Project, Tenant, checked_name, unusual_in
 
@@ -216,7 +217,7 @@ def require_project(connection: sqlite3.Connection, tenant: str, name: str) -> N
 def _known(connection: sqlite3.Connection, name: str) -> Tenant:
     found = _find(connection, name)
     if found is None:
-        raise NotFound(f"there is no tenant {name[:64]!r}", do="GET /api/v1/tenants lists those there are.")
+        raise NotFound(f"there is no tenant {as_asked(name)}", do="GET /api/v1/tenants lists those there are.")
     return found
 
 

@@ -33,6 +33,8 @@ MAX_UNARY = 64 * KIB * KIB
 MAX_STREAM = 1024 * KIB * KIB
 
 NEVER = float("inf")
+# By how much sums of times may be off, in seconds, of which a deadline is one.
+ROUNDED = 0.001
 
 # How long a provider may take to close a body whose last word it has said.
 FINISHING_SECONDS = 1.0
@@ -289,7 +291,9 @@ class Connection(InPieces):
         if self._finishing:
             self.discard()
             return
-        self._fail(UpstreamTimeout("the provider was silent for too long", do="Try again, or raise the timeout."))
+        error = UpstreamTimeout("the provider was silent for too long", do="Try again, or raise the timeout.")
+        error.late = self._pool.now() >= self.deadline - ROUNDED
+        self._fail(error)
 
     def _wait(self, timeout: float) -> asyncio.Future[None]:
         if self._error is not None:
