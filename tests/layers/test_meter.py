@@ -83,6 +83,7 @@ class Whole:
 
     def __init__(self, attempt: Attempt, usage: Usage, outcome: str) -> None:
         self.attempt, self.used, self.outcome = attempt, usage, outcome
+        self.usage = usage
         self.deployment: Deployment | None = None
 
     def close(self) -> None:
@@ -633,3 +634,32 @@ def test_near_a_limit_a_prompt_is_counted_where_it_can_be(exact: int | None, mos
     counting.exact = exact
     scene.ask()
     assert scene.asked == [0, most]
+
+
+# --- streams that flow
+
+
+@pytest.mark.parametrize(("streams", "most"), [(3, 3), (1_600, 17)])
+def test_of_thousands_of_streams_a_few_at_a_time_are_told_of_and_each_in_time(streams: int, most: int) -> None:
+    scene = Scene()
+    told = scene.journal.told
+
+    async def main() -> None:
+        meter = scene.meter()
+        replies = [await meter(scene.request(stream=True)) for _ in range(streams)]
+        at_once = []
+        for _ in range(1_000):
+            before = len(told)
+            scene.clock.advance(0.01)
+            at_once.append(len(told) - before)
+        # By the end of the second five seconds all were told of once, and not much more often.
+        assert len({row.request for row in told}) == streams
+        assert streams <= len(told) <= 2 * streams
+        assert max(at_once) <= most
+        for reply in replies:
+            reply.close()
+
+    asyncio.run(main())
+    before = len(told)
+    scene.clock.advance(10)
+    assert len(told) == before, "those that are over are told of no more"
