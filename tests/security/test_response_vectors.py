@@ -23,6 +23,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 EMPTY = b"Content-Length: 0\r\n\r\n"
 END = b"0\r\n\r\n"
 ABC = b"3\r\nabc\r\n"
+TWO_CODINGS = OK + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"
 SECOND = OK + b"Content-Length: 6\r\n\r\nstolen"
 
 
@@ -70,6 +71,9 @@ bad(
     version_missing=b"HTTP 200 OK\r\n" + EMPTY,
     https=b"HTTPS/1.1 200 OK\r\n" + EMPTY,
     icy=b"ICY 200 OK\r\n\r\n",
+    rtsp=b"RTSP/1.1 200 OK\r\n" + EMPTY,
+    ice=b"ICE/1.1 200 OK\r\n" + EMPTY,
+    rtsp_behind_an_empty_line=b"\r\nRTSP/1.0 200 OK\r\n" + EMPTY,
     space_in_front=b" HTTP/1.1 200 OK\r\n" + EMPTY,
     two_spaces=b"HTTP/1.1  200 OK\r\n" + EMPTY,
     tab=b"HTTP/1.1\t200 OK\r\n" + EMPTY,
@@ -171,6 +175,17 @@ bad(
             "cow": b"cow",
         }.items()
     },
+    **{
+        name: OK + lines.replace(b"CODING", b"Transfer-Encoding") + b"\r\n" + ABC + END
+        for name, lines in {
+            "repeated": b"CODING: chunked\r\nCODING: chunked\r\n",
+            "repeated_gzip": b"CODING: gzip\r\nCODING: chunked\r\n",
+            "repeated_identity": b"CODING: identity\r\nA: b\r\nCODING: chunked\r\n",
+            "repeated_cow_behind": b"CODING: chunked\r\nCODING: cow\r\n",
+            "repeated_in_another_case": b"transfer-Encoding: cow\r\nCODING: chunked\r\n",
+        }.items()
+    },
+    repeated_behind_hints=b"HTTP/1.1 103 Early\r\nA: b\r\n\r\n" + TWO_CODINGS + b"\r\n" + ABC + END,
     space_before_the_colon=OK + b"Transfer-Encoding : chunked\r\n\r\n" + ABC + END,
     nul_in_the_name=OK + b"Transfer-\x00Encoding: chunked\r\n\r\n" + ABC + END,
 )
@@ -286,6 +301,25 @@ good(
     b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + ABC + END,
     b"abc",
     "read as chunks and closed (RFC 9112, section 6.1)",
+)
+good(
+    "1.0 with chunks that stays open",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + ABC + END,
+    b"abc",
+    "read as chunks and closed (RFC 9112, section 6.1)",
+)
+good(
+    "1.0 that stays open and closes",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 3\r\n\r\nabc",
+    b"abc",
+    "closes (RFC 9112, section 9.3)",
+)
+good(
+    "a body that speaks of codings",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n16\r\n\r\ntransfer-encoding: x\r\n" + END,
+    b"\r\ntransfer-encoding: x",
+    "a body is a body",
+    kept=True,
 )
 good("1.0", b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc", b"abc", "closes")
 good(

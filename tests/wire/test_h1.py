@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.wire.framing import encode_chunk
 from penstock.wire.h1 import (
     PARSER_ERRORS,
     HttpRequest,
@@ -16,7 +17,6 @@ from penstock.wire.h1 import (
     Refused,
     RequestParser,
     ResponseParser,
-    encode_chunk,
     encode_response_head,
 )
 
@@ -235,6 +235,18 @@ def test_a_body_in_crumbs_is_held_in_few_pieces(size: int) -> None:
         assert len(parser._chunks) <= 64 + 14
         parser.feed(body[start : start + size])
     assert parser.ready[0].body == body
+
+
+@pytest.mark.parametrize(
+    "bad", [b"HTTP/1.1 700 No\r\n\r\n", b"HTTP/1.1 100 Go on\r\n\r\n" * 101, b"HTTP/2 200\r\n\r\n"]
+)
+def test_what_comes_behind_a_malformed_response_is_malformed(bad: bytes) -> None:
+    """More may be read before whoever waits has been told, and closes."""
+    parser = ResponseParser()
+    for more in (bad, b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"):
+        with pytest.raises(Malformed):
+            parser.feed(more)
+    assert not parser.complete
 
 
 STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

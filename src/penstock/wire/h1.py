@@ -18,6 +18,7 @@ from typing import Any
 import httptools
 import msgspec
 
+from penstock.wire.framing import closes, codings
 from penstock.wire.known_head import KnownHead, remember
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "RequestParser",
     "ResponseParser",
     "awaited_by",
-    "encode_chunk",
     "encode_headers",
     "encode_response_head",
     "status_line",
@@ -392,7 +392,7 @@ class RequestParser:
             self._offered = b"transfer-encoding: chunked" if length is None else b"content-length: " + length
         head = Head(method, self._target(method), version, headers)
         # In HTTP/1.0 the parser lets `keep-alive` win over a `close` beside it (RFC 9112, section 9.3).
-        head.keep_alive = parser.should_keep_alive() and (version == "1.1" or not _closes(headers))
+        head.keep_alive = parser.should_keep_alive() and (version == "1.1" or not closes(headers))
         self._request = HttpRequest(head)
         self._size = 0
         if b"expect" in headers:
@@ -481,10 +481,6 @@ class RequestParser:
         raise Refused(400, "the request target is not a path of this host")
 
 
-def _closes(headers: dict[bytes, bytes]) -> bool:
-    return b"close" in [word.strip(b" \t") for word in headers.get(b"connection", b"").lower().split(b",")]
-
-
 def awaited_by(parser: RequestParser) -> Head | None:
     """The head of the request whose body is awaited."""
     return parser._request.head if parser._request is not None else None
@@ -536,6 +532,7 @@ class ResponseParser:
     __slots__ = (
         "_fields",
         "_head_bytes",
+        "_heads",
         "_interim",
         "_interims",
         "_joined",
@@ -579,6 +576,7 @@ class ResponseParser:
         self.surplus = False
         self.keep_alive = False
         self._head_bytes = 0
+        self._heads = b""
         self._interim = False
         self._interims = 0
         self.unpaid = 0
@@ -600,6 +598,7 @@ class ResponseParser:
         try:
             if not self.head_complete:
                 self._head_bytes += len(data)
+                self._heads = data if fresh else self._heads + data
                 if self._head_bytes > self._max_head:
                     room = self._max_head - (self._head_bytes - len(data))
                     self._parser.feed_data(data[:room])
@@ -658,6 +657,8 @@ class ResponseParser:
         if isinstance(error, httptools.HttpParserCallbackError):
             if isinstance(error.__context__, Malformed):
                 raise error.__context__ from None
+            if error.__context__ is None and not self.complete:
+                raise Malformed("not valid HTTP/1.1, as what came before") from None
             if not self.surplus:
                 raise error
         elif not self.complete:
@@ -751,9 +752,14 @@ class ResponseParser:
         headers = self.headers = dict(zip(_lowered(tuple(fields)), fields.values(), strict=True))
         self.status = status
         self.keep_alive = parser.should_keep_alive()
+        if self._heads.lstrip(b"\r\n")[:1] != b"H":
+            raise Malformed("not valid HTTP/1.1: another protocol")  # the parser reads RTSP and ICE as well
         coding = headers.get(b"transfer-encoding")
-        if coding is not None and coding.lower().rstrip(b" ") != b"chunked":
+        if coding is not None and (
+            coding.lower().rstrip(b" ") != b"chunked" or codings(self._heads, self._interims) > 1
+        ):
             raise Malformed("not valid HTTP/1.1: a Transfer-Encoding other than chunked, which nobody asked for")
+        self._heads = b""
         if not self.keep_alive:
             if parser.get_http_version() not in ("1.1", "1.0"):
                 raise Malformed("not valid HTTP/1.1: another version")
@@ -761,6 +767,8 @@ class ResponseParser:
             self._until_close = (
                 b"content-length" not in headers and b"transfer-encoding" not in headers and status not in (204, 304)
             )
+        elif parser.get_http_version() == "1.0" and (coding is not None or closes(headers)):
+            self.keep_alive = False  # RFC 9112, sections 6.1 and 9.3
         self.head_complete = True
 
     def message_completed(self) -> None:
@@ -788,8 +796,3 @@ def encode_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 def encode_response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Status line and headers with the closing blank line."""
     return b"%b%b\r\n" % (status_line(status), encode_headers(headers))
-
-
-def encode_chunk(data: bytes) -> bytes:
-    """One chunk of a chunked body (RFC 9112, section 7.1); `data` must not be empty."""
-    return b"%x\r\n%b\r\n" % (len(data), data)

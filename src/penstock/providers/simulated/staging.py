@@ -10,7 +10,8 @@ from penstock.providers.simulated.chance import Dice
 from penstock.providers.simulated.failures import ApiError, html_page
 from penstock.providers.simulated.play import CLOSE, FINISH, HANG, RESET, Act, Step
 from penstock.providers.simulated.script import SPLIT_AT_RANDOM, Script
-from penstock.wire.h1 import LAST_CHUNK, encode_chunk, encode_response_head
+from penstock.wire.framing import encode_chunk
+from penstock.wire.h1 import LAST_CHUNK, encode_response_head
 
 __all__ = ["Event", "Form", "Stage"]
 
