@@ -121,6 +121,33 @@ def test_the_key_is_made_beside_the_state(tmp_path: Path, caplog: pytest.LogCapt
         on_loop(main)
 
 
+class Noting(asyncio.SelectorEventLoop):
+    """Notes in how many seconds it is to be woken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def call_at(self, when: float, *further: Any, **options: Any) -> asyncio.TimerHandle:  # type: ignore[override]
+        self.waits.append(when - self.time())
+        return super().call_at(when, *further, **options)
+
+
+def test_who_answers_requests_is_not_woken_for_it_ten_times_a_second(tmp_path: Path) -> None:
+    loop = Noting()
+
+    async def main() -> None:
+        server = await open_one(tmp_path)
+        assert b"\r\ndate: " in (await talk(server.port, get("/api/v1/health"))).lower()
+        assert min(loop.waits) > 0.9
+        began = loop.time()
+        await server.aclose()
+        assert loop.time() - began < 0.5
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
+
+
 def test_a_port_in_use_is_named() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
