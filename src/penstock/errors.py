@@ -210,7 +210,12 @@ class RateLimited(LimitError):
 
     Args:
         unit: of what there is too much, `requests` or `tokens`.
+
+    Attributes:
+        elsewhere: another deployment may be asked; this one is waited for once that has failed.
     """
+
+    elsewhere = False
 
     def __init__(
         self, message: str, *, do: str = "", param: str | None = None, retry_after: float | None = None,

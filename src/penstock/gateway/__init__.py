@@ -291,7 +291,8 @@ class Gateway:
         """By what each attempt is booked."""
         factors = self.shared.state.of("factors", "", lambda _: Factors())
         winner_pays = frozenset(tenant.name for tenant in self.config.tenants if tenant.charge == "winner")
-        return Booking(metered_rules(self.config.rules), self.purse, self.shared.journal, winner_pays, factors)
+        rules, queues = metered_rules(self.config.rules), self._limiting.queues
+        return Booking(rules, self.purse, self.shared.journal, winner_pays, factors, queues)
 
     def _keyring_of(self, config: Config, shared: Shared) -> Keyring:
         return keyring_of(config, shared.keys, shared.state.of("strikes", "", lambda _: Strikes()))

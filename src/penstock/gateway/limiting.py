@@ -13,6 +13,7 @@ from penstock.config.schema import Config
 from penstock.errors import Overloaded
 from penstock.layers.admission import PROCESS, Admission, Entrance
 from penstock.layers.concurrency import Seating
+from penstock.layers.meter.turns import Queues
 from penstock.layers.rate_limit import RateLimit, Rates, Size
 from penstock.messages import Request
 from penstock.metrics import Metrics
@@ -97,6 +98,11 @@ class Limiting:
         """How many calls wait at a limit."""
         lines = self._given.state.of("lines", "", lambda _: self._new_lines())
         return self._seats.waiting + len(lines)
+
+    @property
+    def queues(self) -> Queues:
+        """Where calls wait for a rate."""
+        return Queues(self._given.state.of("lines", "", lambda _: self._new_lines()), self.weigh)
 
     def _full(self) -> Callable[[], Overloaded | None] | None:
         own, seats = _own(self._admission), self._seats

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from penstock.call import Call, Reply, until_over
 from penstock.clock import Clock
-from penstock.errors import CircuitOpen, Overloaded, UpstreamRateLimited
+from penstock.errors import Overloaded
 from penstock.messages import Request
 from penstock.records import Decision
 from penstock.reservation import Rule, Shortage
 from penstock.routing.plan import Candidate
 from penstock.routing.timeouts import Timeouts
-from penstock.routing.wishes import NORMAL, RANKS
+from penstock.routing.turn import look_again, others_than, rank_of
 from penstock.usage import BYTES_A_TOKEN
 
 __all__ = ["Concurrency", "Seating"]
@@ -26,7 +26,6 @@ __all__ = ["Concurrency", "Seating"]
 GUESS_SECONDS = 3.0
 # No caller is told to wait for longer before it asks again.
 LONGEST_SECONDS = 60.0
-NEVER = float("inf")
 
 
 class Seating(NamedTuple):
@@ -113,7 +112,7 @@ class Concurrency:
         def tell(place: Callable[[], int] | None) -> None:
             request.place = place
 
-        asking = (_rank(request), tenant, self._weigh(tenant), began, request.deadline)
+        asking = (rank_of(request), tenant, self._weigh(tenant), began, request.deadline)
         found = await self._seating.seats.take(held, asking, tell)
         waited, short = self._now() - began, isinstance(found, Shortage)
         if waited > 0:
@@ -124,7 +123,7 @@ class Concurrency:
             raise _refused(request, found.wait, f"busy: {what} are under way, which is the limit")
         if waited > 0 and request.candidate.health.blocked and not request.trial:
             try:
-                _look_again(request, self._now())
+                look_again(request, self._now())
             except BaseException:
                 found.leave()
                 raise
@@ -137,7 +136,7 @@ class Concurrency:
         if gate.guesses:
             patience = min(patience, GUESS_SECONDS)
         tenant = request.record.tenant or ""
-        place = gate.queue(_rank(request), now + patience, tenant, self._weigh(tenant))
+        place = gate.queue(rank_of(request), now + patience, tenant, self._weigh(tenant))
         if place is None:
             raise _refused(request, gate.expected(), "busy, and so is its queue")
         timer = self._clock.call_later(patience, lambda: gate.late(place))
@@ -159,34 +158,13 @@ class Concurrency:
         if turn == "shed":
             raise _refused(request, gate.expected(), "busy, and its queue is full of calls that go before this one")
         if request.candidate.health.blocked:
-            _look_again(request, self._now())
+            look_again(request, self._now())
         return beyond
-
-
-def _look_again(request: Request, now: float) -> None:
-    """While it waited its deployment may have been paused, or failed so often that it is not asked any more."""
-    candidate = request.candidate
-    # Who tries whether it is well again goes in spite of all but the provider's own word.
-    standing = candidate.health.paused(now) if request.trial else candidate.health.standing(now)
-    if standing is None or standing.state == "ready":
-        return
-    kind = UpstreamRateLimited if standing.state == "paused" else CircuitOpen
-    raise kind(
-        f"{candidate.name} is {standing.state} ({standing.why}) since this call waited for its turn",
-        do="Wait as long as retry-after says.",
-        retry_after=max(0.0, standing.until - now) if standing.until < NEVER else None,
-    )
 
 
 def _roomier(request: Request) -> bool:
     """Whether another deployment that was not tried would take it at once."""
-    mine, tried = request.candidate, request.tried
-    if tried is not None and mine.id in tried:
-        return False  # sent away once, or a retry: whoever else there was has gone before
-    return any(
-        one is not mine and not one.health.blocked and (tried is None or one.id not in tried) and _has_room(one)
-        for one in request.plan.candidates
-    )
+    return any(map(_has_room, others_than(request)))
 
 
 def _has_room(candidate: Candidate) -> bool:
@@ -224,8 +202,3 @@ def _elsewhere(request: Request, wait: float) -> Overloaded:
     refused = _refused(request, wait, "busy, and another deployment is not")
     refused.elsewhere = True
     return refused
-
-
-def _rank(request: Request) -> int:
-    wishes = request.caller.wishes
-    return RANKS.get(wishes.priority, NORMAL) if wishes is not None else NORMAL

@@ -110,6 +110,8 @@ class Upstream:
             return self._unary(request, deployment, dialect, attempt, connection)
         except BaseException as error:
             if connection is not None:
+                if isinstance(error, ProtocolError) and attempt.status == 200:
+                    attempt.ambiguous = attempt.ambiguous or _is_answer(connection.parser.headers)
                 connection.release()
             if isinstance(error, UpstreamError):
                 error.dialect = dialect.name
@@ -118,7 +120,7 @@ class Upstream:
             attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
             attempt.answered = self._now()
             attempt.unsent = connection is None
-            attempt.ambiguous = connection is not None and _is_ambiguous(error, attempt)
+            attempt.ambiguous = connection is not None and (attempt.ambiguous or _is_ambiguous(error, attempt))
             if attempt.ambiguous:
                 deployment.book(request.record, attempt, _at_least(request))
             raise
@@ -136,7 +138,11 @@ class Upstream:
         connection.release(now)
         if not 200 <= status < 300:
             raise dialect.classify(status, headers, body, self._clock.wall())
-        spoken, facts = dialect.name, dialect.decode_facts(body, request.record.bytes_in)
+        try:
+            spoken, facts = dialect.name, dialect.decode_facts(body, request.record.bytes_in)
+        except ProtocolError:
+            attempt.ambiguous = _is_answer(headers)
+            raise
         attempt.response_model, attempt.finish_reason = facts.model, facts.finish_reason
         deployment.book(request.record, attempt, facts.usage)
         attempt.outcome = "ok"
@@ -179,6 +185,12 @@ def _is_ambiguous(error: BaseException, attempt: Attempt) -> bool:
         return True
     # A connection that broke, or was silent, has no whole answer; an error in a stream is one.
     return isinstance(error, Unavailable | UpstreamTimeout | StreamInterrupted) and error.answer is None
+
+
+def _is_answer(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a 200 that cannot be read was sent as what was asked for: then it may be charged."""
+    kind = headers.get(b"content-type", b"").lower()
+    return b"json" in kind or b"event-stream" in kind
 
 
 def _at_least(request: Request) -> Usage:

@@ -49,7 +49,7 @@ class Failure(NamedTuple):
             `credential`: one with another credential before all; `none`.
         throttled: too many requests, which takes a longer backoff and costs less of the quota.
         seconds: how long the provider asks to be left alone.
-        busy: nothing was sent, for another has room at once: after that one this one may be waited for.
+        busy: nothing was sent, for another may have room: after that one this one may be waited for.
         unsent: nothing was sent, for a limit or a budget has too little left: that is no attempt.
     """
 
@@ -102,7 +102,7 @@ def _failure_of(error: BaseException) -> Failure:
         return Failure(again=error.answer is not None, onward="any", seconds=_named(error))
     if isinstance(error, e.UpstreamError):
         return Failure(again=True, onward="any", seconds=_named(error))
-    if isinstance(error, e.Overloaded) and error.elsewhere:
+    if isinstance(error, e.Overloaded | e.RateLimited) and error.elsewhere:
         return Failure(again=True, onward="any", busy=True)
     if isinstance(error, e.Overloaded | e.CircuitOpen | e.InvalidRequest):
         # No place at this one, or no word for what is asked in its dialect.

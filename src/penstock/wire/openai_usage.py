@@ -114,23 +114,23 @@ def _read_any(value: dict[str, Any]) -> Usage | None:
     cached = written = reasoning = heard = spoken = 0
     prompt = get("prompt_tokens_details") or get("input_tokens_details")
     if isinstance(prompt, dict):
-        cached = count(prompt.get("cached_tokens"))
+        cached = _part(prompt.get("cached_tokens"))
         # OpenRouter's and OpenAI's name; LiteLLM's; Alibaba's
         names = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
-        written = next((number for name in names if (number := count(prompt.get(name)))), 0)
+        written = next((number for name in names if (number := _part(prompt.get(name)))), 0)
         heard = count(prompt.get("audio_tokens"))
     # DeepSeek's name; Together's and Moonshot's place; Mistral's name
-    cached = cached or count(get("prompt_cache_hit_tokens") or get("cached_tokens") or get("num_cached_tokens"))
+    cached = cached or _part(get("prompt_cache_hit_tokens") or get("cached_tokens") or get("num_cached_tokens"))
     # Anthropic's names beside OpenAI's: Databricks, LiteLLM
-    cached = cached or count(get("cache_read_input_tokens"))
-    written = written or count(get("cache_creation_input_tokens"))
+    cached = cached or _part(get("cache_read_input_tokens"))
+    written = written or _part(get("cache_creation_input_tokens"))
     completion = get("completion_tokens_details") or get("output_tokens_details")
     if isinstance(completion, dict):
-        reasoning = count(completion.get("reasoning_tokens"))
+        reasoning = _part(completion.get("reasoning_tokens"))
         spoken = count(completion.get("audio_tokens"))
-    reasoning = reasoning or count(get("reasoning_tokens"))  # Perplexity
+    reasoning = reasoning or _part(get("reasoning_tokens"))  # Perplexity
     rest = total - taken_in - given_out
-    if not total and "cache_read_input_tokens" in value and "prompt_tokens" not in value:
+    if not total and cached + written < _MOST and "cache_read_input_tokens" in value and "prompt_tokens" not in value:
         taken_in += cached + written  # in Anthropic's own words they are beside input_tokens
     elif 0 < rest <= _MOST_THOUGHT:
         if rest == reasoning:
@@ -186,8 +186,20 @@ def told(usage: Usage | None, prompt_bytes: int, output_bytes: int) -> Usage:
         taken, given = taken or guess.input_tokens, given or guess.output_tokens
         usage = msgspec.structs.replace(usage, input_tokens=taken, output_tokens=given, estimated=True)
     if usage.cache_read_tokens + usage.cache_write_tokens > taken or usage.reasoning_tokens > given:
-        usage = msgspec.structs.replace(usage, odd=True)
+        read, written, thought = usage.cache_read_tokens, usage.cache_write_tokens, usage.reasoning_tokens
+        usage = msgspec.structs.replace(
+            usage,
+            cache_read_tokens=read % _MOST,
+            cache_write_tokens=written % _MOST,
+            reasoning_tokens=thought % _MOST,
+            odd=True,
+        )
     return usage
+
+
+def _part(number: Any) -> int:
+    """A number that is a part of another one; what cannot be one is more than any whole, so that `told` marks it."""
+    return _MOST if is_odd(number) else count(number)
 
 
 def is_odd(number: Any) -> bool:

@@ -19,6 +19,7 @@ from penstock.layers.meter.held import Held
 from penstock.layers.meter.kept import Keeping
 from penstock.layers.meter.lessons import Factors, Lessons
 from penstock.layers.meter.reserving import Purse, Reserving
+from penstock.layers.meter.turns import Queues, Turns
 from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Attempt
@@ -44,6 +45,7 @@ class Booking(NamedTuple):
         journal: None where nothing is kept.
         winner_pays: the tenants that pay for the attempt that answered alone.
         factors: None where nothing is learned.
+        queues: where attempts may wait for their turn; None: they wait nowhere.
     """
 
     rules: Rules
@@ -51,6 +53,7 @@ class Booking(NamedTuple):
     journal: Journal | None = None
     winner_pays: frozenset[str] = frozenset()
     factors: Factors | None = None
+    queues: Queues | None = None
 
 
 def metered_rules(rules: Iterable[Rule]) -> Rules:
@@ -71,7 +74,7 @@ class Meter:
         self._limited = bool(booking.rules)
         self._purse = booking.purse
         self._metrics = metrics
-        self._reserving = Reserving(booking.purse, metrics, clock)
+        self._reserving = Reserving(booking.purse, metrics, clock, _turns(booking, clock))
         journal = booking.journal
         refused = metrics.unwritten.inc
         self._entries = Entries(clock, journal, booking.winner_pays, refused) if journal is not None else None
@@ -203,6 +206,13 @@ class Meter:
     def _bound_cost(self, held: Held) -> int:
         cost: int = held.bound.cost(held.given) or 0
         return cost
+
+
+def _turns(booking: Booking, clock: Clock) -> Turns | None:
+    """Where attempts wait for a rate of where they go; None where none of these has a queue."""
+    if booking.queues is None or booking.purse is None or not any(rule.queue > 0 for rule in booking.rules.rules):
+        return None
+    return Turns(booking.queues, booking.purse, clock)
 
 
 def _may_be_more(candidate: Any, attempt: Attempt, usage: Usage) -> bool:

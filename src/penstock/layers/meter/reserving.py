@@ -8,11 +8,13 @@ from typing import Protocol
 import msgspec
 
 from penstock.clock import Clock
-from penstock.errors import BudgetExceeded, Overloaded
+from penstock.errors import BudgetExceeded, Overloaded, RateLimited
 from penstock.layers.meter.held import Held
+from penstock.layers.meter.turns import Turns
 from penstock.metrics import Metrics
 from penstock.reservation import Accounts, Level, Reservation, Shortage, Want
 from penstock.routing.money import SHARE, Use, exhausted, shortened, shrunk
+from penstock.routing.turn import others_than
 
 __all__ = ["Purse", "Reserving"]
 
@@ -42,10 +44,12 @@ class Reserving:
 
     Args:
         purse: None where there are no rules.
+        turns: where attempts may wait; None where no rule has a queue.
     """
 
-    def __init__(self, purse: Purse | None, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, purse: Purse | None, metrics: Metrics, clock: Clock, turns: Turns | None = None) -> None:
         self._purse = purse
+        self._turns = turns
         self._metrics = metrics
         self._wall = clock.wall
 
@@ -57,7 +61,7 @@ class Reserving:
         """
         self.reckon(held)
         purse, claim = self._purse, held.claim
-        if purse is None or held.money is not None:
+        if purse is None or held.money is not None or (self._turns is not None and self._turns.open):
             return False
         accounts, amounts = claim.accounts, claim.amounts(held.use)
         if bounded and (held.request.kind == "hedge" or not (held.bound.own or accounts.ample(amounts, SHARE))):
@@ -115,6 +119,8 @@ class Reserving:
             raise exhausted(money, held.bound, held.given)
         if self._purse is None or not claim.accounts.scopes:
             return True
+        if self._turns is not None and self._turns.open:
+            return False  # nobody passes those who wait
         held.reservation = self._purse.try_reserve(claim.accounts, claim.amounts(use))
         return held.reservation is not None
 
@@ -125,8 +131,9 @@ class Reserving:
             BudgetExceeded, RateLimited, LargerThanLimit: even that is.
             Overloaded: nobody can be asked, or too many do.
         """
+        since = self._turns.now() if self._turns is not None else 0.0
         for _ in range(MOST_TRIES):
-            shortage = await self._ask(held)
+            shortage = await self._ask(held, since)
             if shortage is None:
                 return
             rule = shortage.rule
@@ -159,12 +166,16 @@ class Reserving:
         levels = purse.levels(hard)
         return levels if len(levels) == len(hard.scopes) else await purse.look(hard.wants([0] * len(hard.scopes)))
 
-    async def _ask(self, held: Held) -> Shortage | None:
-        """Reserve what it may use, all or nothing: then what is short."""
-        claim = held.claim
+    async def _ask(self, held: Held, since: float) -> Shortage | None:
+        """Reserve what it may use, all or nothing: then what is short, of what it waits for since then."""
+        claim, turns = held.claim, self._turns
         assert self._purse is not None
+        wants = claim.accounts.wants(claim.amounts(held.use))
         try:
-            got = await self._purse.reserve(claim.accounts.wants(claim.amounts(held.use)))
+            if turns is None:
+                got = await self._purse.reserve(wants)
+            else:
+                got = await turns.reserve(held.request, wants, since)
         except BaseException:
             self._give_back(held)
             raise
@@ -196,7 +207,9 @@ class Reserving:
                 shortage = shortage._replace(wait=level.resets)
         try:
             return shrunk(shortage, held.bound, held.given, self._wall())
-        except Exception:
+        except Exception as error:
+            if isinstance(error, RateLimited) and shortage.rule.queue > 0:
+                error.elsewhere = bool(others_than(held.request))
             self._metrics.short.inc((shortage.rule.scope, "refused"))
             raise
 
