@@ -23,6 +23,7 @@ MEANINGS = {
     "max_tokens": "`max_completion_tokens` is said as `max_tokens`",
     "system_role": "the role `developer` is said as `system`",
     "thought_with_calls": "calls of tools without `reasoning_content` get a space as the thought before them",
+    "signed_calls": "calls of tools without a thought's signature get Google's word for that",
     "no_store": "`store: false` is left out",
     "no_service_tier": '`service_tier: "auto"` and `"default"` are left out',
     "no_parallel_tool_calls": "`parallel_tool_calls: true` is left out",
@@ -67,6 +68,7 @@ down = ["x-acme-region"]                  # of the provider's, to the caller
 [[quirks]]
 name = "system_role"
 source = "https://docs.acme.example/api#roles"
+models = ["acme-2*"]                      # of these alone; left out: of all
 """
 _OWN = f"""\
 A row of your own lies in `providers/` beside the config file, and the configuration says no more than
@@ -145,7 +147,8 @@ def _quirks() -> Iterator[str]:
     yield from _table("kind", "quirk", "so", "source")
     for row in _rows():
         for quirk in row.quirks:
-            yield f"| `{row.name}` | `{quirk.name}` | {MEANINGS[quirk.name]} | <{quirk.source}> |"
+            models = f" (models {', '.join(f'`{pattern}`' for pattern in quirk.models)})" if quirk.models else ""
+            yield f"| `{row.name}` | `{quirk.name}` | {MEANINGS[quirk.name]}{models} | <{quirk.source}> |"
 
 
 def _headers() -> Iterator[str]:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from penstock.errors import InvalidRequest
+from penstock.providers.catalogue import load_catalogue
 from penstock.providers.quirks import QUIRKS, Bend, bend_for
 from penstock.wire.splice import decode_object, encode_object
 
@@ -68,6 +69,21 @@ CASES = [
         '{"messages":[{"reasoning_content":"So.","tool_calls":[{}]},{"tool_calls":[]},{"tool_calls":null}]}',
         [],
     ),
+    (
+        "signed_calls",
+        '{"messages":[{"role":"user", "content":"x"},{"role":"assistant","tool_calls":[{"id" : "1"}, {"id":"2"}]}]}',
+        '{"messages":[{"role":"user", "content":"x"},{"role":"assistant","tool_calls":[{"id":"1","extra_content":'
+        '{"google":{"thought_signature":"skip_thought_signature_validator"}}},{"id":"2"}]}]}',
+        [],
+    ),
+    (  # a signature of the model's own, wherever it stands, and what is no call
+        "signed_calls",
+        '{"messages":[{"tool_calls":[{"id":"1","extra_content":{"google":{"thought_signature":"c2ln"}}},{"id":"2"}]},'
+        '{"tool_calls":[]},{"tool_calls":null},{"tool_calls":[{"extra_content":{"acme":1}}]},{"tool_calls":3}]}',
+        '{"messages":[{"tool_calls":[{"id":"1","extra_content":{"google":{"thought_signature":"c2ln"}}},{"id":"2"}]},'
+        '{"tool_calls":[]},{"tool_calls":null},{"tool_calls":[{"extra_content":{"acme":1}}]},{"tool_calls":3}]}',
+        [],
+    ),
     ("no_store", '{"store":false}', "{}", ["store"]),
     ("no_store", '{"store":null}', "{}", ["store"]),
     ("no_store", '{"store":true}', '{"store":true}', []),
@@ -117,6 +133,24 @@ def test_only_chat_is_bent() -> None:
     assert bend_for([]) == {}
     assert Bend(["no_store"]).asks_usage
     assert not Bend(["no_stream_options"]).asks_usage
+
+
+def test_a_quirk_of_some_models() -> None:
+    bend = Bend(["no_store", "max_tokens"], {"no_store": ["*gemini-3*"]})
+    fields = decode_object(b'{"store":false,"max_completion_tokens":5}')
+    assert bend.fields(fields, "gemini-3-pro")[1] == bend.fields(fields, "models/gemini-3.5-flash")[1] == ["store"]
+    for other in ("gemini-2.5-pro", ""):
+        assert bend.body(encode_object(fields), other) == (b'{"store":false,"max_tokens":5}', [])
+
+
+def test_calls_of_others_are_signed_for_the_models_that_want_it() -> None:
+    quirk = next(quirk for quirk in load_catalogue()["gemini"].quirks if quirk.name == "signed_calls")
+    bend = Bend([quirk.name], {quirk.name: quirk.models})
+    body = b'{"messages":[{"tool_calls":[{"id":"1"}]}]}'
+    for model in ("gemini-3-pro-preview", "gemini-3.1-flash", "google/gemini-3-flash", "gemini-flash-latest"):
+        assert b"skip_thought_signature_validator" in bend.body(body, model)[0], model
+    for model in ("gemini-2.5-flash", "gemini-2.0-flash", "gemma-3-27b-it"):
+        assert bend.body(body, model)[0] == body
 
 
 def test_what_is_no_object_is_refused() -> None:

@@ -13,7 +13,7 @@ from penstock.testing import ScriptedUpstream, SimLoop, run
 from penstock.wire.h1 import HttpRequest
 from tests.stage import ENV, Answer, Caller, Stage, ask, chat
 
-KINDS = ("openai", "mistral", "deepseek", "ollama", "cerebras", "openrouter", "groq")
+KINDS = ("openai", "mistral", "deepseek", "ollama", "cerebras", "openrouter", "groq", "gemini")
 CONFIG: dict[str, Any] = {
     "providers": {
         kind: {"kind": kind, "base_url": "http://provider:8000/v1", "api_key": "env:UP_KEY"} for kind in KINDS
@@ -119,6 +119,21 @@ def test_a_call_that_another_model_made_gets_a_thought() -> None:
     turns = [EARLIER[0], {"role": "assistant", "content": EARLIER[1]["content"][1:]}, EARLIER[2]]
     body, _, _ = asked("/v1/messages", {**question, "messages": turns})
     assert body["messages"][1]["reasoning_content"] == " "
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+def test_a_call_without_a_signature_gets_the_word_for_that_from_models_that_want_one(path: str) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    _, question = ask("messages", model="gemini/gemini-3-small", tools=TOOLS)
+    turns: list[dict[str, Any]] = EARLIER
+    if path != "/v1/messages":
+        question = {"model": "gemini/gemini-3-small"}
+        turns = [EARLIER[0], {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "call_1"}]
+    body, _, _ = asked(path, {**question, "messages": turns})
+    signed = {**call, "extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
+    assert body["messages"][1]["tool_calls"] == [signed]
+    body, _, _ = asked(path, {**question, "model": "gemini/small", "messages": turns})
+    assert body["messages"][1]["tool_calls"] == [call]
 
 
 ANSWERS: dict[str, dict[str, Any]] = {

@@ -49,10 +49,15 @@ class Headers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Quirk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A difference from the dialect, by its name in `providers/quirks.py`, and who says that it is one."""
+    """A difference from the dialect, by its name in `providers/quirks.py`, and who says that it is one.
+
+    Attributes:
+        models: patterns of the models that alone have it; empty: all of the vendor's.
+    """
 
     name: str
     source: str
+    models: tuple[str, ...] = ()
 
 
 class Versioned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

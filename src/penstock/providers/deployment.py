@@ -78,7 +78,7 @@ class Endpoint:
         self.origin = origin
         self.billed = row.billed
         self.dialects = row.dialects
-        self.bends = bend_for([quirk.name for quirk in row.quirks])
+        self.bends = bend_for([quirk.name for quirk in row.quirks], {quirk.name: quirk.models for quirk in row.quirks})
         self.up = tuple(header.encode() for header in passing.up)
         self.down = tuple(header.encode() for header in passing.down)
         self._defaults = {header.encode(): value.encode("latin-1") for header, value in passing.defaults.items()}

@@ -8,6 +8,7 @@ the vendor refuses it in its own words. Pure; answers are never touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 import msgspec
@@ -24,6 +25,9 @@ _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _MESSAGE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DEVELOPER, _SYSTEM = b'"developer"', raw_text("system")
 _UNTHOUGHT, _THOUGHT = (b"", b"null", b'""'), raw_text(" ")
+# What Google reads as "this call is not of this model": https://ai.google.dev/gemini-api/docs/thought-signatures
+_UNSIGNED = msgspec.Raw(b'{"google":{"thought_signature":"skip_thought_signature_validator"}}')
+_SIGNATURE = b'"thought_signature"'
 _ZERO = (b"0", b"0.0", b"null")
 
 # Asks for what a stream of these vendors has anyway.
@@ -73,6 +77,27 @@ def _with_thought(message: Fields) -> Fields | None:
     return {**message, "reasoning_content": _THOUGHT}
 
 
+def signed_calls(fields: Fields) -> list[str]:
+    """Calls of tools without the signature of the thought that led to them are refused, where the first of a turn has
+    none: a word for it that is no signature is taken.
+    """
+    return _each_message(fields, b'"tool_calls"', _with_signature)
+
+
+def _with_signature(message: Fields) -> Fields | None:
+    calls = message.get("tool_calls")
+    if calls is None or _SIGNATURE in bytes(calls):
+        return None
+    first, *rest = _LIST.decode(calls) or (None,)
+    if first is None:
+        return None
+    call = _MESSAGE.decode(first)
+    if bytes(call.get("extra_content", b"null")) not in (b"null", b"{}"):
+        return None  # something of the vendor's own: what it lacks is the vendor's to say
+    signed = msgspec.Raw(encode_object({**call, "extra_content": _UNSIGNED}))
+    return {**message, "tool_calls": msgspec.Raw(msgspec.json.encode([signed, *rest]))}
+
+
 def _each_message(fields: Fields, mark: bytes, change: Callable[[Fields], Fields | None]) -> list[str]:
     """Say those messages anew that `change` gives something for; where `mark` is in none, it is not even asked."""
     messages = fields.get("messages")
@@ -112,6 +137,7 @@ QUIRKS: Mapping[str, Quirk] = MappingProxyType(
         "max_tokens": max_tokens,
         "system_role": system_role,
         "thought_with_calls": thought_with_calls,
+        "signed_calls": signed_calls,
         "no_store": _left_out("store", idle=(b"false", b"null")),
         "no_service_tier": _left_out("service_tier", idle=(b'"auto"', b'"default"', b"null")),
         "no_parallel_tool_calls": _left_out("parallel_tool_calls", idle=(b"true", b"null")),
@@ -125,28 +151,34 @@ _BENT = "openai_chat"
 class Bend:
     """The quirks of one vendor, in their order.
 
+    Args:
+        models: by quirk, patterns of the models that alone have it (`fnmatch`).
+
     Attributes:
         asks_usage: whether a stream may be asked for its usage.
     """
 
     __slots__ = ("_quirks", "asks_usage")
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._quirks = [QUIRKS[name] for name in names]
+    def __init__(self, names: Sequence[str], models: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
+        self._quirks = [(QUIRKS[name], models.get(name, ())) for name in names]
         self.asks_usage = "no_stream_options" not in names
 
-    def fields(self, fields: Fields) -> tuple[Fields, list[str]]:
-        """The request's top level as the vendor takes it, and what was lost; `fields` itself stays as it is."""
+    def fields(self, fields: Fields, model: str = "") -> tuple[Fields, list[str]]:
+        """The request's top level as the vendor's model takes it, and what was lost; `fields` itself stays."""
         bent = dict(fields)
-        lost = [name for quirk in self._quirks for name in quirk(bent)]
+        lost = []
+        for quirk, patterns in self._quirks:
+            if not patterns or any(fnmatchcase(model, pattern) for pattern in patterns):
+                lost += quirk(bent)
         return bent, lost
 
-    def body(self, body: bytes) -> tuple[bytes, list[str]]:
+    def body(self, body: bytes, model: str = "") -> tuple[bytes, list[str]]:
         """The same for a whole body. Raises InvalidRequest: it is no JSON object."""
-        bent, lost = self.fields(decode_object(body))
+        bent, lost = self.fields(decode_object(body), model)
         return encode_object(bent), lost
 
 
-def bend_for(names: Sequence[str]) -> Mapping[str, Bend]:
+def bend_for(names: Sequence[str], models: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Mapping[str, Bend]:
     """By dialect; empty without quirks."""
-    return {_BENT: Bend(names)} if names else {}
+    return {_BENT: Bend(names, models)} if names else {}

@@ -216,7 +216,7 @@ def _payload(
             name = "max_tokens" if spoken.startswith("anthropic") else deployment.facts.output_field
             fields, clamped = limit_output(fields, request.most_output, name)
         if bend is not None:
-            (fields, lost), ask_usage = bend.fields(fields), bend.asks_usage
+            (fields, lost), ask_usage = bend.fields(fields, deployment.model), bend.asks_usage
             dropped = _named(lost)
         body = dialect.encode_request(fields, deployment.model, stream=request.stream, ask_usage=ask_usage)
         kept = caller.sent
@@ -229,7 +229,7 @@ def _payload(
         written = _translated(request, deployment, dialect)
         body, dropped, clamped = written.body, _named(written.dropped), _named(written.clamped)
         if bend is not None:
-            body, lost = bend.body(body)
+            body, lost = bend.body(body, deployment.model)
             dropped += _named(lost)
         passed = {name: caller.headers[name] for name in _NEUTRAL if name in caller.headers}
         head = endpoint.head(dialect.path, b"", passed)
