@@ -18,9 +18,10 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
-from penstock.clock import Clock, Timer
+from penstock.clock import Clock
 from penstock.layers.record import STOPPED
 from penstock.server.limits import Limits
+from penstock.server.sweep import Found, Sweep
 from penstock.wire.h1 import CONTINUE, LAST_CHUNK, Head, HttpRequest, Refused, RequestParser, awaited_by, status_line
 
 __all__ = ["Exchange", "Limits", "Listener", "ServerConnection"]
@@ -64,14 +65,7 @@ OK = status_line(200)
 _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
-SWEEP_SECONDS = 1.0
-# Thousands that were slow together are late together, and come back together: refusing or cutting one takes as long as
-# a request, and its next attempt longer. So as long as there is room for others, they are cut one by one, at most 250 a
-# second; else four in a turn of the loop.
-SWEPT_AT_ONCE = 100
-SWEEP_PAUSE = 0.001
-CUT_PAUSE = 0.004
-CUT_AT_ONCE = 4
+# From this part of the room on all that are late are cut at once.
 CROWDED = 0.8
 
 # After a hand-over an idle connection is kept for so long: httpx, which the vendors' SDKs use, takes none from its pool
@@ -119,11 +113,9 @@ class Listener:
         self.connections: dict[ServerConnection, None] = {}
         self.bodies = 0
         self._outside = 0
-        self._due: list[ServerConnection] = []  # of the sweep under way
-        self._timer: Timer | None = None
+        self._sweep = Sweep(clock, self.connections, self._crowded, self._note_date)
         self._changed: asyncio.Future[None] | None = None
         self.date = b""
-        self._dated = self._cut_at = 0.0
 
     def connection(self) -> ServerConnection:
         """A protocol for one more connection."""
@@ -137,8 +129,7 @@ class Listener:
     def opened(self, connection: ServerConnection) -> int:
         """A connection stands; returns how many there are now above the limit."""
         self.connections[connection] = None
-        if self._timer is None:
-            self._begin_second()
+        self._sweep.begin()
         # Those that are being refused take nobody's place.
         if len(self.connections) - self._outside <= self.limits.max_connections:
             return 0
@@ -225,9 +216,7 @@ class Listener:
             connection.abort()
         if tasks:
             await asyncio.wait(tasks)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._sweep.end()
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():
@@ -239,31 +228,10 @@ class Listener:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
-    def _sweep(self) -> None:
-        self._timer = None
-        now, due = self.clock.monotonic(), self._due or list(self.connections)[::-1]
-        if now - self._dated >= SWEEP_SECONDS:
-            self._note_date(now)  # a sweep may take many seconds
-        hurried = self.draining or len(self.connections) > CROWDED * self.limits.max_connections
-        # A loop that is late is owed those that it could not cut meanwhile.
-        cut, most = 0, CUT_AT_ONCE if hurried else max(1, min(CUT_AT_ONCE, int((now - self._cut_at) / CUT_PAUSE)))
-        for _ in range(min(SWEPT_AT_ONCE, len(due))):
-            cut += due.pop().enforce(now)
-            if cut == most:
-                break
-        self._due, self._cut_at = due, now if cut else self._cut_at
-        if due:
-            self._timer = self.clock.call_later(CUT_PAUSE if cut and not hurried else SWEEP_PAUSE, self._sweep)
-            return
-        if self.connections:
-            self._begin_second()
+    def _crowded(self) -> bool:
+        return self.draining or len(self.connections) > CROWDED * self.limits.max_connections
 
-    def _begin_second(self) -> None:
-        self._note_date(self.clock.monotonic())
-        self._timer = self.clock.call_later(SWEEP_SECONDS, self._sweep)
-
-    def _note_date(self, now: float) -> None:
-        self._dated = now
+    def _note_date(self) -> None:
         self.date = b"date: %b\r\n" % formatdate(self.clock.wall(), usegmt=True).encode()
 
 
@@ -516,18 +484,19 @@ class ServerConnection(asyncio.Protocol):
         if self.task is not None:
             self.task.cancel()
 
-    def enforce(self, now: float) -> bool:
-        """Close what waits for longer than it may; whether that took as long as a request."""
+    def enforce(self, now: float, *, spare: bool = False) -> Found:
+        """Close what waits for longer than it may, but `spare` what only does not read."""
         transport, parser = self._transport, self._parser
         if transport is None:
-            return False
+            return Found.WELL
         waited = now - self._since
         if self._stalled_at or transport.is_closing():
             if self._is_stuck(transport, now):
-                _reset(transport)
-                return True
+                if not spare:
+                    _reset(transport)
+                return Found.STUCK
         elif self.busy:
-            return False
+            return Found.WELL
         elif self._lingers:
             if waited > LINGER_SECONDS:
                 transport.abort()
@@ -537,12 +506,12 @@ class ServerConnection(asyncio.Protocol):
         elif _is_late(parser, waited):
             self._refused = Refused(408, "the request took too long to arrive")
             self._next()
-            return True
+            return Found.CUT
         elif parser.wants_continue:
             # Its head came while another request was being answered.
             parser.wants_continue = False
             transport.write(CONTINUE)
-        return False
+        return Found.WELL
 
     def _is_stuck(self, transport: asyncio.Transport, now: float) -> bool:
         """Whether what is unsent leaves too slowly."""
