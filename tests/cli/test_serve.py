@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import penstock
-from tests.end_to_end.process import Served, environment
+from tests.end_to_end.process import PENSTOCK, Served, environment
 
 KEYS = """\
 providers: {sim: {}}
@@ -178,6 +179,17 @@ def test_a_port_that_is_taken(tmp_path: Path, option: str) -> None:
     assert told.startswith(f"cannot listen on 127.0.0.1:{port}: ")
     assert "in use" in told
     assert f"{option}." in do
+
+
+def test_a_limit_of_open_files_that_serves_nobody(tmp_path: Path) -> None:
+    command = f"ulimit -n 40; exec {shlex.join(PENSTOCK)} serve --port 0 --admin-port 0"
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 2
+    told, do = ran.stderr.splitlines()
+    assert told == "this process may open 40 files, too few to serve anybody"
+    assert "ulimit" in do
 
 
 def test_an_address_of_another_machine(tmp_path: Path) -> None:

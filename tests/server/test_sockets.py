@@ -10,7 +10,7 @@ import sys
 import pytest
 import uvloop
 
-from penstock.server.sockets import LEAST_ROOM, UNHEARD_SECONDS, prepare, room_for
+from penstock.server.sockets import LEAST_ROOM, UNHEARD_SECONDS, polite_for, prepare, room_for
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hand a listener's options on")
@@ -43,3 +43,13 @@ def test_a_connection_inherits_its_listeners_options() -> None:
 
 def test_room_leaves_a_descriptor_for_each_provider() -> None:
     assert LEAST_ROOM <= room_for() <= max(LEAST_ROOM, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
+@pytest.mark.parametrize(("files", "polite"), [(64, 4), (256, 16), (4096, 64)])
+def test_where_files_are_few_those_there_is_no_room_for_take_few(files: int, polite: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    try:
+        assert polite_for() == polite
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

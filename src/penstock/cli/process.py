@@ -26,6 +26,7 @@ from penstock.clock import Clock, SystemClock, SystemRandom
 from penstock.config.guards import is_loopback
 from penstock.config.keeping import MEMORY
 from penstock.config.schema import Address, Config, Key
+from penstock.errors import ConfigError
 from penstock.gateway.books import Books, open_books
 from penstock.routing.names import AllowList
 from penstock.server.collector import settle_collector
@@ -36,7 +37,7 @@ from penstock.server.register import Telling, open_register
 from penstock.server.reload import Reload
 from penstock.server.renewal import Renewal
 from penstock.server.request_log import make_turn, open_log
-from penstock.server.sockets import raise_file_limit, room_for
+from penstock.server.sockets import LEAST_FILES, raise_file_limit, room_for
 from penstock.server.spawn import Crew, worker_environment
 from penstock.server.supervisor import InProcess, Supervisor
 from penstock.server.systemd import Systemd
@@ -53,6 +54,8 @@ __all__ = ["serve"]
 T = TypeVar("T")
 
 SWITCH_SECONDS = 0.0005
+
+ENOUGH_FILES = 1024
 
 
 def serve(config: Config, folder: Path, reread: Callable[[], Config]) -> int:
@@ -97,7 +100,7 @@ async def _serve(
     clock = SystemClock()
     stop = _Stop()
     stop.install()
-    raise_file_limit()
+    _check_files(raise_file_limit())
     held = await hold_listeners(config.server.listen, config.server.workers, clock)
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
     hire = crew.hire if crew is not None else _hire_here(clock)
@@ -163,6 +166,14 @@ async def _serve(
     if failure is not None:
         raise failure
     return INTERRUPTED if stop.interrupted else 0
+
+
+def _check_files(limit: int) -> None:
+    if 0 <= limit < LEAST_FILES:  # without a limit it is negative
+        raise ConfigError(
+            f"this process may open {limit} files, too few to serve anybody",
+            do=f"Raise the hard limit, `ulimit -Hn`, to {ENOUGH_FILES} or more: callers and providers take one each.",
+        )
 
 
 def _hire_here(clock: Clock) -> Hire:

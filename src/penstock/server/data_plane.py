@@ -22,7 +22,7 @@ from penstock.server.handshakes import Handshakes, places_for
 from penstock.server.listeners import hold_listeners
 from penstock.server.protocol import Limits, Listener
 from penstock.server.routes import Routes
-from penstock.server.sockets import prepare, room_for
+from penstock.server.sockets import polite_for, prepare, room_for
 
 __all__ = ["DataPlane"]
 
@@ -178,7 +178,7 @@ class DataPlane:
 
 def limits_of(server: Server) -> Limits:
     """What a listener with those settings allows."""
-    return Limits(server.max_body, server.idle, server.max_connections or room_for())
+    return Limits(server.max_body, server.idle, server.max_connections or room_for(), polite=polite_for())
 
 
 def _port_of(server: asyncio.AbstractServer | Handshakes) -> int:

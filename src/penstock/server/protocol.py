@@ -74,8 +74,7 @@ PATIENT_SECONDS = 6.0
 # Who is in the middle of a TLS handshake then is not among the connections yet, and must not notice either.
 CONNECTING_SECONDS = 1.0
 
-# How many connections above the limit are still told so, politely, before they are just closed; how often it is logged.
-_POLITE = 64
+# How often it is logged that there is no room for more connections.
 FULL_SECONDS = 60.0
 
 # Answers at once and returns None, or returns what will; that must call `Exchange.close` at its end.
@@ -279,7 +278,7 @@ class ServerConnection(asyncio.Protocol):
         self.peer = (transport.get_extra_info("peername") or (None,))[0]
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[attr-defined]
         excess = self._listener.opened(self)
-        if excess > _POLITE:
+        if excess > self._listener.limits.polite:
             transport.abort()  # type: ignore[attr-defined]
         elif excess > 0:
             self._refused = Refused(503, "all connections are in use")

@@ -9,7 +9,9 @@ import resource
 import socket
 from contextlib import suppress
 
-__all__ = ["prepare", "raise_file_limit", "room_for"]
+from penstock.server.limits import POLITE
+
+__all__ = ["LEAST_FILES", "polite_for", "prepare", "raise_file_limit", "room_for"]
 
 # A caller that vanished without a word (power, a cable, a NAT that forgot): probed after so many idle seconds, again
 # every few, and given up once nothing was acknowledged for so long. One that does not read would be given up too, and
@@ -25,6 +27,8 @@ UNSENT_BYTES = 128 * 1024
 # Descriptors that are not connections: listeners, the store, logs, the loop's own.
 SPARE_FILES = 128
 LEAST_ROOM = 16
+# Below it nobody is served: several workers' supervisor has 32, and what answers a call opens some more.
+LEAST_FILES = 64
 
 
 def prepare(server: object) -> None:
@@ -59,7 +63,14 @@ def raise_file_limit() -> int:
 
 def room_for() -> int:
     """How many callers' connections the limit of open files has room for: each may need another to a provider."""
+    return max(LEAST_ROOM, (_files() - SPARE_FILES) // 2)
+
+
+def polite_for() -> int:
+    """How many callers above that may be told so at once: where files are few, so few that the ledger has its own."""
+    return min(POLITE, _files() // 16)
+
+
+def _files() -> int:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if files == resource.RLIM_INFINITY:
-        files = 1 << 20
-    return max(LEAST_ROOM, (files - SPARE_FILES) // 2)
+    return 1 << 20 if files == resource.RLIM_INFINITY else files
