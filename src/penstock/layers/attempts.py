@@ -86,8 +86,13 @@ class Attempts:
             record.waited = attempt.answered - record.attempts[0].sent
             if record.decisions:
                 record.waited += _held_up(record)
-            record.adopt(attempt)
-            if not isinstance(reply.answer, Frame):  # as `streaming` says, without a call
+            if isinstance(reply.answer, Frame):  # unlike a stream, as `streaming` says without a call
+                record.adopt(attempt)
+            else:
+                # What its attempt amounts to is known at its end; what its head tells now, already.
+                record.dropped, record.clamped = attempt.dropped, attempt.clamped
+                if len(record.attempts) > 1:
+                    record.adopt(attempt)
                 if plan.on_stream_cut == "resume" and self._join is not None:
                     onward = partial(self._onward, tried={})
                     reply = self._join(reply, request, onward, self._call, self._now)

@@ -64,8 +64,7 @@ class Breaker:
         else:
             health.passed(now, took)
         if not isinstance(reply.answer, Frame):  # as `streaming` says, without a call
-            reply.hooks.append((_closed, pace))
-            reply.hooks.append((self._ended, request))
+            reply.hooks.append((self._ended, (pace, request)))
         else:
             pace.ended()
         return reply
@@ -86,13 +85,10 @@ class Breaker:
         elif pace.gate is not None and effect.kind in ("throttled", "overloaded"):
             pace.gate.throttled(request.attempt.sent, now)
 
-    def _ended(self, request: Request) -> None:
+    def _ended(self, pace_and_request: tuple[Any, Request]) -> None:
+        pace, request = pace_and_request
+        pace.ended()
         attempt = request.attempt
-        if attempt.outcome == "upstream_timeout" and self._was_hurried(request):
+        if attempt.outcome not in _CUT or (attempt.outcome == "upstream_timeout" and self._was_hurried(request)):
             return
-        if attempt.outcome in _CUT:
-            request.candidate.health.failed(self._now(), Effect("failure", None, f"{attempt.outcome} in a stream"))
-
-
-def _closed(pace: Any) -> None:
-    pace.ended()
+        request.candidate.health.failed(self._now(), Effect("failure", None, f"{attempt.outcome} in a stream"))

@@ -91,16 +91,24 @@ class StreamedAnswer:
         self._settled = False
         self._unread = False  # the caller has left so much unread that it is waited for
 
+    def begin(self) -> bool:
+        """Take what has come; whether the first output is in it, as it mostly is. Else `hold`."""
+        reader, data = self._reader, self._connection.parser.take()
+        if data:
+            self._held = self._judged(reader.feed(data))
+            if reader.error is not None and not reader.output:
+                raise reader.error
+        return reader.output
+
     async def hold(self) -> None:
-        """Read up to the first output and keep what came.
+        """Read on up to the first output and keep what came.
 
         Raises:
             UpstreamError: the stream failed before any.
         """
         reader, connection = self._reader, self._connection
         while not reader.output and len(self._held) <= MAX_HELD_BYTES and not self._over:
-            data = connection.parser.take() or await connection.read(self._wait)
-            self._held += self._take(data)
+            self._held += self._take(await connection.read(self._wait))
             if reader.error is not None and not reader.output:
                 raise reader.error
 

@@ -106,7 +106,11 @@ class Upstream:
             if b"content-encoding" in parser.headers:
                 _refuse_coding(connection)
             if connection.streaming and parser.status == 200:
-                return await self._stream(request, deployment, dialect, attempt, connection)
+                source = _open(request, deployment, dialect, attempt, connection)
+                if not source.begin():
+                    await source.hold()
+                attempt.answered = self._now()
+                return _streamed(request, deployment, dialect, source, connection)
             return self._unary(request, deployment, dialect, attempt, connection)
         except BaseException as error:
             if connection is not None:
@@ -154,25 +158,30 @@ class Upstream:
             spoken,
         )
 
-    async def _stream(
-        self, request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt, connection: Connection
-    ) -> Reply:
-        # Until the first output, however often a provider says that it is still there.
-        connection.deadline = attempt.sent + request.wait
-        keep_usage = request.usage_asked or dialect.name != request.dialect or not request.stream
-        reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
-        if request.plan is not None and request.plan.on_stream_cut == "resume":
-            reader.strict = CALLERS[request.dialect].may_join(request.fields)
-        source = StreamedAnswer(connection, reader, dialect.decode_events, request, deployment)
-        await source.hold()
-        connection.deadline = request.deadline
-        attempt.answered = self._now()
-        headers = connection.parser.headers
-        kind = headers.get(b"content-type", b"")
-        if b"event-stream" not in kind.lower():
-            kind = b"text/event-stream"
-        passed = _passed_down(headers, deployment) if dialect.name == request.dialect else ()
-        return Reply(200, kind, source, passed, dialect.name)
+
+def _open(
+    request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt, connection: Connection
+) -> StreamedAnswer:
+    """What reads a stream, of which nothing has been read yet."""
+    # Until the first output, however often a provider says that it is still there.
+    connection.deadline = attempt.sent + request.wait
+    keep_usage = request.usage_asked or dialect.name != request.dialect or not request.stream
+    reader = dialect.open_stream(keep_usage=keep_usage, prompt_bytes=request.record.bytes_in)
+    if request.plan is not None and request.plan.on_stream_cut == "resume":
+        reader.strict = CALLERS[request.dialect].may_join(request.fields)
+    return StreamedAnswer(connection, reader, dialect.decode_events, request, deployment)
+
+
+def _streamed(
+    request: Request, deployment: Deployment, dialect: Dialect, source: StreamedAnswer, connection: Connection
+) -> Reply:
+    """The reply of a stream whose first output is in hand."""
+    connection.deadline = request.deadline
+    headers, spoken = connection.parser.headers, dialect.name
+    kind = headers.get(b"content-type", b"")
+    if b"event-stream" not in kind and b"event-stream" not in kind.lower():
+        kind = b"text/event-stream"
+    return Reply(200, kind, source, _passed_down(headers, deployment) if spoken == request.dialect else (), spoken)
 
 
 # Of these, and of a connection that broke, nobody knows whether the provider went on and what it charges for it.

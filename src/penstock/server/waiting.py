@@ -9,7 +9,6 @@ said, so an error that comes later is told in the stream, and what is known late
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from penstock.clock import Clock, Timer
 from penstock.messages import Request
@@ -17,11 +16,6 @@ from penstock.server.protocol import Exchange
 from penstock.wire.dialects import CALLERS
 
 __all__ = ["Waiting"]
-
-
-class _Due(NamedTuple):
-    at: float
-    request: Request
 
 
 class Waiting:
@@ -39,13 +33,14 @@ class Waiting:
         self._seconds = seconds
         self._clock = clock
         self._head = head
-        self._due: dict[Exchange, _Due] = {}
+        # By when each is due, and what it asks.
+        self._due: dict[Exchange, tuple[float, Request]] = {}
         self._timer: Timer | None = None
         self._closing = False
 
     def add(self, out: Exchange, request: Request) -> None:
         """It waits from now on; every one must be removed again."""
-        self._due[out] = _Due(request.record.started + self._seconds, request)
+        self._due[out] = (request.record.started + self._seconds, request)
         if self._timer is None and self._seconds > 0:
             self._timer = self._clock.call_later(self._seconds, self._sweep)
 
@@ -66,14 +61,14 @@ class Waiting:
         self._timer = None
         now = self._clock.monotonic()
         while self._due:
-            out, due = next(iter(self._due.items()))
-            if due.at > now:
-                self._timer = self._clock.call_later(due.at - now, self._sweep)
+            out, (due, request) = next(iter(self._due.items()))
+            if due > now:
+                self._timer = self._clock.call_later(due - now, self._sweep)
                 return
             # Behind all others: they were not told after it.
             del self._due[out]
-            self._due[out] = _Due(now + self._seconds, due.request)
-            self._tell(out, due.request)
+            self._due[out] = (now + self._seconds, request)
+            self._tell(out, request)
 
     def _tell(self, out: Exchange, request: Request) -> None:
         said = CALLERS[request.dialect].waiting

@@ -16,7 +16,7 @@ from penstock.wire.openai_answer import encode_answer, open_writer
 from penstock.wire.openai_chunk import delta_of, size_of
 from penstock.wire.openai_errors import classify, encode_error, encode_stream_error, no_answer
 from penstock.wire.openai_events import decode_events, decode_message
-from penstock.wire.openai_fields import asks_usage, read_flag, read_model
+from penstock.wire.openai_fields import ASKED, WITH_USAGE, asks_usage, read_flag, read_model
 from penstock.wire.openai_prompt import decode_prompt
 from penstock.wire.openai_request import encode_prompt
 from penstock.wire.openai_rest import begin_answer, mark_begun, may_join, open_rest
@@ -77,7 +77,9 @@ class OpenAIChat:
         changed = fields.copy()
         changed["model"] = raw_text(model)
         if stream and ask_usage:
-            changed["stream_options"] = replaced(fields.get("stream_options"), {"include_usage": _TRUE})
+            asked = fields.get("stream_options")
+            plain = asked is None or bytes(asked) in ASKED
+            changed["stream_options"] = WITH_USAGE if plain else replaced(asked, {"include_usage": _TRUE})
         return encode_object(changed)
 
     def decode_facts(self, body: bytes, prompt_bytes: int = 0) -> Facts:

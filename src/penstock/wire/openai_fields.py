@@ -9,10 +9,14 @@ import msgspec
 from penstock.errors import InvalidRequest
 from penstock.wire.splice import kind
 
-__all__ = ["asks_for_functions", "asks_usage", "read_flag", "read_model"]
+__all__ = ["ASKED", "WITH_USAGE", "asks_for_functions", "asks_usage", "read_flag", "read_model"]
 
 _TEXT = msgspec.json.Decoder(str)
 _OPTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+# How `stream_options` ask for usage and nothing else; the first as it is sent on. Read by comparing, as nearly all are.
+WITH_USAGE = msgspec.Raw(b'{"include_usage":true}')
+ASKED = (bytes(WITH_USAGE), b'{"include_usage": true}')
 
 
 def read_model(fields: Mapping[str, msgspec.Raw]) -> str:
@@ -45,7 +49,12 @@ def read_flag(fields: Mapping[str, msgspec.Raw], name: str, param: str = "") -> 
 def asks_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
     """Whether `stream_options` asks for usage. Raises InvalidRequest where it is no object, or says neither."""
     value = fields.get("stream_options")
-    if value is None or bytes(value) == b"null":
+    if value is None:
+        return False
+    text = bytes(value)
+    if text in ASKED:
+        return True
+    if text == b"null":
         return False
     try:
         options = _OPTIONS.decode(value)
