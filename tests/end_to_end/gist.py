@@ -217,6 +217,7 @@ def anthropic_gist(body: bytes, *, stream: bool) -> Gist:
         elif kind == "message_delta":
             counted |= {name: number for name, number in (value.get("usage") or {}).items() if number is not None}
             gist.finish = value["delta"].get("stop_reason") or gist.finish
+            gist.refusal += _why(value["delta"])
             gist.stop_sequence = value["delta"].get("stop_sequence") or gist.stop_sequence
         elif kind == "message_stop":
             gist.ended = True
@@ -241,9 +242,15 @@ def count_of_anthropic(usage: dict[str, Any] | None) -> Count | None:
     return count
 
 
+def _why(ended: dict[str, Any]) -> str:
+    """In words, why the vendor refused."""
+    return (ended.get("stop_details") or {}).get("explanation") or "" if ended.get("stop_reason") == "refusal" else ""
+
+
 def _hear_message(gist: Gist, calls: dict[int, Call], message: dict[str, Any]) -> None:
     gist.id, gist.model = message.get("id") or "", message.get("model") or ""
     gist.finish, gist.stop_sequence = message.get("stop_reason"), message.get("stop_sequence")
+    gist.refusal = _why(message)
     for at, block in enumerate(message.get("content") or ()):
         _hear_block(gist, calls, at, block)
     gist.calls = list(calls.values())

@@ -14,6 +14,7 @@ from penstock.errors import InvalidRequest, ProtocolError, Unavailable, Upstream
 from penstock.messages import ToolCall, Usage
 from penstock.wire.anthropic_count_tokens import AnthropicCountTokens, estimate_body
 from penstock.wire.anthropic_messages import AnthropicMessages
+from penstock.wire.openai_chat import OpenAIChat
 
 MESSAGES, COUNT = AnthropicMessages(), AnthropicCountTokens()
 COUNTED = {"input_tokens": 5, "output_tokens": 2}
@@ -114,6 +115,30 @@ def test_finish_reasons(stop: Any, reason: str | None) -> None:
     assert MESSAGES.decode_response(answer(stop=stop)).finish_reason == reason
     ends = [event for event in MESSAGES.decode_events(answer(stop=stop)) if event.kind == "finish"]
     assert [event.finish_reason for event in ends] == ([] if reason is None else [reason])
+
+
+@pytest.mark.parametrize(
+    ("details", "why"),
+    [
+        ({"type": "refusal", "category": "cyber", "explanation": "This was stopped."}, "This was stopped."),
+        ({"type": "refusal", "category": "cyber", "explanation": None}, ""),
+        ({"explanation": 7}, ""),
+        ({}, ""),
+        ("odd", ""),
+        (None, ""),
+    ],
+)
+def test_why_it_was_refused(details: Any, why: str) -> None:
+    """Told with the end, it is what the other dialect has as the refusal's text, whole and streamed."""
+    whole, said = answer(stop="refusal", stop_details=details), "Hi."
+    response = MESSAGES.decode_response(whole)
+    assert (response.text, response.message.refusal, response.finish_reason) == (said, why, "content_filter")
+    written = json.loads(OpenAIChat().encode_answer(MESSAGES.decode_events(whole), "r", 1))["choices"][0]
+    assert (written["message"]["content"], written["message"]["refusal"] or "") == (said, why)
+    told = {"type": "message_delta", "delta": {"stop_reason": "refusal", "stop_details": details}}
+    events = MESSAGES.decode_events(f"event: message_delta\ndata: {json.dumps(told)}\n\n".encode())
+    assert [event.kind for event in events] == (["refusal", "finish"] if why else ["finish"])
+    assert "".join(event.text for event in events if event.kind == "refusal") == why
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def _message_events(message: Message, value: Any) -> Iterator[Event]:
     for index, block in enumerate(message.content or ()):
         yield from _block_events(block, index, written[index] if written else None, whole=True)
     if message.stop_reason:
-        yield _finish(message)
+        yield from _finish(message)
     usage = read_usage(message.usage)
     if usage is not None:
         yield Event("usage", usage=usage)
@@ -174,7 +174,7 @@ def _stream_events(event: StreamEvent, payload: bytes) -> Iterator[Event]:
         yield from _message_events(event.message, _written(payload, "message") if rare else None)
     elif kind == "message_delta" and delta is not None:
         if delta.stop_reason:
-            yield _finish(delta)
+            yield from _finish(delta)
         usage = read_usage(event.usage)
         if usage is not None:
             yield Event("usage", usage=usage)
@@ -220,11 +220,17 @@ def _input_event(text: str, index: int) -> Event:
     return Event("tool_call", index=index, tool_call=ToolCallDelta(index, arguments=repaired(text)))
 
 
-def _finish(ended: Any) -> Event:
-    """The end of a message or delta, with what else it says of it."""
+def _finish(ended: Any) -> Iterator[Event]:
+    """The end of a message or delta, with what else it says of it; before it, in words, why the vendor refused.
+
+    https://platform.claude.com/docs/en/test-and-evaluate/strengthen-guardrails/handle-streaming-refusals
+    """
     told = {"stop_sequence": ended.stop_sequence, "stop_details": ended.stop_details}
     details = {name: value for name, value in told.items() if value is not None}
-    return Event("finish", finish_reason=finish_of(ended.stop_reason), data=details or None)
+    why = (ended.stop_details or {}).get("explanation")
+    if ended.stop_reason == "refusal" and why.__class__ is str and why:
+        yield Event("refusal", repaired(why))
+    yield Event("finish", finish_reason=finish_of(ended.stop_reason), data=details or None)
 
 
 def _error_event(payload: bytes) -> Event:
