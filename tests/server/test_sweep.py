@@ -23,7 +23,7 @@ class Edge:
         self.began = self.clock.monotonic()
         self.sweep = Sweep(self.clock, self.connections, lambda: self.hurried, self.tell)
         for at in range(max(late, stuck, well)):
-            for found, number in ((Found.CUT, late), (Found.STUCK, stuck), (Found.WELL, well)):
+            for found, number in ((Found.LATE, late), (Found.STUCK, stuck), (Found.WELL, well)):
                 if at < number:
                     self.connections[One(self, found)] = None
                     self.sweep.begin()
@@ -37,7 +37,7 @@ class Edge:
         for _ in range(round(seconds / STEP)):
             before, self.looks = len(self.closed), 0
             self.clock.advance(STEP)
-            assert self.looks <= SWEPT_AT_ONCE + 1
+            assert self.looks <= SWEPT_AT_ONCE + CUT_AT_ONCE + 1
             closed.append(len(self.closed) - before)
         return closed
 
@@ -55,7 +55,7 @@ class One:
 
     def enforce(self, now: float, *, spare: bool) -> Found:
         self.edge.looks += 1
-        if self.found is Found.CUT or (self.found is Found.STUCK and not spare):
+        if self.found is not Found.WELL and not spare and self in self.edge.connections:
             del self.edge.connections[self]
             self.edge.closed.append((self.found, now))
         return self.found
@@ -64,9 +64,9 @@ class One:
 def test_a_crowd_that_is_late_together_is_cut_one_by_one() -> None:
     edge = Edge(late=1_000, well=4_000)
     closed = edge.pass_by(6)
-    assert len(edge.times(Found.CUT)) == 1_000
+    assert len(edge.times(Found.LATE)) == 1_000
     assert max(closed) == 1
-    assert 3.9 < edge.times(Found.CUT)[-1] - SWEEP_SECONDS < 4.3, "250 a second"
+    assert 3.9 < edge.times(Found.LATE)[-1] - SWEEP_SECONDS < 4.3, "250 a second"
     assert len(edge.connections) == 4_000
 
 
@@ -74,11 +74,12 @@ def test_those_that_do_not_read_are_reset_sixty_a_second_and_others_do_not_wait_
     edge = Edge(late=1_000, stuck=1_000)
     closed = edge.pass_by(19)
     assert max(closed) <= 2
-    refused, reset = edge.times(Found.CUT), edge.times(Found.STUCK)
+    refused, reset = edge.times(Found.LATE), edge.times(Found.STUCK)
     assert len(refused) == len(reset) == 1_000
     assert refused[-1] < 6
     apart = [after - before for before, after in pairwise(reset)]
     assert min(apart) > 0.007
+    assert reset[0] < SWEEP_SECONDS + 0.1
     assert 16 < reset[-1] - reset[0] < 18
 
 

@@ -41,6 +41,7 @@ from penstock.server.sockets import LEAST_FILES, raise_file_limit, room_for
 from penstock.server.spawn import Crew, worker_environment
 from penstock.server.supervisor import InProcess, Supervisor
 from penstock.server.systemd import Systemd
+from penstock.server.threads import favour_loop
 from penstock.server.worker import Worker
 from penstock.stores.centre import memory_pair
 from penstock.stores.lock import StateLock
@@ -101,6 +102,7 @@ async def _serve(
     stop = _Stop()
     stop.install()
     _check_files(raise_file_limit())
+    favour_loop()
     held = await hold_listeners(config.server.listen, config.server.workers, clock)
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
     hire = crew.hire if crew is not None else _hire_here(clock)

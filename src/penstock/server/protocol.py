@@ -484,7 +484,7 @@ class ServerConnection(asyncio.Protocol):
             self.task.cancel()
 
     def enforce(self, now: float, *, spare: bool = False) -> Found:
-        """Close what waits for longer than it may, but `spare` what only does not read."""
+        """Close what waits for longer than it may, but only say so of what is late or stuck where that is spared."""
         transport, parser = self._transport, self._parser
         if transport is None:
             return Found.WELL
@@ -503,9 +503,10 @@ class ServerConnection(asyncio.Protocol):
             if self._listener.closes_idle(waited):
                 transport.close()
         elif _is_late(parser, waited):
-            self._refused = Refused(408, "the request took too long to arrive")
-            self._next()
-            return Found.CUT
+            if not spare:
+                self._refused = Refused(408, "the request took too long to arrive")
+                self._next()
+            return Found.LATE
         elif parser.wants_continue:
             # Its head came while another request was being answered.
             parser.wants_continue = False

@@ -20,17 +20,18 @@ SWEEP_SECONDS = 1.0
 # Looked at before others have their turn.
 SWEPT_AT_ONCE = 100
 SWEEP_PAUSE = 0.001
-# At most 250 are refused a second, and 60 are reset; where there is no room, four in a turn of the loop.
+# At most 250 are refused a second, and 60 are reset; what a late loop is owed, and all where there is no room: four in
+# one of its turns.
 CUT_PAUSE = 0.004
-CUT_AT_ONCE = 4
 RESET_PAUSE = 1 / 60
+CUT_AT_ONCE = 4
 
 
 class Found(IntEnum):
-    """What a look at a connection has come to."""
+    """What a look at a connection has come to: it is well, its request is late, or it does not read its answer."""
 
     WELL = 0
-    CUT = 1
+    LATE = 1
     STUCK = 2
 
 
@@ -38,8 +39,42 @@ class Swept(Protocol):
     """A connection."""
 
     def enforce(self, now: float, *, spare: bool) -> Found:
-        """Close it if it waits for longer than it may, but `spare` it where it only does not read."""
+        """Close it if it waits for longer than it may, but not one that is late or stuck where they are spared."""
         ...
+
+
+class _Line:
+    """Connections that are to be closed one after the other.
+
+    Args:
+        pause: between two, in seconds.
+        most: in a turn of the loop, where it was late.
+
+    Attributes:
+        at: when the next one is due.
+    """
+
+    def __init__(self, pause: float, most: int) -> None:
+        self.waiting: dict[Swept, None] = {}
+        self.at = 0.0
+        self._pause = pause
+        self._most = most
+
+    def add(self, connection: Swept, now: float) -> None:
+        if not self.waiting:
+            self.at = max(self.at, now)
+        self.waiting[connection] = None
+
+    def close_due(self, now: float) -> None:
+        """Close those whose turn it is, and that have not got well meanwhile."""
+        self.at = max(self.at, now - (self._most - 0.5) * self._pause)
+        for _ in range(SWEPT_AT_ONCE):
+            if not self.waiting or self.at > now:
+                break
+            connection = next(iter(self.waiting))
+            del self.waiting[connection]
+            if connection.enforce(now, spare=False) is not Found.WELL:
+                self.at += self._pause
 
 
 class Sweep:
@@ -47,7 +82,7 @@ class Sweep:
 
     Args:
         connections: all that there are.
-        hurried: whether there is no room for others, so that all that are late are cut at once.
+        hurried: whether there is no room for others, so that all that are late are closed at once.
         tell: is called every second while there are connections.
     """
 
@@ -63,9 +98,9 @@ class Sweep:
         self._hurried = hurried
         self._tell = tell
         self._due: list[Swept] = []  # of the round under way
-        self._stuck: dict[Swept, None] = {}  # to be reset in their turn
+        self._lines = {Found.LATE: _Line(CUT_PAUSE, CUT_AT_ONCE), Found.STUCK: _Line(RESET_PAUSE, 1)}
         self._timer: Timer | None = None
-        self._told_at = self._round_at = self._cut_at = self._reset_at = 0.0
+        self._told_at = self._round_at = 0.0
 
     def begin(self) -> None:
         """There are connections; does nothing where that is known."""
@@ -80,55 +115,46 @@ class Sweep:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._due, self._stuck = [], {}
+        self._forget()
 
     def _turn(self) -> None:
-        now, hurried = self._clock.monotonic(), self._hurried()
-        if now - self._told_at >= SWEEP_SECONDS:
-            self._tell_time(now)  # a round may take many seconds
-        if not self._due and now >= self._round_at:
-            self._due = list(self._connections)[::-1]
-            self._cut_at = max(self._cut_at, self._round_at - CUT_PAUSE)
-        cut = self._look(now, hurried=hurried) if self._due else 0
-        if not self._connections:
-            self._stuck.clear()
-        if self._stuck and now >= self._reset_at:
-            stuck = next(iter(self._stuck))
-            del self._stuck[stuck]
-            self._reset_at = max(self._reset_at, now - RESET_PAUSE / 2) + RESET_PAUSE
-            stuck.enforce(now, spare=False)
         self._timer = None
-        if self._due:
-            pause = CUT_PAUSE if cut and not hurried else SWEEP_PAUSE
-        elif self._stuck:
-            pause = max(self._reset_at - now, SWEEP_PAUSE)
-        elif self._connections:
-            pause = max(self._round_at - now, SWEEP_PAUSE)
-        else:
+        now = self._clock.monotonic()
+        if now - self._told_at >= SWEEP_SECONDS:
+            self._tell_time(now)
+        if not self._connections:
+            self._forget()
             return
-        self._timer = self._clock.call_later(pause, self._turn)
+        if not self._due and now >= self._round_at:
+            self._due, self._round_at = list(self._connections)[::-1], now + SWEEP_SECONDS
+        if self._due:
+            self._look(now, hurried=self._hurried())
+        next_at = now if self._due else self._round_at
+        for line in self._lines.values():
+            if line.waiting:
+                line.close_due(now)
+                next_at = min(next_at, line.at)
+        self._timer = self._clock.call_later(max(next_at - now, SWEEP_PAUSE), self._turn)
 
     def _tell_time(self, now: float) -> None:
         self._told_at = now
         self._tell()
 
-    def _look(self, now: float, *, hurried: bool) -> int:
-        """Go on with the round; returns how many were cut."""
-        due = self._due
-        # A loop that is late is owed those that it could not cut meanwhile.
-        most = CUT_AT_ONCE if hurried else max(1, min(CUT_AT_ONCE, int((now - self._cut_at) / CUT_PAUSE)))
-        cut = 0
+    def _look(self, now: float, *, hurried: bool) -> None:
+        """Go on with the round."""
+        due, cut = self._due, 0
         for _ in range(min(SWEPT_AT_ONCE, len(due))):
             connection = due.pop()
             found = connection.enforce(now, spare=not hurried)
-            if found is Found.STUCK and not hurried:
-                self._stuck[connection] = None
-            elif found is not Found.WELL:
-                cut += 1
-                if cut == most:
-                    break
-        # Where nobody was late nothing is owed.
-        self._cut_at = now if cut else max(self._cut_at, now - CUT_PAUSE)
-        if not due:
-            self._round_at = now + SWEEP_SECONDS
-        return cut
+            if found is Found.WELL:
+                continue
+            if not hurried:
+                self._lines[found].add(connection, now)
+            elif (cut := cut + 1) == CUT_AT_ONCE:
+                break
+
+    def _forget(self) -> None:
+        """Nobody is left, or of interest."""
+        self._due = []
+        for line in self._lines.values():
+            line.waiting.clear()

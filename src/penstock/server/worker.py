@@ -30,6 +30,7 @@ from penstock.server.data_plane import DataPlane
 from penstock.server.ended import Ended, as_they_stand
 from penstock.server.memory import memory_in_use
 from penstock.server.request_log import open_log
+from penstock.server.threads import favour_loop
 from penstock.stores.centre import (
     CONFIG,
     Channel,
@@ -380,6 +381,7 @@ def main(arguments: Sequence[str]) -> None:
     channel, turn = map(int, arguments)
     end = socket.socket(fileno=channel)
     settle_collector(attended=True)
+    favour_loop()
     word, listeners, _, _ = socket.recv_fds(end, 1, MOST_LISTENERS)
     if word:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
