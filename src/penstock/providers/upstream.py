@@ -113,21 +113,32 @@ class Upstream:
                 return _streamed(request, deployment, dialect, source, connection)
             return self._unary(request, deployment, dialect, attempt, connection)
         except BaseException as error:
-            if connection is not None:
-                if isinstance(error, ProtocolError) and attempt.status == 200:
-                    attempt.ambiguous = attempt.ambiguous or _is_answer(connection.parser.headers)
-                connection.release()
             if isinstance(error, UpstreamError):
                 error.dialect = dialect.name
                 if deployment.endpoint.by_caller:
                     error.blame_caller()
-            attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
-            attempt.answered = self._now()
-            attempt.unsent = connection is None
-            attempt.ambiguous = connection is not None and (attempt.ambiguous or _is_ambiguous(error, attempt))
-            if attempt.ambiguous:
-                deployment.book(request.record, attempt, _at_least(request))
+            self._failed(request, deployment, attempt, connection, error)
             raise
+
+    def _failed(
+        self,
+        request: Request,
+        deployment: Deployment,
+        attempt: Attempt,
+        connection: Connection | None,
+        error: BaseException,
+    ) -> None:
+        """How the attempt ended, and what it may have cost all the same."""
+        if connection is not None:
+            if isinstance(error, ProtocolError) and attempt.status == 200:
+                attempt.ambiguous = attempt.ambiguous or _is_answer(connection.parser.headers)
+            connection.release()
+        attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
+        attempt.answered = self._now()
+        attempt.unsent = connection is None
+        attempt.ambiguous = connection is not None and (attempt.ambiguous or _is_ambiguous(error, attempt))
+        if attempt.ambiguous:
+            deployment.book(request.record, attempt, _at_least(request))
 
     async def _beside(self, work: Callable[[], T]) -> T:
         """What `work` returns, done beside the loop; it ends even if nobody waits for it any more."""
