@@ -161,9 +161,11 @@ class Reply(msgspec.Struct, eq=False):
 
     def begin(self) -> bytes:
         """The beginning of a stream, which `pump` goes on with: what came up to its first output."""
-        source = self._source()
-        data = source.held() if source is not None else b""
-        if data and self.taps and source is not None:
+        source = self.answer
+        if isinstance(source, Frame):
+            return b""
+        data = source.held()
+        if data and self.taps:
             self._show(Frame(data, source.decode))
         return data
 
@@ -179,8 +181,8 @@ class Reply(msgspec.Struct, eq=False):
             push: takes bytes; returns True where `drain` must be awaited before it is given more.
             finish: may be given the last of them instead, for one write with the end.
         """
-        source = self._source()
-        assert source is not None
+        source = self.answer
+        assert not isinstance(source, Frame)
         if not self.taps:
             return source.pump(push, drain, finish)
 

@@ -629,7 +629,11 @@ class Exchange:
             b"" if self.keep_alive else _CLOSE,
             _CHUNKED if self._chunked else b"",
         )
-        self._connection.write(head + self._framed(first) if first else head)
+        if first:
+            size = len(first)
+            self.written += size
+            head += b"%x\r\n%b\r\n" % (size, first) if self._chunked else first
+        self._connection.write(head)
 
     def push(self, data: bytes) -> bool:
         """More of a stream, without waiting; returns whether `drain` must be awaited before the next."""
@@ -654,13 +658,12 @@ class Exchange:
     def finish(self, last: bytes = b"") -> None:
         """The clean end of a stream, in one write with the last of it."""
         self.ended = True
-        last = self._framed(last) if last else b""
-        self._connection.write(last + LAST_CHUNK if self._chunked else last)
+        size = len(last)
+        self.written += size
+        if self._chunked:
+            last = b"%x\r\n%b\r\n%b" % (size, last, LAST_CHUNK) if last else LAST_CHUNK
+        self._connection.write(last)
 
     def close(self) -> None:
         """Nothing more will be written: what answers calls this at its end, whatever happened."""
         self._connection.answered(self)
-
-    def _framed(self, data: bytes) -> bytes:
-        self.written += len(data)
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data

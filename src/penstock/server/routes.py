@@ -219,6 +219,8 @@ class Routes:
                 out.send(reply.status, _reply_headers(reply, request), frame.data)
             else:
                 await self._spoken.stream(reply, request, out)
+                if not out.ended:
+                    out.finish()
         except Exception as error:
             if not out.started:
                 _fail(error, record, dialect, out)

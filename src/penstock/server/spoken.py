@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from penstock.call import Frame, Reply
 from penstock.errors import ProtocolError
@@ -37,12 +37,17 @@ class Spoken:
         self._head = head
         self._now = now
 
-    async def stream(self, reply: Reply, request: Request, out: Exchange) -> None:
-        """A stream of the caller's own dialect: its bytes."""
-        self._start(reply, request, out, reply.begin())
-        await reply.pump(out.push, out.drain, out.finish)
-        if not out.ended:
-            out.finish()
+    def stream(self, reply: Reply, request: Request, out: Exchange) -> Awaitable[None]:
+        """Begin a stream of the caller's own dialect; what is returned passes the rest of its bytes on.
+
+        Where the answer has not ended after that, it has come to its end all the same.
+        """
+        first = reply.begin()
+        if not out.started:
+            out.start(reply.status, self._head(reply, request), first)
+        elif first:
+            out.push(first)
+        return reply.pump(out.push, out.drain, out.finish)
 
     async def translated(self, reply: Reply, frame: Frame | None, request: Request, out: Exchange) -> None:
         """An answer of another dialect, in the form that was asked for.

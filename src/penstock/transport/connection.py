@@ -358,7 +358,8 @@ class Connection(InPieces):
             pieces.clear()
             if full:
                 self._sink = None
-                self._pause()
+                if not parser.complete:
+                    self._pause()
                 self._wake()
                 return
             expires = self._now() + self._silence

@@ -56,7 +56,9 @@ def cast_of(data: bytes) -> Mould | None:
     if end <= at:  # an event that says nothing is mostly another one, such as the first
         return None
     head, tail = data[start:at], data[end:]
-    if len(head) + len(tail) > _MAX_MOULD or not tail.endswith(b"}\n\n") or (head + tail).count(b"\n") > 2:
+    if len(head) + len(tail) > _MAX_MOULD or not tail.endswith(b"}\n\n"):
+        return None
+    if b"\n" in head or tail.find(b"\n") < len(tail) - 2:
         return None
     return Mould(head, tail) if head.isascii() and tail.isascii() else None
 
@@ -72,10 +74,7 @@ class Mould:
     """
 
     __slots__ = (
-        "_start",
-        "_stop",
         "_text_of_line",
-        "_two",
         "between",
         "head",
         "length",
@@ -92,11 +91,10 @@ class Mould:
         self.texts: list[bytes] = []
         self.length = 0
         self.between = tail + head
-        self._two = 2 * len(self.between)
-        self.skip, self.more = len(tail) + 1, len(self.between) + 2
-        self._start, self._stop = len(head), -len(tail)
-        self.text_of = itemgetter(slice(len(head), -len(tail)))
-        self._text_of_line = itemgetter(slice(len(head), 1 - len(tail)))  # that is, without the blank one
+        start, stop = len(head), len(tail)
+        self.skip, self.more = stop + 1, start + stop + 2
+        self.text_of = itemgetter(slice(start, -stop))
+        self._text_of_line = itemgetter(slice(start, 1 - stop))  # that is, without the blank one
 
     @property
     def samples(self) -> bytes:
@@ -118,10 +116,10 @@ class Mould:
     def measure(self, data: bytes) -> int | None:
         """How many bytes of text whole events say, where all are of this mould; else None."""
         size, between = len(data), self.between
-        if size < self._two:
+        if size < 2 * len(between):
             if size < len(between) or not data.startswith(self.head) or not data.endswith(self.tail):
                 return None
-            quoted = [QUOTE, data[self._start : self._stop], QUOTE]
+            quoted = [QUOTE, self.text_of(data), QUOTE]
         else:
             quoted = [QUOTE, *map(self._text_of_line, BytesIO(data).readlines()[::2]), QUOTE]
             # What makes the same bytes when put together again was taken apart rightly.

@@ -184,8 +184,13 @@ class ChatStream(Watcher):
         size = mould.measure(text)
         if not size:
             return False
-        self._take_answers(chunks)
-        self._said_bytes += size - 2  # a byte in each of the samples
+        if len(chunks) > 2:  # without the samples, of which nothing more is to be known
+            self._take_answers(chunks[:-2])
+        if self.model is None:
+            self.model = chunks[-1].model or None
+        self._ends.setdefault(0, None)
+        self._said_bytes += size
+        self.output = self._speaks = True
         self._settle()
         if self._plain:
             self._mould = mould
