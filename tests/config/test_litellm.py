@@ -211,9 +211,13 @@ def test_strategies(strategy: str | None, ours: str) -> None:
         ([{"weight": 4}, {"weight": 4}, {"weight": 4}], [1, 1, 1]),
         ([{"weight": 2, "order": 2}, {"weight": 3}, {"weight": 1}], [3, 1, 0]),
         ([{"order": 3}, {"order": 2}, {"order": 1}], [1, 1, 1]),
+        ([{"weight": 0.7}, {"weight": 0.3}, {}], [7, 3, 0]),
+        ([{"weight": 0.5}, {"weight": 2}, {"weight": 0.125}], [4, 16, 1]),
+        ([{"weight": 0.5}, {"weight": 0.5}, {"weight": 0.5}], [1, 1, 1]),
+        ([{"weight": 0.0001}, {"weight": 9}, {}], [1, 9000, 0]),
     ],
 )
-def test_weights_and_orders(params: list[dict[str, int]], weights: list[int]) -> None:
+def test_weights_and_orders(params: list[dict[str, float]], weights: list[int]) -> None:
     """By what the first one says of itself, as `litellm/router_strategy/simple_shuffle.py` has it (1116dd5)."""
     models = [
         {"model_name": "a", "litellm_params": {"model": f"{vendor}/x", "api_key": "os.environ/A", **said}}
@@ -225,6 +229,28 @@ def test_weights_and_orders(params: list[dict[str, int]], weights: list[int]) ->
     assert route.strategy == ("weighted" if orders.count(min(orders)) > 1 else "ordered")
     listed = sorted(zip(orders, ("openai", "groq", "mistral"), strict=True), key=lambda pair: pair[0])
     assert [target.provider for target in route.targets] == [vendor for _, vendor in listed]
+
+
+def test_fractions_among_the_keys_of_one_model() -> None:
+    models = [
+        {
+            "model_name": "a",
+            "litellm_params": {"model": "openai/x", "api_key": f"os.environ/K{part}", "weight": part / 4},
+        }
+        for part in (1, 2, 3)
+    ]
+    made = convert(from_mapping({"model_list": models}), {})
+    assert [key.weight for key in loaded(made).providers["openai"].credentials] == [1, 2, 3]
+
+
+def test_what_stands_beside_the_parameters_is_told() -> None:
+    entry = {"model_name": "a", "litellm_params": {"model": "openai/x"}, "weight": 7, "rpm": 5, "colour": "red"}
+    made = convert(from_mapping({"model_list": [entry]}), {})
+    said = {note.key: note.message for note in made.notes}
+    assert said["weight"] == said["rpm"] == "stands beside litellm_params: move it there, and it is taken over"
+    assert said["colour"] == "is no key of a model there"
+    comments = [line.strip() for line in made.text.splitlines() if line.strip().startswith("#")]
+    assert sum("weight: 7" in line or "colour: red" in line for line in comments) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,7 +18,7 @@ from penstock.config.tree import Node
 from penstock.providers.catalogue import Row, load_catalogue
 from penstock.routing.nearest import quoted
 
-__all__ = ["Deployment", "Where", "read_deployments"]
+__all__ = ["Deployment", "Where", "part_of", "read_deployments", "whole_parts"]
 
 
 class Where(NamedTuple):
@@ -49,7 +51,7 @@ class Deployment(NamedTuple):
     key: str
     model: str
     known_as: str
-    weight: int | None
+    weight: float | None
     order: int
     policies: dict[str, Any]
     prices: dict[str, str]
@@ -91,6 +93,8 @@ _INFO = {
     "tags": f"choosing by tags is {LATER}",
     "team_id": "a key's models say who may ask for what",
 }
+_OF_ENTRY = frozenset(("model_name", "litellm_params", "model_info"))
+_ELSEWHERE = "stands beside litellm_params: move it there, and it is taken over"
 _UNKNOWN_PARAM = f"request fields set by the gateway are {LATER}: callers send them"
 _CREDENTIALS = frozenset(("api_key", "api_base", "api_version"))
 
@@ -137,14 +141,14 @@ def _read(found: Import, entry: Node, shared: dict[str, Node]) -> Deployment | N
     model = _asked_by_chat(found, params["model"], model, mode)
     where = _where(found, params, known, vendor)
     key = _key(found, params, known, where)
-    later = _left(found, params, info)
+    later = [*_beside(found, fields), *_left(found, params, info)]
     return Deployment(
         name=name,
         where=where,
         key=key,
         model=model,
         known_as=_identity(info, known, model),
-        weight=_whole(params.get("weight")) or _whole(params.get("rpm")) or _whole(params.get("tpm")),
+        weight=part_of(params.get("weight")) or part_of(params.get("rpm")) or part_of(params.get("tpm")) or None,
         order=_whole(params.get("order")) or 1,
         policies=_policies(found, params),
         prices=_prices(found, params, info),
@@ -319,6 +323,17 @@ def _tries(found: Import, params: dict[str, Node]) -> dict[str, Any]:
     return tries
 
 
+def _beside(found: Import, fields: dict[str, Node]) -> list[tuple[int, str]]:
+    """What stands where only the name, the parameters and the information do."""
+    later = []
+    for key, node in fields.items():
+        if key not in _OF_ENTRY:
+            why = _ELSEWHERE if key in _READ else _LATER_PARAMS.get(key, "is no key of a model there")
+            found.note(node, key, why)
+            later.append((node.key.line, shown(key, node)))
+    return later
+
+
 def _left(found: Import, params: dict[str, Node], info: dict[str, Node]) -> list[tuple[int, str]]:
     later = []
     for key, node in params.items():
@@ -331,6 +346,22 @@ def _left(found: Import, params: dict[str, Node], info: dict[str, Node]) -> list
             found.note(node, f"model_info.{key}", why)
             later.append((node.key.line, shown(key, node)))
     return later
+
+
+def part_of(node: Node | None) -> float:
+    """A weight as it is written, 0 for what is none."""
+    value = node.value if node is not None else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12 else 0
+
+
+def whole_parts(parts: Iterable[float]) -> list[int]:
+    """Weights in whole numbers, which are the only ones here: fractions to the thousandth, as small as they can be."""
+    listed = list(parts)
+    if all(part == int(part) for part in listed):
+        return [int(part) for part in listed]
+    thousandths = [max(1, round(part * 1000)) if part else 0 for part in listed]
+    common = math.gcd(*thousandths)
+    return [part // common for part in thousandths]
 
 
 def _is_cost(key: str, node: Node) -> bool:

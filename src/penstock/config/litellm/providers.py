@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from penstock.config.litellm.deployments import Deployment, Where
+from penstock.config.litellm.deployments import Deployment, Where, whole_parts
 
 __all__ = ["Providers", "Spec"]
 
@@ -24,14 +24,15 @@ class Spec(NamedTuple):
     @classmethod
     def of(cls, deployments: Iterable[Deployment]) -> Spec:
         """The provider of deployments that differ in their key alone."""
-        weights: dict[str, int] = {}
+        weights: dict[str, float] = {}
         first: Deployment | None = None
         for each in deployments:
             first = first or each
             weights[each.key] = weights.get(each.key, 0) + (each.weight or 1)
         assert first is not None
         several = len(weights) > 1
-        return cls(first.where, tuple((key, weight if several else 1) for key, weight in weights.items()))
+        parts = whole_parts(weights.values()) if several else [1]
+        return cls(first.where, tuple(zip(weights, parts, strict=True)))
 
 
 class Providers:

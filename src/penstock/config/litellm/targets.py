@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from penstock.config.litellm.deployments import Deployment
+from penstock.config.litellm.deployments import Deployment, part_of, whole_parts
 from penstock.config.litellm.providers import Providers, Spec
 from penstock.config.litellm.reading import Import, entries
 from penstock.config.litellm.written import Model
@@ -75,17 +75,14 @@ def _clusters(found: Import, group: list[Deployment], providers: Providers) -> l
 def _weights(clusters: list[_Cluster], first: list[_Cluster]) -> dict[str, int]:
     """By what the first one says of itself, and what does not say it gets nothing: as LiteLLM shuffles."""
     by = next((name for name in ("weight", "rpm", "tpm") if _part(first[0].of[0], name)), "")
-    found = {}
-    for cluster in clusters:
-        parts = [_part(each, by) if by else 1 for each in cluster.of]
-        found[cluster.name] = sum(parts) if cluster in first else 0
+    parts = [[_part(each, by) if by else 1 for each in cluster.of] for cluster in clusters]
+    sums = whole_parts(sum(of) if cluster in first else 0 for cluster, of in zip(clusters, parts, strict=True))
+    found = {cluster.name: weight for cluster, weight in zip(clusters, sums, strict=True)}
     return dict.fromkeys(found, 1) if len(set(found.values())) == 1 else found
 
 
-def _part(deployment: Deployment, name: str) -> int:
-    node = entries(entries(deployment.entry).get("litellm_params")).get(name)
-    value = node.value if node is not None else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1 else 0
+def _part(deployment: Deployment, name: str) -> float:
+    return part_of(entries(entries(deployment.entry).get("litellm_params")).get(name))
 
 
 def _written(cluster: _Cluster, weight: int) -> Any:
@@ -126,5 +123,5 @@ def _tell_unused(found: Import, clusters: list[_Cluster], strategy: str, *, shuf
                 found.note(params["order"], "litellm_params.order", f"{each.order} is its place among the targets")
 
 
-def _number(weight: int | None) -> str:
-    return "it" if weight is None else str(weight)
+def _number(weight: float | None) -> str:
+    return "it" if weight is None else f"{weight:.12g}"
