@@ -320,6 +320,15 @@ limit. A level that a model doesn't have becomes the next lower one, and is name
 """
 
 
+_ANSWERS = """
+Of an answer, text, thoughts, calls of tools, refusals and why it was refused, the end and the count are carried. What
+the caller's dialect has no place for is left out of the answer, and is paid for all the same: from OpenAI's vendors
+to callers of Anthropic's API pictures that a model made (`images`), `annotations` and lists of sources; the other way
+round what tools gave that the vendor ran, containers, and citations without a URL. Whoever needs these asks in the
+dialect of the model's provider, in which the answer passes as bytes.
+"""
+
+
 def draw() -> dict[str, str]:
     """The file of docs/, by name."""
     sections: list[tuple[str, str, Iterator[str]]] = [
@@ -328,6 +337,7 @@ def draw() -> dict[str, str]:
         ("What depends on the model", "\nWhere a model that speaks the other dialect cannot do it:\n", _limits()),
         ("How much to think", _THINKING, _efforts()),
         ("", "", _budgets()),
+        ("Answers", _ANSWERS, iter(())),
         ("Why an answer ended", "", _endings("anthropic_messages")),
         ("", "", _endings("openai_chat")),
         (
@@ -343,7 +353,8 @@ def draw() -> dict[str, str]:
             lines += ["", f"## {title}"]
         if text:
             lines.append(text.rstrip("\n"))
-        lines += ["", "\n".join(table).rstrip("\n")]
+        drawn = "\n".join(table).rstrip("\n")
+        lines += ["", drawn] if drawn else []
     return {"dialects.md": "\n".join([*lines, ""])}
 
 
