@@ -70,7 +70,7 @@ def test_a_crowd_that_is_late_together_is_cut_one_by_one() -> None:
     assert len(edge.connections) == 4_000
 
 
-def test_those_that_do_not_read_are_reset_sixty_a_second_and_others_do_not_wait_for_it() -> None:
+def test_those_that_do_not_read_are_reset_eighty_a_second_and_others_do_not_wait_for_it() -> None:
     edge = Edge(late=1_000, stuck=1_000)
     closed = edge.pass_by(19)
     assert max(closed) <= 2
@@ -78,9 +78,9 @@ def test_those_that_do_not_read_are_reset_sixty_a_second_and_others_do_not_wait_
     assert len(refused) == len(reset) == 1_000
     assert refused[-1] < 6
     apart = [after - before for before, after in pairwise(reset)]
-    assert min(apart) > 0.007
+    assert min(apart) > 0.005
     assert reset[0] < SWEEP_SECONDS + 0.1
-    assert 16 < reset[-1] - reset[0] < 18
+    assert 12 < reset[-1] - reset[0] < 13.5
 
 
 def test_one_that_has_read_meanwhile_stays() -> None:

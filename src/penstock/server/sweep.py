@@ -20,10 +20,10 @@ SWEEP_SECONDS = 1.0
 # Looked at before others have their turn.
 SWEPT_AT_ONCE = 100
 SWEEP_PAUSE = 0.001
-# At most 250 are refused a second, and 60 are reset; what a late loop is owed, and all where there is no room: four in
+# At most 250 are refused a second, and 80 are reset; what a late loop is owed, and all where there is no room: four in
 # one of its turns.
 CUT_PAUSE = 0.004
-RESET_PAUSE = 1 / 60
+RESET_PAUSE = 1 / 80
 CUT_AT_ONCE = 4
 
 
