@@ -499,6 +499,8 @@ def test_what_all_models_lead_to_is_no_loop() -> None:
 # --- what is doubtful
 
 HOUR = "{scope: tenant, limit: 10 USD/hour}"
+FORGETS = PRICED + "state: memory\nbudgets:\n- "
+LEDGER = "with state: memory there is no ledger that tells how fast it is used (state: sqlite:///penstock.db)"
 DOUBTS: list[tuple[str, list[str]]] = [
     (BUDGET + HOUR + "\n- {scope: tenant, limit: 10 USD/day}", [
         "6:26: 10 USD/hour can never act: 10 USD/day is used up before it"]),
@@ -557,6 +559,14 @@ DOUBTS: list[tuple[str, list[str]]] = [
         "4:34: nobody knows what own/x costs, so it is not counted: declare it under prices: {own/x: {input: ...,"
         " output: ...}}"]),
     (HEAD + "budgets: [{scope: tenant, limit: 5k tokens/day}]", []),
+    # What goes by the ledger, where there is none.
+    (FORGETS + FIRST + "hard: false, on_soft: throttle}", [f"7:50: throttle never acts: {LEDGER}"]),
+    (FORGETS + FIRST + "alert_at: [0.5]}", [f"7:37: nobody is told: {LEDGER}"]),
+    (FORGETS + FIRST[:-2] + "}", []),
+    (BUDGET + FIRST + "alert_at: [0.5]}", []),
+    (FORGETS.replace("budgets:\n- ", "alerts: {anomaly: on}"), [
+        "6:19: unusual spend is never seen: with state: memory there is no ledger of the past"]),
+    (FORGETS.replace("budgets:\n- ", "alerts: {anomaly: off}"), []),
     # Who may ask for what is not listed may find something cheaper.
     (BUDGET.replace("[fast, deep, mine]", '["*"]') + "{scope: tenant, limit: 0.000032 USD/day}", [
         "6:26: 0.000032 USD is less than one request costs: the cheapest target takes 0.00003225 USD for 16 tokens of"

@@ -23,7 +23,7 @@ from penstock.config.prices import check_known, read_prices
 from penstock.config.reader import Reader
 from penstock.config.routes import read_routes
 from penstock.config.rule_checks import check_rules
-from penstock.config.rule_doubts import callers_of, doubt_tenants
+from penstock.config.rule_doubts import callers_of, doubt_anomaly, doubt_tenants
 from penstock.config.rules import read_rules
 from penstock.config.schema import Config
 from penstock.config.stored import stored_names
@@ -149,6 +149,8 @@ def _read(reader: Reader, tree: Tree, serving: bool, kept: bool) -> Config:
     check_rules(reader.problems, rules, config, names, serving=serving, callers=callers)
     if config.tenants:
         doubt_tenants(reader.problems, reader.items(fields["keys"]) if "keys" in fields else (), config)
+    if config.state == MEMORY and config.alerts.anomaly and (alerts := fields.get("alerts")) is not None:
+        doubt_anomaly(reader.problems, alerts)
     check_known(reader, config, fields.get("models"))
     if serving:
         check_edge(reader, tree.root, server, auth, any_key=any_key or stores)

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from penstock.config.amounts import allowance_text, rate_text
+from penstock.config.keeping import MEMORY
 from penstock.config.pricing import Pricing
 from penstock.config.rules import Ruled, Written
 from penstock.config.schema import Config
@@ -18,7 +19,7 @@ from penstock.routing.nearest import did_you_mean, quoted
 from penstock.routing.patterns import expression
 from penstock.routing.scopes import NOBODY, family
 
-__all__ = ["Callers", "callers_of", "doubt_rules", "doubt_tenants"]
+__all__ = ["Callers", "callers_of", "doubt_anomaly", "doubt_rules", "doubt_tenants"]
 
 _PERIODS = ("minute", "hour", "day", "week", "month")
 # The most windows of one kind that lie in one of another, or reach into it: a month touches six weeks.
@@ -60,6 +61,8 @@ def doubt_rules(problems: Problems, rules: Ruled, config: Config, callers: Calle
     _doubt_windows(problems, rules.written)
     for each in rules.written:
         _doubt_parts(problems, each)
+        if config.state == MEMORY:
+            _doubt_memory(problems, each)
         _doubt_match(problems, each, config, callers)
         if serving:
             _doubt_scope(problems, each, config, callers)
@@ -127,6 +130,16 @@ def _doubt_parts(problems: Problems, each: Written) -> None:
         problems.doubt(low.key, "on_low_budget never holds: a request cannot be made smaller than one")
     if not (rule.hard or rule.alert_at or rule.downgrade or rule.throttle):
         problems.doubt(each.node.place, "it does nothing: it is not hard, alert_at is empty, and on_soft says nothing")
+
+
+def _doubt_memory(problems: Problems, each: Written) -> None:
+    """What goes by the ledger, where there is none."""
+    soft, told = each.fields.get("on_soft"), each.fields.get("alert_at")
+    ledger = "with state: memory there is no ledger that tells how fast it is used (state: sqlite:///penstock.db)"
+    if soft is not None and each.rule.throttle:
+        problems.doubt(soft.key, f"throttle never acts: {ledger}")
+    if told is not None and each.rule.alert_at:
+        problems.doubt(told.key, f"nobody is told: {ledger}")
 
 
 # --- whom they are for
@@ -203,6 +216,13 @@ def _doubt_prices(problems: Problems, rules: Ruled, config: Config) -> None:
             f"nobody knows what {shown} costs, so {so}:"
             f" declare it under prices: {{{names[0]}: {{input: ..., output: ...}}}}",
         )
+
+
+def doubt_anomaly(problems: Problems, alerts: Node) -> None:
+    """It is asked for where there is no ledger that it could be seen in."""
+    written = alerts.value.get("anomaly") if isinstance(alerts.value, dict) else None
+    if written is not None:
+        problems.doubt(written.place, "unusual spend is never seen: with state: memory there is no ledger of the past")
 
 
 def doubt_tenants(problems: Problems, keys: Iterable[Node], config: Config) -> None:
