@@ -7,6 +7,8 @@ import json
 import os
 import select
 import signal
+import socket
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from penstock.clock import SystemClock
 from penstock.transport.origin import MAX_CONNECTIONS
 from tests.cli.load import EVERY_WAY, Load, call
 from tests.cli.running import penstock
-from tests.end_to_end.process import SECONDS, Served
+from tests.end_to_end.process import PENSTOCK, SECONDS, Lines, Served, environment
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="the ends of foreign processes are Linux's to tell"
@@ -204,6 +206,38 @@ def test_all_four_workers_are_renewed_without_a_loss(tmp_path: Path) -> None:
         assert served.stop() == 0
         for words in ("died", "Traceback"):
             assert words not in served.told.text
+
+
+def test_signals_that_come_while_it_starts_end_nothing(tmp_path: Path) -> None:
+    """Whoever starts it may ask for a reload at once; that is done when it serves."""
+    (tmp_path / "penstock.yaml").write_text(CONFIG % "here")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*PENSTOCK, "serve", "--workers", "2", "--port", str(port), "--admin-port", "0"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(**SECRETS), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = Lines(process.stderr)
+    try:
+        until = now() + SECONDS
+        while not _listens(port):
+            assert process.poll() is None
+            assert now() < until
+        for number in (signal.SIGHUP, signal.SIGUSR2):
+            process.send_signal(number)
+        said.wait_for(lambda lines: [line for line in lines if line.startswith("reloaded: ")], "the reload")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        said.close()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as trying:
+        return trying.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_sighup_reloads_every_worker_or_changes_nothing(gateway: Served) -> None:

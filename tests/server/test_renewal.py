@@ -25,7 +25,6 @@ def test_once_at_a_time_and_told() -> None:
                 raise failures.pop()
 
         renewal = Renewal(renew, told.append)
-        renewal.close()
         renewal.ask()
         await loop.settle()
         renewal.ask()
@@ -45,5 +44,9 @@ def test_once_at_a_time_and_told() -> None:
         renewal.close()
         await loop.settle()
         assert told == []
+        renewal.ask()
+        await loop.settle()
+        assert told == ["the workers are not renewed any more: the gateway stops"]
+        assert times == 4
 
     run(main, leak_free=True)

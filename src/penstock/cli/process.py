@@ -101,6 +101,8 @@ async def _serve(
     clock = SystemClock()
     stop = _Stop()
     stop.install()
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # both end a process that has not said what they mean yet
     _check_files(raise_file_limit())
     favour_loop()
     held = await hold_listeners(config.server.listen, config.server.workers, clock)
@@ -122,6 +124,7 @@ async def _serve(
         clock,
         lambda busy: systemd.reloading() if busy else systemd.ready(),
     )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)  # done once it is open
 
     async def renew() -> None:
         if crew is not None:
@@ -144,7 +147,6 @@ async def _serve(
             _announce(config, supervisor, Address(config.server.listen.host, port), admin)
             systemd.ready(f"serving {config.server.listen.host} port {port}, workers: {len(held)}")
             reload.open()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, renewal.ask)
             settle_collector(attended=crew is None)
         failure = await stop.or_done(supervisor.failed())

@@ -26,16 +26,20 @@ class Renewal:
         self._renew = renew
         self._tell = tell
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def ask(self) -> None:
-        """Begin, unless it is being done."""
-        if self._task is None or self._task.done():
+        """Begin, unless it is being done or given up."""
+        if self._closed:
+            self._tell("the workers are not renewed any more: the gateway stops")
+        elif self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="renewal")
         else:
             self._tell("the workers are being renewed already")
 
     def close(self) -> None:
-        """Give it up; a worker that was not replaced yet stays."""
+        """Give it up for good; a worker that was not replaced yet stays."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
 
