@@ -63,7 +63,8 @@ def command(text: tuple[str, ...], **options: Any) -> None:
         click.echo(as_json(found))
         return
     if not found:
-        raise click.ClickException("No model that is known is like that; ask for less, or without --provider.")
+        meant = _meant("".join(text), options)
+        raise click.ClickException(f"No model that is known is like that{meant}; ask for less, or without --provider.")
     terminal = sys.stdout.isatty()
     if len(found) == 1:
         click.echo(card(found[0], terminal=terminal))
@@ -104,6 +105,19 @@ def _found(parts: list[str], options: dict[str, Any]) -> Iterator[Found]:
                 and (options["every"] or found.lives(wall))
             ):
                 yield found
+
+
+def _meant(word: str, options: dict[str, Any]) -> str:
+    """` (did you mean "openai/gpt-5"?)`: names that are the same but for what is no letter and no digit."""
+    from penstock.routing.nearest import did_you_mean
+
+    bare = _bare(word)
+    names = sorted((found.name for found in _found([], options) if bare and bare in _bare(found.name)), key=len)
+    return did_you_mean(names[0], names[:3], alike=0) if names else ""
+
+
+def _bare(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _providers(options: dict[str, Any]) -> list[tuple[str, str, Pricing]]:
