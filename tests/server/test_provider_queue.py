@@ -42,7 +42,8 @@ async def ask(model: str = "fast", path: str = "/v1/chat/completions", **more: A
 
 def waited(line: dict[str, Any]) -> int:
     """Whole seconds."""
-    return round(line["ms"] / 1000)
+    seconds: int = round(line["ms"] / 1000)
+    return seconds
 
 
 @pytest.mark.parametrize("stream", [False, True])
