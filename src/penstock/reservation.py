@@ -93,6 +93,10 @@ class RequestBudget(msgspec.Struct, frozen=True):
     where: str = ""
 
 
+# What calls of a set of accounts count: mostly dollars and tokens, or requests and tokens.
+_MOST_KINDS = 2
+
+
 class Want(NamedTuple):
     """So much of one account.
 
@@ -119,16 +123,27 @@ class Accounts:
         leases: what the purse found in hand of each the last time (`stores/hand.Lease`); None: it has not looked yet,
             or found nothing of one.
         turn: which state of what was in hand that was; `until`: when the first of them ends.
+        kinds: of each which of two numbers it counts, where there are no more: calls reserve and settle as much of all
+            that count the same. None: each has its own amount.
+        drawer: what they have for themselves of what is in hand (`stores/drawer.py`); None: nothing.
+        calls: how many were admitted `since`, without one.
     """
 
-    __slots__ = ("keys", "leases", "scopes", "turn", "until")
+    __slots__ = ("calls", "drawer", "keys", "kinds", "leases", "scopes", "since", "turn", "until")
 
-    def __init__(self, scopes: Iterable[tuple[Rule, str]]) -> None:
+    def __init__(self, scopes: Iterable[tuple[Rule, str]], numbers: Sequence[int] | None = None) -> None:
+        """Args:
+        numbers: which number of a call each counts.
+        """
         self.scopes = tuple(scopes)
         self.keys = tuple((rule.id, value) for rule, value in self.scopes)
         self.leases: Any = None
         self.turn = -1
         self.until = 0.0
+        self.drawer: Any = None
+        self.calls, self.since = 0, 0.0
+        known = list(dict.fromkeys(numbers)) if numbers is not None else []
+        self.kinds = tuple(known.index(each) for each in numbers) if numbers and len(known) <= _MOST_KINDS else None
 
     def ample(self, amounts: Iterable[int], share: int) -> bool:
         """Whether so much is, of each hard budget among them, for certain no larger a part than one in `share`."""
@@ -185,13 +200,14 @@ class Reservation(msgspec.Struct, gc=False, eq=False):
 
     Attributes:
         accounts: of which; `amounts`: and how much of each.
-        leases: what of each it was taken from.
+        leases: what of each it was taken from; `drawer`: by way of which.
         open: not settled yet, nor voided.
     """
 
     accounts: Accounts
     amounts: Sequence[int]
     leases: Sequence[Any] = ()
+    drawer: Any = None
     open: bool = True
 
     @property
@@ -209,7 +225,10 @@ class Reservation(msgspec.Struct, gc=False, eq=False):
         leases, told = self.leases, []
         for at, rule in which:
             lease = leases[at]
-            told.append((rule, lease.beside + lease.left, lease.resets - since))
+            left = lease.beside + lease.left
+            for part in lease.parts:
+                left += part.left
+            told.append((rule, left, lease.resets - since))
         return tuple(told)
 
     @property

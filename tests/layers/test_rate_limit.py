@@ -116,7 +116,7 @@ class Scene:
         """What is left of an account, everywhere."""
         stand = self.treasury.stand(rule.id, value)
         lease = self.purse._leases.get((rule.id, value))
-        in_hand = lease.left if lease is not None and lease.until > self.loop.time() else 0
+        in_hand = lease.idle if lease is not None and lease.until > self.loop.time() else 0
         return (stand.left if stand is not None else 0) + in_hand
 
 

@@ -366,7 +366,7 @@ class Town:
         for staff in self.staff:
             lease = staff.purse._leases.get((short.rule.id, short.value))
             if lease is not None and lease.until > self.loop.time():
-                idle += lease.left
+                idle += lease.idle
         self.most_early = max(self.most_early, idle)
         if idle > self.largest:
             self.wrong(f"refused early: while {idle} of {entry.account!r} were idle")

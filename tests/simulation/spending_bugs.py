@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.stores import account as accounts
-from penstock.stores import calendar, purse
+from penstock.stores import calendar, hand
 from penstock.stores.account import Budget, Moment
 from penstock.stores.gcra import Gcra
 from penstock.stores.grants import Grants
@@ -258,8 +258,8 @@ BUGS: dict[str, Bug] = {
     "lease: a grant that nobody waits for": Bug(Purse, "_granted", _drops_what_comes_late),
     "lease: what is freed near the limit is kept": Bug(Hand, "merge", _keeps_what_is_freed),
     "lease: an overrun is not booked": Bug(Purse, "settle", _books_no_more_than_was_reserved),
-    "lease: what goes back goes twice": Bug(purse, "give_back", _returns_twice),
-    "lease: what was spent is told twice": Bug(purse, "give_back", _tells_nothing_again),
+    "lease: what goes back goes twice": Bug(hand, "give_back", _returns_twice),
+    "lease: what was spent is told twice": Bug(hand, "give_back", _tells_nothing_again),
     "lease: spent once it has ended": Bug(Hand, "merge", _uses_what_has_ended),
     "lease: nobody is asked for what is idle": Bug(Grants, "call_in", _calls_nothing_in),
     "window: a zone is UTC": Bug(accounts, "window_at", _knows_no_zone),

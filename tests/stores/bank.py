@@ -84,7 +84,7 @@ class Branch:
 
     @property
     def in_hand(self) -> int:
-        return sum(lease.left for lease in self.purse._leases.values())
+        return sum(lease.idle for lease in self.purse._leases.values())
 
 
 def _join(treasury: Treasury, name: str, end: MemoryChannel) -> None:

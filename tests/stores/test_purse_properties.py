@@ -100,7 +100,7 @@ class Ledger:
             for number, wanted in enumerate(each[1].wants):
                 self.lost[number] += wanted.amount
         for lease in purse._leases.values():
-            self.lost[0 if lease.rule == "money" else 1] += lease.left
+            self.lost[0 if lease.rule == "money" else 1] += lease.idle
         self.treasury.left(self.names[purse])
         self.purses[which] = self.hire()
 

@@ -163,7 +163,7 @@ def test_names_that_share_an_account_are_reclaimed_together() -> None:
         assert len(one.purse._leases) == 3
         held = reserved(await other.purse.reserve([want(rule, 1000, "acme/d")]))
         await bank.loop.settle()
-        assert sum(lease.left for (_, name), lease in one.purse._leases.items() if name != "acme/a") == 0
+        assert sum(lease.idle for (_, name), lease in one.purse._leases.items() if name != "acme/a") == 0
         assert isinstance(await one.purse.reserve([want(rule, 21, "acme/c")]), Shortage)
         other.purse.void(held)
 

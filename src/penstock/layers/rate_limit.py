@@ -129,24 +129,27 @@ class _Held:
     """What holds for calls about which the same is known.
 
     Attributes:
-        accounts: of the rates, those of requests first.
+        accounts: of the rates, those of requests first; `apart`: the same where each of tokens has its own amount.
         requests: one of each rate of requests.
         tokens: the rates of tokens; `counts`: how many these are; `strict`: one of them is.
         slow: wants of nothing from the accounts that slow calls down.
         nearest: of requests and of tokens which account was nearest to its end when somebody `looked`, with its rule.
     """
 
-    __slots__ = ("accounts", "counts", "looked", "nearest", "requests", "slow", "strict", "tokens")
+    __slots__ = ("accounts", "apart", "counts", "looked", "nearest", "requests", "slow", "strict", "tokens")
 
     def __init__(self, found: Sequence[tuple[Rule, str]]) -> None:
         rates = [each for each in found if each[0].kind != "budget"]
         requests = [each for each in rates if each[0].unit == "requests"]
         tokens = [each for each in rates if each[0].unit == "tokens"]
-        self.accounts = Accounts([*requests, *tokens])
         self.requests = (1,) * len(requests)
         self.tokens = tuple(rule for rule, _ in tokens)
         self.counts = len(tokens)
         self.strict = any(rule.kind == "strict" for rule in self.tokens)
+        self.apart = Accounts([*requests, *tokens])
+        self.accounts = self.apart
+        if not self.strict:
+            self.accounts = Accounts(self.apart.scopes, [0] * len(requests) + [1] * len(tokens))
         self.slow = tuple(Want(rule, value, 0) for rule, value in found if rule.kind == "budget" and rule.throttle)
         self.nearest: Sequence[tuple[int, Rule]] = ()
         self.looked = float("-inf")
@@ -195,7 +198,7 @@ class RateLimit:
         """Raises RateLimited, LargerThanLimit."""
         if held.slow:
             await self._slow_down(request, held.slow)
-        amounts = held.requests
+        amounts, accounts = held.requests, held.accounts
         if held.tokens:
             size = self._rates.size(request)
             taken, output, _ = size
@@ -206,7 +209,9 @@ class RateLimit:
                 if output is None and held.strict:
                     _bound(request, held.tokens, tokens)
                 amounts = (*amounts, *tokens)
-        reservation = self._purse.try_reserve(held.accounts, amounts) if not self._lines.open else None
+                if tokens.count(tokens[0]) != len(tokens):
+                    accounts = held.apart
+        reservation = self._purse.try_reserve(accounts, amounts) if not self._lines.open else None
         if reservation is None:
             reservation = await self._ask(request, held, held.accounts.wants(amounts))
         try:

@@ -96,8 +96,9 @@ class Claim:
     __slots__ = ("accounts", "amounts", "budgets", "kept", "tokens", "usd")
 
     def __init__(self, scopes: Scopes) -> None:
-        self.accounts = Accounts(scopes)
-        self.amounts = _picked([_number(rule) for rule, _ in scopes])
+        numbers = [_number(rule) for rule, _ in scopes]
+        self.accounts = Accounts(scopes, numbers)
+        self.amounts = _picked(numbers)
         self.kept = [at for at, (rule, _) in enumerate(scopes) if rule.kind == "budget"]
         self.budgets = Accounts(
             (rule, value) for rule, value in scopes if rule.hard and rule.kind == "budget" and rule.unit != "requests"

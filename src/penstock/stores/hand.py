@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from itertools import count
 
-from penstock.reservation import Accounts, Rule, Want
+from penstock.reservation import Accounts, Reservation, Rule, Want
+from penstock.stores.drawer import Drawer, Part, open_drawer
 from penstock.stores.money_messages import Line, Share
 
-__all__ = ["Hand", "Lease", "give_back"]
+__all__ = ["CALLS", "MOST_AMOUNT", "Hand", "Lease", "give_back"]
 
 # By which the pace of spending is known (semantics.md: Leases: ten seconds of spend).
 PACE_SECONDS = 10.0
@@ -16,6 +17,11 @@ LONG_AGO = float("-inf")
 NEVER = float("inf")
 # More than any account has.
 BOUNDLESS = 2**63
+# A set of accounts has a drawer once so many calls have drawn on it within so many seconds; so many have one at most.
+CALLS, WITHIN, MOST_DRAWERS = 8, 0.25, 64
+# Nine million dollars, or so many tokens: no account has that, and sums of a thousand such still fit into a message.
+MOST_AMOUNT = 2**53
+_UNEQUAL = "so many amounts as accounts are to be told"
 # Of all hands: what was found in one is not taken for what is in another.
 _turns = count()
 
@@ -34,11 +40,12 @@ class Lease:
         mark: what was used until `since`; `before`: in the ten seconds before.
         beside: what the account has left at the centre, as that said last; `resets`: when it will have everything.
         room: the same of a hard budget of money or tokens, of which requests shall not take too large a part.
+        parts: what of it is in drawers, and no longer in `left`.
     """
 
     __slots__ = (
         *("account", "before", "beside", "booked", "came", "kept", "left", "listed", "mark", "most"),
-        *("resets", "room", "rule", "since", "spent", "until", "window"),
+        *("parts", "resets", "room", "rule", "since", "spent", "until", "window"),
     )
 
     def __init__(self, share: Share, now: float, *, kept: bool) -> None:
@@ -57,9 +64,15 @@ class Lease:
         self.since = now
         self.beside = self.room = 0
         self.resets = now
+        self.parts: list[Part] = []
 
     def __repr__(self) -> str:
         return f"<Lease {self.rule}|{self.account}: {self.left} left, {self.most} at most>"
+
+    @property
+    def idle(self) -> int:
+        """All that is neither reserved nor spent, in drawers too."""
+        return self.left + sum([part.left for part in self.parts])
 
     def hear(self, rule: Rule, left: int, resets: float) -> None:
         """The centre says what the account has left there, and when it will have everything."""
@@ -92,9 +105,13 @@ class Hand:
         leases: by rule and value.
         spent: those of which something was settled that is not told yet.
         turn: another number each time that something else is to be found than before.
+        drawers: those that are open. Whoever looks into leases has them `shut` first.
+        calls: how many make a set of accounts one that gets a drawer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calls: int = CALLS) -> None:
+        self.calls = calls
+        self.drawers: list[Drawer] = []
         self.leases: dict[tuple[str, str], Lease] = {}
         self.spent: list[Lease] = []
         self.turn = next(_turns)
@@ -107,8 +124,87 @@ class Hand:
         accounts.until = min([lease.until for lease in leases], default=NEVER) if leases is not None else LONG_AGO
         return leases
 
+    def draw(self, accounts: Accounts, amounts: Sequence[int], now: float) -> None:
+        """Many calls draw on these accounts: from now on out of a drawer, if what is in hand allows it."""
+        drawer = accounts.drawer
+        often = now - accounts.since < WITHIN or self.calls < CALLS or drawer is not None
+        accounts.calls, accounts.since = 0, now
+        if drawer in self.drawers:  # there was too little in it
+            self.drawers.remove(drawer)
+            self._empty(drawer)
+        if often and accounts.kinds and len(self.drawers) < MOST_DRAWERS:
+            drawer = open_drawer(accounts, amounts)
+            if drawer is not None:
+                self.drawers.append(drawer)
+
+    def shut(self) -> list[Line]:
+        """What is in drawers is in the leases again; the lines that go back."""
+        lines: list[Line] = []
+        drawers, self.drawers = self.drawers, []
+        for drawer in drawers:
+            self._empty(drawer)
+            for lease in drawer.leases:
+                if lease.left > lease.most:
+                    give_back(lease, lines, lease.most)
+        return lines
+
+    def _empty(self, drawer: Drawer) -> None:
+        drawer.empty()
+        for lease in drawer.leases:
+            if lease.spent and not lease.listed:
+                lease.listed = True
+                self.spent.append(lease)
+
+    def reserve(self, accounts: Accounts, amounts: Sequence[int], now: float) -> Reservation | None:
+        """So much of each account from its lease, or nothing; calls in quick succession get a drawer."""
+        if accounts.turn != self.turn:
+            self.find(accounts)
+        if accounts.until <= now:
+            return None
+        leases, enough = accounts.leases, True
+        if len(leases) != len(amounts):
+            raise ValueError(_UNEQUAL)
+        for lease, amount in zip(leases, amounts):  # noqa: B905 -- `strict` takes as long as three accounts
+            left = lease.left = lease.left - amount
+            if left < 0:
+                enough = False
+        if not enough:
+            for lease, amount in zip(leases, amounts, strict=True):
+                lease.left += amount
+            return None
+        accounts.calls += 1
+        if accounts.calls >= self.calls or accounts.drawer is not None:
+            self.draw(accounts, amounts, now)
+        return Reservation(accounts, amounts, leases)
+
+    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> list[Line] | None:
+        """What was used of each, lease by lease; the lines that go back. Raises ValueError: not one for each."""
+        leases = reservation.leases
+        if len(leases) != len(amounts):
+            raise ValueError(_UNEQUAL)
+        reservation.open = False
+        lines: list[Line] | None = None
+        for lease, reserved, actual in zip(leases, reservation.amounts, amounts):  # noqa: B905 -- as above
+            freed = reserved - actual
+            if freed < 0 or actual < 0:
+                actual = min(max(0, actual), MOST_AMOUNT)
+                freed = reserved - actual
+            if lease.kept:
+                lease.spent += actual
+                if not lease.listed:
+                    lease.listed = True
+                    self.spent.append(lease)
+            elif not freed:
+                continue  # nothing comes back, as with most rates of requests
+            left = lease.left = lease.left + freed
+            if left > lease.most or left < 0:
+                lines = [] if lines is None else lines
+                give_back(lease, lines, lease.most if left > 0 else 0)
+        return lines
+
     def merge(self, want: Want, share: Share, now: float, lines: list[Line]) -> Lease:
         """What has come is in hand. What cannot be used any more because of it is added to the lines that go back."""
+        lines += self.shut()
         key = (share.rule, want.value)
         self.turn = next(_turns)
         lease = self.leases.get(key)
@@ -130,7 +226,7 @@ class Hand:
 
     def reclaimed(self, rule: str, account: str) -> list[Line]:
         """Others need what is in hand of an account and not in use; the lines that go back."""
-        lines: list[Line] = []
+        lines = self.shut()
         for lease in self._of(rule, account):
             lease.most = 0
             give_back(lease, lines)
@@ -145,7 +241,7 @@ class Hand:
 
     def drop(self, rules: Set[str]) -> list[Line]:
         """Nothing of these rules' accounts stays in hand; the lines that go back."""
-        lines: list[Line] = []
+        lines = self.shut()
         for lease in self.leases.values():
             if lease.rule in rules:
                 give_back(lease, lines)
@@ -153,7 +249,7 @@ class Hand:
 
     def expired(self, now: float) -> list[Line]:
         """Nothing stays in hand of leases that have ended, and what was settled is told; the lines that go back."""
-        lines: list[Line] = []
+        lines = self.shut()
         for key, lease in [item for item in self.leases.items() if item[1].until <= now]:
             del self.leases[key]
             self.turn = next(_turns)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from penstock.clock import Clock
 from penstock.errors import Overloaded
 from penstock.reservation import Accounts, Level, Reservation, Rule, Shortage, Want
-from penstock.stores.hand import Hand, Lease, give_back
+from penstock.stores.hand import CALLS, MOST_AMOUNT, Hand, Lease, give_back
 from penstock.stores.message import Message
 from penstock.stores.money_messages import (
     NOBODY,
@@ -39,9 +39,6 @@ ANSWER_SECONDS = 2.0
 # What is asked for again because it ended meanwhile, such as a window.
 MOST_TRIES = 4
 BEAT_SECONDS = 1.0
-# Nine million dollars, or so many tokens: no account has that, and sums of a thousand such still fit into a message.
-MOST_AMOUNT = 2**53
-_UNEQUAL = "so many amounts as accounts are to be told"
 _new = tuple.__new__
 
 
@@ -75,18 +72,19 @@ class Purse:
     Args:
         send: to the treasury.
         books: by what name the ledger knows what this worker settles; "" where nothing is kept.
+        calls: after how many in quick succession a set of accounts gets a drawer.
 
     Attributes:
         books: as above; to be set before `open`.
     """
 
-    def __init__(self, send: Callable[[Message], object], clock: Clock, books: str = "") -> None:
+    def __init__(self, send: Callable[[Message], object], clock: Clock, books: str = "", calls: int = CALLS) -> None:
         self._send = send
         self._clock = clock
         self._now = clock.monotonic
         self.books = books
         self._rules: dict[str, Rule] = {}
-        self._hand = Hand()
+        self._hand = Hand(calls)
         self._leases, self._spent = self._hand.leases, self._hand.spent
         self._asking: dict[int, _Asking] = {}
         self._looking: dict[int, asyncio.Future[Inspected]] = {}
@@ -117,22 +115,18 @@ class Purse:
 
     def try_reserve(self, accounts: Accounts, amounts: Sequence[int]) -> Reservation | None:
         """Reserve so much of each account from what is in hand, or nothing; None: the treasury must be asked."""
-        if accounts.turn != self._hand.turn:
-            self._hand.find(accounts)
-        if accounts.until <= self._now():
-            return None
-        leases, enough = accounts.leases, True
-        if len(leases) != len(amounts):
-            raise ValueError(_UNEQUAL)
-        for lease, amount in zip(leases, amounts):  # noqa: B905 -- `strict` takes as long as three accounts
-            left = lease.left = lease.left - amount
-            if left < 0:
-                enough = False
-        if enough:
-            return Reservation(accounts, amounts, leases)
-        for lease, amount in zip(leases, amounts, strict=True):
-            lease.left += amount
-        return None
+        drawer = accounts.drawer
+        if drawer is not None and accounts.turn == self._hand.turn and drawer.until > self._now():
+            first, second = drawer.first, drawer.second
+            one, other = first.left - amounts[first.at], second.left - amounts[second.at]
+            if one >= 0 and other >= 0:
+                first.left, second.left = one, other
+                return Reservation(accounts, amounts, drawer.leases, drawer)
+        reservation = self._hand.reserve(accounts, amounts, self._now())
+        if reservation is None and self._hand.drawers:
+            self._tell(self._hand.shut())
+            reservation = self._hand.reserve(accounts, amounts, self._now())
+        return reservation
 
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
         """Reserve all of it or nothing; a shortage says which account has not enough, and when it would have.
@@ -173,27 +167,20 @@ class Purse:
         """
         if not reservation.open:
             raise RuntimeError("a reservation resolves once")
-        leases = reservation.leases
-        if len(leases) != len(amounts):
-            raise ValueError(_UNEQUAL)
-        reservation.open = False
-        lines: list[Line] | None = None
-        for lease, reserved, actual in zip(leases, reservation.amounts, amounts):  # noqa: B905 -- as above
-            freed = reserved - actual
-            if freed < 0 or actual < 0:
-                actual = min(max(0, actual), MOST_AMOUNT)
-                freed = reserved - actual
-            if lease.kept:
-                lease.spent += actual
-                if not lease.listed:
-                    lease.listed = True
-                    self._spent.append(lease)
-            elif not freed:
-                continue  # nothing comes back, as with most rates of requests
-            left = lease.left = lease.left + freed
-            if left > lease.most or left < 0:
-                lines = [] if lines is None else lines
-                give_back(lease, lines, lease.most if left > 0 else 0)
+        drawer = reservation.drawer
+        if drawer is not None and drawer.open:
+            reserved = reservation.amounts
+            first, second = drawer.first, drawer.second
+            used, spent = amounts[first.at], amounts[second.at]
+            one, other = first.left + reserved[first.at] - used, second.left + reserved[second.at] - spent
+            if one >= 0 and other >= 0 and used >= 0 and spent >= 0:
+                reservation.open = False
+                first.left, second.left = one, other
+                first.spent += used
+                second.spent += spent
+                return
+            self._tell(self._hand.shut())
+        lines = self._hand.settle(reservation, amounts)
         if lines:
             self._tell(lines)
 
@@ -207,6 +194,7 @@ class Purse:
         Args:
             ago: as of so many seconds ago `resets` counts.
         """
+        self._tell(self._hand.shut())
         leases, since, found = accounts.leases, self._now() - ago, []
         if leases is None or accounts.turn != self._hand.turn:
             leases = self._hand.find(accounts) or [self._leases.get(key) for key in accounts.keys]
@@ -240,6 +228,7 @@ class Purse:
         finally:
             self._looking.pop(number, None)
         levels = []
+        self._tell(self._hand.shut())
         for want, stand in zip(wants, answer.result().stands, strict=True):
             limit, left, resets = stand if stand is not None else (want.rule.limit, want.rule.limit, 0.0)
             lease = self._leases.get((want.rule.id, want.value))
@@ -256,6 +245,7 @@ class Purse:
         now = self._now()
         if now - self._beaten >= BEAT_SECONDS:
             self.beat()
+        self._tell(self._hand.shut())
         self._number += 1
         asking.number = self._number
         asking.asked = []
