@@ -630,9 +630,8 @@ class Exchange:
             _CHUNKED if self._chunked else b"",
         )
         if first:
-            size = len(first)
-            self.written += size
-            head += b"%x\r\n%b\r\n" % (size, first) if self._chunked else first
+            self.written += len(first)
+            head += b"%x\r\n%b\r\n" % (len(first), first) if self._chunked else first
         self._connection.write(head)
 
     def push(self, data: bytes) -> bool:
@@ -658,10 +657,9 @@ class Exchange:
     def finish(self, last: bytes = b"") -> None:
         """The clean end of a stream, in one write with the last of it."""
         self.ended = True
-        size = len(last)
-        self.written += size
+        self.written += len(last)
         if self._chunked:
-            last = b"%x\r\n%b\r\n%b" % (size, last, LAST_CHUNK) if last else LAST_CHUNK
+            last = b"%x\r\n%b\r\n%b" % (len(last), last, LAST_CHUNK) if last else LAST_CHUNK
         self._connection.write(last)
 
     def close(self) -> None:
