@@ -26,6 +26,7 @@ from tests.end_to_end.process import SECONDS, Served, environment
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 KEYS = {"APP_KEY": "psk_test_0123456789abcdef", "PENSTOCK_ADMIN_KEY": "psk_admin_0123456789abcdef"}
+STORE = "DATABASE_URL"
 
 
 def unit() -> configparser.ConfigParser:
@@ -102,21 +103,27 @@ def test_the_image_is_built_from_what_is_here_and_nothing_else() -> None:
 def test_the_compose_file_fits_the_image_and_the_configuration() -> None:
     service = compose()["services"]["penstock"]
     assert service["healthcheck"]["test"] == ["CMD", *health_command()]
-    (mount,) = service["volumes"]
+    mount, volume = service["volumes"]
     source, target, mode = mount.split(":")
     assert mode == "ro"
     assert f"PENSTOCK_CONFIG={target}/penstock.yaml" in dict(dockerfile())["ENV"]
-    config = open_config(DEPLOY / source / "penstock.yaml", KEYS)
+    config = open_config(DEPLOY / source / "penstock.yaml", KEYS | {STORE: service["environment"][STORE]})
     assert {key.key.source for key in config.keys} == {"env:APP_KEY"}
-    assert set(service["environment"]) == set(KEYS)
+    assert set(service["environment"]) == {*KEYS, STORE}
+    name, kept = volume.split(":")
+    assert name in compose()["volumes"], "the ledger would go with the container"
+    assert Path(config.state).parent == Path(kept)
+    assert dict(dockerfile())["WORKDIR"] == kept, "a new volume takes its owner from the image's folder"
     assert duration(service["stop_grace_period"]) >= config.server.drain + CLOSE_SECONDS
     assert compose()["services"]["example"]["depends_on"] == {"penstock": {"condition": "service_healthy"}}
 
 
 def test_the_health_check_and_the_example_work_against_the_configuration(tmp_path: Path) -> None:
-    env = KEYS | {"PENSTOCK_CONFIG": str(tmp_path / "etc" / "penstock.yaml")}
+    kept = tmp_path / "kept"
+    env = KEYS | {"PENSTOCK_CONFIG": str(tmp_path / "etc" / "penstock.yaml"), STORE: f"sqlite:///{kept}/penstock.db"}
     shutil.copytree(DEPLOY / "config", tmp_path / "etc")
     (tmp_path / "state").mkdir()
+    kept.mkdir()
 
     def run(words: list[str], host: str, port: int) -> subprocess.CompletedProcess[str]:
         words = [word.replace(f"{host}:8484", f"127.0.0.1:{port}") for word in words[1:]]
@@ -137,3 +144,12 @@ def test_the_health_check_and_the_example_work_against_the_configuration(tmp_pat
         assert served.stop() == 0
     assert run(health_command(), "127.0.0.1", served.port).returncode == 1
     assert os.listdir(tmp_path / "state") == []
+    assert (kept / "penstock.db").exists()
+
+
+def test_the_service_keeps_its_ledger_where_it_may_write() -> None:
+    service = unit()["Service"]
+    folder = f"/var/lib/{service['StateDirectory']}"
+    assert service["WorkingDirectory"] == folder
+    assert f"sqlite:///{folder}/penstock.db" in (DEPLOY / "penstock.service").read_text()
+    assert f"state: sqlite:///{folder}/penstock.db" in (ROOT / "docs" / "operations.md").read_text()

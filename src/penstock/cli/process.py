@@ -90,7 +90,8 @@ def serve(config: Config, folder: Path, reread: Callable[[], Config]) -> int:
 
 def _open_books(config: Config, lock: StateLock) -> Books | None:
     if config.state != MEMORY and not lock.held and not any(rule.kind == "budget" for rule in config.rules):
-        _say(f"  NOTE     nothing is kept of what is used: the folder of {config.state} cannot be written")
+        _say(f"  NOTE     nothing is kept of what is used: the folder of {config.state} cannot be written;")
+        _say("           write state: sqlite:///FILE with a place that can, or state: memory")
         return None
     return open_books(config, SystemClock(), SystemRandom())
 
