@@ -292,9 +292,10 @@ def _keeps_the_head(right: Any) -> Any:
     return payload
 
 
-async def _holds_nothing(answer: Any) -> None:
-    data = answer._connection.parser.take() or await answer._connection.read(answer._wait)
-    answer._held += answer._take(data)
+def _holds_nothing(answer: Any) -> bool:
+    if data := answer._connection.parser.take():
+        answer._held = answer._take(data)
+    return True
 
 
 # --- streams that are gone on with
@@ -417,7 +418,7 @@ BUGS: dict[str, Bug] = {
     "deadline: the next attempt does not look at it": Bug(Attempts, "_next", _forgets_the_deadline),
     "deadline: an attempt outlasts it": Bug(Timeout, "__call__", _outlasts_the_deadline),
     "commit: a broken stream is begun anew": Bug(Attempts, "__call__", _asks_once_more_at_the_end),
-    "commit: nothing is held": Bug(StreamedAnswer, "hold", _always(_holds_nothing)),
+    "commit: nothing is held": Bug(StreamedAnswer, "begin", _always(_holds_nothing)),
     "commit: what breaks off ends well": Bug(Watcher, "end", _ends_well),
     "breaker: never opens": Bug(Breaker, "failed", _nothing),
     "breaker: half open for everybody": Bug(Permit, "free", _returns(True)),
@@ -433,7 +434,7 @@ BUGS: dict[str, Bug] = {
     "health: what refuses is asked in its pause too": Bug(Health, "refuses", _refuses_in_a_pause),
     "gate: as many as like": Bug(Gate, "try_enter", _returns(True)),
     "gate: nobody is told of an end": Bug(Gate, "ended", _nothing),
-    "gate: who has waited goes whatever happened": Bug(concurrency, "_look_again", _nothing),
+    "gate: who has waited goes whatever happened": Bug(concurrency, "look_again", _nothing),
     "gate: who was passed over is not asked again": Bug(
         judge, "_failure_of", _allows(e.Overloaded, busy=False, again=False)
     ),
