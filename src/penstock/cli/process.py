@@ -54,8 +54,6 @@ __all__ = ["serve"]
 
 T = TypeVar("T")
 
-SWITCH_SECONDS = 0.0005
-
 ENOUGH_FILES = 1024
 
 
@@ -102,16 +100,15 @@ async def _serve(
     clock = SystemClock()
     stop = _Stop()
     stop.install()
-    for number in (signal.SIGHUP, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # both end a process that has not said what they mean yet
+    loop, early = asyncio.get_running_loop(), list[int]()
+    # Both end a process that has not said what they mean.
+    loop.add_signal_handler(signal.SIGHUP, early.append, 1)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     _check_files(raise_file_limit())
     favour_loop()
     held = await hold_listeners(config.server.listen, config.server.workers, clock)
     crew = Crew(make_turn(), worker_environment(os.environ, config), clock) if len(held) > 1 else None
     hire = crew.hire if crew is not None else _hire_here(clock)
-    if crew is None and books is not None:
-        # Requests are answered beside the thread that folds: they shall not wait for it as long as threads usually do.
-        sys.setswitchinterval(SWITCH_SECONDS)
     supervisor = Supervisor(config, held, clock, hire, books=books)
     telling = Telling(_say, supervisor.refresh)
     register = open_register(books.database, config, clock, SystemRandom(), telling) if books is not None else None
@@ -125,7 +122,9 @@ async def _serve(
         clock,
         lambda busy: systemd.reloading() if busy else systemd.ready(),
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)  # done once it is open
+    loop.add_signal_handler(signal.SIGHUP, reload.ask)  # done once it is open
+    if early:
+        reload.ask()
 
     async def renew() -> None:
         if crew is not None:
@@ -148,7 +147,7 @@ async def _serve(
             _announce(config, supervisor, Address(config.server.listen.host, port), admin)
             systemd.ready(f"serving {config.server.listen.host} port {port}, workers: {len(held)}")
             reload.open()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, renewal.ask)
+            loop.add_signal_handler(signal.SIGUSR2, renewal.ask)
             settle_collector(attended=crew is None)
         failure = await stop.or_done(supervisor.failed())
         reload.close()
