@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -27,7 +28,7 @@ from tests.end_to_end.process import Served
 from tests.security.attack import memory, processor
 from tests.soak.figures import tell
 from tests.soak.load import Asker, now, percentile, request, sleep
-from tests.soak.test_slow_crowd import gateway
+from tests.soak.test_slow_crowd import apart, gateway
 
 pytestmark = pytest.mark.soak
 
@@ -36,11 +37,12 @@ ROOM = 60  # a little more: one that closes is gone only a moment later
 SECONDS = 12.0
 # One that got in asks so often, and then leaves room for another; one that did not comes back as it was told.
 TURNS = 200
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 1.0  # on average: half to three halves of it, as clients draw them
 # The share of its CPU that must still make good answers: on a machine with neighbours 0.72 to 0.97 were seen.
 LEAST = 0.6
 # Who looks how soon one is refused asks so often.
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.005
+GOLDEN = 0.618034  # spreads whatever number of callers evenly
 BEHIND = 5  # how much nicer the crowd's process is than the one that looks
 
 
@@ -80,7 +82,8 @@ class Seen:
 def crowd(port: int, callers: int, seconds: float = SECONDS) -> Seen:
     """So many callers, each as fast as it is answered."""
 
-    async def caller(seen: Seen, data: bytes) -> None:
+    async def caller(seen: Seen, data: bytes, number: int) -> None:
+        pause = RETRY_SECONDS * (0.5 + number * GOLDEN % 1.0)
         while now() < seen.until:
             asker = await Asker.connect(port)
             for _ in range(TURNS):
@@ -88,25 +91,34 @@ def crowd(port: int, callers: int, seconds: float = SECONDS) -> Seen:
                 status = await asker.ask(data)
                 seen.note(began, status)
                 if status != 200:
-                    await sleep(RETRY_SECONDS)
+                    await sleep(pause)
                 if not asker.open or now() >= seen.until:
                     break
             asker.close()
 
     async def main() -> Seen:
         seen, data = Seen(seconds), request()
-        await asyncio.gather(*(caller(seen, data) for _ in range(callers)))
+        await asyncio.gather(*(caller(seen, data, number) for number in range(callers)))
         return seen
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())
 
 
+@contextmanager
+def alone(folder: Path, server: str = "", more: str = "") -> Iterator[Served]:
+    """A gateway with a core for itself, where there are two; everybody else is on the others."""
+    with apart() as core, gateway(folder, server, more) as served:
+        os.sched_setaffinity(served.process.pid, core)
+        yield served
+
+
 def look(port: int, done: Callable[[], bool]) -> list[tuple[int, float]]:
-    """The status and the seconds of each of somebody's requests, every one on a connection of its own, connecting
-    included; 0 where there was no answer."""
+    """The status and the seconds of each of somebody's requests, in the second half as with `Seen`: every one on a
+    connection of its own, connecting included; 0 where there was no answer."""
 
     async def main() -> list[tuple[int, float]]:
+        await sleep(SECONDS / 2)
         seen, data, at = [], request(), now()
         while not done():
             began, status = now(), 0
@@ -156,7 +168,7 @@ def told(served: Served, name: str, callers: int) -> tuple[Seen, Seen]:
 
 
 def test_ten_times_the_room(tmp_path: Path) -> None:
-    with gateway(tmp_path, f"max_connections: {ROOM}") as served:
+    with alone(tmp_path, f"max_connections: {ROOM}") as served:
         peak, beyond = told(served, f"max_connections {ROOM}", CALLERS)
     assert set(beyond.statuses) <= {200, 503, 0}, "0: beyond those that are told so politely"
     assert beyond.refusals
@@ -164,7 +176,7 @@ def test_ten_times_the_room(tmp_path: Path) -> None:
 
 
 def test_ten_times_the_callers_with_room_for_all(tmp_path: Path) -> None:
-    with gateway(tmp_path, more="admission: off") as served:
+    with alone(tmp_path, more="admission: off") as served:
         peak, beyond = told(served, "room for all", CALLERS)
     assert set(beyond.statuses) == {200}
     assert peak.cost >= LEAST * beyond.cost
@@ -172,7 +184,7 @@ def test_ten_times_the_callers_with_room_for_all(tmp_path: Path) -> None:
 
 def test_ten_times_what_a_worker_takes_at_a_time(tmp_path: Path) -> None:
     """Those that it has no place for are refused by the layer, on connections that stay."""
-    with gateway(tmp_path, more=f"admission: {{most: {ROOM}, queue: 0}}") as served:
+    with alone(tmp_path, more=f"admission: {{most: {ROOM}, queue: 0}}") as served:
         peak, beyond = told(served, f"admission most {ROOM}", CALLERS)
     assert set(beyond.statuses) <= {200, 503}
     assert beyond.refusals
