@@ -52,6 +52,7 @@ _Step = tuple[int, int, int, int, int, int, tuple[int, ...] | None]
 # The ledger's numbers have 64 bits. Providers' counts are not trusted: 2**53 tokens would cost more than that holds.
 _MOST = 2**63 - 1
 _PICOS = 1000
+_UP = _PICOS - 1  # rounds up what it is added to before the division: `-(-x // y)` takes longer
 
 
 class Rates:
@@ -93,7 +94,7 @@ class Rates:
             or usage.output_audio_tokens
         ):
             picos += _rare(rare, usage, read, written)
-        nanos = -(-picos // _PICOS)
+        nanos = (picos + _UP) // _PICOS
         return nanos if nanos <= _MOST else _MOST
 
 

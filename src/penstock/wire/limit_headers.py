@@ -32,15 +32,16 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
     lines = ""
     for rule, left, resets in told:
         limit = rule.limit
-        first, second, anthropic = _form(dialect, rule.unit, limit)
+        first, second, full = _form(dialect, rule.unit, limit)
         if left > limit:
             left = limit
         elif left < 0:
             left = 0
-        if anthropic:
+        if resets <= 0.0 and full:  # of nearly every limit that is far from its end
+            lines += f"{first}{left}{full}"
+            continue
+        if not full:
             when = _moment(ceil(wall + min(max(resets, 0.0), LONGEST)))
-        elif resets <= 0.0:
-            when = "0ms"
         elif resets <= _SOON:
             when = f"{ceil(resets * 1000)}ms"
         else:
@@ -50,14 +51,16 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
 
 
 @lru_cache(1024)
-def _form(dialect: str, unit: str, limit: int) -> tuple[str, str, bool]:
-    """What stands before the number that is left, and before the time; whether the lines are Anthropic's."""
+def _form(dialect: str, unit: str, limit: int) -> tuple[str, str, str]:
+    """What stands before the number that is left, and before the time; all that stands behind the number where there
+    is no time to wait, "" of Anthropic's lines, which tell a moment."""
     if dialect.startswith("anthropic"):
         name = f"anthropic-ratelimit-{unit}"
-        return f"{name}-limit: {limit}\r\n{name}-remaining: ", f"\r\n{name}-reset: ", True
+        return f"{name}-limit: {limit}\r\n{name}-remaining: ", f"\r\n{name}-reset: ", ""
     name = "x-ratelimit"
     first = f"{name}-limit-{unit}: {limit}\r\n{name}-remaining-{unit}: "
-    return first, f"\r\n{name}-reset-{unit}: ", False
+    second = f"\r\n{name}-reset-{unit}: "
+    return first, second, f"{second}0ms\r\n"
 
 
 @lru_cache(256)
