@@ -61,12 +61,18 @@ def theirs(data: bytes) -> tuple[list[Request], bool]:
             if not isinstance(event, h11.EndOfMessage):
                 break
             found.append((bytes(request.method), bytes(request.target), _joined(request), body))
-            if server.their_state is h11.MUST_CLOSE or request.method == b"CONNECT":
+            if (server.their_state is h11.MUST_CLOSE and not _stays(request)) or request.method == b"CONNECT":
                 break
             data = server.trailing_data[0]
     except h11.RemoteProtocolError:
         return found, True
     return found, False
+
+
+def _stays(request: h11.Request) -> bool:
+    """Whether one in HTTP/1.0 asks for its connection to stay (RFC 9112 9.3), which h11 never has it do."""
+    asked = [option.strip().lower() for option in _joined(request).get(b"connection", b"").split(b",")]
+    return request.http_version == b"1.0" and b"keep-alive" in asked and b"close" not in asked
 
 
 def _joined(request: h11.Request) -> dict[bytes, bytes]:
@@ -106,6 +112,13 @@ def disagreement(data: bytes) -> str:
 @pytest.mark.parametrize("name", VECTORS)
 def test_h11_reads_what_we_read(name: str) -> None:
     assert not disagreement(VECTORS[name].data + CANARY)
+
+
+def test_a_connection_that_is_to_stay_in_http_1_0_does() -> None:
+    for connection, stays in ((b"lose, keep-alive", True), (b"close, keep-alive", False), (b"lose", False)):
+        data = b"GET /x HTTP/1.0\r\nConnection: %b\r\nHost: localhost\r\n\r\n" % connection + CANARY
+        assert not disagreement(data)
+        assert len(ours(data)[0]) == 1 + stays
 
 
 PIECES = [
