@@ -20,6 +20,7 @@ from penstock.errors import (
 )
 from penstock.events import Event, ToolCallDelta, collect
 from penstock.usage import Usage
+from penstock.wire.openai_chat import OpenAIChat
 from penstock.wire.openai_errors import encode_stream_error
 from penstock.wire.openai_events import decode_events
 
@@ -140,6 +141,7 @@ def test_a_stream_that_repeats_the_whole_message_says_only_what_is_new() -> None
     [
         (b'data: {"error":{"message":"Slow down.","type":"rate_limit_error"}}\n\n', UpstreamRateLimited),
         (b'data: {"object":"error","message":"Gone.","code":500}\n\n', Unavailable),
+        (b'data: {"object":"error","message":"Gone.","code":500,"usage":{"prompt_tokens":3}}\n\n', Unavailable),
         (b'error: {"error":{"message":"failed to decode"}}\n\n', Unavailable),
         (b"event: error\ndata: broken\n\n", Unavailable),
         (b'event: error\ndata: {"error":{"message":"x","code":429}}\n\n', UpstreamRateLimited),
@@ -149,6 +151,17 @@ def test_a_stream_that_repeats_the_whole_message_says_only_what_is_new() -> None
 )
 def test_errors_in_the_places_where_vendors_put_them(data: bytes, kind: type[PenstockError]) -> None:
     assert type(error_in(data)) is kind
+
+
+@pytest.mark.parametrize("before", [b"", b"data: {broken\n\n", chunk({"content": "a"})])
+def test_an_error_without_an_envelope_that_tells_usage_is_no_usage(before: bytes) -> None:
+    """Alone in its read or not: the reader fails, or its caller is told another reason."""
+    bare = b'data: {"object":"error","message":"Gone.","code":500,"usage":{"prompt_tokens":3}}\n\n'
+    for reads in ([before + bare], [before, bare]):
+        reader = OpenAIChat().open_stream(keep_usage=True, prompt_bytes=9)
+        for read in reads:
+            reader.feed(read)
+        assert type(reader.error) is Unavailable
 
 
 def test_an_error_beside_an_answer_is_a_remark() -> None:

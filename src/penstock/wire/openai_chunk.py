@@ -189,7 +189,10 @@ def plain_chunks(data: bytes) -> list[Chunk] | None:
     if len(chunks) != _count(lines):
         return None
     for chunk in chunks:
-        if chunk.error is not None or not (chunk.choices or (chunk.usage and chunk is chunks[-1])):
+        if chunk.error is not None:
+            return None
+        # Without `choices`, not even none of them, it may be an error without an envelope.
+        if not (chunk.choices or (chunk.usage and chunk.choices is not None and chunk is chunks[-1])):
             return None
     return chunks
 
