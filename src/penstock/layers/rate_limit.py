@@ -20,7 +20,7 @@ from penstock.records import Decision
 from penstock.reservation import Accounts, Level, Reservation, Rule, Shortage, Want
 from penstock.routing.allowance import Allowance
 from penstock.routing.scopes import Facts
-from penstock.routing.wishes import NORMAL, RANKS
+from penstock.routing.turn import rank_of
 from penstock.usage import BYTES_A_TOKEN
 
 __all__ = ["Lines", "Pacer", "Purse", "RateLimit", "Rates", "Size"]
@@ -256,8 +256,7 @@ class RateLimit:
     async def _ask(self, request: Request, held: _Held, wants: Sequence[Want]) -> Reservation:
         """What the centre grants, now or after a wait."""
         lines, began = self._rates.lines, self._now()
-        wishes, tenant = request.caller.wishes, request.record.tenant or ""
-        rank = RANKS.get(wishes.priority, NORMAL) if wishes is not None else NORMAL
+        rank, tenant = rank_of(request), request.record.tenant or ""
         found: Reservation | Shortage = lines.before(wants, rank) or await self._purse.reserve(wants)
         if isinstance(found, Shortage) and found.rule.queue > 0:
 
