@@ -212,7 +212,7 @@ ANSWERS: dict[str, tuple[list[Event], list[dict[str, Any]], str, str | None]] = 
     "citations": (
         [
             text("As "),
-            Event("citation", data={"type": "url_citation", "url_citation": {"url": "https://x", "title": "X"}}),
+            Event("citation", data={"type": "url_citation", "url": "https://x", "title": "X"}),
             Event("citation", data={"type": "of a vendor's own"}),
             text("said."),
             finish(),
@@ -233,6 +233,37 @@ ANSWERS: dict[str, tuple[list[Event], list[dict[str, Any]], str, str | None]] = 
             }
         ],
         "end_turn",
+        None,
+    ),
+    "citations before the text": (
+        [Event("citation", data={"type": "url_citation", "url": "https://x", "content": "C"}), text("So."), finish()],
+        [
+            {
+                "type": "text",
+                "text": "So.",
+                "citations": [
+                    {
+                        "type": "web_search_result_location",
+                        "url": "https://x",
+                        "title": None,
+                        "cited_text": "C",
+                        "encrypted_index": "",
+                    }
+                ],
+            }
+        ],
+        "end_turn",
+        None,
+    ),
+    "citations after a call": (  # an empty text that held them would be refused when it is sent back
+        [
+            text("So."),
+            call(0, "{}", id="c", name="f"),
+            Event("citation", data={"type": "url_citation", "url": "https://x"}),
+            finish(),
+        ],
+        [{"type": "text", "text": "So."}, {"type": "tool_use", "id": "c", "name": "f", "input": {}}],
+        "tool_use",
         None,
     ),
     "blocks by number": (

@@ -88,6 +88,8 @@ def test_annotations_are_citations() -> None:
     citation = Event("citation", data={"type": "url_citation", **CITED})
     assert decode_events(answer(message)) == decode_events(chunk(message)) == [Event("text", "a"), citation]
     assert decode_events(chunk({"content": "a", "annotations": {}})) == [Event("text", "a")]
+    message["tool_calls"] = [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]
+    assert [event.kind for event in decode_events(answer(message))] == ["text", "citation", "tool_call"]
 
 
 def detail(**fields: Any) -> dict[str, Any]:

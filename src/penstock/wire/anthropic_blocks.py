@@ -10,8 +10,9 @@ import re
 from typing import Any
 
 from penstock.events import Event, ToolCallDelta
+from penstock.wire.tolerant_json import repaired
 
-__all__ = ["Blocks", "Step"]
+__all__ = ["Blocks", "Step", "citation_of"]
 
 Step = dict[str, Any]  # `content_block_start`, `content_block_delta` or `content_block_stop`, as decoded JSON
 
@@ -108,9 +109,10 @@ class Blocks:
         block.signature += event.signature
 
     def _cite(self, event: Event) -> None:
-        citation = _citation(event.data)
-        if citation is not None:
-            last = self._blocks[-1] if self._blocks else None
+        citation = citation_of(event.data)
+        last = self._blocks[-1] if self._blocks else None
+        # Behind a call it has no text: an empty one would hold it, and is refused when the turn is sent back.
+        if citation is not None and (last is None or last.json is None):
             key = last.key if last is not None and last.opening["type"] == "text" else ("text", event.index)
             self._last("text", key).add({"type": "citations_delta", "citation": citation})
 
@@ -261,21 +263,24 @@ def _delta(index: int, delta: dict[str, Any]) -> Step:
     return {"type": "content_block_delta", "index": index, "delta": delta}
 
 
-def _citation(data: Any) -> dict[str, Any] | None:
-    """Anthropic's own, or OpenAI's `url_citation` as the one of Anthropic's that names a page; None for others."""
+def citation_of(data: Any) -> dict[str, Any] | None:
+    """Anthropic's own, or OpenAI's `url_citation` as the one of Anthropic's that names a page; None for others.
+
+    https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool#citations. What of the page is cited
+    OpenRouter alone tells, as `content`; the seal by which Anthropic knows a page again has only Anthropic.
+    """
     if not isinstance(data, dict):
         return None
     kind = data.get("type")
     if isinstance(kind, str) and kind in _CITATIONS:
         return data
-    page = data.get("url_citation") if kind == "url_citation" else None
-    if not isinstance(page, dict):
+    url, title, content = (data.get(name) for name in ("url", "title", "content"))
+    if kind != "url_citation" or not isinstance(url, str) or not url:
         return None
-    url, title, content = (page.get(name) for name in ("url", "title", "content"))
     return {
         "type": "web_search_result_location",
-        "url": url if isinstance(url, str) else "",
-        "title": title if isinstance(title, str) else None,
-        "cited_text": content if isinstance(content, str) else "",
+        "url": repaired(url),
+        "title": repaired(title) if isinstance(title, str) else None,
+        "cited_text": repaired(content) if isinstance(content, str) else "",
         "encrypted_index": "",
     }

@@ -304,15 +304,15 @@ def _delta_events(delta: _Delta, choice: _Choice) -> Iterator[Event]:
         yield event("text", text, data=logprobs or None)
     if refusal:
         yield event("refusal", refusal)
+    for annotation in delta.annotations or ():
+        cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
+        if isinstance(cited, dict):
+            yield event("citation", data={"type": "url_citation", **cited})
     for at, call in enumerate(delta.tool_calls or ()):
         yield event("tool_call", tool_call=_tool_call(call, at))
     old = delta.function_call  # the predecessor of tool calls; Snowflake sends an empty one beside them
     if old is not None and (old.name or old.arguments):
         yield event("tool_call", tool_call=_tool_call(ToolPiece(function=old), 0))
-    for annotation in delta.annotations or ():
-        cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
-        if isinstance(cited, dict):
-            yield event("citation", data={"type": "url_citation", **cited})
 
 
 def _seals(details: list[Any]) -> list[Event]:
