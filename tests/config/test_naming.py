@@ -35,10 +35,43 @@ def test_an_existing_clients_names_work(asked: str, deployment: str) -> None:
     assert (found.name, found.route, found.deployment) == (asked, "", deployment)
 
 
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ("openai/gpt-5-mini", "OPENAI_API_KEY is not set"),
+        ("gpt-5-mini", "OPENAI_API_KEY is not set"),
+        ("claude-haiku-4-5", "ANTHROPIC_API_KEY is not set"),
+        ("deepseek/deepseek-chat", "DEEPSEEK_API_KEY is not set"),
+    ],
+)
+def test_without_a_file_a_vendors_model_is_told_which_variable_is_missing(asked: str, why: str) -> None:
+    with pytest.raises(UnknownModel) as refused:
+        names_of(load_config(None, {})).find(asked)
+    assert str(refused.value) == f'model "{asked}" is switched off: {why}'
+    assert refused.value.do is not None
+    assert refused.value.do.startswith("ask for one of: sim/small")
+
+
+def test_with_a_file_only_what_it_declares_is_there() -> None:
+    with pytest.raises(UnknownModel, match=r'^unknown model "openai/gpt-5-mini"$'):
+        names(sim={}).find("openai/gpt-5-mini")
+
+
+def test_another_vendors_key_serves_a_name_that_its_maker_has_as_well() -> None:
+    found = names_of(load_config(None, {"OPENROUTER_API_KEY": "sk-or-0123456789"})).find("openai/gpt-5-mini")
+    assert found.deployment == "openrouter/openai/gpt-5-mini"
+
+
 @pytest.mark.parametrize("asked", ["gpt-5-mni", "claude", "", "llama", "gpt-5-mini/", "x" * 300])
 def test_what_no_vendor_is_known_to_have(asked: str) -> None:
     with pytest.raises(UnknownModel):
         names().find(asked)
+
+
+def test_what_google_sells_elsewhere_is_anthropics_alone_here() -> None:
+    both = names_of(load_config(None, ENV | {"GEMINI_API_KEY": "AIza-0123456789"}))
+    assert both.find("claude-haiku-4-5").deployment == "anthropic/claude-haiku-4-5"
+    assert both.find("gemini-2.5-flash").deployment == "gemini/gemini-2.5-flash"
 
 
 def test_several_have_it() -> None:

@@ -68,6 +68,7 @@ def _engine(options: Options) -> AbstractAsyncContextManager[Penstock]:
     from penstock.cli.settings import find_config, find_folder
     from penstock.cli.usage import STORE
     from penstock.client import Penstock
+    from penstock.config.schema import BUILT_IN
 
     url, key_env = options["gateway"], options["key_env"]
     if url is None:
@@ -76,7 +77,7 @@ def _engine(options: Options) -> AbstractAsyncContextManager[Penstock]:
         # Where a gateway has kept its books, what this costs belongs into them.
         kept = (find_folder(options["path"], os.environ) / STORE).exists()
         config, _ = find_config(options["path"], serving=False, kept=kept)
-        if options["model"] is None and config.source == "(built in)" and config.default_model is not None:
+        if options["model"] is None and config.source == BUILT_IN and config.default_model is not None:
             _hint(f"No provider's key is set, so {config.default_model} answers, which is simulated.")
         return _in_process(config)
     if options["path"] is not None:

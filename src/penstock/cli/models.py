@@ -81,6 +81,7 @@ def _found(parts: list[str], options: dict[str, Any]) -> Iterator[Found]:
     from penstock.clock import SystemClock
     from penstock.config import values
     from penstock.config.prices import per_million
+    from penstock.providers.catalogue import load_catalogue
     from penstock.providers.facts import abilities_of
     from penstock.providers.models import models_of
 
@@ -92,12 +93,14 @@ def _found(parts: list[str], options: dict[str, Any]) -> Iterator[Found]:
     mode = "embeddings" if options["embeddings"] else "chat"
     wall = SystemClock().wall()
     for provider, kind, pricing in _providers(options):
+        row = load_catalogue().get(kind)
         for model in models_of(kind):
             price = pricing.of(provider, model.id)
             can = abilities_of(kind, model.id)
             found = Found(provider, model, can, price, price.rates(wall) if price is not None else None)
             if (
                 all(part in found.name for part in parts)
+                and (row is None or row.sells(model.id))
                 and model.kind == mode
                 and all(can.get(name) for name in wanted)
                 and (least is None or (model.context or 0) >= least)

@@ -25,7 +25,7 @@ from penstock.config.routes import read_routes
 from penstock.config.rule_checks import check_rules
 from penstock.config.rule_doubts import callers_of, doubt_anomaly, doubt_tenants
 from penstock.config.rules import read_rules
-from penstock.config.schema import Config
+from penstock.config.schema import BUILT_IN, Config
 from penstock.config.stored import stored_names
 from penstock.config.targets import read_identities
 from penstock.config.tree import Node, Problems, Tree, from_mapping
@@ -89,7 +89,7 @@ def built_in(env: Mapping[str, str]) -> Tree:
     written: dict[str, object] = {"auth": "open", "providers": providers}
     if list(providers) == ["sim"]:
         written["default_model"] = _SIM_MODEL
-    return from_mapping(written, "(built in)")
+    return from_mapping(written, BUILT_IN)
 
 
 def _read(reader: Reader, tree: Tree, serving: bool, kept: bool) -> Config:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from penstock.config.kinds import rows_of
-from penstock.config.schema import Config
+from penstock.config.schema import BUILT_IN, Config
 from penstock.errors import UnknownModel
+from penstock.providers.catalogue import Row
 from penstock.providers.models import known
 from penstock.routing.names import Found, Names, Target
 
@@ -23,10 +24,15 @@ def names_of(config: Config) -> Names:
         if not provider.off
     }
     off = {provider.name: provider.off for provider in config.providers.values() if provider.off}
+    if config.source == BUILT_IN:  # where a variable is all that is missing
+        rows = (row for row in catalogue.values() if row.by_default and row.name not in config.providers)
+        off |= {row.name: f"{row.env} is not set" for row in rows}
     routes = {route.name: route.targets for route in config.models.values()}
     sold: dict[str, Callable[[str], bool]] = {
-        name: partial(_is_known, kind) for name, kind in sellers_of(config).items()
+        name: partial(_is_sold, catalogue[kind]) for name, kind in sellers_of(config).items()
     }
+    if config.source == BUILT_IN:
+        sold |= {name: partial(_is_sold, catalogue[name]) for name in off}
     return Names(routes, on, config.default_model, off, sold)
 
 
@@ -44,8 +50,8 @@ def sellers_of(config: Config) -> dict[str, str]:
     return found
 
 
-def _is_known(kind: str, model: str) -> bool:
-    return known(kind, model) is not None
+def _is_sold(row: Row, model: str) -> bool:
+    return known(row.name, model) is not None and row.sells(model)
 
 
 def model_of(config: Config, found: Found) -> tuple[str, str]:

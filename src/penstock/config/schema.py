@@ -23,6 +23,7 @@ from penstock.stores.breaker import BreakerRules
 from penstock.stores.gate import GateRules
 
 __all__ = [
+    "BUILT_IN",
     "OPERATIONS",
     "ROLES",
     "Address",
@@ -59,6 +60,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 # What callers can ask for, whichever dialect's route they take.
 Operation = Literal["chat", "embeddings", "count_tokens", "models"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+# What `Config.source` is where there is no file.
+BUILT_IN = "(built in)"
 # By `provider/model` or a pattern: pico-dollars a unit (providers/rates.py).
 Prices = dict[str, dict[str, Amount]]
 

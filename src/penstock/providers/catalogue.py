@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -88,6 +89,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         env: the variable that holds its credential; "" where it needs none unless told otherwise.
         switches_on: whether that variable switches it on in the built-in default; not where it serves other ends too.
         models: models it is known to have; empty where that is not known.
+        elsewhere: patterns of the models in its table that the vendor sells at other addresses than `url`.
         headers: what passes besides content-type.
         version_path: what its base URL ends with; added to a user's `base_url` that does not, where the vendor's own
             clients add it to theirs.
@@ -113,6 +115,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     env: str = ""
     switches_on: bool = True
     models: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     headers: Headers = Headers()
     version_path: str = ""
     versioned: Versioned | None = None
@@ -127,6 +130,10 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     def by_default(self) -> bool:
         """Whether the variable that holds its credential is enough to use it."""
         return bool(self.url and self.env and self.switches_on and not self.retired)
+
+    def sells(self, model: str) -> bool:
+        """Whether a model in its table is to be had at `url`."""
+        return not any(fnmatchcase(model.lower(), pattern) for pattern in self.elsewhere)
 
     @property
     def by_deployment(self) -> bool:

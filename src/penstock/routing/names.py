@@ -63,7 +63,7 @@ class Names:
         providers: each provider that is on, with the models it is known to have (other models are tried too).
         default_model: for calls that name none; a route or `provider/model`.
         off: each provider that is switched off, and why.
-        sold: for each provider whose models are too many to list, whether it has one of that name.
+        sold: for each provider whose models are too many to list, switched off or not, whether it has one of that name.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Names:
         """Who has a model of that name, by what is known of vendors; none for a name that is known otherwise."""
         if self._candidates.get(name):
             return []
-        has = (provider for provider, sells in self._sold.items() if sells(name))
+        has = (provider for provider, sells in self._sold.items() if provider in self._providers and sells(name))
         return [Found(name, "", provider, name, f"{provider}/{name}") for provider in has]
 
     def _find_default(self, visible: Callable[[Found], bool]) -> Found:
@@ -152,8 +152,7 @@ class Names:
 
     def _unknown(self, name: str, visible: Callable[[Found], bool]) -> UnknownModel:
         do = self._what_exists(visible)
-        why = self._dead.get(name) or self._off.get(name.partition("/")[0])
-        if why:
+        if why := self._dead.get(name) or self._why_absent(name):
             return UnknownModel(f"model {quoted(name)} is switched off: {why}", do=do)
         several = self._candidates.get(name, [])
         shown = [str(target) for target in several if visible(self._known[str(target)])]
@@ -164,6 +163,15 @@ class Names:
             )
         near = did_you_mean(name, (found.name for found in self._known.values() if visible(found)))
         return UnknownModel(f"unknown model {quoted(name)}{near}", do=do)
+
+    def _why_absent(self, name: str) -> str:
+        """Why nobody is asked who would have a model of that name; "" where nobody is known who would."""
+        provider, slash, model = name.partition("/")
+        if slash and model and provider in self._off:
+            return self._off[provider]
+        if len(name) > _LONGEST_NAME or self._candidates.get(name):
+            return ""
+        return " or ".join(why for each, why in self._off.items() if each in self._sold and self._sold[each](name))
 
     def _what_exists(self, visible: Callable[[Found], bool]) -> str:
         listed = [found.name for found in self.listed(visible)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from penstock.cli.checkup.findings import Finding, fail, note, ok
-from penstock.config.schema import Config, Provider
+from penstock.config.schema import BUILT_IN, Config, Provider
 from penstock.config.stored import stored_of
 from penstock.errors import ConfigError
 from penstock.providers.catalogue import load_catalogue
@@ -50,7 +50,7 @@ def check_environment(config: Config, env: Mapping[str, str]) -> Iterator[Findin
     real = [provider for provider in config.providers.values() if provider.base_url and not provider.off]
     told = f"{_counted(len(config.providers), 'provider')}, {_counted(len(config.models), 'model')},"
     yield ok(CONFIG, config.source, f"{told} auth: {config.auth}")
-    if config.source == "(built in)" and not real:
+    if config.source == BUILT_IN and not real:
         names = dict.fromkeys(row.env for row in load_catalogue().values() if row.env)
         found = ((_similar(name, env), name) for name in names)
         near = next((f"{set_} is set, which is nobody's: is {name} meant? " for set_, name in found if set_), "")
@@ -62,7 +62,7 @@ def check_environment(config: Config, env: Mapping[str, str]) -> Iterator[Findin
             " penstock.yaml; nothing to do if that is what you want.",
         )
     for name in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"):
-        if env.get(name) and config.source == "(built in)":
+        if env.get(name) and config.source == BUILT_IN:
             yield note(
                 "base_url",
                 name,
