@@ -5,7 +5,7 @@ Times are the clock's monotonic seconds. Nothing here ever holds content or a se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -172,7 +172,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     candidates: tuple[str, ...] = ()
     decisions: list[Decision] = []
     degraded: bool = False
-    limits: tuple[Remaining, ...] = ()
+    limits: Sequence[Remaining] = ()
 
     def adopt(self, attempt: Attempt) -> None:
         """That attempt's answer is the one the caller gets; what all attempts cost is the request's cost."""

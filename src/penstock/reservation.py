@@ -215,7 +215,7 @@ class Reservation(msgspec.Struct, gc=False, eq=False):
         """So much of each account."""
         return self.accounts.wants(self.amounts)
 
-    def remaining(self, which: Iterable[tuple[int, Rule]], since: float) -> tuple[Remaining, ...]:
+    def remaining(self, which: Iterable[tuple[int, Rule]], since: float) -> list[Remaining]:
         """How some of its accounts stand, as far as was last heard.
 
         Args:
@@ -229,7 +229,7 @@ class Reservation(msgspec.Struct, gc=False, eq=False):
             for part in lease.parts:
                 left += part.left
             told.append((rule, left, lease.resets - since))
-        return tuple(told)
+        return told
 
     @property
     def windows(self) -> list[int]:

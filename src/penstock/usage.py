@@ -10,6 +10,8 @@ __all__ = ["BYTES_A_TOKEN", "Usage", "added", "less", "usd"]
 BYTES_A_TOKEN = 4
 
 _NANOS = 1_000_000_000
+# Of so many digits of nano-dollars, below a dollar.
+_BEFORE = [f"0.{'0' * (9 - digits)}" for digits in range(10)]
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -54,6 +56,7 @@ def less(total: Usage, part: Usage) -> Usage:
 
 def usd(nanos: int) -> str:
     """Nano-dollars as dollars, all nine decimals: `0.000120000`."""
-    if 0 <= nanos < _NANOS:  # most calls cost less than a dollar; a format with a width takes three times as long
-        return "0." + str(nanos + _NANOS)[1:]
+    if 0 <= nanos < _NANOS:  # most calls cost less than a dollar; a format with a width takes four times as long
+        digits = str(nanos)
+        return _BEFORE[len(digits)] + digits
     return f"{nanos // _NANOS}.{nanos % _NANOS:09d}"

@@ -201,7 +201,9 @@ def size_of(request: Request) -> Size:
     if request.record.operation == "count_tokens":
         return 0, 0, 0
     extent: Extent = request.extent or measure(request)
-    likely = request.likely.tokens + MEDIA_TOKENS if extent.media else request.likely.tokens
+    likely, _ = request.likely
+    if extent.media:
+        likely += MEDIA_TOKENS
     output = extent.output
     if output is not None:
         output *= extent.answers

@@ -157,10 +157,6 @@ class _Held:
     def __bool__(self) -> bool:
         return bool(self.accounts.scopes or self.slow)
 
-    def amounts(self, tokens: int) -> tuple[int, ...]:
-        """One request, and so many tokens."""
-        return self.requests + (tokens,) * self.counts  # a fifth of what putting one together by `*` takes
-
 
 class RateLimit:
     """Admits a call once every rate that holds for it has room, and settles with each at its end."""
@@ -168,6 +164,7 @@ class RateLimit:
     def __init__(self, call: Call, rates: Rates, clock: Clock) -> None:
         self._call = call
         self._rates = rates
+        self._size = rates.size
         self._purse = rates.purse
         self._lines = rates.lines
         self._clock = clock
@@ -200,10 +197,11 @@ class RateLimit:
             await self._slow_down(request, held.slow)
         amounts, accounts = held.requests, held.accounts
         if held.tokens:
-            size = self._rates.size(request)
+            size_of = self._size
+            size = size_of(request)
             taken, output, _ = size
             if output is not None and not held.strict:
-                amounts += (taken + output,) * held.counts
+                amounts += (taken + output,) * held.counts  # a fifth of what putting one together by `*` takes
             else:
                 tokens = _tokens(held.tokens, size)
                 if output is None and held.strict:
@@ -220,7 +218,8 @@ class RateLimit:
             if since - held.looked >= LOOK_SECONDS:
                 held.looked, held.nearest = since, _nearest(held, reservation)
             record.limits = reservation.remaining(held.nearest, since)
-            reply = await self._call(request)
+            call = self._call
+            reply = await call(request)
         except BaseException as error:
             if request.record.attempts or (isinstance(error, CallerError) and not isinstance(error, Forbidden)):
                 self._settle((request, reservation, held))
@@ -287,7 +286,7 @@ class RateLimit:
         wait = short.wait if short.wait > 0 else self._rates.lines.expected(want)
         ways = ["Wait as long as retry-after says"]
         if rule.unit == "tokens":
-            room = short.left - self._rates.size(request)[0]
+            room = short.left - self._size(request)[0]
             if room >= LEAST_OUTPUT:
                 ways.append(f"ask for at most {room:,} tokens of output")
             else:
@@ -316,7 +315,7 @@ class RateLimit:
                 used += usage.input_tokens + usage.output_tokens
             elif attempt.outcome == "cancelled":  # its prompt may have been read
                 used += request.record.bytes_in // BYTES_A_TOKEN
-        self._purse.settle(reservation, held.amounts(used))
+        self._purse.settle(reservation, held.requests + (used,) * held.counts)
 
 
 def _nearest(held: _Held, reservation: Reservation) -> list[tuple[int, Rule]]:

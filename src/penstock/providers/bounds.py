@@ -119,6 +119,7 @@ def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float
             given = facts.max_output_tokens
     least = extent.thinking + LEAST_SPOKEN if extent.thinking else LEAST_OUTPUT
     kinds = Kinds(extent.heard, extent.spoken, extent.kept) if extent.heard or extent.spoken or extent.kept else PLAIN
+    tokens, script = likely
     return Bound(
         taken,
         given,
@@ -128,6 +129,6 @@ def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float
         extent.uses,
         price.ceiling(wall, extent.tier, kinds) if price is not None else None,
         False,
-        likely.tokens + MEDIA_TOKENS if extent.media else likely.tokens,
-        "" if extent.media or extent.stored else likely.script,
+        tokens + MEDIA_TOKENS if extent.media else tokens,
+        "" if extent.media or extent.stored else script,
     )

@@ -79,13 +79,15 @@ class Rates:
         """Nano-dollars, rounded up. Parts that are more than the whole have no price of their own: the dearer it is."""
         taken, given = usage.input_tokens, usage.output_tokens
         read, written = usage.cache_read_tokens, usage.cache_write_tokens
-        if read + written > taken:
-            read = written = 0
         for step in self._steps:
             if taken > step[0]:
                 break
         _, request, per_input, per_output, per_read, per_write, rare = step
-        picos = request + per_input * taken + per_output * given + per_read * read + per_write * written
+        picos = request + per_input * taken + per_output * given
+        if read or written:
+            if read + written > taken:
+                read = written = 0
+            picos += per_read * read + per_write * written
         if rare is not None and (
             usage.reasoning_tokens
             or usage.cache_write_1h_tokens

@@ -26,6 +26,8 @@ _BUT_THREE = bytes(byte for byte in _ALL if byte not in _LEADS_THREE)
 _BUT_FOUR = bytes(byte for byte in _ALL if byte not in _LEADS_FOUR)
 # `\u00e9` in JSON: six bytes for a letter.
 _ESCAPE = 6
+_BACKSLASH = ord("\\")
+_new = tuple.__new__
 
 
 class Estimate(NamedTuple):
@@ -42,9 +44,9 @@ class Estimate(NamedTuple):
 
 def estimate(text: bytes) -> Estimate:
     """For UTF-8, or JSON with letters written as escapes."""
-    escaped = text.count(b"\\u") if text.find(b"\\") >= 0 else 0  # twice as fast as `in`
+    escaped = text.count(b"\\u") if _BACKSLASH in text else 0
     if not escaped and text.isascii():
-        return tuple.__new__(Estimate, (len(text) * _ASCII, "ascii"))
+        return _new(Estimate, (len(text) * _ASCII, "ascii"))
     # Most bytes of most texts are ASCII: what is left without them is short.
     rest = text.translate(None, _ASCII_BYTES)
     if not escaped and len(rest) * FEW < len(text):

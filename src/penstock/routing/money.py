@@ -34,6 +34,7 @@ NEVER = float("inf")
 
 # As they stand in a `Use`.
 _UNITS: tuple[Unit, ...] = ("usd", "tokens", "requests")
+_LIKELY, _SENT = 3, 4
 
 # The rules that hold for an attempt, each with the value of its scope.
 Scopes = Sequence[tuple[Rule, str]]
@@ -63,7 +64,7 @@ class Use(NamedTuple):
 
     Attributes:
         usd: nano-dollars; 0 where nobody knows.
-        tokens: likewise; `likely`: as many as there likely will be.
+        tokens: likewise; `likely`: as many as there likely will be, where a rate counts that.
         requests: whether it is the one that counts of a request's; `sent`: whether it counts as an attempt.
     """
 
@@ -89,16 +90,17 @@ class Claim:
         amounts: of each how much, by what the attempt may use or has used.
         kept: of those that the ledger knows, budgets, which of the accounts they are. What is left of a rate is gone
             with its time.
-        usd, tokens: whether a hard budget of that is among them.
+        usd, tokens: whether a hard budget of that is among them; `likely`: whether a rate that counts what is likely.
         budgets: the hard budgets of either.
     """
 
-    __slots__ = ("accounts", "amounts", "budgets", "kept", "tokens", "usd")
+    __slots__ = ("accounts", "amounts", "budgets", "kept", "likely", "tokens", "usd")
 
     def __init__(self, scopes: Scopes) -> None:
         numbers = [_number(rule) for rule, _ in scopes]
         self.accounts = Accounts(scopes, numbers)
         self.amounts = _picked(numbers)
+        self.likely = _LIKELY in numbers
         self.kept = [at for at, (rule, _) in enumerate(scopes) if rule.kind == "budget"]
         self.budgets = Accounts(
             (rule, value) for rule, value in scopes if rule.hard and rule.kind == "budget" and rule.unit != "requests"
@@ -111,9 +113,9 @@ def _number(rule: Rule) -> int:
     """Which of a use's numbers a rule counts: rates of tokens, which even themselves out, what is likely, and rates of
     requests every attempt that is sent; all else what may be."""
     if rule.kind != "budget" and rule.unit == "requests":
-        return 4
+        return _SENT
     if rule.unit == "tokens" and rule.kind in ("burst", "leaky"):
-        return 3
+        return _LIKELY
     return _UNITS.index(rule.unit)
 
 

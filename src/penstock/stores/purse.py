@@ -116,16 +116,18 @@ class Purse:
     def try_reserve(self, accounts: Accounts, amounts: Sequence[int]) -> Reservation | None:
         """Reserve so much of each account from what is in hand, or nothing; None: the treasury must be asked."""
         drawer = accounts.drawer
-        if drawer is not None and accounts.turn == self._hand.turn and drawer.until > self._now():
+        now = self._now
+        at = now()
+        if drawer is not None and drawer.until > at and accounts.turn == self._hand.turn:
             first, second = drawer.first, drawer.second
             one, other = first.left - amounts[first.at], second.left - amounts[second.at]
             if one >= 0 and other >= 0:
                 first.left, second.left = one, other
                 return Reservation(accounts, amounts, drawer.leases, drawer)
-        reservation = self._hand.reserve(accounts, amounts, self._now())
+        reservation = self._hand.reserve(accounts, amounts, at)
         if reservation is None and self._hand.drawers:
             self._tell(self._hand.shut())
-            reservation = self._hand.reserve(accounts, amounts, self._now())
+            reservation = self._hand.reserve(accounts, amounts, at)
         return reservation
 
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from math import ceil
 
-from penstock.reservation import Remaining
+from penstock.reservation import Remaining, Rule
 
 __all__ = ["limit_lines"]
 
@@ -30,9 +30,14 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
         wall: Unix time from which on their times count.
     """
     lines = ""
+    forms = _forms.get(dialect)
+    if forms is None:
+        forms = _forms[dialect] = {}
     for rule, left, resets in told:
-        limit = rule.limit
-        first, second, full = _form(dialect, rule.unit, limit)
+        form = forms.get(rule.id)
+        if form is None or form[0] is not rule:
+            form = _form(forms, dialect, rule)
+        _, limit, first, second, full = form
         if left > limit:
             left = limit
         elif left < 0:
@@ -50,17 +55,29 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
     return lines
 
 
-@lru_cache(1024)
-def _form(dialect: str, unit: str, limit: int) -> tuple[str, str, str]:
-    """What stands before the number that is left, and before the time; all that stands behind the number where there
-    is no time to wait, "" of Anthropic's lines, which tell a moment."""
+# Of a rule what stands before the number that is left, and before the time; all that stands behind the number where
+# there is no time to wait, "" of Anthropic's lines, which tell a moment.
+_Form = tuple[Rule, int, str, str, str]
+# By dialect, then by the rule's id: those that were told of last. A rule may have been changed since.
+_forms: dict[str, dict[str, _Form]] = {}
+_MOST_KEPT = 1024
+
+
+def _form(kept: dict[str, _Form], dialect: str, rule: Rule) -> _Form:
+    """The rule's form, which is remembered."""
+    unit, limit = rule.unit, rule.limit
     if dialect.startswith("anthropic"):
         name = f"anthropic-ratelimit-{unit}"
-        return f"{name}-limit: {limit}\r\n{name}-remaining: ", f"\r\n{name}-reset: ", ""
-    name = "x-ratelimit"
-    first = f"{name}-limit-{unit}: {limit}\r\n{name}-remaining-{unit}: "
-    second = f"\r\n{name}-reset-{unit}: "
-    return first, second, f"{second}0ms\r\n"
+        first, second, full = f"{name}-limit: {limit}\r\n{name}-remaining: ", f"\r\n{name}-reset: ", ""
+    else:
+        name = "x-ratelimit"
+        first = f"{name}-limit-{unit}: {limit}\r\n{name}-remaining-{unit}: "
+        second = f"\r\n{name}-reset-{unit}: "
+        full = f"{second}0ms\r\n"
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
+    form = kept[rule.id] = rule, limit, first, second, full
+    return form
 
 
 @lru_cache(256)

@@ -16,7 +16,7 @@ from penstock.clock import Clock
 from penstock.errors import InvalidRequest
 from penstock.layers.meter.entries import Entries, Journal
 from penstock.layers.meter.held import Held
-from penstock.layers.meter.kept import Keeping
+from penstock.layers.meter.kept import LEARNED_THEN, Keeping
 from penstock.layers.meter.lessons import Factors, Lessons
 from penstock.layers.meter.reserving import Purse, Reserving
 from penstock.layers.meter.turns import Queues, Turns
@@ -78,12 +78,13 @@ class Meter:
         journal = booking.journal
         refused = metrics.unwritten.inc
         self._entries = Entries(clock, journal, booking.winner_pays, refused) if journal is not None else None
-        lessons = self._lessons = Lessons(booking.factors, metrics)
+        self._lessons = Lessons(booking.factors, metrics)
         # By what is known of an attempt; what strangers name must not fill memory.
         self._claims: dict[tuple[Any, ...], Claim] = {}
         # Where nothing is limited but what a request says itself: its rows are kept, or not even these.
         self._plain: Call | None = None
         if not booking.rules:
+            lessons = Lessons(booking.factors, metrics, LEARNED_THEN)
             self._plain = Keeping(call, self._entries, lessons) if self._entries is not None else call
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
@@ -101,7 +102,9 @@ class Meter:
         name, claim = candidate.name, self._claim(request)
         bound = candidate.deployment.bound(request)
         given = bound.given
-        held = Held(request, bound, claim, given, self._lessons.expected(name, bound), money, request.attempt)
+        held = Held(request, bound, claim, given, money, request.attempt)
+        if claim.likely or entries is not None:
+            held.expected = self._lessons.expected(name, bound)
         request.most_output = request.cut_at = 0
         most = request.caller.max_output
         if most is not None and (most < given or (most > given and not bound.own)):
@@ -121,7 +124,8 @@ class Meter:
         try:
             if entries is not None:
                 request.opening = partial(entries.open, held)
-            reply = await self._call(request)
+            call = self._call
+            reply = await call(request)
         except BaseException:
             self._end(held)
             raise
@@ -174,7 +178,8 @@ class Meter:
             if attempt is None:
                 self._purse.void(reservation)
             else:
-                amounts = held.claim.amounts(used)
+                pick = held.claim.amounts
+                amounts = pick(used)
                 self._purse.settle(reservation, amounts)
         if self._entries is not None:
             self._entries.close(held, attempt, amounts)
@@ -192,8 +197,10 @@ class Meter:
             return Use(self._bound_cost(held), tokens, requests, tokens)
         if usage is None or held.bound.free:
             return Use(0, 0, requests)
-        if not usage.estimated and self._lessons.due():
-            self._lessons.learn(held.request.candidate.name, held.expected, held.bound, usage.input_tokens)
+        if not usage.estimated:
+            due = self._lessons.due
+            if due():
+                self._learn(held, usage.input_tokens)
         tokens = usage.input_tokens + usage.output_tokens
         cost = attempt.cost
         if cost is None:  # the tier that served it has no price: no more than was reserved is known
@@ -202,6 +209,10 @@ class Meter:
             cost = max(cost, self._bound_cost(held))
             tokens = max(tokens, held.bound.tokens(held.given))
         return _new(Use, (cost, tokens, requests, tokens, 1))
+
+    def _learn(self, held: Held, counted: int) -> None:
+        lessons, name, bound = self._lessons, held.request.candidate.name, held.bound
+        lessons.learn(name, held.expected or lessons.expected(name, bound), bound, counted)
 
     def _bound_cost(self, held: Held) -> int:
         cost: int = held.bound.cost(held.given) or 0

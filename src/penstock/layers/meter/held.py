@@ -21,7 +21,7 @@ class Held(msgspec.Struct, gc=False, eq=False):
 
     Attributes:
         given: how long each of its answers may be; `use`: what it may use.
-        expected: what of input it likely takes.
+        expected: what of input it likely takes; 0 where nobody asks.
         attempt: whose answer it is; `before`: the one before it.
         number: of its row, 0 while there is none.
         answered: it has given an answer, or the beginning of one.
@@ -32,9 +32,9 @@ class Held(msgspec.Struct, gc=False, eq=False):
     bound: Any
     claim: Claim
     given: int
-    expected: int
     money: Allowance | None
     before: Attempt | None
+    expected: int = 0
     use: Use = NOTHING
     number: int = 0
     reservation: Reservation | None = None

@@ -83,7 +83,7 @@ class Keeping:
             return
         self._close(kept, attempt, ())
         usage = attempt.usage if attempt is not None else None
-        if usage is not None and not usage.estimated and self._lessons.due(LEARNED_THEN):
+        if usage is not None and not usage.estimated and self._lessons.due():
             name, bound = request.candidate.name, request.candidate.deployment.bound(request)
             self._lessons.learn(name, self._lessons.expected(name, bound), bound, usage.input_tokens)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import chain, cycle, repeat
 from math import floor
 from typing import Any, Protocol
 
@@ -26,12 +28,18 @@ class Lessons:
 
     Args:
         factors: None where nothing is learned.
+        every: one answer of so many is learned from after the first ones.
+
+    Attributes:
+        due: whether this answer is one to learn from; to be asked once of each.
     """
 
-    def __init__(self, factors: Factors | None, metrics: Metrics) -> None:
+    def __init__(self, factors: Factors | None, metrics: Metrics, every: int = LEARNED_THEN) -> None:
         self._factors = factors
         self._metrics = metrics
-        self._learned = 0
+        then = cycle([*repeat(False, every - 1), True])
+        turns = chain(repeat(True, LEARNED_FIRST), then) if factors is not None else repeat(False)
+        self.due: Callable[[], bool] = turns.__next__
 
     def factor(self, name: str, script: str) -> float:
         """What an estimate is multiplied by."""
@@ -43,13 +51,6 @@ class Lessons:
         taken: int | None = bound.taken
         likely: int = floor(bound.likely * (factors.of(name, bound.script) if factors is not None else 1.0)) + 1
         return likely if not taken or likely < taken else taken
-
-    def due(self, every: int = LEARNED_THEN) -> bool:
-        """Whether this answer is one to learn from: the first ones are, then one of so many."""
-        if self._factors is None:
-            return False
-        self._learned += 1
-        return self._learned <= LEARNED_FIRST or not self._learned % every
 
     def learn(self, name: str, expected: int, bound: Any, counted: int) -> None:
         """Its provider counted so many where so many were expected."""

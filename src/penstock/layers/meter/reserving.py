@@ -63,7 +63,8 @@ class Reserving:
         purse, claim = self._purse, held.claim
         if purse is None or held.money is not None or (self._turns is not None and self._turns.open):
             return False
-        accounts, amounts = claim.accounts, claim.amounts(held.use)
+        accounts, pick = claim.accounts, claim.amounts
+        amounts = pick(held.use)
         if bounded and (held.request.kind == "hedge" or not (held.bound.own or accounts.ample(amounts, SHARE))):
             return False
         reservation = held.reservation = purse.try_reserve(accounts, amounts)
@@ -83,8 +84,10 @@ class Reserving:
         ceiling, taken, answers = bound.ceiling, bound.taken or 0, bound.answers
         output = given * answers
         cost = ceiling.cost(taken, output, bound.searches or 0) if ceiling is not None else 0
-        likely = output if bound.own or given < USUAL_OUTPUT else USUAL_OUTPUT * answers
-        held.use = _new(Use, (cost, taken + output, 1, held.expected + likely, 1))
+        likely = held.expected
+        if likely:
+            likely += output if bound.own or given < USUAL_OUTPUT else USUAL_OUTPUT * answers
+        held.use = _new(Use, (cost, taken + output, 1, likely, 1))
 
     def is_small(self, held: Held) -> bool:
         """Whether nobody need ask how its budgets stand: it is not theirs to say how long its answer may be, or for
