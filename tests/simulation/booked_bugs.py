@@ -101,7 +101,7 @@ def _gives_tokens_back(right: Any) -> Any:
 
     def settle(self: Any, what: Any) -> None:
         _, reservation, held = what
-        self._purse.settle(reservation, held.amounts(0))
+        self._purse.settle(reservation, held.requests + (0,) * held.counts)
 
     return settle
 

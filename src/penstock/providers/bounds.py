@@ -21,7 +21,7 @@ LEAST_OUTPUT = 16
 LEAST_SPOKEN = 1_024
 # What pictures and files usually come to, as long as nobody has counted.
 MEDIA_TOKENS = 1_500
-_NOTHING = Estimate(0.0, "")
+_NOTHING = 0.0, ""
 
 
 class Bound(msgspec.Struct, gc=False):

@@ -18,10 +18,13 @@ __all__ = [
     "NOTHING",
     "NO_CLAIM",
     "SHARE",
+    "TOKENS",
+    "USD",
     "Bounded",
     "Claim",
     "Scopes",
     "Use",
+    "Uses",
     "check_bounded",
     "exhausted",
     "shortened",
@@ -34,7 +37,7 @@ NEVER = float("inf")
 
 # As they stand in a `Use`.
 _UNITS: tuple[Unit, ...] = ("usd", "tokens", "requests")
-_LIKELY, _SENT = 3, 4
+USD, TOKENS, _LIKELY, _SENT = 0, 1, 3, 4
 
 # The rules that hold for an attempt, each with the value of its scope.
 Scopes = Sequence[tuple[Rule, str]]
@@ -79,7 +82,10 @@ class Use(NamedTuple):
         return self[_UNITS.index(rule.unit)]
 
 
-NOTHING = Use(0, 0, 0, 0, 0)
+# Each attempt has two: a plain tuple takes a third of a named one's time.
+Uses = tuple[int, int, int, int, int]
+
+NOTHING: Uses = Use(0, 0, 0, 0, 0)
 
 
 class Claim:

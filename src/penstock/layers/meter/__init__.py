@@ -24,7 +24,7 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Attempt
 from penstock.reservation import Rule
-from penstock.routing.money import NO_CLAIM, NOTHING, Claim, Use, check_bounded
+from penstock.routing.money import NO_CLAIM, NOTHING, TOKENS, USD, Claim, Uses, check_bounded
 from penstock.routing.scopes import Facts, Rules
 from penstock.usage import Usage
 
@@ -33,7 +33,6 @@ __all__ = ["Booking", "Journal", "Meter", "Purse", "metered_rules"]
 MOST_CLAIMS = 4096
 # What a request without thinking needs at least (semantics.md: Money).
 LEAST_OUTPUT = 16
-_new = tuple.__new__  # a named tuple's own constructor takes three times as long
 
 
 class Booking(NamedTuple):
@@ -172,7 +171,7 @@ class Meter:
         used = self._used(held, attempt)
         reservation, money = held.reservation, held.money
         if money is not None:
-            money.give(held.use.usd - used.usd, held.use.tokens - used.tokens)
+            money.give(held.use[USD] - used[USD], held.use[TOKENS] - used[TOKENS])
         amounts: Sequence[int] = ()
         if reservation is not None and self._purse is not None:
             if attempt is None:
@@ -184,7 +183,7 @@ class Meter:
         if self._entries is not None:
             self._entries.close(held, attempt, amounts)
 
-    def _used(self, held: Held, attempt: Attempt | None) -> Use:
+    def _used(self, held: Held, attempt: Attempt | None) -> Uses:
         """What is settled."""
         if attempt is None or attempt.unsent:
             return NOTHING
@@ -194,9 +193,9 @@ class Meter:
         if usage is None and cancelled:
             held.request.candidate.deployment.book_left(held.request.record, attempt)
             tokens = held.bound.tokens(held.given)
-            return Use(self._bound_cost(held), tokens, requests, tokens)
+            return self._bound_cost(held), tokens, requests, tokens, 1
         if usage is None or held.bound.free:
-            return Use(0, 0, requests)
+            return 0, 0, requests, 0, 1
         if not usage.estimated:
             due = self._lessons.due
             if due():
@@ -208,7 +207,7 @@ class Meter:
         if cancelled and _may_be_more(held.request.candidate, attempt, usage):
             cost = max(cost, self._bound_cost(held))
             tokens = max(tokens, held.bound.tokens(held.given))
-        return _new(Use, (cost, tokens, requests, tokens, 1))
+        return cost, tokens, requests, tokens, 1
 
     def _learn(self, held: Held, counted: int) -> None:
         lessons, name, bound = self._lessons, held.request.candidate.name, held.bound

@@ -18,7 +18,7 @@ from penstock.errors import Overloaded
 from penstock.messages import Request
 from penstock.records import Attempt
 from penstock.reservation import Reservation
-from penstock.routing.money import Claim, Use
+from penstock.routing.money import USD, Claim, Uses
 from penstock.stores.rows import ABSURD, AMBIGUOUS, ESTIMATED, OVERRUN, UNPRICED, Closed, Heard, Hold, Opened
 from penstock.usage import Usage
 
@@ -60,7 +60,7 @@ class Entered(Protocol):
     @property
     def claim(self) -> Claim: ...
     @property
-    def use(self) -> Use: ...
+    def use(self) -> Uses: ...
     def forecast(self) -> tuple[int, int | None, int | None]: ...
 
 
@@ -241,7 +241,7 @@ def _closed(held: Entered, attempt: Attempt | None, wall: float, amounts: Sequen
         usage = _possible(usage)
     if attempt.cost is None:
         flags |= UNPRICED
-    elif held.use.usd and attempt.cost > held.use.usd:
+    elif held.use[USD] and attempt.cost > held.use[USD]:
         flags |= OVERRUN
     return Closed(
         record.id,

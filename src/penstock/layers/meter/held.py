@@ -10,7 +10,7 @@ from penstock.messages import Request
 from penstock.records import Attempt, quick
 from penstock.reservation import Reservation
 from penstock.routing.allowance import Allowance
-from penstock.routing.money import NOTHING, Claim, Use
+from penstock.routing.money import NOTHING, USD, Claim, Uses
 
 __all__ = ["Held"]
 
@@ -35,7 +35,7 @@ class Held(msgspec.Struct, gc=False, eq=False):
     money: Allowance | None
     before: Attempt | None
     expected: int = 0
-    use: Use = NOTHING
+    use: Uses = NOTHING
     number: int = 0
     reservation: Reservation | None = None
     answered: bool = False
@@ -47,4 +47,4 @@ class Held(msgspec.Struct, gc=False, eq=False):
         bound, tokens = self.bound, self.expected
         cost = bound.ceiling.cost(tokens, 0) if bound.ceiling is not None else None
         known = self.reservation is not None and bound.priced
-        return tokens, cost, self.use.usd if known else bound.cost(self.given)
+        return tokens, cost, self.use[USD] if known else bound.cost(self.given)

@@ -16,7 +16,7 @@ from penstock.layers.meter.lessons import Lessons
 from penstock.messages import Request
 from penstock.records import Attempt
 from penstock.reservation import Reservation
-from penstock.routing.money import NO_CLAIM, NOTHING, Claim, Use
+from penstock.routing.money import NO_CLAIM, NOTHING, Claim, Uses
 
 __all__ = ["Keeping", "Kept"]
 
@@ -31,7 +31,7 @@ class Kept(msgspec.Struct, gc=False, eq=False):
 
     reservation: ClassVar[Reservation | None] = None
     claim: ClassVar[Claim] = NO_CLAIM
-    use: ClassVar[Use] = NOTHING
+    use: ClassVar[Uses] = NOTHING
 
     request: Request
     lessons: Lessons

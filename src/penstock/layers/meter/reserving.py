@@ -13,7 +13,7 @@ from penstock.layers.meter.held import Held
 from penstock.layers.meter.turns import Turns
 from penstock.metrics import Metrics
 from penstock.reservation import Accounts, Level, Reservation, Shortage, Want
-from penstock.routing.money import SHARE, Use, exhausted, shortened, shrunk
+from penstock.routing.money import SHARE, TOKENS, USD, exhausted, shortened, shrunk
 from penstock.routing.turn import others_than
 
 __all__ = ["Purse", "Reserving"]
@@ -25,7 +25,6 @@ HEDGED_UPTO = 80
 NEVER = float("inf")
 # Output that is likely where nobody limits it: more than nine of ten answers have.
 USUAL_OUTPUT = 1_024
-_new = tuple.__new__
 
 
 class Purse(Protocol):
@@ -87,7 +86,7 @@ class Reserving:
         likely = held.expected
         if likely:
             likely += output if bound.own or given < USUAL_OUTPUT else USUAL_OUTPUT * answers
-        held.use = _new(Use, (cost, taken + output, 1, likely, 1))
+        held.use = cost, taken + output, 1, likely, 1
 
     def is_small(self, held: Held) -> bool:
         """Whether nobody need ask how its budgets stand: it is not theirs to say how long its answer may be, or for
@@ -118,7 +117,7 @@ class Reserving:
             BudgetExceeded: what the request may use in all is not.
         """
         use, money, claim = held.use, held.money, held.claim
-        if money is not None and not money.take(use.usd, use.tokens):
+        if money is not None and not money.take(use[USD], use[TOKENS]):
             raise exhausted(money, held.bound, held.given)
         if self._purse is None or not claim.accounts.scopes:
             return True
@@ -201,7 +200,7 @@ class Reserving:
 
     def _give_back(self, held: Held) -> None:
         if held.money is not None:
-            held.money.give(held.use.usd, held.use.tokens)
+            held.money.give(held.use[USD], held.use[TOKENS])
 
     def _shrink(self, held: Held, shortage: Shortage) -> int:
         if shortage.wait == NEVER and shortage.rule.kind == "budget" and self._purse is not None:
