@@ -17,7 +17,7 @@ from penstock.events import Event
 from penstock.layers.authenticate import Authenticate, Key, Keyring
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
-from penstock.layers.trace import Opening, Trace
+from penstock.layers.trace import Opening
 from penstock.lines import encode_lines
 from penstock.messages import Caller, Request, Usage
 from penstock.metrics import Metrics
@@ -174,23 +174,6 @@ def test_the_same_seed_gives_the_same_ids() -> None:
     assert some(SeededRandom(3)) == some(SeededRandom(3)) != some(SeededRandom(4))
 
 
-def test_trace_stamps_the_first_output() -> None:
-    clock = FakeClock()
-    asked = request(clock)
-    clock.advance(0.25)
-    step(Trace(Scripted(b"x"), clock)(asked))
-    assert asked.record.first_output - asked.record.started == pytest.approx(0.25)
-
-
-def test_overhead_leaves_out_the_waits_for_providers() -> None:
-    clock = FakeClock()
-    asked = request(clock)
-    asked.record.waited = 2.0
-    clock.advance(2.03)
-    step(Trace(Scripted(b"x"), clock)(asked))
-    assert asked.record.overhead == pytest.approx(0.03)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_ids_made_in_batches_are_the_same_kind(seed: int) -> None:
     clock = FakeClock()
@@ -216,6 +199,23 @@ def recorder(clock: FakeClock) -> tuple[Recorder, Metrics, list[dict[str, Any]]]
         lines.append(msgspec.json.decode(encode_lines([record])))
 
     return Recorder(metrics, log, clock), metrics, lines
+
+
+def test_the_first_output_is_stamped() -> None:
+    clock = FakeClock()
+    asked = request(clock)
+    clock.advance(0.25)
+    step(Recording(Scripted(b"x"), recorder(clock)[0])(asked))
+    assert asked.record.first_output - asked.record.started == pytest.approx(0.25)
+
+
+def test_overhead_leaves_out_the_waits_for_providers() -> None:
+    clock = FakeClock()
+    asked = request(clock)
+    asked.record.waited = 2.0
+    clock.advance(2.03)
+    step(Recording(Scripted(b"x"), recorder(clock)[0])(asked))
+    assert asked.record.overhead == pytest.approx(0.03)
 
 
 def test_the_line_is_written_when_the_reply_is_closed_and_only_then() -> None:

@@ -2,22 +2,21 @@
 
 The layers, outermost first; a request passes them in this order on its way in, its reply in reverse on its way out:
 
-1. trace: opens the record, stamps times
-2. record: closes the record, counts it, writes the log line
-3. authenticate: whose key it is
-4. deadline: by when the caller wants it to be over
-5. own: the user's own layers, each behind a fence; a configuration without any has none of this
-6. admission: who is let in while the process is short, and so many calls at a time; only where there is such a limit
-7. rate_limit: requests and tokens in a time, of every scope; only where there is such a limit
-8. budget: what the request may use in all, and a cheaper model where a soft budget is used up
-9. route: where it may go, and whether this key may ask for it
-10. attempts: the one loop over retries and fallbacks
-11. hedge: asks a second deployment beside one that is silent for long; only where the configuration says when
-12. breaker: of each attempt, what came of it is told to the deployment's health
-13. concurrency: how many attempts run at a time at a deployment, and who waits
-14. meter: what the attempt may cost is reserved, its row opened, and what it did cost settled
-15. timeout: how long the attempt may take
-16. upstream: the attempt itself
+1. record: stamps times, closes the record, counts it, writes the log line
+2. authenticate: whose key it is
+3. deadline: by when the caller wants it to be over
+4. own: the user's own layers, each behind a fence; a configuration without any has none of this
+5. admission: who is let in while the process is short, and so many calls at a time; only where there is such a limit
+6. rate_limit: requests and tokens in a time, of every scope; only where there is such a limit
+7. budget: what the request may use in all, and a cheaper model where a soft budget is used up
+8. route: where it may go, and whether this key may ask for it
+9. attempts: the one loop over retries and fallbacks
+10. hedge: asks a second deployment beside one that is silent for long; only where the configuration says when
+11. breaker: of each attempt, what came of it is told to the deployment's health
+12. concurrency: how many attempts run at a time at a deployment, and who waits
+13. meter: what the attempt may cost is reserved, its row opened, and what it did cost settled
+14. timeout: how long the attempt may take
+15. upstream: the attempt itself
 
 `tests/house` asserts that this list and the stack agree.
 """
@@ -50,7 +49,7 @@ from penstock.layers.own import Own
 from penstock.layers.record import Recorder, Recording
 from penstock.layers.route import Route
 from penstock.layers.timeout import Timeout
-from penstock.layers.trace import Opening, Trace
+from penstock.layers.trace import Opening
 from penstock.messages import Caller
 from penstock.metrics import Metrics
 from penstock.providers.auth import auth_headers
@@ -83,7 +82,7 @@ from penstock.wire.dialects import DIALECTS
 __all__ = ["LAYERS", "Gateway", "Shared", "endpoint_of"]
 
 LAYERS = (
-    *("trace", "record", "authenticate", "deadline", "own", "admission", "rate_limit", "budget", "route"),
+    *("record", "authenticate", "deadline", "own", "admission", "rate_limit", "budget", "route"),
     *("attempts", "hedge", "breaker", "concurrency", "meter", "timeout", "upstream"),
 )
 # Those that are only there where a configuration gives them something to do.
@@ -262,7 +261,6 @@ class Gateway:
         config = self.config
         return stack(
             [
-                lambda call: Trace(call, self._clock),
                 lambda call: Recording(call, self._recorder),
                 lambda call: Authenticate(call, self._keyring),
                 Deadline,

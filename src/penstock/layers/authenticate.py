@@ -1,4 +1,4 @@
-"""Layer 3, authenticate: who asks, and whether this may be asked with their key. No key is kept in the clear here."""
+"""Layer 2, authenticate: who asks, and whether this may be asked with their key. No key is kept in the clear here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer 4, deadline: by when the request must be over, where its caller says so. The model's own limit comes later."""
+"""Layer 3, deadline: by when the request must be over, where its caller says so. The model's own limit comes later."""
 
 from __future__ import annotations
 

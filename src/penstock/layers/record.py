@@ -1,4 +1,4 @@
-"""Layer 2, record: closes each request's record, counts it and has its one log line written (`lines.py`)."""
+"""Layer 1, record: stamps each request's record, closes it, counts it and has its one log line written (`lines.py`)."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Recorder:
     Attributes:
         in_flight: the cell that counts requests being answered.
         live: those of them that layers see.
+        now: the monotonic time.
     """
 
     def __init__(self, metrics: Metrics, log: Callable[[Record], None] | None, clock: Clock) -> None:
@@ -36,7 +37,7 @@ class Recorder:
         self.live: set[Record] = set()
         self._note = metrics.note
         self._log = log
-        self._now = clock.monotonic
+        self.now = clock.monotonic
 
     def begin(self) -> None:
         """A request is being answered."""
@@ -44,7 +45,7 @@ class Recorder:
 
     def end(self, record: Record) -> None:
         """A request is over; the record must not change afterwards."""
-        record.ended = self._now()
+        record.ended = self.now()
         self.in_flight[0] -= 1.0
         self.live.discard(record)
         note, log = self._note, self._log
@@ -73,12 +74,13 @@ def is_stopped(error: BaseException) -> bool:
 
 
 class Recording:
-    """Closes the record when the reply is closed, or when there is none."""
+    """Stamps when the first output was in hand; closes the record when the reply is closed, or when there is none."""
 
     def __init__(self, call: Call, recorder: Recorder) -> None:
         self._call = call
         self._recorder = recorder
         self._end = recorder.end
+        self._now = recorder.now
 
     async def __call__(self, request: Request) -> Reply:
         call, recorder, record = self._call, self._recorder, request.record
@@ -90,5 +92,7 @@ class Recording:
             recorder.fail(record, error)
             raise
         record.status = reply.status
+        now = record.first_output = self._now()
+        record.overhead = now - record.started - record.waited
         reply.hooks.append((self._end, record))
         return reply
