@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import resource
 import select
 import socket
+import sys
 from collections.abc import Sequence
 
 import pytest
 
+from penstock.clock import SystemClock
 from penstock.config.schema import Address
 from penstock.errors import ConfigError
-from penstock.server.listeners import WAIT_SECONDS, hold_listeners
+from penstock.server.listeners import EARS, WAIT_SECONDS, ears_on, hold_listeners
 from penstock.testing import SimLoop
 from penstock.testing.simloop import run
+from tests.real import Real, on_uvloop
 
 HERE = "127.0.0.1"
 
@@ -102,3 +107,41 @@ def test_an_address_of_another_machine_is_not_waited_for() -> None:
         assert loop.time() == began
 
     run(main)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a connection may take a turn to come")
+def test_a_turn_of_the_loop_takes_several_of_those_that_wait() -> None:
+    """libuv takes one from a descriptor, and a turn is long where many are being answered."""
+
+    async def main() -> None:
+        waiting = 3 * EARS
+        held = await hold_listeners(Address(HERE, 0), 1, SystemClock())
+        at = held[0][0].getsockname()
+        async with Real() as real:
+            await real.plane.open(held[0])
+            callers = [socket.create_connection(at) for _ in range(waiting)]
+            turns, connections = 0, real.plane.listener.connections
+            while len(connections) < waiting and turns < waiting:
+                await asyncio.sleep(0)
+                turns += 1
+            assert turns <= waiting // EARS + 2, f"{len(connections)} of {waiting} in {turns} turns"
+            real.plane.stop_listening()
+            await asyncio.sleep(0)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(at)
+            close([callers])
+
+    on_uvloop(main)
+
+
+@pytest.mark.parametrize(("limit", "ears"), [(64, 1), (256, 4), (4096, EARS)])
+def test_where_files_are_few_a_listener_takes_few(limit: int, ears: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server((HERE, 0)) as listening:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        try:
+            found = ears_on(listening)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(found) == ears
+        close([found])

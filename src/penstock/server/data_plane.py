@@ -19,7 +19,7 @@ from penstock.gateway import Gateway
 from penstock.server.certificate import Certificate
 from penstock.server.guards import Guards
 from penstock.server.handshakes import Handshakes, places_for
-from penstock.server.listeners import hold_listeners
+from penstock.server.listeners import ears_on, hold_listeners
 from penstock.server.protocol import Limits, Listener
 from penstock.server.routes import Routes
 from penstock.server.sockets import polite_for, prepare, room_for
@@ -72,7 +72,8 @@ class DataPlane:
                 sockets or (await hold_listeners(self.gateway.config.server.listen, 1, self._clock))[0], options
             )
             return
-        places: list[dict[str, Any]] = [{"sock": each} for each in sockets] or [{"host": self.host, "port": self.port}]
+        places: list[dict[str, Any]] = [{"sock": ear} for each in sockets for ear in ears_on(each)]
+        places = places or [{"host": self.host, "port": self.port}]
         try:
             for place in places:
                 self._servers.append(await self._listen(place))

@@ -16,10 +16,17 @@ from collections.abc import Sequence
 from penstock.clock import Clock
 from penstock.config.schema import Address
 from penstock.errors import ConfigError
+from penstock.server.sockets import files
 
-__all__ = ["BACKLOG", "hold_listeners", "try_listen"]
+__all__ = ["BACKLOG", "EARS", "ears_on", "hold_listeners", "try_listen"]
 
 BACKLOG = 1024
+# In a turn libuv takes one connection from a listening descriptor (since 1.46: libuv/libuv#3696). A turn may last ten
+# milliseconds where many are being answered, and a few hundred callers that come together would wait for a second, to
+# be answered or to be told that there is no room. So it listens on several descriptors of the same socket.
+EARS = 8
+# Where files are few, so few that an ear is not what a caller or the ledger lacks.
+_FILES_EACH = 64
 # A gateway that was killed leaves workers behind, which end within 2 s (`server/worker.py`).
 WAIT_SECONDS = 3.0
 LOOK_SECONDS = 0.05
@@ -53,6 +60,13 @@ async def hold_listeners(address: Address, workers: int, clock: Clock) -> list[l
             f"cannot listen on {address}: {error.strerror or error}",
             do="Stop what uses the port, or choose another with --port.",
         ) from error
+
+
+def ears_on(listening: socket.socket) -> list[socket.socket]:
+    """A listening socket and further descriptors of it: so many connections a turn of the loop takes from it."""
+    if not isinstance(listening, socket.socket):
+        return [listening]  # a simulated network's
+    return [listening, *(listening.dup() for _ in range(min(EARS, files() // _FILES_EACH) - 1))]
 
 
 async def _resolve(address: Address) -> list[Found]:

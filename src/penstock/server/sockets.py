@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from penstock.server.limits import POLITE
 
-__all__ = ["LEAST_FILES", "polite_for", "prepare", "raise_file_limit", "room_for"]
+__all__ = ["LEAST_FILES", "files", "polite_for", "prepare", "raise_file_limit", "room_for"]
 
 # A caller that vanished without a word (power, a cable, a NAT that forgot): probed after so many idle seconds, again
 # every few, and given up once nothing was acknowledged for so long. One that does not read would be given up too, and
@@ -63,14 +63,15 @@ def raise_file_limit() -> int:
 
 def room_for() -> int:
     """How many callers' connections the limit of open files has room for: each may need another to a provider."""
-    return max(LEAST_ROOM, (_files() - SPARE_FILES) // 2)
+    return max(LEAST_ROOM, (files() - SPARE_FILES) // 2)
 
 
 def polite_for() -> int:
     """How many callers above that may be told so at once: where files are few, so few that the ledger has its own."""
-    return min(POLITE, _files() // 16)
+    return min(POLITE, files() // 16)
 
 
-def _files() -> int:
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return 1 << 20 if files == resource.RLIM_INFINITY else files
+def files() -> int:
+    """How many files this process may have open."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1 << 20 if limit == resource.RLIM_INFINITY else limit
