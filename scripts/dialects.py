@@ -321,11 +321,13 @@ limit. A level that a model doesn't have becomes the next lower one, and is name
 
 
 _ANSWERS = """
-Of an answer, text, thoughts, calls of tools, refusals and why it was refused, the end and the count are carried. What
-the caller's dialect has no place for is left out of the answer, and is paid for all the same: from OpenAI's vendors
-to callers of Anthropic's API pictures that a model made (`images`), `annotations` and lists of sources; the other way
-round what tools gave that the vendor ran, containers, and citations without a URL. Whoever needs these asks in the
-dialect of the model's provider, in which the answer passes as bytes.
+Of an answer, text, thoughts, calls of tools, refusals and why it was refused, the pages it cites, the end and the
+count are carried. What the caller's dialect has no place for is left out and is paid for all the same: from OpenAI's
+vendors to callers of Anthropic's API pictures that a model made (`images`), sound, other `annotations` and lists of
+sources; the other way round what tools gave that the vendor ran, and citations without a URL. It is named: in
+`x-penstock-dropped` (`message.images`), for a stream in its last event, `"penstock": {"dropped": ["message.images"]}`;
+as a warning of `/v1/generate`; always in the log line's `dropped`. Whoever needs it asks in the dialect of the model's
+provider, in which the answer passes as bytes.
 """
 
 

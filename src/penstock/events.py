@@ -16,7 +16,18 @@ from penstock.messages import Message, Response, ToolCall, Usage
 __all__ = ["TOLD", "Alike", "Collector", "Event", "ToolCallDelta", "collect", "merged"]
 
 Kind = Literal[
-    "start", "text", "reasoning", "refusal", "tool_call", "citation", "other", "usage", "finish", "error", "end"
+    "start",
+    "text",
+    "reasoning",
+    "refusal",
+    "tool_call",
+    "citation",
+    "other",
+    "unsaid",
+    "usage",
+    "finish",
+    "error",
+    "end",
 ]
 # What a user of the library is told of; the others are for whoever says the answer in another dialect.
 TOLD: frozenset[str] = frozenset(("text", "reasoning", "refusal", "tool_call", "usage", "finish"))
@@ -35,9 +46,10 @@ class Event(msgspec.Struct):
     """One decoded item of a stream. Decoding needs no memory: the same bytes give the same events wherever they stand.
 
     Attributes:
-        kind: start, text, reasoning, refusal, tool_call, citation, other, usage, finish, error or end (nothing that
-            matters follows); says which field is set.
-        text: the piece of text for text, reasoning and refusal. For start the vendor's id of the answer.
+        kind: start, text, reasoning, refusal, tool_call, citation, other, unsaid, usage, finish, error or end (nothing
+            that matters follows); says which field is set.
+        text: the piece of text for text, reasoning and refusal. For start the vendor's id of the answer. For unsaid
+            where a part of the answer stands for which there is no event.
         usage: the count so far; fields a later event does not repeat keep their earlier value (`merged`).
         finish_reason: in the vocabulary's words (`messages.FinishReason`), or the vendor's own where none fits.
         choice: which of `n` answers it belongs to.

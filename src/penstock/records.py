@@ -126,7 +126,8 @@ class Record(msgspec.Struct, gc=False, eq=False):
         status: the HTTP status the caller got (499: it left first); `error`: the error's code, if any.
         stream_error: the code of an error told inside a stream that had begun.
         dropped_events: events of the stream that were not valid in their dialect.
-        dropped, clamped: what of the request was left out or made smaller in translation, in the caller's words.
+        dropped, clamped: what of the request was left out or made smaller in translation, in the caller's words; what
+            of the answer was left out, in the provider's.
         cost: nano-dollars that providers charge for it; None where that is not known, or nothing was used.
         price_table: where the price is from: the hash of the table, or of what the configuration declares.
         bytes_in, bytes_out: size of the request's body and of the answer's.

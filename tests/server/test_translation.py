@@ -14,6 +14,7 @@ from tests.stage import Answer, Caller, Stage, ask, chat
 ODD: dict[str, Any] = {
     "providers": {
         "odd": {"kind": "openai", "base_url": "http://odd:8000/v1", "api_key": "none"},
+        "quaint": {"kind": "anthropic", "base_url": "http://odd:8000", "api_key": "none"},
         "lax": {"kind": "anthropic", "base_url": "http://provider:8000", "api_key": "env:UP_KEY"},
     },
     "models": {"lax": {"targets": ["lax/small"], "untranslatable": "drop"}},
@@ -85,6 +86,96 @@ def test_the_same_dialect_loses_nothing() -> None:
     answer = once("/v1/chat/completions", chat(seed=1, n=2))
     assert answer.status == 200
     assert "x-penstock-dropped" not in answer.headers
+
+
+# --- what of an answer is lost is named, too
+
+
+RICH: dict[str, Any] = {
+    "content": "Here: see A.",
+    "images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}],
+    "annotations": [
+        {"type": "url_citation", "url_citation": {"url": "https://a.test", "title": "A", "content": "What A says."}},
+        {"type": "file", "file": {"hash": "h"}},
+    ],
+}
+LOST = "message.images, message.annotations, citations"
+CITATION = {
+    "type": "web_search_result_location",
+    "url": "https://a.test",
+    "title": "A",
+    "cited_text": "What A says.",
+    "encrypted_index": "",
+}
+
+
+def rich(*, stream: bool) -> tuple[bytes, str]:
+    usage = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
+    choice = {"index": 0, "delta" if stream else "message": {"role": "assistant", **RICH}, "finish_reason": "stop"}
+    body: dict[str, Any] = {"id": "c", "model": "m", "choices": [choice], "usage": usage, "citations": ["https://a"]}
+    if not stream:
+        return json.dumps({"object": "chat.completion", **body}).encode(), "application/json"
+    data = json.dumps({"object": "chat.completion.chunk", **body})
+    return f"data: {data}\n\ndata: [DONE]\n\n".encode(), "text/event-stream"
+
+
+def lines_of(body: bytes, kind: str, path: str, asked: dict[str, Any]) -> tuple[Answer, dict[str, Any]]:
+    """What a caller gets from a provider that answers just so, and the log line."""
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+
+    async def main(loop: SimLoop) -> tuple[Answer, dict[str, Any]]:
+        server = await loop.create_server(ScriptedUpstream([(0.0, head + body)]).connection, "odd", 8000)
+        async with Stage(loop, ODD) as stage:
+            caller = await Caller.connect()
+            answer = await caller.post(asked, path)
+            caller.close()
+            await loop.clock.sleep(1)
+            server.close()
+            (line,) = stage.lines
+            return answer, line
+
+    return run(main)
+
+
+def test_pictures_and_sources_that_anthropics_callers_cannot_have_are_named() -> None:
+    answer, line = lines_of(*rich(stream=False), *ask("messages", model="odd/m"))
+    assert answer.json()["content"] == [{"type": "text", "text": "Here: see A.", "citations": [CITATION]}]
+    assert sorted(answer.headers["x-penstock-dropped"].split(", ")) == sorted(LOST.split(", "))
+    assert sorted(line["dropped"]) == sorted(LOST.split(", "))
+
+
+def test_in_a_stream_they_are_named_at_its_end() -> None:
+    answer, line = lines_of(*rich(stream=True), *ask("messages", model="odd/m", stream=True))
+    cited = [event["delta"]["citation"] for event in answer.events if event.get("delta", {}).get("citation")]
+    assert cited == [CITATION]
+    assert answer.events[-1]["type"] == "message_stop"
+    assert sorted(answer.events[-1]["penstock"]["dropped"]) == sorted(line["dropped"]) == sorted(LOST.split(", "))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_penstocks_own_callers_are_warned_of_them(stream: bool) -> None:
+    answer, line = lines_of(*rich(stream=stream), *ask("generate", model="odd/m", stream=stream))
+    done = answer.events[-1] if stream else answer.json()
+    told = [warning["message"].split("'")[1] for warning in done["warnings"] if warning["code"] == "dropped"]
+    assert sorted(told) == sorted(line["dropped"]) == sorted(LOST.split(", "))
+    assert done["message"]["annotations"][0]["url_citation"]["url"] == "https://a.test"
+
+
+def test_openais_callers_hear_that_they_lack_what_anthropics_tools_found() -> None:
+    blocks = [
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
+        {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
+        {"type": "text", "text": "So.", "citations": [{"type": "char_location", "document_index": 0}]},
+    ]
+    whole: dict[str, Any] = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": blocks}
+    whole |= {"stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 3, "output_tokens": 2}}
+    body = json.dumps(whole).encode()
+    answer, line = lines_of(body, "application/json", *ask("chat", model="quaint/m"))
+    assert answer.json()["choices"][0]["message"]["content"] == "So."
+    assert line["dropped"] == [
+        "content[].server_tool_use", "content[].web_search_tool_result", "content[].citations"
+    ]  # fmt: skip
+    assert answer.headers["x-penstock-dropped"] == ", ".join(line["dropped"])
 
 
 # --- an answer in another form than was asked for

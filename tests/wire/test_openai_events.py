@@ -86,10 +86,13 @@ CITED = {"url": "https://a.test", "title": "A", "start_index": 0, "end_index": 1
 def test_annotations_are_citations() -> None:
     message = {"content": "a", "annotations": [{"type": "url_citation", "url_citation": CITED}, {"type": "file"}, 7]}
     citation = Event("citation", data={"type": "url_citation", **CITED})
-    assert decode_events(answer(message)) == decode_events(chunk(message)) == [Event("text", "a"), citation]
+    lost = [Event("unsaid", "message.annotations")] * 2
+    assert decode_events(answer(message)) == decode_events(chunk(message)) == [Event("text", "a"), citation, *lost]
     assert decode_events(chunk({"content": "a", "annotations": {}})) == [Event("text", "a")]
     message["tool_calls"] = [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]
-    assert [event.kind for event in decode_events(answer(message))] == ["text", "citation", "tool_call"]
+    assert [event.kind for event in decode_events(answer(message))] == [
+        *("text", "citation", "unsaid", "unsaid", "tool_call"),
+    ]
 
 
 def detail(**fields: Any) -> dict[str, Any]:

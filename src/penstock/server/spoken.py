@@ -18,6 +18,9 @@ from penstock.wire.said import note_of, noted
 
 __all__ = ["Spoken"]
 
+# What may bring something that the caller's dialect has no place for.
+_UNSAID = frozenset(("unsaid", "other", "citation"))
+
 JSON_TYPE = b"application/json"
 STREAM_TYPE = b"text/event-stream"
 
@@ -68,6 +71,7 @@ class Spoken:
                 raise event.error
         if all(event.kind != "usage" for event in events):
             events = [*events, *_count(reply, request)]
+        _drop(request, [event for event in events if event.kind in _UNSAID])
         body = self._encode(events, request)
         reply.content_type = JSON_TYPE
         head = self._head(reply, request)
@@ -131,7 +135,7 @@ class Spoken:
 class _Counted:
     """A writer that is told the usage before the end, an estimate where the provider gave none."""
 
-    __slots__ = ("_counted", "_reply", "_request", "_writer", "go_on")
+    __slots__ = ("_counted", "_dropped", "_reply", "_request", "_writer", "go_on")
 
     def __init__(self, writer: AnswerWriter, reply: Reply, request: Request) -> None:
         self._writer = writer
@@ -139,24 +143,42 @@ class _Counted:
         self._reply = reply
         self._request = request
         self._counted = False
+        self._dropped: dict[str, None] = {}
 
     def write(self, events: list[Event]) -> bytes:
         for at, event in enumerate(events):
             if event.kind == "usage":
                 self._counted = True
+            elif event.kind in _UNSAID:
+                self._dropped |= dict.fromkeys(_drop(self._request, [event]))
             elif event.kind == "end":
                 counts = [] if self._counted else self._estimate()
-                said = self._writer.write([*events[:at], *counts, *events[at:]])
-                # The shape of Penstock's own contract is fixed, and has a place for it.
-                return said if self._request.dialect == GENERATE.name else noted(said, note_of(self._request.record))
+                return self._noted(self._writer.write([*events[:at], *counts, *events[at:]]))
         return self._writer.write(events)
 
     def end(self) -> bytes:
-        return (b"" if self._counted else self._writer.write(self._estimate())) + self._writer.end()
+        return (b"" if self._counted else self._writer.write(self._estimate())) + self._noted(self._writer.end())
+
+    def _noted(self, said: bytes) -> bytes:
+        # The shape of Penstock's own contract is fixed, and has a place for it.
+        if self._request.dialect == GENERATE.name:
+            return said
+        return noted(said, note_of(self._request.record, self._dropped))
 
     def _estimate(self) -> list[Event]:
         self._counted = True
         return _count(self._reply, self._request)
+
+
+def _drop(request: Request, events: list[Event]) -> list[str]:
+    """Name in the record what the caller's dialect has no place for; returns the names."""
+    left_out = CALLERS[request.dialect].left_out
+    names = [name for name in dict.fromkeys(map(left_out, events)) if name]
+    attempt = request.attempt
+    # A stream's record takes over what its attempt has, when that is over.
+    for one in (request.record, attempt) if names and attempt is not None else (request.record,):
+        one.dropped = (*one.dropped, *(name for name in names if name not in one.dropped))
+    return names
 
 
 def _cost_line(nanos: int | None) -> bytes:

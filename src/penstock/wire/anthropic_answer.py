@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from penstock.events import Event, merged
 from penstock.usage import Usage
-from penstock.wire.anthropic_blocks import Blocks, Step
+from penstock.wire.anthropic_blocks import Blocks, Step, citation_of, is_own
 from penstock.wire.anthropic_conversation import tool_input
 from penstock.wire.anthropic_errors import encode_stream_error
 from penstock.wire.dialect import NO_FIELDS, Fields
@@ -18,7 +18,7 @@ from penstock.wire.ends import plain_end
 from penstock.wire.plain_json import encode_plain
 from penstock.wire.sse import encode_event
 
-__all__ = ["AnthropicWriter", "encode_answer", "open_writer"]
+__all__ = ["AnthropicWriter", "encode_answer", "left_out", "open_writer"]
 
 # https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons. Whatever else it was is an end of a turn.
 _REASONS = {
@@ -55,6 +55,15 @@ def encode_answer(events: list[Event], request_id: str, created: int, fields: Fi
     message = state.message(content)
     message["stop_reason"], message["stop_sequence"], _ = state.ending()
     return encode_plain(message)
+
+
+def left_out(event: Event) -> str:
+    """The name of what an event brings and these answers have no place for; "" for what is said."""
+    if event.kind == "unsaid":
+        return event.text
+    if event.kind == "citation" and citation_of(event.data) is None:
+        return "message.annotations"
+    return "content[]" if event.kind == "other" and not is_own(event.data) else ""
 
 
 def _text_alone(events: list[Event], state: _State) -> list[dict[str, Any]] | None:

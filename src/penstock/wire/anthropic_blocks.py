@@ -12,7 +12,7 @@ from typing import Any
 from penstock.events import Event, ToolCallDelta
 from penstock.wire.tolerant_json import repaired
 
-__all__ = ["Blocks", "Step", "citation_of"]
+__all__ = ["Blocks", "Step", "citation_of", "is_own"]
 
 Step = dict[str, Any]  # `content_block_start`, `content_block_delta` or `content_block_stop`, as decoded JSON
 
@@ -117,11 +117,8 @@ class Blocks:
             self._last("text", key).add({"type": "citations_delta", "citation": citation})
 
     def _pass(self, event: Event) -> None:
-        """A block that only Anthropic makes, such as a search by its own servers and what was found."""
-        block = event.data
-        kind = block.get("type") if isinstance(block, dict) else None
-        if isinstance(kind, str) and (kind.endswith(("_tool_use", "_tool_result")) or kind == "container_upload"):
-            self._begin(("other", event.index), block)
+        if is_own(event.data):
+            self._begin(("other", event.index), event.data)
 
     def _call(self, piece: ToolCallDelta) -> None:
         block = self._tools.get(piece.index)
@@ -261,6 +258,12 @@ def _opening(kind: str) -> dict[str, Any]:
 
 def _delta(index: int, delta: dict[str, Any]) -> Step:
     return {"type": "content_block_delta", "index": index, "delta": delta}
+
+
+def is_own(block: Any) -> bool:
+    """Whether it is a block that only Anthropic makes, such as a search by its own servers and what was found."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    return isinstance(kind, str) and (kind.endswith(("_tool_use", "_tool_result")) or kind == "container_upload")
 
 
 def citation_of(data: Any) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from penstock.messages import Response
-from penstock.wire.anthropic_answer import encode_answer, open_writer
+from penstock.wire.anthropic_answer import encode_answer, left_out, open_writer
 from penstock.wire.anthropic_checks import flag, invalid, text
 from penstock.wire.anthropic_errors import classify, encode_error, encode_stream_error, no_answer
 from penstock.wire.anthropic_events import decode_events, decode_message
@@ -44,6 +44,7 @@ class AnthropicMessages:
     decode_prompt = staticmethod(decode_prompt)
     encode_prompt = staticmethod(encode_prompt)
     encode_answer = staticmethod(encode_answer)
+    left_out = staticmethod(left_out)
     open_writer = staticmethod(open_writer)
     may_join = staticmethod(may_join)
     begin_answer = staticmethod(begin_answer)

@@ -316,6 +316,10 @@ class InboundChat(Inbound, Protocol):
         """
         ...
 
+    def left_out(self, event: Event) -> str:
+        """The name of what an event brings and answers of this dialect have no place for; "" for what is said."""
+        ...
+
     def encode_answer(self, events: list[Event], request_id: str, created: int, fields: Fields = NO_FIELDS) -> bytes:
         """A whole answer's body. `request_id` serves as the id where the provider gave none; `created`: Unix time;
         `fields`: of the request, whose words the answer may have to follow."""

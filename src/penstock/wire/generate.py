@@ -15,6 +15,7 @@ from penstock.wire.dialect import NO_FIELDS, Decoded, Fields
 from penstock.wire.generate_answer import Told, encode_failure, encode_result
 from penstock.wire.generate_prompt import check_fields, decode_prompt, read_tags, read_task, read_wishes
 from penstock.wire.generate_writer import GenerateWriter
+from penstock.wire.openai_answer import left_out
 from penstock.wire.openai_fields import read_flag, read_model
 from penstock.wire.splice import decode_object
 from penstock.wire.sse import encode_event
@@ -36,6 +37,7 @@ class Generate:
     decode_prompt = staticmethod(decode_prompt)
     encode_result = staticmethod(encode_result)
     encode_failure = staticmethod(encode_failure)
+    left_out = staticmethod(left_out)  # its turn is OpenAI's
     read_tags = staticmethod(read_tags)
     read_task = staticmethod(read_task)
     read_wishes = staticmethod(read_wishes)

@@ -34,7 +34,8 @@ class Told(msgspec.Struct, kw_only=True):
         degraded: no model answered; the text is the fixed one for that case.
         usage: the count as the record has it; None to take that of the events.
         cost: what a usage costs, in nano-dollars, or None where that is not known.
-        dropped, clamped: what the translation of the request left out or made smaller, in the caller's words.
+        dropped, clamped: what the translation of the request left out or made smaller, in the caller's words; what that
+            of the answer left out, in the provider's.
         resumed: how often the answer broke off and was gone on with.
         output_schema: the request's field of that name as it came, None where there was none.
     """
@@ -228,7 +229,7 @@ def _checked(answer: _Answer, told: Told) -> Checked:
 
 
 def _warnings(told: Told, *, unpriced: bool) -> list[_Warning]:
-    dropped = "'{}' was left out: the model that answered has no equivalent."
+    dropped = "'{}' was left out: there is no equivalent for it on the other side."
     clamped = "'{}' was lowered: to what the model that answered can do, or to what a budget has left."
     return [
         *(_Warning("dropped", dropped.format(repaired(name))) for name in told.dropped),

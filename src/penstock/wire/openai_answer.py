@@ -3,7 +3,7 @@
 https://platform.openai.com/docs/api-reference/chat/object, .../chat-streaming. Thoughts come as `reasoning_content`
 (DeepSeek's field, which most clients know) and once more, with their seals, as OpenRouter's `reasoning_details`, whose
 pieces with one index belong together (https://openrouter.ai/docs/use-cases/reasoning-tokens): clients send those back.
-What OpenAI has no place for (results of a vendor's own tools, citations without a URL) is left out.
+What OpenAI has no place for (results of a vendor's own tools, citations without a URL) is left out, and named.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import msgspec
 from penstock.events import Event, merged
 from penstock.usage import Usage
 from penstock.wire.dialect import NO_FIELDS, Fields
-from penstock.wire.openai_choice import Call, Choice
+from penstock.wire.openai_choice import Call, Choice, annotation_of
 from penstock.wire.openai_errors import encode_stream_error
 from penstock.wire.openai_fields import asks_for_functions
 from penstock.wire.tolerant_json import repaired
 
-__all__ = ["OpenAIWriter", "encode_answer", "open_writer"]
+__all__ = ["OpenAIWriter", "encode_answer", "left_out", "open_writer"]
 
 _DONE = b"data: [DONE]\n\n"
 _NULL = b"null"
@@ -58,6 +58,16 @@ def encode_answer(events: list[Event], request_id: str, created: int, fields: Fi
     if usage is not None:
         body["usage"] = _usage(usage)
     return msgspec.json.encode(body)
+
+
+def left_out(event: Event) -> str:
+    """The name of what an event brings and these answers have no place for; "" for what is said."""
+    if event.kind == "unsaid":
+        return event.text
+    if event.kind == "other":
+        kind = event.data.get("type") if isinstance(event.data, dict) else None
+        return f"content[].{kind}"
+    return "content[].citations" if event.kind == "citation" and annotation_of(event.data, 0, 0) is None else ""
 
 
 def open_writer(request_id: str, created: int, *, keep_usage: bool, fields: Fields = NO_FIELDS) -> OpenAIWriter:

@@ -12,7 +12,7 @@ import msgspec
 
 from penstock.messages import Response
 from penstock.wire.dialect import Decoded, Facts
-from penstock.wire.openai_answer import encode_answer, open_writer
+from penstock.wire.openai_answer import encode_answer, left_out, open_writer
 from penstock.wire.openai_chunk import delta_of, size_of
 from penstock.wire.openai_errors import classify, encode_error, encode_stream_error, no_answer
 from penstock.wire.openai_events import decode_events, decode_message
@@ -58,6 +58,7 @@ class OpenAIChat:
     decode_prompt = staticmethod(decode_prompt)
     encode_prompt = staticmethod(encode_prompt)
     encode_answer = staticmethod(encode_answer)
+    left_out = staticmethod(left_out)
     open_writer = staticmethod(open_writer)
     may_join = staticmethod(may_join)
     begin_answer = staticmethod(begin_answer)

@@ -8,7 +8,7 @@ from penstock.events import Event, ToolCallDelta
 from penstock.wire.ends import plain_end
 from penstock.wire.tolerant_json import repaired
 
-__all__ = ["Call", "Choice"]
+__all__ = ["Call", "Choice", "annotation_of"]
 
 _WORDS = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
 _FORMAT = "anthropic-claude-v1"  # OpenRouter's name for thoughts with such a seal
@@ -77,7 +77,9 @@ class Choice:
 
     def annotations(self) -> list[dict[str, Any]]:
         """The citations that hold a URL."""
-        found = (_annotation(event.data, *self._blocks.get(event.index, (0, self._said))) for event in self._citations)
+        found = (
+            annotation_of(event.data, *self._blocks.get(event.index, (0, self._said))) for event in self._citations
+        )
         return [annotation for annotation in found if annotation is not None]
 
     def think(self, event: Event) -> list[dict[str, Any]]:
@@ -137,7 +139,7 @@ class Choice:
         return reason
 
 
-def _annotation(data: Any, begin: int, end: int) -> dict[str, Any] | None:
+def annotation_of(data: Any, begin: int, end: int) -> dict[str, Any] | None:
     """A citation with a URL, which may stand as the source of a search result; None for one of a document."""
     if not isinstance(data, dict):
         return None

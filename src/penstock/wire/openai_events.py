@@ -22,6 +22,10 @@ from penstock.wire.tolerant_json import BEFORE, decode_tolerant, repaired
 
 __all__ = ["decode_events", "decode_message"]
 
+# Parts of an answer for which there are no events. A message has pictures (OpenRouter), sound (OpenAI), what was found
+# in the caller's own data (Azure), tools that the vendor ran (Groq). Beside it: where it was found (Perplexity, xAI).
+_UNSAID = ("images", "audio", "context", "executed_tools")
+_UNSAID_BESIDE = ("citations", "search_results", "images", "related_questions")
 # What of a message is read into the vocabulary; everything else is kept in its `extra`.
 _READ = frozenset(
     ("role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call", "tool_call_id")
@@ -30,6 +34,9 @@ _READ = frozenset(
 
 class _Delta(Delta, gc=False):
     annotations: list[Any] | None = None
+    images: Any = None
+    context: Any = None
+    executed_tools: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -53,6 +60,10 @@ class _Chunk(msgspec.Struct, gc=False):
     object: str | None = None
     type: str | None = None
     service_tier: str | None = None
+    citations: Any = None
+    search_results: Any = None
+    images: Any = None
+    related_questions: Any = None
 
 
 _DECODER = msgspec.json.Decoder(_Chunk)
@@ -152,6 +163,10 @@ def _plain_said(delta: _Delta, choice: _Choice) -> list[Event] | None:
         or delta.function_call
         or delta.annotations
         or choice.logprobs
+        or delta.images
+        or delta.audio
+        or delta.context
+        or delta.executed_tools
     ):
         return None
     thought = delta.reasoning_content or delta.reasoning
@@ -225,7 +240,9 @@ def _chunk_of(value: Any) -> _Chunk | None:
     if plain is None:
         return None
     words = {name: field for name in ("id", "object", "type") if isinstance(field := value.get(name), str)}
-    chunk = _Chunk(None, plain.usage, plain.model, plain.error, plain.x_groq, **words, service_tier=plain.service_tier)
+    rest = {name: value.get(name) for name in ("service_tier", *_UNSAID_BESIDE)}
+    rest["service_tier"] = plain.service_tier
+    chunk = _Chunk(None, plain.usage, plain.model, plain.error, plain.x_groq, **words, **rest)
     if plain.choices is None:
         return chunk
     chunk.choices = []
@@ -249,7 +266,8 @@ def _delta_of(value: Any) -> _Delta | None:
         return None
     plain, annotations = delta_of(value), value.get("annotations")
     fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
-    return _Delta(**fields, annotations=annotations if isinstance(annotations, list) else None)
+    rest = {name: value.get(name) for name in _UNSAID if name not in fields}
+    return _Delta(**fields, **rest, annotations=annotations if isinstance(annotations, list) else None)
 
 
 def _chunk_events(chunk: _Chunk, payload: bytes, *, whole: bool = False) -> Iterator[Event]:
@@ -262,6 +280,8 @@ def _chunk_events(chunk: _Chunk, payload: bytes, *, whole: bool = False) -> Iter
 def _said_events(chunk: _Chunk, payload: bytes, *, whole: bool) -> Iterator[Event]:
     """What follows the start."""
     usages = [chunk.x_groq.get("usage")] if chunk.x_groq else []
+    if chunk.citations or chunk.search_results or chunk.images or chunk.related_questions:
+        yield from (Event("unsaid", name) for name in _UNSAID_BESIDE if getattr(chunk, name))
     for choice in chunk.choices or ():
         delta = (choice.message if whole else None) or choice.delta
         if delta is not None:
@@ -296,6 +316,11 @@ def _delta_events(delta: _Delta, choice: _Choice) -> Iterator[Event]:
     text, reasoning, refusal = said(delta)
     logprobs = choice.logprobs
     event = functools.partial(Event, choice=choice.index)
+    for name in _UNSAID:
+        if getattr(delta, name):
+            yield event("unsaid", f"message.{name}")
+    for kind in _unsaid_parts(delta.content) if delta.content.__class__ is list else ():
+        yield event("unsaid", f"message.content[].{kind}")
     if delta.reasoning_details and (seals := _seals(delta.reasoning_details)):
         yield from _sealed_events(reasoning, seals, choice.index)
     elif reasoning:
@@ -308,11 +333,20 @@ def _delta_events(delta: _Delta, choice: _Choice) -> Iterator[Event]:
         cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
         if isinstance(cited, dict):
             yield event("citation", data={"type": "url_citation", **cited})
+        elif annotation:
+            yield event("unsaid", "message.annotations")
     for at, call in enumerate(delta.tool_calls or ()):
         yield event("tool_call", tool_call=_tool_call(call, at))
     old = delta.function_call  # the predecessor of tool calls; Snowflake sends an empty one beside them
     if old is not None and (old.name or old.arguments):
         yield event("tool_call", tool_call=_tool_call(ToolPiece(function=old), 0))
+
+
+def _unsaid_parts(parts: list[Any]) -> Iterator[str]:
+    """The types of a content's parts in which there are no words (Mistral's references, pictures)."""
+    for part in parts:
+        if isinstance(part, dict) and not any(name in part for name in ("text", "thinking", "refusal")):
+            yield repaired(str(part.get("type")))
 
 
 def _seals(details: list[Any]) -> list[Event]:

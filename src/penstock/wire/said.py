@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import StringIO
 
 import msgspec
@@ -115,14 +115,16 @@ class Said:
             self.spoil()
 
 
-def note_of(record: Record) -> bytes:
-    """What the last event of an answer that was put together says of it, as a JSON field; b"" for any other."""
+def note_of(record: Record, dropped: Iterable[str] = ()) -> bytes:
+    """What the last event of an answer says that was put together, or of which so much was left out in translation: as
+    a JSON field; b"" for any other."""
     joins = [
         {"target": decision.deployment.partition("#")[0], "how": decision.why}
         for decision in record.decisions
         if decision.what == "resumed"
     ]
-    return b'"penstock":%b' % msgspec.json.encode({"resumed": joins}) if joins else b""
+    told = {name: what for name, what in (("resumed", joins), ("dropped", list(dropped))) if what}
+    return b'"penstock":%b' % msgspec.json.encode(told) if told else b""
 
 
 def noted(events: bytes, note: bytes) -> bytes:
