@@ -13,7 +13,17 @@ import msgspec
 from penstock.errors import UpstreamError
 from penstock.messages import Message, Response, ToolCall, Usage
 
-__all__ = ["TOLD", "Alike", "Collector", "Event", "ToolCallDelta", "collect", "merged"]
+__all__ = [
+    "TOLD",
+    "Alike",
+    "Collector",
+    "Event",
+    "ToolCallDelta",
+    "collect",
+    "is_whole_input",
+    "merged",
+    "more_of_name",
+]
 
 Kind = Literal[
     "start",
@@ -105,6 +115,28 @@ def merged(earlier: Usage | None, later: Usage) -> Usage:
     return Usage(**{name: max(count, before[name]) for name, count in after.items()})
 
 
+def is_whole_input(arguments: str) -> bool:
+    """Whether the first piece of a call's arguments is all of them: what comes behind it says them once more.
+
+    Some servers open a block with its whole input and stream that all the same.
+    """
+    if arguments[:1] != "{" or arguments[-1:] != "}" or arguments == "{}":
+        return False
+    try:
+        msgspec.json.decode(arguments)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def more_of_name(name: str, piece: str) -> str:
+    """What a piece adds to the name of a call that has no arguments yet: nothing where it only repeats it.
+
+    OpenAI's own clients put the pieces together.
+    """
+    return "" if piece == name else piece
+
+
 class Collector:
     """Folds events of choice 0 into a `Response`; `response` may be read at any time."""
 
@@ -112,6 +144,7 @@ class Collector:
         self._parts: dict[str, list[str]] = {"text": [], "reasoning": [], "refusal": []}
         self._calls: list[ToolCall] = []
         self._calls_by_index: dict[int, ToolCall] = {}
+        self._whole: set[int] = set()  # calls whose first piece was all of their arguments
         self._usage = Usage()
         self._finish_reason: str | None = None
 
@@ -136,8 +169,14 @@ class Collector:
         if call is None or (delta.id and delta.name and call.name and delta.id != call.id):
             call = self._calls_by_index[delta.index] = ToolCall()
             self._calls.append(call)
+            self._whole.discard(delta.index)
         call.id = call.id or delta.id
-        call.name = call.name or delta.name
+        if delta.name and not (call.name and call.arguments):
+            call.name += more_of_name(call.name, delta.name)
+        if not call.arguments and is_whole_input(delta.arguments):
+            self._whole.add(delta.index)
+        elif delta.index in self._whole:
+            return
         call.arguments += delta.arguments
 
     def response(self, raw: Any = None) -> Response:

@@ -225,6 +225,26 @@ def test_calls_that_share_a_number_are_told_apart() -> None:
     assert [(one["id"], one["function"]["arguments"]) for one in calls] == [("a", "{}"), ("b", "{} ")]
 
 
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        ([call(0, "", "f"), call(0, "c", "", '{"a":'), call(0, "", "", "1}")], ("c", "f")),
+        ([call(0, "c", "get_"), call(0, "", "weather"), call(0, "", "", '{"a":1}')], ("c", "get_weather")),
+        ([call(0, "c", "f"), call(0, "c", "f", '{"a":'), call(0, "", "f", "1}")], ("c", "f")),
+        ([call(0, "c", "f", '{"a": 1}'), call(0, "", "", '{"a":1}')], ("c", "f")),
+    ],
+    ids=["a late id", "a name in pieces", "a name again", "an input again"],
+)
+def test_odd_pieces_of_a_call(pieces: list[Event], told: tuple[str, str]) -> None:
+    id, name = told
+    (made,) = message(START, *pieces, finish("tool_calls"))["tool_calls"]
+    assert (made["id"], made["function"]["name"], json.loads(made["function"]["arguments"])) == (id, name, {"a": 1})
+    (read,) = gathered(streamed(START, *pieces, finish("tool_calls"))).choices[0].message.tool_calls
+    assert (read.function.name, json.loads(read.function.arguments)) == (name, {"a": 1})
+    (kept,) = collect([START, *pieces, finish("tool_calls")]).tool_calls
+    assert (kept.id, kept.name, json.loads(kept.arguments)) == (id, name, {"a": 1})
+
+
 def test_a_call_without_text_has_no_content() -> None:
     assert message(call(0, "a", "f"))["content"] is None
     assert message(Event("refusal", "No."))["content"] is None

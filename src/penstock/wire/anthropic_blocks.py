@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from penstock.events import Event, ToolCallDelta
+from penstock.events import Event, ToolCallDelta, is_whole_input, more_of_name
 from penstock.wire.tolerant_json import repaired
 
 __all__ = ["Blocks", "Step", "citation_of", "is_own"]
@@ -71,6 +71,8 @@ class Blocks:
         if piece is not None:
             if piece.id or piece.name or not piece.arguments or self._tools.get(piece.index) is not block:
                 return None
+            if block.json is not None and block.json.given:
+                return None
             block.note(piece.arguments)
             return self._told
         more = event.text and block.key == (event.kind, event.index)
@@ -131,8 +133,17 @@ class Blocks:
             block = self._tools[piece.index] = self._begin(("tool", piece.index), opening)
             block.json = _Json()
             self.calls = True
+            if piece.arguments == "{}":  # nothing, or not yet: an input may follow
+                block.note("{}")
+                block.json.empty = True
+                piece = ToolCallDelta(piece.index, piece.id, piece.name)
+            block.json.given = is_whole_input(piece.arguments)
+        elif block.json is not None and block.json.given:
+            return
         block.opening["id"] = block.opening["id"] or piece.id
-        block.opening["name"] = block.opening["name"] or piece.name
+        name = block.opening["name"]
+        if piece.name and not (block.begun or (name and block.waiting)):
+            block.opening["name"] = name + more_of_name(name, piece.name)
         if piece.arguments:
             block.add({"type": "input_json_delta", "partial_json": piece.arguments})
 
@@ -204,8 +215,8 @@ class _Block:
             self.json.pieces.append(arguments)
 
     def ready(self) -> bool:
-        """Whether its opening is complete: a call must have its name."""
-        return self.json is None or bool(self.opening["name"])
+        """Whether its opening is complete: a call must have its name, all of which is known once it has arguments."""
+        return self.json is None or (bool(self.opening["name"]) and (bool(self.waiting) or self.json.empty))
 
     def is_whole(self) -> bool:
         """Whether nothing can come for it any more, once another block has begun."""
@@ -213,11 +224,17 @@ class _Block:
 
 
 class _Json:
-    """Whether the pieces so far are one whole JSON object; each is looked at once, and only when it is asked."""
+    """Whether the pieces so far are one whole JSON object; each is looked at once, and only when it is asked.
 
-    __slots__ = ("_depth", "_escaped", "_quoted", "_seen", "pieces")
+    Attributes:
+        given: the first piece was all of it.
+        empty: the first piece was an object without members.
+    """
+
+    __slots__ = ("_depth", "_escaped", "_quoted", "_seen", "empty", "given", "pieces")
 
     def __init__(self) -> None:
+        self.given = self.empty = False
         self.pieces: list[str] = []
         self._depth = 0
         self._quoted = False

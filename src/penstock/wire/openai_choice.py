@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.events import Event, ToolCallDelta
+from penstock.events import Event, ToolCallDelta, is_whole_input, more_of_name
 from penstock.wire.ends import plain_end
 from penstock.wire.tolerant_json import repaired
 
@@ -15,14 +15,34 @@ _FORMAT = "anthropic-claude-v1"  # OpenRouter's name for thoughts with such a se
 
 
 class Call:
-    """A tool call of an answer. `begun`: some of its arguments have come."""
+    """A tool call of an answer.
 
-    __slots__ = ("begun", "id", "name")
+    Attributes:
+        begun: some of its arguments have come.
+        whole: all of them have, in its first piece.
+        invented: its id was made up here.
+    """
 
-    def __init__(self, id: str, name: str) -> None:
+    __slots__ = ("begun", "id", "invented", "name", "whole")
+
+    def __init__(self, id: str, name: str, *, invented: bool) -> None:
         self.id = id
         self.name = name
-        self.begun = False
+        self.begun = self.whole = False
+        self.invented = invented
+
+    def grow(self, delta: ToolCallDelta) -> dict[str, Any]:
+        """Take a further piece in; returns what of its function is new."""
+        function: dict[str, Any] = {}
+        if delta.id and self.invented:  # a whole answer still has the right one
+            self.id, self.invented = repaired(delta.id), False
+        if delta.name and not (self.name and self.begun):
+            name = more_of_name(self.name, repaired(delta.name))
+            if name:
+                self.name, function["name"] = self.name + name, name
+        if delta.arguments and not self.whole:
+            function["arguments"] = repaired(delta.arguments)
+        return function
 
 
 class Choice:
@@ -110,16 +130,14 @@ class Choice:
         # Some servers number all calls 0: another id with a name of its own begins another call.
         if call is None or (delta.id and delta.name and call.name and delta.id != call.id):
             at = self._calls_by_index[delta.index] = len(self.calls)
-            call = Call(repaired(delta.id) or f"call_{self._prefix}_{at}", repaired(delta.name))
+            id = repaired(delta.id) or f"call_{self._prefix}_{at}"
+            call = Call(id, repaired(delta.name), invented=not delta.id)
+            call.whole = is_whole_input(delta.arguments)
             self.calls.append(call)
             function = {"name": call.name, "arguments": repaired(delta.arguments)}
             piece: dict[str, Any] = {"index": at, "id": call.id, "type": "function", "function": function}
         else:
-            function = {}
-            if delta.name and not call.name:
-                call.name = function["name"] = repaired(delta.name)
-            if delta.arguments:
-                function["arguments"] = repaired(delta.arguments)
+            function = call.grow(delta)
             piece = {"index": at, "function": function}
         call.begun = call.begun or bool(delta.arguments)
         return piece if function else None
