@@ -501,6 +501,8 @@ def test_what_all_models_lead_to_is_no_loop() -> None:
 HOUR = "{scope: tenant, limit: 10 USD/hour}"
 FORGETS = PRICED + "state: memory\nbudgets:\n- "
 LEDGER = "with state: memory there is no ledger that tells how fast it is used (state: sqlite:///penstock.db)"
+UNKNOWN = "no model or deployment is known that"
+NO_KEY = "no key that is declared may ask for anything but the names under models"
 DOUBTS: list[tuple[str, list[str]]] = [
     (BUDGET + HOUR + "\n- {scope: tenant, limit: 10 USD/day}", [
         "6:26: 10 USD/hour can never act: 10 USD/day is used up before it"]),
@@ -526,7 +528,26 @@ DOUBTS: list[tuple[str, list[str]]] = [
     (LIMIT + "{scope: tenant, requests: 500/min}\n- {scope: tenant, requests: 500/h}", [
         "5:29: requests: 500/min can never act: requests: 500/h allows no more than that"]),
     (LIMIT + "{scope: provider, match: 'opn*', concurrency: 5}", [
-        '5:28: "opn*" can never act: no provider fits it']),
+        '5:28: "opn*" can never act: no provider fits it (did you mean "own" or "openai"?)']),
+    (LIMIT + "{scope: provider, match: 'zz*', concurrency: 5}", [
+        '5:28: "zz*" can never act: no provider fits it']),
+    # Of some deployments nobody but the caller knows: only what is nearly a known one is doubted.
+    (LIMIT + "{scope: deployment, match: openai/gpt-5-mni, concurrency: 5}", [
+        f'5:30: {UNKNOWN} "openai/gpt-5-mni" could be about (did you mean "openai/gpt-5-mini"?)']),
+    (LIMIT + "{scope: deployment, match: [openai/gpt-5-mini, openai/gpt-5-mni*], concurrency: 5}", [
+        f'5:50: {UNKNOWN} "openai/gpt-5-mni*" could be about (did you mean "openai/gpt-5-mini"?)']),
+    (LIMIT + "{scope: deployment, match: [openai/gpt-4o, openai/gpt-5, 'openai/gpt*', own/quite-another], concurrency: 5}", []),
+    (LIMIT + "{scope: deployment, match: openai/claude-opus-4-1, concurrency: 5}", []),
+    (LIMIT + "{scope: model, match: 'fst*', concurrency: 5}", [
+        '5:25: "fst*" can never act: no model fits it (did you mean "fast"?)']),
+    (LIMIT + "{scope: model, match: [fast, 'de*'], concurrency: 5}", []),
+    # A model is the name that is asked for.
+    (LIMIT + "{scope: model, match: gpt-5-mini, concurrency: 5}", [f'5:25: "gpt-5-mini" can never act: {NO_KEY}']),
+    (LIMIT + "{scope: model, match: openai/gpt-5, concurrency: 5}", [
+        f'5:25: "openai/gpt-5" can never act: {NO_KEY}: to hold for what they lead to, write scope: deployment']),
+    (LIMIT.replace("mine]", "mine, 'openai/*']") + "{scope: model, match: openai/gpt-5, concurrency: 5}", []),
+    (BUDGET.replace("mine]", "mine, 'openai/*']") + "{scope: model, match: openai/gpt-5-mni, limit: 5 USD/day}", [
+        f'6:25: {UNKNOWN} "openai/gpt-5-mni" could be about (did you mean "openai/gpt-5-mini"?)']),
     (LIMIT + "{scope: deployment, match: 'azure/*', concurrency: 5}", [
         '5:30: "azure/*" can never act: no deployment fits it']),
     (LIMIT + "{scope: deployment, match: ['openai/*', '*gpt*', 'op*'], concurrency: 5}", []),

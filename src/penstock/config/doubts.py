@@ -14,7 +14,7 @@ from penstock.providers.models import known, models_of
 from penstock.routing.names import AllowList, Found, Names
 from penstock.routing.nearest import did_you_mean, nearest, quoted
 
-__all__ = ["check_allowed", "check_reach"]
+__all__ = ["check_allowed", "check_reach", "may_match"]
 
 
 def check_allowed(problems: Problems, keys: Iterable[tuple[Key, Node]], config: Config, names: Names) -> None:
@@ -27,7 +27,7 @@ def check_allowed(problems: Problems, keys: Iterable[tuple[Key, Node]], config: 
             if "*" not in name and not leads_somewhere(name, config, names):
                 near = did_you_mean(name, config.models)
                 problems.add(item.place, f"key {quoted(key.name)} may ask for {quoted(name)}, which is no model{near}")
-            elif "*" in name and not _may_match(name, config, names):
+            elif "*" in name and not may_match(name, config, names):
                 message = (
                     f"key {quoted(key.name)} may ask for {quoted(name)}, which no model fits{_meant(name, config)}"
                 )
@@ -36,7 +36,8 @@ def check_allowed(problems: Problems, keys: Iterable[tuple[Key, Node]], config: 
                 (problems.add if certain else problems.doubt)(item.place, message)
 
 
-def _may_match(pattern: str, config: Config, names: Names) -> bool:
+def may_match(pattern: str, config: Config, names: Names) -> bool:
+    """Whether some name that callers can ask for may fit a pattern."""
     begin = pattern.partition("*")[0]
     provider, slash, _ = begin.partition("/")
     if slash and provider in config.providers:

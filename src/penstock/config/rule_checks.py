@@ -8,6 +8,7 @@ from penstock.config.amounts import amount_text
 from penstock.config.naming import leads_somewhere
 from penstock.config.pricing import Pricing
 from penstock.config.rule_doubts import Callers, callers_of, doubt_rules
+from penstock.config.rule_reach import doubt_reach
 from penstock.config.rules import LEAST_TOKENS, Ceiling, Ruled, Written
 from penstock.config.schema import Config
 from penstock.config.tree import Node, Problems
@@ -44,6 +45,7 @@ def check_rules(
     _check_loops(problems, rules.written)
     _check_least(problems, rules, config)
     doubt_rules(problems, rules, config, callers or callers_of(config), serving=serving)
+    doubt_reach(problems, rules.written, config, names)
 
 
 # --- two of the same
@@ -91,7 +93,7 @@ def _told(rule: Rule) -> str:
 def _check_match(problems: Problems, each: Written, config: Config, names: Names) -> None:
     """Of what the configuration alone can declare a name that is not there is misspelt."""
     rule, name = each.rule, each.rule.match
-    node = _item(each.fields.get("match"), name) or each.node
+    node = each.matched
     provider, _, model = name.partition("/")
     if rule.scope == "provider" and name not in config.providers:
         problems.add(node.place, f"no provider is named {quoted(name)}{did_you_mean(name, config.providers)}")
@@ -103,12 +105,6 @@ def _check_match(problems: Problems, each: Written, config: Config, names: Names
         problems.add(node.place, f"{quoted(name)} is no model that can be asked for{did_you_mean(name, config.models)}")
     elif rule.scope == "tag" and "=" not in name:
         problems.add(node.place, f"{quoted(name)} is no tag: write name=value, or name=*")
-
-
-def _item(node: Node | None, name: str) -> Node | None:
-    """Where of a list, or of one, a name is written."""
-    items = node.value if node is not None and isinstance(node.value, list) else []
-    return next((item for item in items if item.value == name), node)
 
 
 def _check_soft(problems: Problems, each: Written, config: Config, names: Names) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from itertools import combinations
 from typing import NamedTuple
@@ -16,7 +15,6 @@ from penstock.config.tree import Node, Problems
 from penstock.providers.catalogue import load_catalogue
 from penstock.reservation import Rule
 from penstock.routing.nearest import did_you_mean, quoted
-from penstock.routing.patterns import expression
 from penstock.routing.scopes import NOBODY, family
 
 __all__ = ["Callers", "callers_of", "doubt_anomaly", "doubt_rules", "doubt_tenants"]
@@ -63,7 +61,7 @@ def doubt_rules(problems: Problems, rules: Ruled, config: Config, callers: Calle
         _doubt_parts(problems, each)
         if config.state == MEMORY:
             _doubt_memory(problems, each)
-        _doubt_match(problems, each, config, callers)
+        _doubt_match(problems, each, callers)
         if serving:
             _doubt_scope(problems, each, config, callers)
     _doubt_prices(problems, rules, config)
@@ -145,14 +143,9 @@ def _doubt_memory(problems: Problems, each: Written) -> None:
 # --- whom they are for
 
 
-def _doubt_match(problems: Problems, each: Written, config: Config, callers: Callers) -> None:
-    """What may be declared elsewhere, and looks misspelt; and patterns that fit nothing."""
+def _doubt_match(problems: Problems, each: Written, callers: Callers) -> None:
+    """What may be declared elsewhere, and looks misspelt."""
     rule = each.rule
-    node = each.fields.get("match") or each.node
-    if "*" in rule.match:
-        of_providers = rule.scope in ("provider", "deployment")
-        if of_providers and not any(_may_fit(rule.match, name) for name in config.providers):
-            problems.doubt(node.place, f"{quoted(rule.match)} can never act: no {rule.scope} fits it")
     if not rule.match or "*" in rule.match or rule.match == NOBODY:
         return
     known: Collection[str] = ()
@@ -161,15 +154,7 @@ def _doubt_match(problems: Problems, each: Written, config: Config, callers: Cal
     elif rule.scope == "key" and not each.on_key:
         known = callers.keys
     if rule.match not in known and (near := did_you_mean(rule.match, known)):
-        problems.doubt(node.place, f"no {rule.scope} of the name {quoted(rule.match)} is declared{near}")
-
-
-def _may_fit(pattern: str, provider: str) -> bool:
-    """Whether a pattern of providers or deployments fits one of that provider: any model may follow its name."""
-    begin, slash, _ = pattern.partition("/")
-    if not slash or "*" not in begin:
-        return f"{provider}/".startswith(begin.partition("*")[0])
-    return re.compile(expression(begin), re.DOTALL).match(provider) is not None
+        problems.doubt(each.matched.place, f"no {rule.scope} of the name {quoted(rule.match)} is declared{near}")
 
 
 def _doubt_scope(problems: Problems, each: Written, config: Config, callers: Callers) -> None:

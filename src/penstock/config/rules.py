@@ -42,6 +42,13 @@ class Written(NamedTuple):
     fields: Mapping[str, Node]
     on_key: str = ""
 
+    @property
+    def matched(self) -> Node:
+        """Where its `match` is written, of a list the one it is; else where it begins."""
+        node = self.fields.get("match")
+        items = node.value if node is not None and isinstance(node.value, list) else []
+        return next((item for item in items if item.value == self.rule.match), node) or self.node
+
 
 class Ceiling(NamedTuple):
     """The same of what one request may use."""
