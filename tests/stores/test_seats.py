@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from penstock.reservation import Rule, Shortage
-from penstock.stores.centre import Leased, Message, Recall, Settle
+from penstock.stores.centre import Lease, Leased, Message, Recall, Settle
 from penstock.stores.gate import GateRules
 from penstock.stores.leases import Leases
 from penstock.stores.permits import Permits
@@ -191,13 +191,14 @@ def test_what_each_process_keeps_by_itself_asks_nobody() -> None:
 class Centre:
     """What the centre does with leases, for two workers."""
 
-    def __init__(self, loop: SimLoop, workers: int) -> None:
+    def __init__(self, loop: SimLoop, workers: int, late: float = 0.001) -> None:
+        self.late = late
         self.leases: Leases[int] = Leases()
         self.loop = loop
         self.permits = [Permits(lambda message, at=at: self.said(at, message)) for at in range(workers)]  # type: ignore[misc]
 
     def said(self, worker: int, message: Message) -> None:
-        self.loop.call_later(0.001, self._hear, worker, message)
+        self.loop.call_later(self.late, self._hear, worker, message)
 
     def _hear(self, worker: int, message: Message) -> None:
         if isinstance(message, Settle):
@@ -209,6 +210,8 @@ class Centre:
                 Leased(each.guard, each.granted) if each.granted else Recall(each.guard, each.unused, each.owed)
             )
             self.loop.call_later(0.001, self._tell, each.holder, told)
+        if isinstance(message, Lease) and not any(each.granted and each.holder == worker for each in decisions):
+            self.loop.call_later(0.001, self._tell, worker, Leased(message.guard, 0))
 
     def _tell(self, worker: int, message: Leased | Recall) -> None:
         if isinstance(message, Leased):
@@ -250,6 +253,23 @@ def test_where_no_queue_is_allowed_the_centres_word_is_waited_for() -> None:
         start = loop.time()
         assert isinstance(await seats[0].take([(ABRUPT, "a")], asking(loop), untold), Shortage)
         assert loop.time() - start < 0.3
+
+    run(main, leak_free=True)
+
+
+def test_that_the_centre_is_late_is_not_taken_for_its_word_that_there_is_none() -> None:
+    async def main(loop: SimLoop) -> None:
+        centre = Centre(loop, 2, late=1.5)
+        seats = [Seats(loop.clock, each) for each in centre.permits]
+        taken = await asyncio.gather(*(each.take([(ABRUPT, "a")], asking(loop), untold) for each in seats))
+        assert all(isinstance(each, Seat) for each in taken)
+        centre.late = 5.0
+        start = loop.time()
+        assert isinstance(await seats[0].take([(ABRUPT, "b")], asking(loop), untold), Shortage)
+        assert 1.9 < loop.time() - start < 2.1
+        for each in taken:
+            each.leave()
+        await loop.clock.sleep(10)
 
     run(main, leak_free=True)
 

@@ -159,7 +159,7 @@ class Settle(Message, frozen=True, tag=True):
 
 
 class Leased(Message, frozen=True, tag=True):
-    """A worker holds so many more of a guarded thing; fewer than it asked for where the rest is still to come."""
+    """A worker holds so many more of a guarded thing; fewer than it asked for, or none, where the rest is to come."""
 
     guard: str
     amount: int
@@ -583,7 +583,11 @@ class Centre:
         elif isinstance(message, Leaving):
             member.leaving = True
         elif isinstance(message, Lease):
-            self._decided(self.leases.lease(member, message.guard, message.amount, message.total))
+            decisions = self.leases.lease(member, message.guard, message.amount, message.total)
+            self._decided(decisions)
+            if not any(each.holder is member and each.granted for each in decisions):
+                # So that it can tell that there is none from that it was not heard yet.
+                member.channel.send(Leased(message.guard, 0))
         elif isinstance(message, Settle):
             self._decided(self.leases.settle(member, message.guard, message.returned, message.unasked))
 

@@ -71,6 +71,10 @@ class Permits(Protocol):
     def ask(self, guard: str, total: int, user: Gate) -> None:
         """Somebody waits for one, of `total` there are in all; `user.permits_came` is called when some come."""
 
+    def unheard(self, guard: str) -> bool:
+        """Whether the centre was asked and has said nothing yet."""
+        ...
+
     def leave(self, user: Gate) -> None:
         """Somebody uses permits no more."""
 

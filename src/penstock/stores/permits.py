@@ -34,13 +34,15 @@ class User(Protocol):
 class _Held:
     """What is held of one guarded thing."""
 
-    __slots__ = ("asked", "beats", "least_spare", "owed", "spare", "used", "users", "wanted")
+    __slots__ = ("asked", "beats", "heard", "least_spare", "owed", "spare", "used", "users", "wanted")
 
     def __init__(self) -> None:
         self.used = 0
         self.spare = 0
         # Asked for and not granted yet.
         self.asked = 0
+        # Whether the centre has answered since it was last asked.
+        self.heard = True
         # Others wait for so many, as soon as they are freed; and of these so many before anybody of our own has them.
         self.wanted = 0
         self.owed = 0
@@ -101,7 +103,13 @@ class Permits:
         missing = sum(each.waiting(guard) for each in held.users) - held.asked
         if missing > 0:
             held.asked += missing
+            held.heard = False
             self._send(Lease(guard, missing, total))
+
+    def unheard(self, guard: str) -> bool:
+        """Whether the centre was asked and has said nothing yet, not even that it has none."""
+        held = self._held.get(guard)
+        return held is not None and not held.heard
 
     def leave(self, user: User) -> None:
         """Somebody uses permits no more, and has released all."""
@@ -113,6 +121,9 @@ class Permits:
         held = self._held.get(message.guard)
         if held is None:
             self._send(Settle(message.guard, message.amount))
+            return
+        held.heard = True
+        if not message.amount:
             return
         held.spare += message.amount
         held.asked = max(0, held.asked - message.amount)

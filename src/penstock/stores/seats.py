@@ -13,7 +13,7 @@ from functools import partial
 
 from penstock.clock import Clock
 from penstock.reservation import SCOPES, Rule, Shortage
-from penstock.stores.gate import Gate, GateRules, Permits
+from penstock.stores.gate import Gate, GateRules, Permits, Place
 from penstock.stores.line import Asking
 
 __all__ = ["Seat", "Seats"]
@@ -24,6 +24,8 @@ MOST_WAITING = 1000
 MOST_IDLE = 1000
 # Where a rule has no queue, the centre's word is waited for so long: it has one at once, or none is free.
 WORD_SECONDS = 0.25
+# And until it was heard at all: that it is late, or this worker was, is no reason to say that others are under way.
+LONGEST_WORD_SECONDS = 2.0
 # What one more call's time counts in the mean.
 SHARE = 0.1
 # By how many the narrower scopes come first.
@@ -157,13 +159,14 @@ class Seats:
     ) -> bool:
         """Whether its turn comes in time."""
         gate, now = count.gate, self._now()
-        until = who.until(rule)
+        until = last = who.until(rule)
         if self._permits is not None and rule.id not in self.own:
             until = max(until, min(now + WORD_SECONDS, who.deadline))
+            last = max(until, min(now + LONGEST_WORD_SECONDS, who.deadline))
         place = gate.queue(who.rank, until, who.tenant, who.weight) if until > now else None
         if place is None:
             return False
-        timer = self._clock.call_later(until - now, partial(gate.late, place))
+        timer = self._clock.call_later(until - now, partial(self._late, gate, place, last))
         tell(lambda: place.ahead + 1)
         try:
             return await place.turn == "go"
@@ -173,6 +176,14 @@ class Seats:
         finally:
             tell(None)
             timer.cancel()
+
+    def _late(self, gate: Gate, place: Place, last: float) -> None:
+        """Its time is over, unless the centre's word has not come; or that is waited for no longer either."""
+        left = last - self._now()
+        if left > 0 and self._permits is not None and not place.turn.done() and self._permits.unheard(gate.guard):
+            self._clock.call_later(min(WORD_SECONDS, left), partial(self._late, gate, place, last))
+        else:
+            gate.late(place)
 
     def left(self, counts: Sequence[_Count], since: float) -> None:
         """Calls have left."""
