@@ -17,8 +17,8 @@ def codings(heads: bytes, interims: int) -> int:
         heads: what has come of it so far, its interim responses included.
         interims: how many of those there are.
     """
-    head = heads.lower().split(b"\r\n\r\n", interims + 1)[interims]
-    return head.count(b"\ntransfer-encoding:")
+    head = heads.split(b"\r\n\r\n", interims + 1)[interims]  # what has come of a body behind it may be large
+    return head.lower().count(b"\ntransfer-encoding:")
 
 
 def encode_chunk(data: bytes) -> bytes:
