@@ -464,6 +464,11 @@ class TestStream:
             accumulated(stream)
         assert "Too many." in str(raised.value)
 
+    def test_an_end_by_error_is_no_end_of_its_own(self) -> None:
+        """OpenRouter says `error` as the reason, and the error itself behind it."""
+        events = said(streamed([[START, text("a"), finish("error"), Event("error", error=Unavailable("gone"))]]))
+        assert [event["type"] for event in events[-2:]] == ["content_block_stop", "error"]
+
     def test_an_error_before_anything(self) -> None:
         stream = streamed([[Event("error", error=UpstreamRateLimited("Too many."))]])
         assert [event["type"] for event in said(stream)] == ["error"]

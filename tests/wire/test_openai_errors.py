@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import errors as e
-from penstock.wire.openai_errors import classify, encode_error, encode_stream_error
+from penstock.wire.openai_errors import classify, encode_error, encode_stream_error, no_answer
 from penstock.wire.retry_after import retry_after
 
 
@@ -201,3 +201,25 @@ def test_a_spent_budget_is_told_in_the_word_by_which_clients_stop() -> None:
     assert (error.status, error.retryable) == (429, False)
     event = json.loads(encode_stream_error(error).removeprefix(b"data: "))["error"]
     assert (event["type"], event["code"]) == ("insufficient_quota", "budget_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (b'{"detail":"Not authenticated"}', e.ProtocolError, "not a chat completion: Not authenticated."),
+        (b'{"message":"Welcome to the API"}', e.ProtocolError, "not a chat completion: Welcome to the API."),
+        (b'{"data":[]}', e.ProtocolError, "not a chat completion. "),
+        (b'{"base_resp":{"status_code":1004,"status_msg":"invalid api key"}}', e.UpstreamCredential, "credential"),
+    ],
+)
+def test_a_200_that_is_no_answer_tells_what_it_says(body: bytes, kind: type[e.UpstreamError], words: str) -> None:
+    error = no_answer(json.loads(body), body, "a chat completion")
+    assert type(error) is kind
+    assert words in error.told
+
+
+def test_a_redirect_is_told_as_one() -> None:
+    error = classify(301, {b"location": b"https://elsewhere.test"}, b"")
+    assert isinstance(error, e.ProtocolError)
+    assert "redirect (301)" in error.told
+    assert "base_url" in error.told

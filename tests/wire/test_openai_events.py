@@ -95,6 +95,17 @@ def test_annotations_are_citations() -> None:
     ]
 
 
+def test_a_message_in_a_stream_is_heard_where_no_delta_stands_beside_it() -> None:
+    """Perplexity tells beside each delta all that was said so far; some servers tell nothing else."""
+    alone = {"id": "c", "choices": [{"index": 0, "message": {"content": "ab"}, "finish_reason": "stop"}]}
+    beside = {"id": "c", "choices": [{"index": 0, "message": {"content": "ab"}, "delta": {"content": "b"}}]}
+    texts = [
+        [event.text for event in decode_events(b"data: %b\n\n" % json.dumps(each).encode()) if event.kind == "text"]
+        for each in (alone, beside)
+    ]
+    assert texts == [["ab"], ["b"]]
+
+
 def detail(**fields: Any) -> dict[str, Any]:
     return {"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0, **fields}
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.errors import PenstockError, ProtocolError, StreamInterrupted, UpstreamError, UpstreamTimeout
+from penstock.errors import PenstockError, ProtocolError, StreamInterrupted, Unavailable, UpstreamError, UpstreamTimeout
 from penstock.events import collect
 from penstock.messages import Usage
 from penstock.wire.openai_events import decode_events
@@ -176,6 +176,14 @@ def test_the_error_that_ended_it_is_told_once() -> None:
     assert json.loads(reader.end(cause)[6:])["error"]["message"] == "Silent for 30 s. Try again."
     assert reader.error is cause
     assert reader.end() == b""
+
+
+def test_an_errors_body_behind_the_events_says_why_the_stream_broke_off() -> None:
+    reader = ChatStream(keep_usage=False, prompt_bytes=0)
+    said = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+    assert reader.feed(said + b'{"error":{"message":"out of memory","type":"server_error"}}') == said
+    assert "out of memory" in json.loads(reader.end()[6:])["error"]["message"]
+    assert isinstance(reader.error, Unavailable)
 
 
 def test_nothing_goes_on_behind_an_error() -> None:

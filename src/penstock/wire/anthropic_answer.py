@@ -224,6 +224,8 @@ class _State:
             self._model = event.model or self._model
         elif event.choice:
             return []
+        elif event.kind == "finish" and event.finish_reason == "error":
+            return self.blocks.close()  # OpenRouter: the error itself follows
         elif event.kind == "finish":
             self.finished = True
             self._reason = event.finish_reason or self._reason

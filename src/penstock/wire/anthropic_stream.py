@@ -80,6 +80,7 @@ class MessageStream(Watcher):
         return self._started
 
     decode_events = staticmethod(decode_events)
+    _classify = staticmethod(classify_body)
     _encode_error = staticmethod(encode_stream_error)
 
     def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
@@ -114,6 +115,7 @@ class MessageStream(Watcher):
             self._untold = event is None or not named  # clients go by the event's name
         if event is None:
             self.dropped += 1
+            self._odd = data
             return False
         if not self.ended:
             self._take_event(event)

@@ -14,6 +14,7 @@ import msgspec
 from penstock.wire.tolerant_json import decode_tolerant, repaired
 
 __all__ = [
+    "NOT_YET",
     "Choice",
     "Chunk",
     "Custom",
@@ -87,6 +88,9 @@ class Chunk(msgspec.Struct, gc=False):
     x_groq: dict[str, Any] | None = None
     service_tier: str | None = None
 
+
+# Alibaba's own word for null, which some that stand before it pass on: the answer goes on.
+NOT_YET = "null"
 
 _CR = 0x0D
 

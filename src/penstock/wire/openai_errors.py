@@ -122,7 +122,7 @@ def no_answer(value: Any, body: bytes, what: str) -> e.UpstreamError:
     """
     if isinstance(value, dict) and (value.get("error") or value.get("object") == "error"):
         return classify_body(body)
-    return unanswered(body, what)
+    return unanswered(_SIGNALS, body, what)
 
 
 def encode_error(error: e.PenstockError, request_id: str) -> bytes:

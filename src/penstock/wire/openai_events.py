@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.events import Event, ToolCallDelta, collect
 from penstock.messages import Response
-from penstock.wire.openai_chunk import Chunk, Delta, ToolPiece, chunk_of, delta_of, said
+from penstock.wire.openai_chunk import NOT_YET, Chunk, Delta, ToolPiece, chunk_of, delta_of, said
 from penstock.wire.openai_errors import classify_body
 from penstock.wire.openai_usage import read_usage, served_by
 from penstock.wire.signals import relayed
@@ -271,7 +271,8 @@ def _delta_of(value: Any) -> _Delta | None:
 
 
 def _chunk_events(chunk: _Chunk, payload: bytes, *, whole: bool = False) -> Iterator[Event]:
-    """`whole`: messages count. In a stream some tell all that was said so far, beside what is new (Perplexity)."""
+    """`whole`: messages count. In a stream some tell all that was said so far, beside what is new (Perplexity); where
+    nothing stands beside it, a message is all that is said."""
     if chunk.id or chunk.model:
         yield Event("start", chunk.id or "", model=chunk.model or "")
     yield from _said_events(chunk, payload, whole=whole)
@@ -283,18 +284,19 @@ def _said_events(chunk: _Chunk, payload: bytes, *, whole: bool) -> Iterator[Even
     if chunk.citations or chunk.search_results or chunk.images or chunk.related_questions:
         yield from (Event("unsaid", name) for name in _UNSAID_BESIDE if getattr(chunk, name))
     for choice in chunk.choices or ():
-        delta = (choice.message if whole else None) or choice.delta
+        delta = (choice.message or choice.delta) if whole else (choice.delta or choice.message)
         if delta is not None:
             plain = _plain_said(delta, choice)
             yield from _delta_events(delta, choice) if plain is None else plain
-        if choice.finish_reason:
+        if choice.finish_reason and choice.finish_reason != NOT_YET:
             yield Event("finish", finish_reason=choice.finish_reason, choice=choice.index)
         if choice.usage is not None:
             usages.append(choice.usage)
     if chunk.usage is not None:
         usages.append(chunk.usage)
     if usages:
-        counted = [usage for usage in map(read_usage, usages) if usage is not None]
+        # What cannot be a count is told by nobody: the estimate in its place is.
+        counted = [usage for usage in map(read_usage, usages) if usage is not None and not usage.odd]
         if counted:
             yield Event("usage", usage=served_by(chunk.service_tier, counted[-1]))
     if (chunk.error or chunk.choices is None) and _is_error(chunk):

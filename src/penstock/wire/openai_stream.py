@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.messages import Usage
-from penstock.wire.openai_chunk import Choice, Chunk, Delta, plain_chunks, plain_text, read_chunk, size_of
+from penstock.wire.openai_chunk import NOT_YET, Choice, Chunk, Delta, plain_chunks, plain_text, read_chunk, size_of
 from penstock.wire.openai_errors import classify_body, encode_stream_error
 from penstock.wire.openai_events import decode_events
 from penstock.wire.openai_mould import QUOTE, Mould, cast_of, mould_of, read_string
@@ -85,6 +85,7 @@ class ChatStream(Watcher):
         return bool(self._ends)
 
     decode_events = staticmethod(decode_events)
+    _classify = staticmethod(classify_body)
     _encode_error = staticmethod(encode_stream_error)
 
     def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
@@ -237,6 +238,8 @@ class ChatStream(Watcher):
         if choices is None and _is_bare_error(data):
             self._fail(classify_body(data))
             return True
+        if choices is None and not chunk.usage:
+            self._odd = data
         return bool(choices) or not chunk.usage or self._keep_usage
 
     def _take_answers(self, chunks: list[Chunk]) -> None:
@@ -269,11 +272,11 @@ class ChatStream(Watcher):
 
     def _take_turn(self, choice: Choice) -> None:
         """A choice begins or ends."""
-        if choice.finish_reason:
+        if choice.finish_reason and choice.finish_reason != NOT_YET:
             self._ends[choice.index] = choice.finish_reason
             self.output = True
         else:
-            self._ends[choice.index] = None
+            self._ends.setdefault(choice.index, None)
         if choice.usage is not None:
             self._note_usage(choice.usage)
 
@@ -282,6 +285,7 @@ class ChatStream(Watcher):
             self.ended, self.output = True, self.output or bool(self._ends)
             return True
         self.dropped += 1
+        self._odd = data
         return False
 
     def _note_usage(self, value: Any, tier: str | None = None) -> None:

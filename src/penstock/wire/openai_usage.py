@@ -15,6 +15,7 @@ from penstock.usage import BYTES_A_TOKEN
 __all__ = ["STANDARD", "PlainUsage", "count", "estimate", "is_odd", "read_usage", "served_by", "told"]
 
 _MOST = 2**53
+_LONGEST_COUNT = 16  # digits
 
 # Bytes of text per token where nobody counted: about right for English, high for nothing in use.
 _LONGEST_TIER = 40
@@ -204,11 +205,18 @@ def _part(number: Any) -> int:
 
 def is_odd(number: Any) -> bool:
     """Whether a provider's number cannot be one of tokens; where it leaves it out there is none."""
-    return number is not None and count(number) != number
+    return number is not None and count(number) != number and not _is_written(number)
+
+
+def _is_written(number: Any) -> bool:
+    """Whether it is a number in quotes."""
+    return number.__class__ is str and number.isascii() and number.isdigit() and len(number) < _LONGEST_COUNT
 
 
 def count(number: Any) -> int:
     """A provider's number, not trusted: what is none counts as 0, negatives as 0, and nothing exceeds 2**53."""
+    if _is_written(number):
+        return int(number)
     if number.__class__ is int or (number.__class__ is float and number == number):
         return number if 0 <= number <= _MOST and number.__class__ is int else int(min(max(number, 0), _MOST))
     return 0

@@ -150,6 +150,8 @@ def classify(
         said.status = said.status or _implied(signals, said)
     kind = _kind(signals, status, said)
     error = _error(kind, status if status >= 400 else said.status, said)
+    if 300 <= status < 400:
+        error = kind(f"The provider answered with a redirect ({status}), which is not followed.", do=error.do)
     wait = retry_after(headers, now)
     error.retry_after = said.wait if wait is None else wait
     error.answer = e.ProviderAnswer(status if status >= 400 else error.status, headers, body)
@@ -168,11 +170,17 @@ def relayed(error: e.UpstreamError, body: bytes) -> e.UpstreamError:
     return error if kind is None else kind(said.message, param=said.param or None)
 
 
-def unanswered(body: bytes, what: str) -> e.ProtocolError:
-    """The error for a 200 that holds neither an answer nor an error. `what` there should have been, with article."""
-    error = e.ProtocolError(
-        f"The provider answered 200 with something that is not {what}.", do="Check this provider's base_url."
-    )
+def unanswered(signals: Signals, body: bytes, what: str) -> e.UpstreamError:
+    """The error for a 200 that holds neither an answer nor an error. `what` there should have been, with article.
+
+    What it says instead is told, and goes by its words where they are known (MiniMax tells of a bad key so).
+    """
+    said = read_error(decode_error(body))
+    kind = _kind(signals, 400, said)  # no status says so, but as words of a refusal they would be these
+    if kind in _UNQUOTED:
+        return _error(kind, 0, said)
+    message, quote = f"The provider answered 200 with something that is not {what}", _quote(said.message)
+    error = e.ProtocolError(message + (f": {quote}" if quote else "."), do="Check this provider's base_url.")
     error.answer = e.ProviderAnswer(200, {}, body)
     return error
 
@@ -222,12 +230,16 @@ def _error(kind: type[e.UpstreamError], status: int, said: Said) -> e.UpstreamEr
     what, do = _TELLS[kind]
     ours = kind in _UNQUOTED or kind is e.ProtocolError
     message = f"{what} ({status})" if status else what
-    quote = "" if ours else repaired(" ".join(said.message.split()))
-    if len(quote) > _LONGEST_QUOTE:
-        quote = quote[:_LONGEST_QUOTE].rstrip() + "..."
+    quote = "" if ours else _quote(said.message)
     message += f": {quote}" if quote else "."
     kept = None if ours or not 400 <= status < 600 else status
     return kind(message, do=do, param=said.param or None, status=kept)
+
+
+def _quote(words: str) -> str:
+    """A provider's words in one line, and not too many of them."""
+    quote = repaired(" ".join(words.split()))
+    return quote if len(quote) <= _LONGEST_QUOTE else quote[:_LONGEST_QUOTE].rstrip() + "..."
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from penstock.errors import PenstockError, ProtocolError, StreamInterrupted, UpstreamError
 from penstock.events import Alike
+from penstock.wire.error_words import decode_error, words_of
 from penstock.wire.sse import MAX_EVENT, Framer, parse
 
 __all__ = ["ENDS", "Watcher"]
@@ -17,7 +18,7 @@ ENDS = (b"\n\n", b"\r\n\r\n")
 class Watcher(ABC):
     """One stream's `StreamReader`, without what a dialect has to say of its events."""
 
-    __slots__ = ("_framer", "_untold", "_withheld", "dropped", "ended", "error", "model", "output", "strict")
+    __slots__ = ("_framer", "_odd", "_untold", "_withheld", "dropped", "ended", "error", "model", "output", "strict")
 
     _framer: Framer | None  # only while an event is not whole, or has outgrown its limit
 
@@ -30,6 +31,7 @@ class Watcher(ABC):
         self.strict = False
         self._framer = None
         self._withheld = b""
+        self._odd = b""  # the last data that were no event of the dialect: they may say why the stream broke off
         self._untold = False  # an error came in a form that clients don't read
 
     @property
@@ -45,6 +47,11 @@ class Watcher(ABC):
     @abstractmethod
     def _take_block(self, block: bytes) -> bool:
         """An event in any of its forms. Returns whether it passes."""
+
+    @staticmethod
+    @abstractmethod
+    def _classify(body: bytes) -> UpstreamError:
+        """What an error object of any shape means."""
 
     @staticmethod
     @abstractmethod
@@ -71,7 +78,7 @@ class Watcher(ABC):
             if self.done:
                 self.output = True
                 return out
-            self._fail(cause or _interrupted(self._begun))
+            self._fail(cause or self._last_said() or _interrupted(self._begun))
         if self.strict:
             return out + b"\n\n" if out.strip(b"\r\n") else out
         if self.error is None or not self._untold or self.ended:
@@ -80,6 +87,11 @@ class Watcher(ABC):
         if out.strip(b"\r\n"):
             out += b"\n\n"
         return out + self._encode_error(self.error)
+
+    def _last_said(self) -> UpstreamError | None:
+        """What a stream says that broke off, where its last words were none of the dialect: FastAPI's `detail`, a list
+        of Google's, a sentence of a proxy's."""
+        return self._classify(self._odd) if self._odd and words_of(decode_error(self._odd)) else None
 
     def last_words(self) -> bytes:
         """See `StreamReader`."""
@@ -131,6 +143,8 @@ class Watcher(ABC):
         event = tail.lstrip(b"\r\n")
         blank = tail[: len(tail) - len(event)]
         fields = parse(event)
+        if event[:1] in (b"{", b"["):  # an error's body, behind what was streamed before it
+            self._odd = event
         if (fields.data is None and fields.error is None) or not self._take_block(event):
             return blank
         if self.strict and self.error is not None and not self.done:
