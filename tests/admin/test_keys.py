@@ -10,7 +10,7 @@ import pytest
 from penstock.admin.moments import written
 from penstock.stores.key_rights import LAST
 from tests.admin.asgi import ADMIN, ENV, ask
-from tests.admin.registered import Registered
+from tests.admin.registered import DECLARING, Registered
 
 KEY = {"name": "app", "tenant": "acme", "models": ["fast"], "expires": "90d", "max_output": 500}
 
@@ -266,6 +266,18 @@ def test_tenants_are_made_shown_changed_and_archived(desk: Registered) -> None:
     ):  # fmt: skip
         answer = desk.ask("admin", method, path, body, if_match="*")
         assert (answer.status, answer.json["detail"]) == (409, "the tenant filed is declared at tenants[0]")
+
+
+def test_a_tenant_that_only_a_key_of_the_file_names_is_not_said_to_be_missing() -> None:
+    desk = Registered(DECLARING | {"keys": [{"name": "app", "key": "env:APP_KEY", "tenant": "solo"}]})
+    assert "solo" in [each["name"] for each in desk.done("GET", "/tenants")["data"]]
+    for method, path, body in (("PATCH", "/tenants/solo", {"weight": 2}), ("POST", "/tenants/solo/archive", None)):
+        answer = desk.ask("admin", method, path, body, if_match="*")
+        assert answer.status == 409
+        assert "only named by a key at keys[0]" in answer.json["detail"]
+    desk.done("POST", "/tenants", {"name": "solo"})
+    assert desk.done("POST", "/tenants/solo/archive", if_match="*")["state"] == "archived"
+    desk.close()
 
 
 def test_every_change_is_in_the_audit_log_and_no_secret_is(desk: Registered) -> None:

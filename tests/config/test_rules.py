@@ -536,7 +536,7 @@ DOUBTS: list[tuple[str, list[str]]] = [
         f'5:30: {UNKNOWN} "openai/gpt-5-mni" could be about (did you mean "openai/gpt-5-mini"?)']),
     (LIMIT + "{scope: deployment, match: [openai/gpt-5-mini, openai/gpt-5-mni*], concurrency: 5}", [
         f'5:50: {UNKNOWN} "openai/gpt-5-mni*" could be about (did you mean "openai/gpt-5-mini"?)']),
-    (LIMIT + "{scope: deployment, match: [openai/gpt-4o, openai/gpt-5, 'openai/gpt*', own/another], concurrency: 5}", []),
+    (LIMIT + "{scope: deployment, match: [openai/gpt-4o, 'openai/gpt*', own/another], concurrency: 5}", []),
     (LIMIT + "{scope: deployment, match: openai/claude-opus-4-1, concurrency: 5}", []),
     (LIMIT + "{scope: model, match: 'fst*', concurrency: 5}", [
         '5:25: "fst*" can never act: no model fits it (did you mean "fast"?)']),

@@ -118,7 +118,7 @@ class TenantRoutes:
     async def change(self, request: Request) -> Response:
         """Change it."""
         body, name = read_body(request, TenantChange), request.path_params["name"]
-        self._refuse_declared(name)
+        await self._refuse_unstored(name)
         after = await self._tenants.change(
             name,
             charge=body.charge,
@@ -132,7 +132,7 @@ class TenantRoutes:
     async def archive(self, request: Request) -> Response:
         """End it."""
         name = request.path_params["name"]
-        self._refuse_declared(name)
+        await self._refuse_unstored(name)
         after = await self._tenants.archive(
             name, version=version_asked(request), note=self._register.audit.noting(principal_of(request).who)
         )
@@ -172,6 +172,17 @@ class TenantRoutes:
         where = declared_tenants(self._overview.config).get(name)
         if where is not None:
             raise Conflict(f"the tenant {name} is declared at {where}", do="Change it there.", param="name")
+
+    async def _refuse_unstored(self, name: str) -> None:
+        """One that the file has, be it at a key alone."""
+        self._refuse_declared(name)
+        for told in await self._declared():
+            if told["name"] == name:
+                raise Conflict(
+                    f"the tenant {name} is only named by a key at {told['declared']}, and nothing more is kept of it",
+                    do="Change the key there, or make the tenant (penstock tenants create, POST /api/v1/tenants) first.",
+                    param="name",
+                )
 
 
 def _of_file(tenant: Tenant) -> dict[str, Any]:
