@@ -74,6 +74,11 @@ def test_what_google_sells_elsewhere_is_anthropics_alone_here() -> None:
     assert both.find("gemini-2.5-flash").deployment == "gemini/gemini-2.5-flash"
 
 
+def test_who_wants_the_makers_name_before_a_model_has_none_without() -> None:
+    both = names_of(load_config(None, {"XAI_API_KEY": "xai-0123456789", "OPENROUTER_API_KEY": "sk-or-0123456789"}))
+    assert both.find("grok-3").deployment == "xai/grok-3"
+
+
 def test_several_have_it() -> None:
     two = names(openai={}, spare={"kind": "openai", "api_key": "env:OTHER_KEY"})
     with pytest.raises(UnknownModel, match='"gpt-5-mini" is ambiguous') as refused:

@@ -112,6 +112,7 @@ def test_a_good_row() -> None:
         ({"continued_by": "prefix"}, "continued_by", "continued_by says how an answer is gone on with"),
         ({"quirks": (Quirk("no_sense", "https://x"),)}, "quirks", '"no_sense" is no quirk: no_stream_options, '),
         ({"quirks": (Quirk("no_store", ""),)}, "quirks", '"no_store" has no source'),
+        ({"elsewhere": "(a"}, "elsewhere", "elsewhere is no regular expression: missing ), unterminated subpattern"),
         ({"headers": Headers(up=("X-A",))}, "headers", '"X-A" is no header in small letters'),
         ({"headers": Headers(down=("set-cookie",))}, "headers", '"set-cookie" never passes'),
         ({"headers": Headers(up=("authorization",))}, "headers", '"authorization" never passes'),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -89,7 +88,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         env: the variable that holds its credential; "" where it needs none unless told otherwise.
         switches_on: whether that variable switches it on in the built-in default; not where it serves other ends too.
         models: models it is known to have; empty where that is not known.
-        elsewhere: patterns of the models in its table that the vendor sells at other addresses than `url`.
+        elsewhere: a regular expression for the names in its table that are not for `url`: of another address, or told short.
         headers: what passes besides content-type.
         version_path: what its base URL ends with; added to a user's `base_url` that does not, where the vendor's own
             clients add it to theirs.
@@ -115,7 +114,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     env: str = ""
     switches_on: bool = True
     models: tuple[str, ...] = ()
-    elsewhere: tuple[str, ...] = ()
+    elsewhere: str = ""
     headers: Headers = Headers()
     version_path: str = ""
     versioned: Versioned | None = None
@@ -132,8 +131,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         return bool(self.url and self.env and self.switches_on and not self.retired)
 
     def sells(self, model: str) -> bool:
-        """Whether a model in its table is to be had at `url`."""
-        return not any(fnmatchcase(model.lower(), pattern) for pattern in self.elsewhere)
+        """Whether a model in its table is to be had by that name at `url`."""
+        return not self.elsewhere or re.fullmatch(self.elsewhere, model.lower()) is None
 
     @property
     def by_deployment(self) -> bool:
@@ -178,6 +177,10 @@ def check_row(row: Row) -> Iterator[tuple[str, str]]:
             yield "quirks", f'"{quirk.name}" is no quirk: {", ".join(QUIRKS)}'
         elif not quirk.source:
             yield "quirks", f'"{quirk.name}" has no source'
+    try:
+        re.compile(row.elsewhere)
+    except re.error as error:
+        yield "elsewhere", f"elsewhere is no regular expression: {error}"
     if row.continued_by and not row.continues:
         yield "continued_by", "continued_by says how an answer is gone on with: write continues = true, too"
     yield from _check_urls(row)
