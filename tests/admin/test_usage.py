@@ -162,7 +162,7 @@ def test_csv_is_the_same_and_no_formula() -> None:
     answer = ask(plane, "/api/v1/usage?by=model,user&format=csv", ADMIN)
     ((model, user, *figures),) = list(csv.reader(io.StringIO(answer.body.decode(), newline="")))[1:]
     assert model == "'=cmd|'/c calc'!A1"
-    assert user == "'-/-"
+    assert user == ""  # of no tenant and nobody, told as `-` is
     assert figures[COLUMNS.index("cost_usd")] == ""
 
 
@@ -176,6 +176,8 @@ def test_csv_is_the_same_and_no_formula() -> None:
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
         ("-", ""),
+        ("-/-", ""),
+        ("-/ann", "'-/ann"),
         ("a=1", "a=1"),
         ("", ""),
     ],

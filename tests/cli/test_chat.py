@@ -143,6 +143,26 @@ def test_bad_input(tmp_path: Path, arguments: Sequence[str], told: str) -> None:
     assert ran.code == 2
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("sim/smal", 'Did you mean "sim/small"?'),
+        ("smal", 'did you mean "small" or "sim/small"?'),
+        ("gpt-5-mini", "openai has it: set OPENAI_API_KEY"),
+        ("claud-haiku-4-5", "ask for one of: sim/small"),
+    ],
+)
+def test_a_model_that_is_misspelt(tmp_path: Path, model: str, told: str) -> None:
+    ran = penstock(tmp_path, "chat", "Hello", "--model", model)
+    assert ran.code in (1, 2)
+    assert told in ran.err
+
+
+def test_a_vendors_model_that_is_misspelt(tmp_path: Path) -> None:
+    ran = penstock(tmp_path, "chat", "Hello", "--model", "gpt-5-min", env={"OPENAI_API_KEY": "sk-" + "4Qm2vT8s" * 3})
+    assert 'Did you mean "gpt-5-mini"' in ran.err
+
+
 def test_stdin_that_is_no_text(tmp_path: Path) -> None:
     ran = penstock(tmp_path, "chat", "-", stdin=b"ab\xff")
     assert (ran.code, ran.out) == (2, "")

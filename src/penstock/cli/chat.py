@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from penstock.client import Penstock
     from penstock.config.schema import Config
+    from penstock.errors import PenstockError
     from penstock.events import Event
     from penstock.messages import Response
 
@@ -127,6 +128,7 @@ def _bookable(config: Config) -> Config:
 
 async def _chat(engine: AbstractAsyncContextManager[Penstock], prompt: str, options: Options) -> None:
     from penstock.clock import SystemClock
+    from penstock.errors import PenstockError
 
     clock = SystemClock()
     screen = _Screen(quiet=options["as_json"])
@@ -137,6 +139,8 @@ async def _chat(engine: AbstractAsyncContextManager[Penstock], prompt: str, opti
             async with asked as stream:
                 async for event in stream:
                     screen.show(event)
+        except PenstockError as error:
+            raise _helped(error, options) from None
         finally:
             screen.end()
     reply = stream.reply
@@ -144,6 +148,23 @@ async def _chat(engine: AbstractAsyncContextManager[Penstock], prompt: str, opti
         print(json.dumps(_as_json(reply), ensure_ascii=False))
     else:
         screen.note(_summary(reply, clock.monotonic() - started))
+
+
+def _helped(error: PenstockError, options: Options) -> PenstockError:
+    """The same error; with the name that was meant, where the model is not there and none was offered yet."""
+    from penstock.cli.meant import meant_model
+    from penstock.cli.settings import find_config
+    from penstock.errors import UnknownModel, UpstreamNotFound
+
+    asked = options["model"]
+    if isinstance(error, UnknownModel | UpstreamNotFound) and asked is not None and options["gateway"] is None:
+        meant = (
+            ""
+            if "did you mean" in error.message
+            else meant_model(asked, find_config(options["path"], serving=False)[0])
+        )
+        error.do = f"{meant} {error.do}".strip()
+    return error
 
 
 def _as_json(reply: Response) -> dict[str, Any]:

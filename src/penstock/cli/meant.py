@@ -1,0 +1,46 @@
+"""Which model did somebody mean who asked for one that is not there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from penstock.config.schema import Config
+from penstock.providers.catalogue import load_catalogue
+from penstock.providers.models import models_of
+from penstock.providers.simulated import MODELS
+from penstock.routing.nearest import did_you_mean
+
+__all__ = ["meant_model"]
+
+# As many as `nearest` looks at.
+_MOST = 200
+_ALIKE = 0.75
+
+
+def meant_model(name: str, config: Config) -> str:
+    """What to do about a name that a configuration's providers do not have, "" where nothing comes near it."""
+    rows = load_catalogue()
+    vendors = [kind for kind, row in rows.items() if row.switches_on and row.env and _sells(kind, name)]
+    if vendors and not any(each.kind in vendors for each in config.providers.values()):
+        variables = " or ".join(rows[kind].env for kind in vendors)
+        return f"{' and '.join(vendors)} has it: set {variables}, or name the provider in a configuration."
+    near = sorted(_names(name, config), key=lambda each: abs(len(each) - len(name)))
+    said = did_you_mean(name, near[:_MOST], alike=_ALIKE)
+    return f"Did {said[6:-1]}" if said else ""
+
+
+def _sells(kind: str, name: str) -> bool:
+    return any(model.id == name for model in models_of(kind))
+
+
+def _names(name: str, config: Config) -> Iterator[str]:
+    """What may be meant: models of the provider that is named, else of all; they begin with the same letter."""
+    wanted, slash, bare = name.partition("/")
+    first = (bare if slash else name)[:1].lower()
+    for provider in config.providers.values():
+        if slash and wanted != provider.name:
+            continue
+        ids = MODELS if provider.kind == "sim" else [model.id for model in models_of(provider.kind)]
+        for id in ids:
+            if id[:1].lower() == first:
+                yield f"{provider.name}/{id}" if slash else id
