@@ -208,7 +208,9 @@ class Metrics:
         self.rehearsal_cost = Counter(
             "penstock_rehearsal_cost_usd_total", "What rehearsals cost, in dollars.", ("deployment",)
         )
-        self.log_dropped = Counter("penstock_log_lines_dropped_total", "Log lines dropped since the sink was too slow.")
+        self.log_dropped = Counter(
+            "penstock_log_lines_dropped_total", "Log lines lost: what takes them was too slow, or failed."
+        )
 
         self._limiting()
         self._watching()

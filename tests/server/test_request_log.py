@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from penstock.errors import ConfigError
 from penstock.server.request_log import make_turn, open_log
-from penstock.stores.log import MAX_QUEUED_BYTES
+from penstock.stores.log import MAX_QUEUED_BYTES, LogWriter, ThreadSink
+from penstock.testing.clock import FakeClock
 
 # Lines far longer than what a pipe keeps together (PIPE_BUF, 4096 bytes on Linux).
 LENGTH = 20_000
@@ -74,3 +76,40 @@ def test_a_batch_that_is_larger_than_the_queue_is_written_all_the_same(tmp_path:
     sink(large)
     close()
     assert path.stat().st_size == len(large)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_lines_that_a_full_disk_does_not_take_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    lost: list[int] = []
+    sink, close = open_log("/dev/full")
+    writer: LogWriter[bytes] = LogWriter(b"".join, sink, FakeClock(), lost.append)
+    for _ in range(3):
+        writer.add(b"one\n")
+        writer.add(b"two\n")
+        writer.flush()
+    close()
+    writer.look()
+    assert sum(lost) == 6
+    assert [record.getMessage().partition(": ")[0] for record in caplog.records] == [
+        "the request log cannot be written, and its lines are lost until it can"
+    ]
+
+
+def test_a_log_that_can_be_written_again_says_how_much_was_lost(caplog: pytest.LogCaptureFixture) -> None:
+    answers = [OSError(28, "No space left on device"), OSError(28, "No space left on device"), None]
+    written: list[bytes] = []
+
+    def write(batch: bytes) -> None:
+        answer = answers[len(written)]
+        written.append(batch)
+        if answer is not None:
+            raise answer
+
+    sink = ThreadSink(write)
+    for count in (1, 2, 3):
+        sink(b"line\n")
+        while len(written) < count:
+            threading.Event().wait(0.001)
+    sink.close()
+    assert caplog.records[-1].getMessage() == "the request log can be written again: 2 lines are lost"
+    assert (sink.take_lost(), sink.take_lost()) == (2, 0)

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 
 from penstock.errors import ConfigError
-from penstock.stores.log import threaded
+from penstock.stores.log import ThreadSink
 
 __all__ = ["make_turn", "open_log"]
 
@@ -45,8 +45,10 @@ def open_log(to: str, turn: int | None = None) -> tuple[Callable[[bytes], object
                 f"{to}: the log cannot be written there: {error.strerror or error}", do="Change `log: {to: ...}`."
             ) from None
     if turn is None:
-        return threaded(lambda batch: _write_all(descriptor, batch))
-    return threaded(lambda batch: _write_in_turn(descriptor, batch, turn))
+        sink = ThreadSink(lambda batch: _write_all(descriptor, batch))
+    else:
+        sink = ThreadSink(lambda batch: _write_in_turn(descriptor, batch, turn))
+    return sink, sink.close
 
 
 def _write_in_turn(descriptor: int, data: bytes, turn: int) -> None:

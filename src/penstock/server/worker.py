@@ -123,6 +123,7 @@ class Worker:
         self._log: Callable[[Record], None] | None = None
         self._close_log: Callable[[], None] = lambda: None
         self._flush_log: Callable[[], None] = lambda: None
+        self._look_at_log: Callable[[], None] = lambda: None
         self._ended = Ended()
         self._log_metrics = Metrics()
         self._log_deltas = Deltas(self._log_metrics)
@@ -229,7 +230,7 @@ class Worker:
         self._open_journal()
         sink, close = self._open_log(config.log.to)
         writer = LogWriter(self._ended.encode, sink, self._clock, self._log_lost)
-        self._log, self._flush_log = writer.add, writer.flush
+        self._log, self._flush_log, self._look_at_log = writer.add, writer.flush, writer.look
 
         def flush_and_close() -> None:
             writer.flush()
@@ -273,6 +274,7 @@ class Worker:
     def _report(self, number: int = 0) -> None:
         if self.plane is not None:
             self.plane.count_connections()
+        self._look_at_log()
         counts: Counts = self._log_deltas.take()
         gauges: dict[str, float] = {}
         for life in self._lives:

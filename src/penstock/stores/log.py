@@ -6,13 +6,16 @@ A slow or stopped sink never holds a request up: the queue is bounded, and what 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from penstock.clock import Clock, Timer
 
-__all__ = ["LogWriter", "threaded"]
+__all__ = ["LogWriter", "ThreadSink"]
+
+log = logging.getLogger("penstock.log")
 
 FLUSH_SECONDS = 0.1
 FLUSH_ITEMS = 256
@@ -27,8 +30,9 @@ class LogWriter(Generic[T]):
 
     Args:
         encode: makes the whole lines of a batch.
-        sink: takes one batch of lines; must not block (see `threaded`).
-        dropped: told how many lines were lost when the sink refuses a batch by raising BlockingIOError.
+        sink: takes one batch of lines; must not block (see `ThreadSink`).
+        dropped: told how many lines were lost: when the sink refuses a batch by raising BlockingIOError, or could not
+            write one.
     """
 
     def __init__(
@@ -61,51 +65,79 @@ class LogWriter(Generic[T]):
                 self._sink(self._encode(items))
             except BlockingIOError:
                 self._dropped(len(items))
+        self.look()
+
+    def look(self) -> None:
+        """Count what could not be written meanwhile."""
+        if isinstance(self._sink, ThreadSink) and (lost := self._sink.take_lost()):
+            self._dropped(lost)
 
 
-def threaded(write: Callable[[bytes], object]) -> tuple[Sink, Callable[[], None]]:
-    """A sink in front of a blocking `write`, run by a thread of its own; returns it and how to close it.
+class ThreadSink:
+    """A sink in front of a blocking `write`, run by a thread of its own.
 
-    The sink raises BlockingIOError when more than `MAX_QUEUED_BYTES` would wait, but for one batch that waits alone.
-    Closing writes what is queued, for at most two seconds: a reader that stopped reading must not keep the process from
-    ending.
+    What cannot be written is lost and counted; that it is so is told in the process's own log, once until it works
+    again.
     """
-    condition = threading.Condition()
-    queue: list[bytes] = []
-    state = {"bytes": 0, "closed": False}
 
-    def sink(batch: bytes) -> None:
-        with condition:
-            if state["bytes"] and state["bytes"] + len(batch) > MAX_QUEUED_BYTES:
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._condition = threading.Condition()
+        self._queue: list[bytes] = []
+        self._bytes = 0
+        self._closed = False
+        self._lost = 0
+        self._failing = 0  # lines lost since it failed
+        self._thread = threading.Thread(target=self._work, name="penstock-log", daemon=True)
+        self._thread.start()
+
+    def __call__(self, batch: bytes) -> None:
+        """Take whole lines; BlockingIOError when more than `MAX_QUEUED_BYTES` would wait, but for one batch alone."""
+        with self._condition:
+            if self._bytes and self._bytes + len(batch) > MAX_QUEUED_BYTES:
                 raise BlockingIOError
-            queue.append(batch)
-            state["bytes"] += len(batch)
-            condition.notify()
+            self._queue.append(batch)
+            self._bytes += len(batch)
+            self._condition.notify()
 
-    def work() -> None:
+    def take_lost(self) -> int:
+        """How many lines could not be written since this was asked last."""
+        with self._condition:
+            lost, self._lost = self._lost, 0
+        return lost
+
+    def close(self) -> None:
+        """Write what is queued, for at most two seconds: a reader that stopped reading must not keep the process from
+        ending."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        self._thread.join(2.0)
+
+    def _work(self) -> None:
         while True:
-            with condition:
-                while not queue and not state["closed"]:
-                    condition.wait()
-                if not queue:
+            with self._condition:
+                while not self._queue and not self._closed:
+                    self._condition.wait()
+                if not self._queue:
                     return
-                batch = b"".join(queue)
-                queue.clear()
-            try:
-                write(batch)
-            except (OSError, ValueError):
-                pass  # the log's reader is gone; serving goes on
-            finally:
-                with condition:
-                    state["bytes"] -= len(batch)
+                batch = b"".join(self._queue)
+                self._queue.clear()
+            self._try(batch)
+            with self._condition:
+                self._bytes -= len(batch)
 
-    thread = threading.Thread(target=work, name="penstock-log", daemon=True)
-    thread.start()
-
-    def close() -> None:
-        with condition:
-            state["closed"] = True
-            condition.notify()
-        thread.join(2.0)
-
-    return sink, close
+    def _try(self, batch: bytes) -> None:
+        try:
+            self._write(batch)
+        except (OSError, ValueError) as error:  # serving goes on
+            lines = batch.count(b"\n")
+            if not self._failing:
+                log.error("the request log cannot be written, and its lines are lost until it can: %s", error)
+            self._failing += lines
+            with self._condition:
+                self._lost += lines
+            return
+        if self._failing:
+            log.warning("the request log can be written again: %d lines are lost", self._failing)
+            self._failing = 0
