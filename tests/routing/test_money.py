@@ -95,12 +95,23 @@ def test_a_refusal_says_which_scope_how_much_and_when_it_is_there_again() -> Non
         shrunk(Shortage(USD, "acme", 1_000_000, 3_600.0), bound(), 500, 1_764_000_000.0)
     assert raised.value.told == (
         "The budget of tenant 'acme' has too little left: 0.001 USD of 0.05 USD a day, and this call takes at"
-        " least 0.00116 USD. Ask for a cheaper model, a shorter answer, or have it raised. It is there again at"
-        " 2025-11-24 17:00:00 UTC."
+        " least 0.00116 USD. Send a shorter prompt, ask for a cheaper model, or have it raised. It is there again"
+        " at 2025-11-24 17:00:00 UTC."
     )
     assert (raised.value.retry_after, raised.value.retryable, raised.value.status) == (3_600.0, False, 429)
     with pytest.raises(BudgetExceeded, match=r"of user 'u1' has too little left: 15 tokens"):
         shrunk(Shortage(TOKENS, "acme/u1", 15, 60.0), bound(), 500, 0.0)
+
+
+def test_only_what_can_help_is_advised() -> None:
+    with pytest.raises(BudgetExceeded) as raised:
+        shrunk(Shortage(TOKENS, "acme/u1", 15, 60.0), bound(), 500, 0.0)
+    assert "15 tokens of 20000 tokens a day" in raised.value.told
+    assert "Send a shorter prompt, or have it raised." in raised.value.told
+    strict = Rule("usd", "tenant", "budget", "usd", 50_000_000, period="day", clamp=False)
+    with pytest.raises(BudgetExceeded) as raised:
+        shrunk(Shortage(strict, "acme", 3_000_000, 60.0), bound(), 500, 0.0)
+    assert "Send a shorter prompt or answer, ask for a cheaper model, or have it raised." in raised.value.told
 
 
 def test_a_budget_of_requests_is_not_helped_by_a_cheaper_model() -> None:

@@ -223,7 +223,7 @@ def test_a_spent_budget_refuses_and_says_what_else_there_is(dialect: str, stream
     error = answer.error
     told = f"{error['message']} {error.get('do', '')}"
     assert "budget of tenant 'acme' has too little left" in told
-    assert "Ask for a cheaper model, a shorter answer, or have it raised." in told
+    assert "Send a shorter prompt, ask for a cheaper model, or have it raised." in told
     assert "It is there again at 2026-01-02 00:00:00 UTC" in told
     if dialect == "chat":
         assert (error["type"], error["code"]) == ("insufficient_quota", "insufficient_quota")

@@ -239,7 +239,10 @@ def _refused(shortage: Shortage, bound: Bounded, given: int, wall: float) -> Pen
             unit="tokens" if rule.unit == "tokens" else "requests",
         )
     least = Use(bound.cost(bound.least) or 0, bound.tokens(bound.least))
-    left, advice = "", "Ask for a cheaper model, a shorter answer, or have it raised."
+    # It was shortened as far as may be before it is refused; and against tokens a cheaper model is no help.
+    shorter = "a shorter prompt" if rule.clamp else "a shorter prompt or answer"
+    cheaper = "ask for a cheaper model, " if rule.unit == "usd" else ""
+    left, advice = "", f"Send {shorter}, {cheaper}or have it raised."
     if rule.unit == "requests":
         advice = "Have it raised."  # each call takes one, whatever it asks for
         if rule.scope in _CALLERS_OWN:
