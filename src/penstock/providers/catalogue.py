@@ -88,7 +88,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         env: the variable that holds its credential; "" where it needs none unless told otherwise.
         switches_on: whether that variable switches it on in the built-in default; not where it serves other ends too.
         models: models it is known to have; empty where that is not known.
-        elsewhere: a regular expression for the names in its table that are not for `url`: of another address, or told short.
+        elsewhere: a regular expression for names in its table that are not for `url`: of another address, or cut short.
         headers: what passes besides content-type.
         version_path: what its base URL ends with; added to a user's `base_url` that does not, where the vendor's own
             clients add it to theirs.
