@@ -6,7 +6,8 @@ whole of the rule's limit for itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -120,20 +121,24 @@ class Accounts:
     Attributes:
         scopes: of each its rule, and the value of the rule's scope.
         keys: of each the rule's id, and that value.
+        amounts: what a call's numbers come to: of each account how much.
         leases: what the purse found in hand of each the last time (`stores/hand.Lease`); None: it has not looked yet,
             or found nothing of one.
         turn: which state of what was in hand that was; `until`: when the first of them ends.
-        kinds: of each which of two numbers it counts, where there are no more: calls reserve and settle as much of all
-            that count the same. None: each has its own amount.
+        counted: the two of a call's numbers that they count, or the one; `kinds`: of each which of these. Calls reserve
+            and settle as much of all that count the same. None where they count more.
         drawer: what they have for themselves of what is in hand (`stores/drawer.py`); None: nothing.
         calls: how many were admitted `since`, without one.
     """
 
-    __slots__ = ("calls", "drawer", "keys", "kinds", "leases", "scopes", "since", "turn", "until")
+    __slots__ = (
+        *("amounts", "calls", "counted", "drawer", "keys", "kinds"),
+        *("leases", "scopes", "since", "turn", "until"),
+    )
 
     def __init__(self, scopes: Iterable[tuple[Rule, str]], numbers: Sequence[int] | None = None) -> None:
         """Args:
-        numbers: which number of a call each counts.
+        numbers: which of a call's numbers each counts; None: a call has one for each.
         """
         self.scopes = tuple(scopes)
         self.keys = tuple((rule.id, value) for rule, value in self.scopes)
@@ -142,8 +147,10 @@ class Accounts:
         self.until = 0.0
         self.drawer: Any = None
         self.calls, self.since = 0, 0.0
-        known = list(dict.fromkeys(numbers)) if numbers is not None else []
-        self.kinds = tuple(known.index(each) for each in numbers) if numbers and len(known) <= _MOST_KINDS else None
+        self.amounts = _picked(numbers) if numbers is not None else _same
+        known = tuple(dict.fromkeys(numbers)) if numbers is not None else ()
+        self.counted = known if len(known) <= _MOST_KINDS else ()
+        self.kinds = tuple(known.index(each) for each in numbers) if numbers and self.counted else None
 
     def ample(self, amounts: Iterable[int], share: int) -> bool:
         """Whether so much is, of each hard budget among them, for certain no larger a part than one in `share`."""
@@ -158,6 +165,17 @@ class Accounts:
     def wants(self, amounts: Iterable[int]) -> list[Want]:
         """So much of each."""
         return [Want(rule, value, amount) for (rule, value), amount in zip(self.scopes, amounts, strict=True)]
+
+
+def _same(numbers: Sequence[int]) -> Sequence[int]:
+    return numbers
+
+
+def _picked(which: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
+    """What takes these of a call's numbers."""
+    if len(which) > 1:
+        return itemgetter(*which)
+    return lambda numbers: tuple(numbers[each] for each in which)
 
 
 class Shortage(NamedTuple):
@@ -199,16 +217,21 @@ class Reservation(msgspec.Struct, gc=False, eq=False):
     """What was reserved in one step: to be settled or voided exactly once.
 
     Attributes:
-        accounts: of which; `amounts`: and how much of each.
+        accounts: of which; `numbers`: the call's, of which they count some.
         leases: what of each it was taken from; `drawer`: by way of which.
         open: not settled yet, nor voided.
     """
 
     accounts: Accounts
-    amounts: Sequence[int]
+    numbers: Sequence[int]
     leases: Sequence[Any] = ()
     drawer: Any = None
     open: bool = True
+
+    @property
+    def amounts(self) -> Sequence[int]:
+        """How much of each account."""
+        return self.accounts.amounts(self.numbers)
 
     @property
     def wants(self) -> list[Want]:

@@ -101,7 +101,8 @@ def _gives_tokens_back(right: Any) -> Any:
 
     def settle(self: Any, what: Any) -> None:
         _, reservation, held = what
-        self._purse.settle(reservation, held.requests + (0,) * held.counts)
+        each = held.requests + (0,) * held.counts
+        self._purse.settle(reservation, each if reservation.accounts is held.apart else (1, 0))
 
     return settle
 

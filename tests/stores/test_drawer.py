@@ -51,9 +51,9 @@ class Shop:
 
     async def reserve(self, which: int, of: int, usd: int, tokens: int) -> None:
         purse, accounts = self.purses[which], self.sets[which][of]
-        amounts = (usd, usd, tokens)
-        came = purse.try_reserve(accounts, amounts)
-        found = came if came is not None else await purse.reserve(accounts.wants(amounts))
+        numbers = (usd, tokens)
+        came = purse.try_reserve(accounts, numbers)
+        found = came if came is not None else await purse.reserve(accounts.wants(accounts.amounts(numbers)))
         self.drawn += accounts.drawer is not None
         if isinstance(found, Shortage):
             return
@@ -66,11 +66,12 @@ class Shop:
         if self.open:
             purse, held = self.open.pop(which % len(self.open))
             amounts = (usd, usd, tokens)
-            purse.settle(held, amounts)
+            numbers = amounts if held.accounts.kinds is None else (usd, tokens)
+            purse.settle(held, numbers)
             for key, amount in zip(held.accounts.keys, amounts, strict=True):
                 self.settled[key] = self.settled.get(key, 0) + amount
             with pytest.raises(RuntimeError):
-                purse.settle(held, amounts)
+                purse.settle(held, numbers)
 
     async def void(self, which: int) -> None:
         if self.open:

@@ -40,21 +40,22 @@ LOOK_SECONDS = 0.1
 LONGEST_PACE = 10.0
 _SPANS = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}
 _BOUNDS = ("max_completion_tokens", "max_tokens")
+_ONE_REQUEST: tuple[int, ...] = (1,)
 
 
 class Purse(Protocol):
     """What calls are admitted by (`stores/purse.py`)."""
 
-    def try_reserve(self, accounts: Accounts, amounts: Sequence[int]) -> Reservation | None:
-        """So much of each from what is in hand; None: the centre must be asked."""
+    def try_reserve(self, accounts: Accounts, numbers: Sequence[int]) -> Reservation | None:
+        """So much of each from what is in hand, by the call's numbers; None: the centre must be asked."""
         ...
 
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
         """All of it, or what is short."""
         ...
 
-    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> None:
-        """What was used of each, once."""
+    def settle(self, reservation: Reservation, numbers: Sequence[int]) -> None:
+        """What was used, by the call's numbers, once."""
 
     def void(self, reservation: Reservation) -> None:
         """Nothing was used."""
@@ -129,7 +130,8 @@ class _Held:
     """What holds for calls about which the same is known.
 
     Attributes:
-        accounts: of the rates, those of requests first; `apart`: the same where each of tokens has its own amount.
+        accounts: of the rates, those of requests first, by a call's two numbers, requests and tokens; `apart`: the same
+            where each has its own amount.
         requests: one of each rate of requests.
         tokens: the rates of tokens; `counts`: how many these are; `strict`: one of them is.
         slow: wants of nothing from the accounts that slow calls down.
@@ -195,23 +197,24 @@ class RateLimit:
         """Raises RateLimited, LargerThanLimit."""
         if held.slow:
             await self._slow_down(request, held.slow)
-        amounts, accounts = held.requests, held.accounts
+        accounts, numbers = held.accounts, _ONE_REQUEST
         if held.tokens:
             size_of = self._size
             size = size_of(request)
             taken, output, _ = size
             if output is not None and not held.strict:
-                amounts += (taken + output,) * held.counts  # a fifth of what putting one together by `*` takes
+                numbers = 1, taken + output
             else:
                 tokens = _tokens(held.tokens, size)
                 if output is None and held.strict:
                     _bound(request, held.tokens, tokens)
-                amounts = (*amounts, *tokens)
-                if tokens.count(tokens[0]) != len(tokens):
-                    accounts = held.apart
-        reservation = self._purse.try_reserve(accounts, amounts) if not self._lines.open else None
+                numbers = 1, tokens[0]
+                if held.strict or tokens.count(tokens[0]) != len(tokens):
+                    accounts, numbers = held.apart, (*held.requests, *tokens)
+        reservation = self._purse.try_reserve(accounts, numbers) if not self._lines.open else None
         if reservation is None:
-            reservation = await self._ask(request, held, held.accounts.wants(amounts))
+            reservation = await self._ask(request, held, accounts.wants(accounts.amounts(numbers)))
+            reservation.accounts, reservation.numbers = accounts, numbers  # the same ones, by what calls count
         try:
             record = request.record
             since = record.started
@@ -315,7 +318,8 @@ class RateLimit:
                 used += usage.input_tokens + usage.output_tokens
             elif attempt.outcome == "cancelled":  # its prompt may have been read
                 used += request.record.bytes_in // BYTES_A_TOKEN
-        self._purse.settle(reservation, held.requests + (used,) * held.counts)
+        numbers = (1, used) if reservation.accounts is not held.apart else held.requests + (used,) * held.counts
+        self._purse.settle(reservation, numbers)
 
 
 def _nearest(held: _Held, reservation: Reservation) -> list[tuple[int, Rule]]:

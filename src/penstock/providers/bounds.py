@@ -117,9 +117,13 @@ def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float
         given = facts.default_output_tokens
         if facts.max_output_tokens is not None and facts.max_output_tokens < given:
             given = facts.max_output_tokens
+    tokens, script = likely
+    if extent.plain:  # as below, of nearly every request
+        ceiling = price.ceiling(wall) if price is not None else None
+        least = LEAST_OUTPUT if given > LEAST_OUTPUT else given
+        return Bound(taken, given, extent.output is not None, least, 1, 0, ceiling, False, tokens, script)
     least = extent.thinking + LEAST_SPOKEN if extent.thinking else LEAST_OUTPUT
     kinds = Kinds(extent.heard, extent.spoken, extent.kept) if extent.heard or extent.spoken or extent.kept else PLAIN
-    tokens, script = likely
     return Bound(
         taken,
         given,

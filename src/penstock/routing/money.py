@@ -4,9 +4,8 @@ where that is not enough. Pure; semantics.md: Money.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from penstock.errors import BudgetExceeded, InvalidRequest, LargerThanLimit, PenstockError, RateLimited, UnknownPrice
@@ -93,7 +92,7 @@ class Claim:
 
     Attributes:
         accounts: of which it reserves.
-        amounts: of each how much, by what the attempt may use or has used.
+        amounts: of each how much, by what an attempt may use or has used.
         kept: of those that the ledger knows, budgets, which of the accounts they are. What is left of a rate is gone
             with its time.
         usd, tokens: whether a hard budget of that is among them; `likely`: whether a rate that counts what is likely.
@@ -105,7 +104,7 @@ class Claim:
     def __init__(self, scopes: Scopes) -> None:
         numbers = [_number(rule) for rule, _ in scopes]
         self.accounts = Accounts(scopes, numbers)
-        self.amounts = _picked(numbers)
+        self.amounts = self.accounts.amounts
         self.likely = _LIKELY in numbers
         self.kept = [at for at, (rule, _) in enumerate(scopes) if rule.kind == "budget"]
         self.budgets = Accounts(
@@ -123,13 +122,6 @@ def _number(rule: Rule) -> int:
     if rule.unit == "tokens" and rule.kind in ("burst", "leaky"):
         return _LIKELY
     return _UNITS.index(rule.unit)
-
-
-def _picked(numbers: Sequence[int]) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
-    """What takes these of a tuple's."""
-    if len(numbers) > 1:
-        return itemgetter(*numbers)
-    return lambda whole: tuple(whole[number] for number in numbers)
 
 
 NO_CLAIM = Claim(())

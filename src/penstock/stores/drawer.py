@@ -26,7 +26,7 @@ class Part:
     """What is in a drawer of one number.
 
     Attributes:
-        at: the first of the set's accounts that count it.
+        at: which of a call's numbers that is.
         left: neither reserved nor spent; `spent`: settled, and its leases do not know yet.
     """
 
@@ -78,21 +78,19 @@ class Drawer:
                 lease.spent += part.spent
 
 
-def open_drawer(accounts: Accounts, amounts: Sequence[int]) -> Drawer | None:
+def open_drawer(accounts: Accounts, numbers: Sequence[int]) -> Drawer | None:
     """A drawer for calls that take about so much as one that was just admitted; None: there is too little in hand."""
     kinds, leases = accounts.kinds, accounts.leases
     if kinds is None or not kinds or leases is None:
         return None
     found = []
-    for kind in (0, 1):
-        at = kinds.index(kind) if kind in kinds else -1
-        if at < 0:
-            found.append(Part(0, MOST))
-            continue
+    for kind, at in enumerate(accounts.counted):
         left = min([lease.left for lease, own in zip(leases, kinds, strict=True) if own == kind]) // PART
-        if left < FEWEST * max(amounts[at], 1):
+        if left < FEWEST * max(numbers[at], 1):
             return None
         found.append(Part(at, min(left, MOST)))
+    if len(found) == 1:
+        found.append(Part(found[0].at, MOST))
     drawer = accounts.drawer = Drawer(accounts, *found)
     for lease, part in zip(leases, drawer.parts(), strict=True):
         lease.left -= part.left

@@ -124,7 +124,7 @@ class Hand:
         accounts.until = min([lease.until for lease in leases], default=NEVER) if leases is not None else LONG_AGO
         return leases
 
-    def draw(self, accounts: Accounts, amounts: Sequence[int], now: float) -> None:
+    def draw(self, accounts: Accounts, numbers: Sequence[int], now: float) -> None:
         """Many calls draw on these accounts: from now on out of a drawer, if what is in hand allows it."""
         drawer = accounts.drawer
         often = now - accounts.since < WITHIN or self.calls < CALLS or drawer is not None
@@ -133,7 +133,7 @@ class Hand:
             self.drawers.remove(drawer)
             self._empty(drawer)
         if often and accounts.kinds and len(self.drawers) < MOST_DRAWERS:
-            drawer = open_drawer(accounts, amounts)
+            drawer = open_drawer(accounts, numbers)
             if drawer is not None:
                 self.drawers.append(drawer)
 
@@ -155,8 +155,9 @@ class Hand:
                 lease.listed = True
                 self.spent.append(lease)
 
-    def reserve(self, accounts: Accounts, amounts: Sequence[int], now: float) -> Reservation | None:
+    def reserve(self, accounts: Accounts, numbers: Sequence[int], now: float) -> Reservation | None:
         """So much of each account from its lease, or nothing; calls in quick succession get a drawer."""
+        amounts = accounts.amounts(numbers)
         if accounts.turn != self.turn:
             self.find(accounts)
         if accounts.until <= now:
@@ -174,12 +175,12 @@ class Hand:
             return None
         accounts.calls += 1
         if accounts.calls >= self.calls or accounts.drawer is not None:
-            self.draw(accounts, amounts, now)
-        return Reservation(accounts, amounts, leases)
+            self.draw(accounts, numbers, now)
+        return Reservation(accounts, numbers, leases)
 
-    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> list[Line] | None:
+    def settle(self, reservation: Reservation, numbers: Sequence[int]) -> list[Line] | None:
         """What was used of each, lease by lease; the lines that go back. Raises ValueError: not one for each."""
-        leases = reservation.leases
+        leases, amounts = reservation.leases, reservation.accounts.amounts(numbers)
         if len(leases) != len(amounts):
             raise ValueError(_UNEQUAL)
         reservation.open = False

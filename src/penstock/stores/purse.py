@@ -113,21 +113,25 @@ class Purse:
 
     # --- what layers call
 
-    def try_reserve(self, accounts: Accounts, amounts: Sequence[int]) -> Reservation | None:
-        """Reserve so much of each account from what is in hand, or nothing; None: the treasury must be asked."""
+    def try_reserve(self, accounts: Accounts, numbers: Sequence[int]) -> Reservation | None:
+        """Reserve so much of each account from what is in hand, or nothing; None: the treasury must be asked.
+
+        Args:
+            numbers: the call's, of which the accounts count some.
+        """
         drawer = accounts.drawer
         now = self._now
         at = now()
-        if drawer is not None and drawer.until > at and accounts.turn == self._hand.turn:
+        if drawer is not None and drawer.until > at:  # while it is open, what is in hand of each is the same
             first, second = drawer.first, drawer.second
-            one, other = first.left - amounts[first.at], second.left - amounts[second.at]
+            one, other = first.left - numbers[first.at], second.left - numbers[second.at]
             if one >= 0 and other >= 0:
                 first.left, second.left = one, other
-                return Reservation(accounts, amounts, drawer.leases, drawer)
-        reservation = self._hand.reserve(accounts, amounts, at)
+                return Reservation(accounts, numbers, drawer.leases, drawer)
+        reservation = self._hand.reserve(accounts, numbers, at)
         if reservation is None and self._hand.drawers:
             self._tell(self._hand.shut())
-            reservation = self._hand.reserve(accounts, amounts, at)
+            reservation = self._hand.reserve(accounts, numbers, at)
         return reservation
 
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage:
@@ -159,8 +163,8 @@ class Purse:
                 raise _unreachable() from None
             raise
 
-    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> None:
-        """What was really used of each want, in their order; more than was reserved is booked too.
+    def settle(self, reservation: Reservation, numbers: Sequence[int]) -> None:
+        """What was really used, by the call's numbers as they were reserved; more than was reserved is booked too.
 
         Less than nothing counts as nothing, and nothing counts as more than fits into a message.
 
@@ -171,10 +175,11 @@ class Purse:
             raise RuntimeError("a reservation resolves once")
         drawer = reservation.drawer
         if drawer is not None and drawer.open:
-            reserved = reservation.amounts
+            reserved = reservation.numbers
             first, second = drawer.first, drawer.second
-            used, spent = amounts[first.at], amounts[second.at]
-            one, other = first.left + reserved[first.at] - used, second.left + reserved[second.at] - spent
+            at, to = first.at, second.at
+            used, spent = numbers[at], numbers[to]
+            one, other = first.left + reserved[at] - used, second.left + reserved[to] - spent
             if one >= 0 and other >= 0 and used >= 0 and spent >= 0:
                 reservation.open = False
                 first.left, second.left = one, other
@@ -182,13 +187,13 @@ class Purse:
                 second.spent += spent
                 return
             self._tell(self._hand.shut())
-        lines = self._hand.settle(reservation, amounts)
+        lines = self._hand.settle(reservation, numbers)
         if lines:
             self._tell(lines)
 
     def void(self, reservation: Reservation) -> None:
         """Nothing of it was used; raises as `settle`."""
-        self.settle(reservation, (0,) * len(reservation.amounts))
+        self.settle(reservation, (0,) * len(reservation.numbers))
 
     def levels(self, accounts: Accounts, ago: float = 0.0) -> tuple[Level, ...]:
         """How accounts stand, as far as was last heard; without those of which nothing was lately.

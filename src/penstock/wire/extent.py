@@ -73,6 +73,7 @@ class Extent(msgspec.Struct, gc=False):
         input: of its prompt, as long as `stored` is not set.
         stored: something of it lies at the vendor: it can be as long as the model's window.
         output: of each answer, as the caller limits it; None where it does not.
+        plain: there is nothing in it but words: all that follows is as it is in most.
         answers: how many there are to be.
         thinking: how much of the output is for thinking.
         uses: how often a vendor's own tools may be used; None where nobody limits it.
@@ -85,6 +86,7 @@ class Extent(msgspec.Struct, gc=False):
     input: int
     stored: bool = False
     output: int | None = None
+    plain: bool = False
     answers: int = 1
     thinking: int = 0
     uses: int | None = 0
@@ -131,31 +133,22 @@ def read_plain(dialect: str, fields: dict[str, msgspec.Raw], size: int) -> tuple
         return None
     if _BACKSLASH in text and b"\\u" in text:
         return None
-    return Extent(size, False, _asked(fields)), text
+    return Extent(size, False, _asked(fields), True), text
 
 
 def _asked(fields: dict[str, msgspec.Raw]) -> int | None:
     """How long an answer may be, by the larger of its two names; None where nothing says so."""
-    raw, other = fields.get("max_completion_tokens"), fields.get("max_tokens")
-    if raw is None:
-        raw, other = other, None
-        if raw is None:
-            return None
-    most = _told(raw)
-    if other is not None:
-        most = max(most, _told(other))
+    most = 0
+    for name in _LIMITS:
+        raw = fields.get(name)
+        if raw is not None:
+            try:
+                told = _any(raw)
+            except (ValueError, RecursionError):
+                continue
+            if told.__class__ is int and told > most:
+                most = told if told < _MOST else _MOST
     return most or None
-
-
-def _told(raw: msgspec.Raw) -> int:
-    """A number of tokens; 0 for what is none."""
-    try:
-        value = _any(raw)
-    except (ValueError, RecursionError):
-        return 0
-    if value.__class__ is int and value > 0:  # as `_count`, of nearly every request
-        return value if value < _MOST else _MOST
-    return 0
 
 
 def text_of(fields: dict[str, msgspec.Raw], *, media: bool) -> bytes:

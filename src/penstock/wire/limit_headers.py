@@ -34,10 +34,9 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
     if forms is None:
         forms = _forms[dialect] = {}
     for rule, left, resets in told:
-        form = forms.get(rule.id)
-        if form is None or form[0] is not rule:
-            form = _form(forms, dialect, rule)
-        _, limit, first, second, full = form
+        known, limit, first, second, full = forms.get(rule.id, _NONE)
+        if known is not rule:
+            _, limit, first, second, full = _form(forms, dialect, rule)
         if left > limit:
             left = limit
         elif left < 0:
@@ -57,7 +56,8 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
 
 # Of a rule what stands before the number that is left, and before the time; all that stands behind the number where
 # there is no time to wait, "" of Anthropic's lines, which tell a moment.
-_Form = tuple[Rule, int, str, str, str]
+_Form = tuple[Rule | None, int, str, str, str]
+_NONE: _Form = (None, 0, "", "", "")
 # By dialect, then by the rule's id: those that were told of last. A rule may have been changed since.
 _forms: dict[str, dict[str, _Form]] = {}
 _MOST_KEPT = 1024

@@ -7,7 +7,7 @@ written before the first byte leaves (semantics.md: Money).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -172,16 +172,15 @@ class Meter:
         reservation, money = held.reservation, held.money
         if money is not None:
             money.give(held.use[USD] - used[USD], held.use[TOKENS] - used[TOKENS])
-        amounts: Sequence[int] = ()
+        booked: Uses | None = None
         if reservation is not None and self._purse is not None:
             if attempt is None:
                 self._purse.void(reservation)
             else:
-                pick = held.claim.amounts
-                amounts = pick(used)
-                self._purse.settle(reservation, amounts)
+                booked = used
+                self._purse.settle(reservation, used)
         if self._entries is not None:
-            self._entries.close(held, attempt, amounts)
+            self._entries.close(held, attempt, booked)
 
     def _used(self, held: Held, attempt: Attempt | None) -> Uses:
         """What is settled."""

@@ -5,7 +5,7 @@ All of it goes through the worker's journal (`stores/journal.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -153,12 +153,12 @@ class Entries:
         if held.number:
             self._streams.add(held, reply)
 
-    def close(self, held: Entered, attempt: Attempt | None, amounts: Sequence[int]) -> None:
-        """It is over; `amounts`: what is settled of each that was reserved, () for nothing."""
+    def close(self, held: Entered, attempt: Attempt | None, used: Uses | None) -> None:
+        """It is over; `used`: what is settled of what was reserved, None for nothing."""
         if self._streams.open:
             self._streams.drop(held)
         if held.number:
-            self._journal.close(_closed(held, attempt, self._wall(), amounts))
+            self._journal.close(_closed(held, attempt, self._wall(), used))
 
 
 class _Streams:
@@ -222,11 +222,16 @@ def _holds(held: Entered) -> tuple[Hold, ...]:
     return tuple(found)
 
 
-def _closed(held: Entered, attempt: Attempt | None, wall: float, amounts: Sequence[int]) -> Closed:
+def _closed(held: Entered, attempt: Attempt | None, wall: float, used: Uses | None) -> Closed:
     record, reservation = held.request.record, held.reservation
     settled: tuple[int, ...] = ()
     if reservation is not None:
-        settled = tuple([amounts[at] if amounts else 0 for at in held.claim.kept])
+        kept = held.claim.kept
+        if used is not None:
+            amounts = held.claim.amounts(used)
+            settled = tuple([amounts[at] for at in kept])
+        else:
+            settled = (0,) * len(kept)
     at = int(wall * _NANOS)
     if attempt is None:
         return Closed(record.id, held.number, at, outcome="unsent", settled=settled)

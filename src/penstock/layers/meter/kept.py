@@ -81,7 +81,7 @@ class Keeping:
             else:
                 self._leave(kept, left)
             return
-        self._close(kept, attempt, ())
+        self._close(kept, attempt, None)
         usage = attempt.usage if attempt is not None else None
         if usage is not None and not usage.estimated and self._lessons.due():
             name, bound = request.candidate.name, request.candidate.deployment.bound(request)
@@ -91,7 +91,7 @@ class Keeping:
         """Nobody waits for its answer any more."""
         if attempt.usage is None and not attempt.unsent:
             kept.request.candidate.deployment.book_left(kept.request.record, attempt)
-        self._close(kept, attempt, ())
+        self._close(kept, attempt, None)
 
 
 def _is_text(messages: msgspec.Raw | None) -> bool:

@@ -30,9 +30,9 @@ USUAL_OUTPUT = 1_024
 class Purse(Protocol):
     """What reserves (`stores/purse.py`)."""
 
-    def try_reserve(self, accounts: Accounts, amounts: Sequence[int]) -> Reservation | None: ...
+    def try_reserve(self, accounts: Accounts, numbers: Sequence[int]) -> Reservation | None: ...
     async def reserve(self, wants: Sequence[Want]) -> Reservation | Shortage: ...
-    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> None: ...
+    def settle(self, reservation: Reservation, numbers: Sequence[int]) -> None: ...
     def void(self, reservation: Reservation) -> None: ...
     def levels(self, accounts: Accounts) -> Sequence[Level]: ...
     async def look(self, wants: Sequence[Want]) -> Sequence[Level]: ...
@@ -62,11 +62,9 @@ class Reserving:
         purse, claim = self._purse, held.claim
         if purse is None or held.money is not None or (self._turns is not None and self._turns.open):
             return False
-        accounts, pick = claim.accounts, claim.amounts
-        amounts = pick(held.use)
-        if bounded and (held.request.kind == "hedge" or not (held.bound.own or accounts.ample(amounts, SHARE))):
+        if bounded and (not held.bound.own or held.request.kind == "hedge") and not self.is_small(held):
             return False
-        reservation = held.reservation = purse.try_reserve(accounts, amounts)
+        reservation = held.reservation = purse.try_reserve(claim.accounts, held.use)
         return reservation is not None
 
     async def find(self, held: Held, bounded: bool) -> None:
@@ -123,7 +121,7 @@ class Reserving:
             return True
         if self._turns is not None and self._turns.open:
             return False  # nobody passes those who wait
-        held.reservation = self._purse.try_reserve(claim.accounts, claim.amounts(use))
+        held.reservation = self._purse.try_reserve(claim.accounts, use)
         return held.reservation is not None
 
     async def reserve(self, held: Held) -> None:
@@ -182,6 +180,7 @@ class Reserving:
             self._give_back(held)
             raise
         if isinstance(got, Reservation):
+            got.accounts, got.numbers = claim.accounts, held.use  # the same ones, by what attempts count
             held.reservation = got
             return None
         self._give_back(held)
