@@ -130,6 +130,24 @@ def test_rules_of_different_scopes_all_hold() -> None:
     assert [scope for scope, _, _ in held(rules, CALL)] == [*(scope for scope, _, _ in EACH), "tag"]
 
 
+def test_whether_a_rule_is_for_a_value_is_what_holds_for_who_has_it() -> None:
+    facts = [
+        Facts(tenant=tenant, user=user, tags=(("a", user),)) for tenant in ("t", "free-1") for user in ("u1", "b/c")
+    ]
+    matches: dict[Scope, tuple[str, ...]] = {
+        "tenant": ("", "t", "free-*"), "user": ("", "u1", "t/u1", "free-1/*"), "tag": ("a=*", "t/a=u1"),
+        "global": ("",),
+    }  # fmt: skip
+    rules = [rule(scope, match) for scope, of_scope in matches.items() for match in of_scope]
+    of = Rules(rules)
+    for each in facts:
+        found = of.of(each)
+        assert len(found) == 4
+        values = {one.scope: value for one, value in found}
+        assert {one.id for one in rules if of.holds(one, values[one.scope])} == {one.id for one, _ in found}
+    assert not of.holds(rule("task"), "t/x")
+
+
 def test_what_is_remembered_of_strangers_ends_somewhere() -> None:
     rules = Rules([rule("user")])
     for index in range(10_000):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.reservation import SCOPES, Rule, Scope, Unit
+from penstock.routing.scopes import Rules
 from penstock.stores.ledger import Ledger
 from penstock.stores.rows import Hold
 from penstock.stores.spending import Since
@@ -85,6 +86,22 @@ def test_a_minute_begins_within_a_quarter_of_an_hour(tmp_path: Path) -> None:
     story.attempt("c", 4, at=NOW + 70)
     run(ledger.adopt([Since(rule(), NOW + 60)], NOW + 75))
     assert ledger.spent(rule(), "acme", NOW + 60) == 6
+
+
+def test_of_whom_a_rule_is_not_for_nothing_is_put_down(tmp_path: Path) -> None:
+    ledger, story = ledger_of(tmp_path), Story(tmp_path)
+    story.attempt("a", 40)
+    story.attempt("b", 2, tenant="bigco")
+    few = Rule("budget tenant usd day@UTC acme", "tenant", "budget", "usd", 10**9, match="acme", period="day")
+    each = Rule("budget tenant usd day@UTC", "tenant", "budget", "usd", 10**9, period="day")
+    both = [Since(few, DAY), Since(each, DAY)]
+    run(ledger.adopt(both, NOW, Rules([few, each]).holds))
+    assert [ledger.spent(few, value, DAY) for value in ("acme", "bigco")] == [40, 0]
+    assert [ledger.spent(each, value, DAY) for value in ("acme", "bigco")] == [0, 2]
+    # Without the one that was more exact the other is for all of them, and missed nothing.
+    story.attempt("c", 5)
+    assert run(ledger.adopt(both[1:], NOW, Rules([each]).holds)) == []
+    assert [ledger.spent(each, value, DAY) for value in ("acme", "bigco")] == [45, 2]
 
 
 @pytest.mark.parametrize(("unit", "spent"), [("usd", 300), ("tokens", 45), ("requests", 2)])

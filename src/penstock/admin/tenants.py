@@ -180,7 +180,7 @@ class TenantRoutes:
             if told["name"] == name:
                 raise Conflict(
                     f"the tenant {name} is only named by a key at {told['declared']}, and nothing more is kept of it",
-                    do="Change the key there, or make the tenant first: penstock tenants create, POST /api/v1/tenants.",
+                    do="Change the key there, or make the tenant first (penstock tenants create).",
                     param="name",
                 )
 

@@ -20,6 +20,7 @@ from penstock.config.keeping import MEMORY
 from penstock.config.schema import Config
 from penstock.errors import PenstockError
 from penstock.reservation import Rule
+from penstock.routing.scopes import Rules
 from penstock.stores.calendar import window_at
 from penstock.stores.centre import Keep, Member
 from penstock.stores.journal import Journal
@@ -181,7 +182,7 @@ class Books:
         now = self._clock.wall()
         budgets = [Since(rule, window_at(rule.period, rule.zone, now).start) for rule in rules if rule.kind == "budget"]
         try:
-            await self.ledger.adopt(budgets, now)
+            await self.ledger.adopt(budgets, now, Rules(rules).holds)
         except OSError as error:
             raise PenstockError(f"{self.database.path}: {error}", do="See to the disk, and try again.") from error
 

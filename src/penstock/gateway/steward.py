@@ -19,6 +19,7 @@ from penstock.gateway.trouble import Trouble
 from penstock.gateway.watch import LOOK_SECONDS, Projection, Spending, Watch, describe
 from penstock.metrics import Metrics
 from penstock.routing.anomaly import WEEK
+from penstock.routing.scopes import Rules
 from penstock.standing import State
 from penstock.stores.alerts import Alert, AlertBook
 from penstock.stores.calendar import window_at
@@ -167,7 +168,13 @@ class Steward:
         windows = {rule.id: window_at(rule.period, rule.zone, now) for rule in config.rules if rule.kind == "budget"}
         budgets = [(rule, windows[rule.id].start) for rule in config.rules if rule.id in windows]
         filled: list[Filled] = await database.read(lambda connection: fullest(connection, budgets)) if budgets else []
-        spent = (Spending(one.rule, one.value, one.window, windows[one.rule.id].end, one.spent) for one in filled)
+        # Of what a rule is not for, or a more exact one is now, it has nothing to say.
+        holds = Rules(config.rules).holds
+        spent = (
+            Spending(one.rule, one.value, one.window, windows[one.rule.id].end, one.spent)
+            for one in filled
+            if holds(one.rule, one.value)
+        )
         self._standings = sorted(spent, key=lambda one: one.spent / one.rule.limit, reverse=True)
         await self._watch.look_gently(self._standings)
         if config.alerts.anomaly and self._looks % ODDITIES_EVERY == 1:

@@ -62,7 +62,8 @@ class Rules:
         groups: dict[tuple[Scope, str], list[Rule]] = {}
         for rule in self.rules:
             groups.setdefault((rule.scope, family(rule)), []).append(rule)
-        self._groups = [(_VALUES[scope], _Group(of, scope in QUALIFIED)) for (scope, _), of in groups.items()]
+        self._by_kind = {which: _Group(of, which[0] in QUALIFIED) for which, of in groups.items()}
+        self._groups = [(_VALUES[scope], group) for (scope, _), group in self._by_kind.items()]
         self._kept: dict[object, tuple[tuple[Rule, str], ...]] = {}
         # Of the facts those that decide: who calls need not be remembered where only models have rules.
         asked = {name for scope, _ in groups for name in _ASKED.get(scope, (scope,))}
@@ -71,6 +72,12 @@ class Rules:
 
     def __bool__(self) -> bool:
         return bool(self.rules)
+
+    def holds(self, rule: Rule, value: str) -> bool:
+        """Whether one of them is among those that hold for a value of its scope, as `of` tells it."""
+        group = self._by_kind.get((rule.scope, family(rule)))
+        name = value.partition("/")[2] if rule.scope in QUALIFIED else value
+        return group is not None and any(each.id == rule.id for each in group.of(name, value))
 
     def of(self, facts: Facts) -> tuple[tuple[Rule, str], ...]:
         """Those that hold for a call, each with the value of its scope: which account of it that is."""

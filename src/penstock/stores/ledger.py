@@ -27,7 +27,7 @@ from penstock.stores.patience import patiently
 from penstock.stores.posting import Ended, Settled, post
 from penstock.stores.recompute import differences
 from penstock.stores.rows import Closed, Heard, Opened
-from penstock.stores.spending import Since, adopt_rules, spent_of
+from penstock.stores.spending import Holds, Since, adopt_rules, spent_of
 from penstock.stores.sqlite import Database
 
 __all__ = ["Buried", "Folded", "Ledger", "journals_of"]
@@ -168,6 +168,10 @@ class _Life:
         }
 
 
+def _for_all(rule: Rule, value: str) -> bool:
+    return True
+
+
 class Ledger:
     """Attempts of all workers, in a store.
 
@@ -239,7 +243,7 @@ class Ledger:
         """What attempts that are booked add up to; raises as `usage_of` and `patiently`, and StoreFailed."""
         return await self.database.read(lambda connection: patiently(connection, lambda c: usage_of(c, question)))
 
-    async def adopt(self, budgets: Iterable[Since], now: float) -> list[str]:
+    async def adopt(self, budgets: Iterable[Since], now: float, holds: Holds | None = None) -> list[str]:
         """From now on (Unix seconds) these are all the budgets, each with the window that runs; as `adopt_rules`.
 
         To be called before anybody asks what was spent under a rule that may be new.
@@ -247,7 +251,8 @@ class Ledger:
         while (await self.fold()).behind:
             pass
         budgets = list(budgets)
-        return await self.database.run(lambda connection: adopt_rules(connection, budgets, int(now * _NANOSECONDS)))
+        at, held = int(now * _NANOSECONDS), holds if holds is not None else _for_all
+        return await self.database.run(lambda connection: adopt_rules(connection, budgets, at, held))
 
     def spent(self, rule: Rule, value: str, window: int) -> int:
         """What was spent of a budget's account in the window that began then (Unix seconds); 0 for a rate.
