@@ -120,3 +120,29 @@ def test_version(tmp_path: Path) -> None:
     assert any(line.startswith(f"python {sys.version_info.major}.{sys.version_info.minor}.") for line in lines)
     assert f"httptools {metadata.version('httptools')}" in lines
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["help"], "did you mean penstock --help?"),
+        (["start"], "did you mean penstock serve?"),
+        (["serve", "my.yaml"], "A configuration is named by --config FILE."),
+        (["doctor", "my.yml"], "A configuration is named by --config FILE."),
+        (["chat", "hello", "river"], "Put the prompt in quotes."),
+        (["import", "config.yaml"], "penstock import litellm FILE"),
+        (["check", "a.yaml", "--config", "b.yaml"], "FILE and --config say the same"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_others_tools_are_told_is_answered_with_ours(tmp_path: Path, arguments: list[str], told: str) -> None:
+    ran = penstock(tmp_path, *arguments)
+    assert ran.code == 2
+    assert told in ran.err
+
+
+def test_check_takes_its_file_as_other_commands_do(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("providers: {sim: {}}\nauth: open\n")
+    told = [penstock(tmp_path, "check", *options) for options in (["my.yaml"], ["--config", "my.yaml"])]
+    assert told[0].code == told[1].code == 0
+    assert told[0].out == told[1].out != ""

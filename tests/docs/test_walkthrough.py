@@ -7,6 +7,7 @@ page's files name are led there. All else is as the page says it.
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -55,15 +56,19 @@ class Walker(Reader):
         leads: an address as the page writes it -> where its stand-in listens.
         base_url: where the vendors' own addresses lead.
         authority: the file of the company's authority.
+        ports: where a gateway listens by a file that does not say where: those that the page names may be somebody
+            else's just now.
     """
 
     vendors: Served
     leads: dict[str, str]
     base_url: str
     authority: Path
+    ports: tuple[int, int]
 
     def _begin(self) -> None:
         super()._begin()
+        self.ports = free_ports()
         self.env["CORP_CA"] = str(self.authority)
 
     def _write(self, name: str, text: str) -> None:
@@ -80,15 +85,31 @@ class Walker(Reader):
     def _led(self, text: str) -> str:
         for page, there in self.leads.items():
             text = text.replace(page, there)
+        listen, admin = self.ports
+        own = f'server: {{listen: "127.0.0.1:{listen}", admin: "127.0.0.1:{admin}"}}\n'
+        text = text.replace(own, "")  # which stands behind what the page has added since
+        if "\nproviders:" in f"\n{text}" and "server:" not in text:
+            text += own
         to = f', base_url: "{self.base_url}"}}'
         return PROVIDER.sub(lambda found: found[0] if "base_url" in found[0] else found[1] + to, text)
 
     def _there(self, text: str) -> str:
         where = self.base_url.removeprefix("http://").removesuffix("/v1")
-        text = super()._there(text).replace(f"{where}: TCP in", "api.openai.com:443: TCP and TLS in")
+        text = super()._there(text)
+        for port, named in zip(self.ports, ("8484", "8485"), strict=True):
+            text = text.replace(f":{port}", f":{named}")
+        text = text.replace(f"{where}: TCP in", "api.openai.com:443: TCP and TLS in")
         for page, there in self.leads.items():
             text = text.replace(there.partition("://")[2], page.partition("://")[2])
         return text
+
+
+def free_ports() -> tuple[int, int]:
+    """Two that nobody listens on."""
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 @pytest.fixture

@@ -41,6 +41,16 @@ COMMANDS = {
 # In the contract, not in this version: said so, so that nobody looks for a typo.
 LATER = frozenset(("prompts",))
 
+# What other tools call them.
+OTHERS = {
+    **dict.fromkeys(("start", "run", "up", "proxy", "gateway"), "serve"),
+    **dict.fromkeys(("validate", "lint", "config"), "check"),
+    **dict.fromkeys(("ask", "prompt", "complete"), "chat"),
+    **dict.fromkeys(("health", "status", "diagnose"), "doctor"),
+    **dict.fromkeys(("cost", "costs", "spend"), "usage"),
+    "help": "--help",
+}
+
 INTERRUPTED = 130
 
 
@@ -85,7 +95,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        (_advised(error) if isinstance(error, click.UsageError) else error).show()
         code = error.exit_code
     except PenstockError as error:
         _tell(error)
@@ -99,7 +109,22 @@ def _refuse(ctx: click.Context, name: str) -> NoReturn:
     # Only for those who mistyped: difflib takes its time to load.
     from penstock.routing.nearest import did_you_mean
 
-    ctx.fail(f"No such command '{name}'{did_you_mean(name, COMMANDS)}.")
+    meant = f" (did you mean penstock {OTHERS[name]}?)" if name in OTHERS else did_you_mean(name, COMMANDS)
+    ctx.fail(f"No such command '{name}'{meant}.")
+
+
+def _advised(error: click.UsageError) -> click.UsageError:
+    """The same with what to do about a word too many, where that is plain."""
+    name = error.ctx.info_name if error.ctx is not None else ""
+    advice = ""
+    if error.message.startswith("Got unexpected extra argument"):
+        if ".yaml" in error.message or ".yml" in error.message:
+            advice = ". A configuration is named by --config FILE."
+        elif name == "chat":
+            advice = ". Put the prompt in quotes."
+    elif name == "import" and error.message.startswith("No such command"):
+        advice = " Say whose file it is: penstock import litellm FILE."
+    return click.UsageError(error.message + advice, error.ctx) if advice else error
 
 
 def _is_taken(error: PenstockError) -> bool:

@@ -41,7 +41,7 @@ class Options(TypedDict):
 
 @click.command(short_help="Ask a model once.")
 @click.argument("prompt")
-@click.option("--model", metavar="NAME", help="Which model; without it the config's default_model.")
+@click.option("-m", "--model", metavar="NAME", help="Which model; without it the config's default_model.")
 @click.option("--system", metavar="TEXT", help="A system prompt.")
 @click.option("--user", metavar="NAME", help="Who it is for; goes to the provider as OpenAI's `user`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end, instead of the text as it comes.")

@@ -18,14 +18,18 @@ MOST_NAMED = 8
 
 @click.command(short_help="Check a configuration.")
 @click.argument("path", metavar="[FILE]", required=False)
+@click.option("--config", "other", metavar="FILE", help="The same as FILE, as other commands take it.")
 @click.option("--resolved", is_flag=True, help="Print it whole, and where each value comes from.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of all configurations, for editors.")
-def command(path: str | None, *, resolved: bool, schema: bool) -> None:
+def command(path: str | None, other: str | None, *, resolved: bool, schema: bool) -> None:
     """Check FILE; without one PENSTOCK_CONFIG or ./penstock.yaml, else the built-in configuration.
 
     What is wrong is told as `file:line:column: message` and ends with exit code 2. What is allowed but most likely not
     meant is told as a warning, and the exit code is 0.
     """
+    if path is not None and other is not None:
+        raise click.UsageError("FILE and --config say the same: give one of them.")
+    path = path if path is not None else other
     if schema:
         from penstock.config.json_schema import json_schema
 
