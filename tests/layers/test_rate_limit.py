@@ -46,15 +46,19 @@ class Stream:
 
 
 class Scene:
-    """The layer over a deployment that answers after so many seconds, with a purse of its own."""
+    """The layer over a deployment that answers after so many seconds, with a purse of its own.
 
-    def __init__(self, loop: SimLoop, *rules: Rule) -> None:
+    Args:
+        treasury: of a worker beside it.
+    """
+
+    def __init__(self, loop: SimLoop, *rules: Rule, treasury: Treasury | None = None) -> None:
         self.loop = loop
         self.takes = 0.0
         self.used: Usage | None = Usage(input_tokens=10, output_tokens=20)
         self.error: Exception | None = None
         self.asked = 0
-        self.treasury = Treasury(loop.clock)
+        self.treasury = treasury if treasury is not None else Treasury(loop.clock)
         self.treasury.adopt(rules)
         self.purse = open_purse(self.treasury, loop.clock)
         self.purse.adopt(rules)
@@ -530,6 +534,30 @@ def test_the_caller_is_told_how_what_is_nearest_to_its_end_stands() -> None:
         with pytest.raises(RateLimited):
             await scene.call(refused)
         assert {rule.unit: left for rule, left, _ in refused.record.limits}["requests"] == 0
+
+    run(main, leak_free=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "whole"),
+    [
+        (Rule("b", "tenant", "burst", "requests", 6, seconds=60, burst=2), 20.0),
+        (Rule("l", "tenant", "leaky", "requests", 6, seconds=60, burst=1), 10.0),
+        (Rule("s", "tenant", "strict", "requests", 2, seconds=60), 61.0),
+    ],
+)
+def test_one_that_a_worker_refuses_of_what_others_have_taken_is_told_how_it_stands(rule: Rule, whole: float) -> None:
+    async def main(loop: SimLoop) -> None:
+        scene = Scene(loop, rule)
+        for _ in range(2 if rule.kind != "leaky" else 1):
+            await scene.ask()
+        beside = Scene(loop, rule, treasury=scene.treasury)
+        refused = beside.request()
+        with pytest.raises(RateLimited):
+            await beside.call(refused)
+        ((told, left, resets),) = refused.record.limits
+        assert (told, left) == (rule, 0)
+        assert resets == pytest.approx(whole, abs=1.0)
 
     run(main, leak_free=True)
 

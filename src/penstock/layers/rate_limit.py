@@ -272,7 +272,7 @@ class RateLimit:
         if isinstance(found, Reservation):
             return found
         held.looked = float("-inf")
-        self._tell(request, held)
+        self._tell(request, held, found, wants)
         raise self._refused(found, wants, request)
 
     def _refused(self, short: Shortage, wants: Sequence[Want], request: Request) -> RateLimited | LargerThanLimit:
@@ -298,7 +298,7 @@ class RateLimit:
             ways.append("ask for another model")
         return RateLimited(f"{limit} is reached", do=f"{', or '.join(ways)}.", retry_after=wait, unit=rule.unit)
 
-    def _tell(self, request: Request, held: _Held) -> None:
+    def _tell(self, request: Request, held: _Held, short: Shortage, wants: Sequence[Want]) -> None:
         """Have one that is refused hear how what is nearest to its end stands."""
         ago = self._now() - request.record.started
         least: dict[str, Level] = {}
@@ -306,6 +306,9 @@ class RateLimit:
             known = least.get(level.rule.unit)
             if known is None or level.left < known.left:
                 least[level.rule.unit] = level
+        if short.rule.unit not in least and short.wait < NEVER:
+            # This worker never had anything of it: what the centre said is all that is known.
+            least[short.rule.unit] = Level(short.rule, short.value, 0, short.left, _whole(short, wants))
         request.record.limits = tuple((level.rule, level.left, level.resets) for level in least.values())
 
     def _settle(self, what: tuple[Request, Reservation, _Held]) -> None:
@@ -320,6 +323,13 @@ class RateLimit:
                 used += request.record.bytes_in // BYTES_A_TOKEN
         numbers = (1, used) if reservation.accounts is not held.apart else held.requests + (used,) * held.counts
         self._purse.settle(reservation, numbers)
+
+
+def _whole(short: Shortage, wants: Sequence[Want]) -> float:
+    """Seconds until all of a limit is there again: what it takes until the want is, and from there on."""
+    rule = short.rule
+    amount = next(each.amount for each in wants if each.rule is rule and each.value == short.value)
+    return max(0.0, short.wait) + max(0, rule.burst - amount) * rule.seconds / rule.limit
 
 
 def _nearest(held: _Held, reservation: Reservation) -> list[tuple[int, Rule]]:
