@@ -107,7 +107,10 @@ class Histogram:
     def child(self, labels: Labels) -> list[float]:
         """The buckets and sum of one label set, for `add`."""
         cells = self.cells
-        if labels not in cells and len(cells) >= MAX_SERIES:
+        known = cells.get(labels)
+        if known is not None:
+            return known
+        if len(cells) >= MAX_SERIES:
             labels = (_OTHER,) * len(self.labels)
         return cells.setdefault(labels, [0.0] * (len(self.bounds) + 2))
 

@@ -28,6 +28,7 @@ def extent(dialect: str, **fields: Any) -> Extent:
     raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     found = read_extent(dialect, raw, len(body))
     plain = read_plain(dialect, raw, len(body))
+    found.plain = plain is not None
     assert plain is None or plain == (found, text_of(raw, media=found.media))
     return found
 

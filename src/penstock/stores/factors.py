@@ -12,6 +12,7 @@ LEAST, MOST = 0.2, 5.0
 MOST_KEPT = 2_000
 # What is so short is mostly frame.
 SHORTEST = 16.0
+_UNKNOWN = (1.0, 0)
 
 
 class Factors:
@@ -32,10 +33,13 @@ class Factors:
         """Its provider has counted so many where so many were estimated, before any factor."""
         if estimated < SHORTEST or counted <= 0:
             return
-        key = (model, script)
-        factor, times = self._kept.get(key, (1.0, 0))
-        if not times and len(self._kept) >= MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
-        times = min(times + 1, MOST_WEIGHT)
-        ratio = min(max(counted / estimated, LEAST), MOST)
-        self._kept[key] = (factor + (ratio - factor) / times, times)
+        kept, key = self._kept, (model, script)
+        factor, times = kept.get(key, _UNKNOWN)
+        if not times and len(kept) >= MOST_KEPT:
+            del kept[next(iter(kept))]
+        if times < MOST_WEIGHT:
+            times += 1
+        ratio = counted / estimated
+        if not LEAST < ratio < MOST:
+            ratio = LEAST if ratio <= LEAST else MOST
+        kept[key] = (factor + (ratio - factor) / times, times)

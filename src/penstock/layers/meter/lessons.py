@@ -13,7 +13,7 @@ __all__ = ["Factors", "Lessons"]
 
 # After so many answers there is little to be learned of each.
 LEARNED_FIRST = 200
-LEARNED_THEN = 8
+LEARNED_THEN = 16
 
 
 class Factors(Protocol):
