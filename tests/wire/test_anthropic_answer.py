@@ -295,6 +295,12 @@ ANSWERS: dict[str, tuple[list[Event], list[dict[str, Any]], str, str | None]] = 
         "tool_use",
         None,
     ),
+    "an empty input and one in the same piece": (
+        [call(0, '{}{"a": 1}', id="c", name="f"), finish("tool_calls")],
+        [{"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}],
+        "tool_use",
+        None,
+    ),
     "an empty input, and then one": (
         [call(0, "{}", id="c", name="f"), call(0, '{"a"'), call(0, ":1}"), finish("tool_calls")],
         [{"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}],
@@ -376,6 +382,8 @@ class TestAnswers:
             ("", {}),
             ("[1]", {"input": [1]}),
             ('{"a', {"input": '{"a'}),
+            ('{}{"a": 1}', {"a": 1}),
+            ("{}{}", {}),
             ('{"n":12345678901234567890123}', {"n": 12345678901234567890123}),
             ('{"a":"\\udc00"}', {"a": "\ufffd"}),
             ('{"a":1e999}', {"a": None}),

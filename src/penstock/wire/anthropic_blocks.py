@@ -133,10 +133,10 @@ class Blocks:
             block = self._tools[piece.index] = self._begin(("tool", piece.index), opening)
             block.json = _Json()
             self.calls = True
-            if piece.arguments == "{}":  # nothing, or not yet: an input may follow
+            if piece.arguments[:2] == "{}":  # nothing, or not yet: an input may follow
                 block.note("{}")
                 block.json.empty = True
-                piece = ToolCallDelta(piece.index, piece.id, piece.name)
+                piece = ToolCallDelta(piece.index, piece.id, piece.name, piece.arguments[2:])
             block.json.given = is_whole_input(piece.arguments)
         elif block.json is not None and block.json.given:
             return

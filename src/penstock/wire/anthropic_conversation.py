@@ -66,7 +66,12 @@ def in_tool_loop(messages: list[dict[str, Any]]) -> bool:
 
 
 def tool_input(arguments: str) -> Any:
-    """A call's arguments as the object that Anthropic wants: what is none becomes the field `input` of one."""
+    """A call's arguments as the object that Anthropic wants: what is none becomes the field `input` of one.
+
+    Some servers begin with an empty object and put the arguments behind it (Venice, by OpenRouter).
+    """
+    while arguments[:2] == "{}":
+        arguments = arguments[2:]
     if not arguments.strip():
         return {}
     try:

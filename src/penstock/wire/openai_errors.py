@@ -68,8 +68,21 @@ _SIGNALS = Signals(
             re.compile(r"(incorrect|invalid) api key|api key (not valid|not found|expired)", re.I),
             _OPEN,
         ),
+        # xAI's, with 403, itself and through OpenRouter: what one caller asks must not pause the credential of all
         Sentence(
-            e.ContentFiltered, re.compile(r"content management policy|content[ _]filter|was flagged", re.I), _OPEN
+            e.ContentFiltered,
+            re.compile(
+                r"content management policy|content[ _]filter|was flagged"
+                r"|violates? (our |the )?(usage|content|safety) (guideline|polic)",
+                re.I,
+            ),
+            _OPEN,
+        ),
+        # OpenRouter and OpenAI say with 404 that the model cannot do what one request asks for: nor its deployment
+        Sentence(
+            e.UpstreamRefused,
+            re.compile(r"endpoints found that support|is not supported in this model", re.I),
+            frozenset((404,)),
         ),
         # OpenRouter and Mistral send an unknown model as 400, OpenAI a forbidden one as 403, and so one that is asked
         # for what it cannot do: "You are not allowed to generate embeddings from this model"
