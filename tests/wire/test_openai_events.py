@@ -95,6 +95,16 @@ def test_annotations_are_citations() -> None:
     ]
 
 
+def test_what_has_no_event_is_named() -> None:
+    said = {"content": [{"type": "text", "text": "a"}, {"type": "reference", "reference_ids": [1]}]}
+    lost = {"images": [{"image_url": {"url": "u"}}], "audio": {"id": "x"}, "context": {"citations": [{}]}}
+    nothing = {"images": [], "audio": {"data": "", "expires_at": 0, "id": "", "transcript": ""}, "context": None}
+    names = ["message.images", "message.audio", "message.context", "message.content[].reference"]
+    for made in (answer, chunk):
+        assert [event.text for event in decode_events(made(said | lost)) if event.kind == "unsaid"] == names
+        assert [event.kind for event in decode_events(made({"content": "a", **nothing}))] == ["text"]
+
+
 def test_a_message_in_a_stream_is_heard_where_no_delta_stands_beside_it() -> None:
     """Perplexity tells beside each delta all that was said so far; some servers tell nothing else."""
     alone = {"id": "c", "choices": [{"index": 0, "message": {"content": "ab"}, "finish_reason": "stop"}]}

@@ -319,7 +319,8 @@ def _delta_events(delta: _Delta, choice: _Choice) -> Iterator[Event]:
     logprobs = choice.logprobs
     event = functools.partial(Event, choice=choice.index)
     for name in _UNSAID:
-        if getattr(delta, name):
+        value = getattr(delta, name)
+        if any(value.values()) if value.__class__ is dict else value:  # Snowflake sends a sound without anything in it
             yield event("unsaid", f"message.{name}")
     for kind in _unsaid_parts(delta.content) if delta.content.__class__ is list else ():
         yield event("unsaid", f"message.content[].{kind}")
