@@ -103,6 +103,12 @@ def test_a_refusal_says_which_scope_how_much_and_when_it_is_there_again() -> Non
         shrunk(Shortage(TOKENS, "acme/u1", 15, 60.0), bound(), 500, 0.0)
 
 
+def test_of_a_budget_by_the_hour_it_says_so() -> None:
+    rule = Rule("few", "user", "budget", "requests", 2, period="hour")
+    with pytest.raises(BudgetExceeded, match=r"left: none of 2 requests an hour"):
+        shrunk(Shortage(rule, "acme/u1", 0, 3_600.0), bound(), 500, 0.0)
+
+
 def test_only_what_can_help_is_advised() -> None:
     with pytest.raises(BudgetExceeded) as raised:
         shrunk(Shortage(TOKENS, "acme/u1", 15, 60.0), bound(), 500, 0.0)

@@ -238,9 +238,9 @@ def _refused(shortage: Shortage, bound: Bounded, given: int, wall: float) -> Pen
     if rule.unit == "requests":
         advice = "Have it raised."  # each call takes one, whatever it asks for
         if rule.scope in _CALLERS_OWN:
-            left = f": none of {_amount(rule, rule.limit)} a {rule.period}"
+            left = f": none of {_amount(rule, rule.limit)} {_each(rule)}"
     elif rule.scope in _CALLERS_OWN:
-        left = f": {_amount(rule, shortage.left)} of {_amount(rule, rule.limit)} a {rule.period}"
+        left = f": {_amount(rule, shortage.left)} of {_amount(rule, rule.limit)} {_each(rule)}"
         left += f", and this call takes at least {_amount(rule, least.of(rule) if rule.clamp else use.of(rule))}"
     if (least if rule.clamp else use).of(rule) > rule.limit:
         wait = NEVER
@@ -264,6 +264,10 @@ def _named(shortage: Shortage) -> str:
         return f"the {kind} of this gateway"
     name = value.partition("/")[2] if rule.scope in ("project", "user", "task", "tag") else value
     return f"the {kind} of {rule.scope} '{name}'"
+
+
+def _each(rule: Rule) -> str:
+    return "an hour" if rule.period == "hour" else f"a {rule.period}"
 
 
 def _amount(rule: Rule, amount: int) -> str:
