@@ -202,9 +202,10 @@ def size_of(request: Request) -> Size:
         return 0, 0, 0
     extent: Extent = request.extent or measure(request)
     likely, _ = request.likely
-    if extent.media:
-        likely += MEDIA_TOKENS
     output = extent.output
-    if output is not None:
-        output *= extent.answers
+    if not extent.plain:
+        if extent.media:
+            likely += MEDIA_TOKENS
+        if output is not None:
+            output *= extent.answers
     return floor(likely) + 1, output, extent.input

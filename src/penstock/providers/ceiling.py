@@ -38,24 +38,29 @@ class Ceiling:
         kinds: what may be in the call.
     """
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_lines", "_only")
 
     def __init__(self, rates: Iterable[Rates], kinds: Kinds = Kinds()) -> None:  # noqa: B008 -- it is frozen
         lines = {line for each in rates for line in _lines(each, kinds)}
         # One that is dearer in nothing tells nothing.
         self._lines = [one for one in lines if not any(other != one and _covers(other, one) for other in lines)]
+        self._only = self._lines[0] if len(self._lines) == 1 else None
 
     def __repr__(self) -> str:
         return f"<Ceiling {self._lines}>"
 
     def cost(self, taken: int, given: int, searches: int = 0) -> int:
         """Nano-dollars of so many tokens of input and output, at most."""
-        picos = 0
-        for start, request, per_input, per_output, search in self._lines:
-            if taken > start:
-                most = request + per_input * taken + per_output * given + search * searches
-                if most > picos:
-                    picos = most
+        if self._only is not None and not searches:
+            _, request, per_input, per_output, _ = self._only
+            picos = request + per_input * taken + per_output * given
+        else:
+            picos = 0
+            for start, request, per_input, per_output, search in self._lines:
+                if taken > start:
+                    most = request + per_input * taken + per_output * given + search * searches
+                    if most > picos:
+                        picos = most
         nanos = (picos + _UP) // _PICOS
         return nanos if nanos <= _MOST_NANOS else _MOST_NANOS
 

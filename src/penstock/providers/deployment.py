@@ -210,9 +210,11 @@ class Deployment:
         attempt.usage = usage
         if record.operation in FREE:
             attempt.cost = 0
-        elif self.price is not None:
-            attempt.cost = self.price.cost(usage, record.wall)
-            attempt.price_table = self.price.source
+            return
+        price = self.price
+        if price is not None:
+            attempt.cost = price.cost(usage, record.wall)
+            attempt.price_table = price.source
 
     def _plausible(self, record: Record, told: Usage) -> Usage:
         """The input by its bytes, the output as long as the model's can be."""

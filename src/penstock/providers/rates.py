@@ -62,7 +62,7 @@ class Rates:
         prices: what each unit costs. Raises ValueError for one that no unit has.
     """
 
-    __slots__ = ("_steps", "prices")
+    __slots__ = ("_only", "_steps", "prices")
 
     def __init__(self, prices: Mapping[str, Amount]) -> None:
         unknown = prices.keys() - UNITS.keys()
@@ -71,6 +71,7 @@ class Rates:
         self.prices = dict(prices)
         starts = sorted({start for amount in prices.values() for start in starts_of(amount)}, reverse=True)
         self._steps = [_step(prices, start) for start in (*starts, -1)]
+        self._only = self._steps[0] if not starts else None
 
     def __repr__(self) -> str:
         return f"<Rates {self.prices}>"
@@ -79,10 +80,7 @@ class Rates:
         """Nano-dollars, rounded up. Parts that are more than the whole have no price of their own: the dearer it is."""
         taken, given = usage.input_tokens, usage.output_tokens
         read, written = usage.cache_read_tokens, usage.cache_write_tokens
-        for step in self._steps:
-            if taken > step[0]:
-                break
-        _, request, per_input, per_output, per_read, per_write, rare = step
+        _, request, per_input, per_output, per_read, per_write, rare = self._only or self._step_of(taken)
         picos = request + per_input * taken + per_output * given
         if read or written:
             if read + written > taken:
@@ -98,6 +96,13 @@ class Rates:
             picos += _rare(rare, usage, read, written)
         nanos = (picos + _UP) // _PICOS
         return nanos if nanos <= _MOST else _MOST
+
+    def _step_of(self, taken: int) -> _Step:
+        """The one that holds for so much input."""
+        for step in self._steps:
+            if taken > step[0]:
+                break
+        return step
 
 
 def _rare(factors: tuple[int, ...], usage: Usage, read: int, written: int) -> int:

@@ -128,8 +128,8 @@ def read_plain(dialect: str, fields: dict[str, msgspec.Raw], size: int) -> tuple
     if raw is None or not _is_plain(fields) or dialect not in _PLAIN_DIALECTS:
         return None
     text = bytes(raw)
-    # Parts stand in a list, and have a type.
-    if text.find(b"[", 1) >= 0 and text.find(b'"type"') >= 0:
+    # Parts stand in a list within the messages', and have a type.
+    if text.rfind(b"[") and text.find(b'"type"') >= 0:
         return None
     if _BACKSLASH in text and b"\\u" in text:
         return None

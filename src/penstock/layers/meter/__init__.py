@@ -71,6 +71,7 @@ class Meter:
         self._call = call
         self._rules = booking.rules
         self._limited = bool(booking.rules)
+        self._over = self._end
         self._purse = booking.purse
         self._metrics = metrics
         self._reserving = Reserving(booking.purse, metrics, clock, _turns(booking, clock))
@@ -133,7 +134,7 @@ class Meter:
         held.answered, held.attempt = True, request.attempt
         if entries is not None and reply.streaming:
             entries.follow(held, reply)
-        reply.hooks.append((self._end, held))
+        reply.hooks.append((self._over, held))
         return reply
 
     # --- before
@@ -169,16 +170,16 @@ class Meter:
 
     def _book(self, held: Held, attempt: Attempt | None) -> None:
         used = self._used(held, attempt)
-        reservation, money = held.reservation, held.money
+        reservation, money, purse = held.reservation, held.money, self._purse
         if money is not None:
             money.give(held.use[USD] - used[USD], held.use[TOKENS] - used[TOKENS])
         booked: Uses | None = None
-        if reservation is not None and self._purse is not None:
+        if reservation is not None and purse is not None:
             if attempt is None:
-                self._purse.void(reservation)
+                purse.void(reservation)
             else:
                 booked = used
-                self._purse.settle(reservation, used)
+                purse.settle(reservation, used)
         if self._entries is not None:
             self._entries.close(held, attempt, booked)
 
