@@ -33,6 +33,8 @@ def said(**fields: Any) -> bytes:
         (401, said(code="invalid_api_key"), e.UpstreamCredential, 502),
         (401, b"", e.UpstreamCredential, 502),
         (403, said(), e.UpstreamCredential, 502),
+        (403, b"", e.UpstreamCredential, 502),
+        (403, b"<!DOCTYPE html><title>Attention Required!</title>", e.Unavailable, 403),
         (403, said(message="Project p does not have access: model x does not exist"), e.UpstreamNotFound, 403),
         (403, said(message="You are not allowed to generate embeddings from this model"), e.UpstreamNotFound, 403),
         (403, b'{"code":"denied","error":"The team has no credits. You can purchase credits."}', e.UpstreamQuota, 502),

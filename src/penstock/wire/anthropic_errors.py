@@ -72,8 +72,12 @@ _SIGNALS = Signals(
             re.compile(r"model\b.{0,120}(does not exist|not found)|not a valid model|access to .{0,40}\bmodel", re.I),
             _REFUSED,
         ),
-        # A file or container that the caller named: nothing is wrong with the deployment.
-        Sentence(e.UpstreamRefused, re.compile(r"^(file|container|skill|batch)\b.*not found", re.I), frozenset((404,))),
+        # A file or container that the caller named, or what the model cannot do: nothing is wrong with the deployment.
+        Sentence(
+            e.UpstreamRefused,
+            re.compile(r"^(file|container|skill|batch)\b.*not found|endpoints found that support", re.I),
+            frozenset((404,)),
+        ),
     ),
     statuses={
         401: e.UpstreamCredential,

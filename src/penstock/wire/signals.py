@@ -149,6 +149,10 @@ def classify(
     if status < 400:
         said.status = said.status or _implied(signals, said)
     kind = _kind(signals, status, said)
+    if status == 403 and kind is e.UpstreamCredential and body.lstrip()[:1] == b"<":
+        # An API says in JSON that it knows no such key. A firewall before it goes by the request, or by where that is
+        # from: what one caller writes must not pause the credential of all.
+        kind, said.message = e.Unavailable, "a page of HTML, as a firewall before it sends"
     error = _error(kind, status if status >= 400 else said.status, said)
     if 300 <= status < 400:
         error = kind(f"The provider answered with a redirect ({status}), which is not followed.", do=error.do)
