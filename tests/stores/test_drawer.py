@@ -27,6 +27,15 @@ SETS = (
 )
 
 
+# Of the numbers of a call which of them each of a set counts.
+COUNTED = (3, 3, 1)
+
+
+def numbers_of(usd: int, tokens: int) -> tuple[int, ...]:
+    """A call's, some of which nobody counts."""
+    return (7_000, tokens, -7, usd, 10**30)
+
+
 class Shop:
     """Purses at one treasury, in one process: each word arrives at once."""
 
@@ -38,7 +47,7 @@ class Shop:
         self.purses = [self._hire(f"w{number}", calls) for number in range(count)]
         for purse in self.purses:
             purse.adopt(rules)
-        self.sets = [[Accounts(scopes, [0, 0, 1]) for scopes in SETS] for _ in self.purses]
+        self.sets = [[Accounts(scopes, COUNTED) for scopes in SETS] for _ in self.purses]
         self.open: list[tuple[Purse, Reservation]] = []
         self.settled: dict[tuple[str, str], int] = {}
         self.drawn = 0
@@ -51,9 +60,11 @@ class Shop:
 
     async def reserve(self, which: int, of: int, usd: int, tokens: int) -> None:
         purse, accounts = self.purses[which], self.sets[which][of]
-        numbers = (usd, tokens)
+        numbers = numbers_of(usd, tokens)
         came = purse.try_reserve(accounts, numbers)
         found = came if came is not None else await purse.reserve(accounts.wants(accounts.amounts(numbers)))
+        if came is None and isinstance(found, Reservation):
+            found.accounts, found.numbers = accounts, numbers  # as layers do
         self.drawn += accounts.drawer is not None
         if isinstance(found, Shortage):
             return
@@ -65,10 +76,9 @@ class Shop:
     async def settle(self, which: int, usd: int, tokens: int) -> None:
         if self.open:
             purse, held = self.open.pop(which % len(self.open))
-            amounts = (usd, usd, tokens)
-            numbers = amounts if held.accounts.kinds is None else (usd, tokens)
+            numbers = numbers_of(usd, tokens)
             purse.settle(held, numbers)
-            for key, amount in zip(held.accounts.keys, amounts, strict=True):
+            for key, amount in zip(held.accounts.keys, (usd, usd, tokens), strict=True):
                 self.settled[key] = self.settled.get(key, 0) + amount
             with pytest.raises(RuntimeError):
                 purse.settle(held, numbers)
