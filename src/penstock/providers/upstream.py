@@ -306,4 +306,8 @@ def _refuse_coding(connection: Connection) -> None:
 
 def _passed_down(headers: Mapping[bytes, bytes], deployment: Deployment) -> list[tuple[bytes, bytes]]:
     """To callers of the same dialect; to others they say nothing."""
-    return [(name, headers[name]) for name in deployment.endpoint.down if name in headers]
+    passed = []
+    for name in deployment.endpoint.down:
+        if name in headers:
+            passed.append((name, headers[name]))  # a comprehension would be one more function
+    return passed

@@ -566,21 +566,20 @@ class ResponseParser:
         self._parser = httptools.HttpResponseParser(_Callbacks(self, self._fields))
         self.feed_body = self._parser.feed_data
         self.headers: dict[bytes, bytes] = {}
+        self._begin()
         self.reset()
 
     def reset(self) -> None:
         """Forget the response that was; only right after a complete one without surplus."""
         self.status = 0
-        self.head_complete = False
-        self.complete = False
-        self.surplus = False
-        self.keep_alive = False
-        self._head_bytes = 0
+        self.head_complete = self.complete = self.keep_alive = False
+        if self._head_bytes:  # else its head was known, and nothing was parsed
+            self._begin()
+
+    def _begin(self) -> None:
+        self.surplus = self._interim = self._until_close = False
+        self._head_bytes = self._interims = self.unpaid = 0
         self._heads = b""
-        self._interim = False
-        self._interims = 0
-        self.unpaid = 0
-        self._until_close = False
         self._fields.clear()
 
     def feed(self, data: bytes) -> None:

@@ -298,7 +298,8 @@ def _without_last(data: bytes) -> bytes:
     """Whole events without the last of them."""
     if b"\r" in data:
         return b"".join(split(data)[:-1])
-    return data[: data.rfind(b"\n\n", 0, -2) + 2] if data.count(b"\n\n") > 1 else b""
+    at = data.rfind(b"\n\n", 0, -2)
+    return data[: at + 2] if at >= 0 else b""
 
 
 def _is_heard(data: bytes) -> bool:

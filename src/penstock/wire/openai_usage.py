@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from penstock.messages import Usage
 from penstock.usage import BYTES_A_TOKEN
@@ -30,6 +31,10 @@ STANDARD = frozenset(("", "default", "standard", "on_demand", "auto", "standard_
 _MOST_THOUGHT = 2_000_000
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+
+
+# Of all fields but the first five.
+_NO_OTHERS = [None] * 10
 
 
 class _Details(msgspec.Struct, gc=False):
@@ -62,6 +67,26 @@ class PlainUsage(msgspec.Struct, gc=False):
 
     def counts(self) -> Usage | None:
         """The same as `_read_any` gives; None where the numbers are odd, or others' names stand beside them."""
+        taken_in, given_out, total, prompt, answer, *others = astuple(self)
+        if others != _NO_OTHERS or prompt is None or answer is None:
+            return self._with_others()
+        if (
+            prompt.cache_write_tokens
+            or prompt.cache_creation_tokens
+            or prompt.cache_creation_input_tokens
+            or prompt.audio_tokens
+            or answer.audio_tokens
+        ):
+            return self._with_others()
+        cached, reasoning = prompt.cached_tokens or 0, answer.reasoning_tokens or 0
+        if taken_in + given_out != total or not taken_in or not given_out:
+            return None
+        if cached > taken_in or reasoning > given_out:
+            return None
+        return Usage(taken_in, given_out, cached, 0, reasoning)
+
+    def _with_others(self) -> Usage | None:
+        """The same where more is said than OpenAI itself says of text, or less."""
         taken_in, given_out = self.prompt_tokens, self.completion_tokens
         if taken_in + given_out != self.total_tokens or not self.total_tokens:
             return None
