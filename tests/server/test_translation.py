@@ -246,6 +246,36 @@ def test_an_answer_that_comes_as_an_error_is_an_error(dialect: str) -> None:
     assert answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("wait", [0.0, 1.0])
+def test_the_input_is_told_at_a_streams_beginning_as_anthropic_does(wait: float) -> None:
+    """Some clients (LangChain for JavaScript) take it from there alone; OpenAI's providers count at the end."""
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+    first, blank, rest = CHUNKS.replace(b"data: [DONE]", usage + b"data: [DONE]").partition(b"\n\n")
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    upstream = ScriptedUpstream([(0.0, head + first + blank), (wait, rest), (0.0, None)])
+
+    async def main(loop: SimLoop) -> Answer:
+        server = await loop.create_server(upstream.connection, "odd", 8000)
+        async with Stage(loop, ODD):
+            caller = await Caller.connect()
+            path, body = ask("messages", model="odd/m", stream=True)
+            answer = await caller.post(body, path)
+            caller.close()
+        server.close()
+        return answer
+
+    events = run(main).events
+    start, end = events[0]["message"]["usage"], events[-2]["usage"]
+    assert (3 if not wait else 10) <= start["input_tokens"] < 60  # where it is not known yet, by its size
+    assert start["output_tokens"] == 0
+    assert (end["input_tokens"], end["output_tokens"]) == (3, 4)
+
+
+def test_a_whole_answers_count_is_known_at_its_streams_beginning() -> None:
+    answer = from_odd(WHOLE, "application/json", *ask("messages", model="odd/m", stream=True))
+    assert answer.events[0]["message"]["usage"]["input_tokens"] == 3
+
+
 def test_a_stream_without_a_count_gets_an_estimate() -> None:
     answer = from_odd(CHUNKS, "text/event-stream", *ask("messages", model="odd/m", stream=True))
     (delta,) = [event for event in answer.events if event["type"] == "message_delta"]

@@ -88,6 +88,7 @@ class Spoken:
             return out.push(said) if said else out.stalled
 
         events = frame.events if frame is not None else reply.decode(reply.begin())
+        writer.expect([event for event in events if event.kind == "usage"] if frame is not None else [])
         self._start(reply, request, out, writer.write(events))
         if frame is None:
             await reply.pump(push, out.drain)
@@ -144,6 +145,16 @@ class _Counted:
         self._request = request
         self._counted = False
         self._dropped: dict[str, None] = {}
+
+    def expect(self, counts: list[Event]) -> None:
+        """Before the first events: what is known of the count, else how large the input is by its size. Anthropic tells
+        the input with a message's beginning, and some of its clients look for it nowhere else."""
+        if self._request.dialect == GENERATE.name:
+            return
+        usage = self._reply.usage
+        if not counts and usage is not None:
+            counts = [Event("usage", usage=Usage(usage.input_tokens, estimated=True))]
+        self._writer.write(counts)
 
     def write(self, events: list[Event]) -> bytes:
         for at, event in enumerate(events):
