@@ -57,7 +57,8 @@ _SIGNALS = Signals(
         Sentence(
             e.UpstreamQuota,
             re.compile(
-                r"(have|has) any credits|purchase credits|credit balance|insufficient credits|monthly spending limit",
+                r"(have|has) any credits|purchase credits|credit balance|insufficient credits|monthly spending limit"
+                r"|key limit exceeded",  # OpenRouter's
                 re.I,
             ),
             _OPEN | {412},
@@ -83,6 +84,12 @@ _SIGNALS = Signals(
             e.UpstreamRefused,
             re.compile(r"endpoints found that support|is not supported in this model", re.I),
             frozenset((404,)),
+        ),
+        # A file that the caller named: Gemini says so with 403, OpenAI with 404
+        Sentence(
+            e.UpstreamRefused,
+            re.compile(r"permission to access the file|no such file object|^file .{0,80}not found", re.I),
+            frozenset((403, 404)),
         ),
         # OpenRouter and Mistral send an unknown model as 400, OpenAI a forbidden one as 403, and so one that is asked
         # for what it cannot do: "You are not allowed to generate embeddings from this model"
