@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.testing import SimLoop, run
-from penstock.testing.provider import ScriptedUpstream
+from penstock.testing.provider import EOF, ScriptedUpstream
 from tests.stage import Answer, Caller, Stage, ask, chat
 
 ODD: dict[str, Any] = {
@@ -252,7 +252,7 @@ def test_the_input_is_told_at_a_streams_beginning_as_anthropic_does(wait: float)
     usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
     first, blank, rest = CHUNKS.replace(b"data: [DONE]", usage + b"data: [DONE]").partition(b"\n\n")
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
-    upstream = ScriptedUpstream([(0.0, head + first + blank), (wait, rest), (0.0, None)])
+    upstream = ScriptedUpstream([(0.0, head + first + blank), (wait, rest), (0.0, EOF)])
 
     async def main(loop: SimLoop) -> Answer:
         server = await loop.create_server(upstream.connection, "odd", 8000)

@@ -98,7 +98,11 @@ def test_annotations_are_citations() -> None:
 def test_what_has_no_event_is_named() -> None:
     said = {"content": [{"type": "text", "text": "a"}, {"type": "reference", "reference_ids": [1]}]}
     lost = {"images": [{"image_url": {"url": "u"}}], "audio": {"id": "x"}, "context": {"citations": [{}]}}
-    nothing = {"images": [], "audio": {"data": "", "expires_at": 0, "id": "", "transcript": ""}, "context": None}
+    nothing: dict[str, Any] = {
+        "images": [],
+        "audio": {"data": "", "expires_at": 0, "id": "", "transcript": ""},
+        "context": None,
+    }
     names = ["message.images", "message.audio", "message.context", "message.content[].reference"]
     for made in (answer, chunk):
         assert [event.text for event in decode_events(made(said | lost)) if event.kind == "unsaid"] == names
