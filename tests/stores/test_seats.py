@@ -268,6 +268,7 @@ def test_that_the_centre_is_late_is_not_taken_for_its_word_that_there_is_none() 
         assert isinstance(await seats[0].take([(ABRUPT, "b")], asking(loop), untold), Shortage)
         assert 1.9 < loop.time() - start < 2.1
         for each in taken:
+            assert isinstance(each, Seat)
             each.leave()
         await loop.clock.sleep(10)
 
