@@ -206,6 +206,22 @@ def test_absurd_amounts_lead_to_a_refusal_or_are_booked_as_far_as_may_be() -> No
     play([rule, requests], main)
 
 
+def test_of_an_absurd_amount_it_is_said_what_there_is_instead() -> None:
+    rule, soft = budget(100), budget(50, "key", hard=False)
+
+    async def main(bank: Bank) -> None:
+        purse = bank.branches[0].purse
+        reserved(await purse.reserve([want(rule, 40)]))
+        came = await purse.reserve([want(rule, 10**30)])
+        assert came == Shortage(rule, "acme", 60, FOREVER)
+        # What refuses nobody leaves as much as can be asked for.
+        came = await purse.reserve([want(soft, 10**30, "k")])
+        assert came == Shortage(soft, "k", 2**53, FOREVER)
+        reserved(await purse.reserve([want(soft, 2**53, "k")]))
+
+    play([rule, soft], main)
+
+
 def test_what_was_not_needed_for_the_life_of_its_lease_goes_back() -> None:
     rule = budget(1000)
 
