@@ -94,7 +94,7 @@ def measure(request: Request) -> Extent:
     else:
         extent = read_extent(dialect, fields, size)
         text = text_of(fields, media=extent.media)
-    request.extent, request.likely = extent, estimate(text)
+    request.extent, request.likely = extent, estimate(text, extent.plain)
     return extent
 
 
@@ -106,12 +106,7 @@ def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float
         wall: when the request came, Unix time: by its price it is paid.
     """
     window = facts.context_window
-    taken: int | None = extent.input
-    if extent.stored:
-        # Each use of a vendor's own tool is another turn, and may fill the window again.
-        taken = window * (1 + (extent.uses or 0)) if window is not None else None
-    elif window is not None and extent.input > window:
-        taken = window
+    taken: int | None = extent.input if window is None or extent.input <= window else window
     given = extent.output
     if given is None:
         given = facts.default_output_tokens
@@ -122,6 +117,9 @@ def bound_of(extent: Extent, facts: ModelFacts, price: Price | None, wall: float
         ceiling = price.ceiling(wall) if price is not None else None
         least = LEAST_OUTPUT if given > LEAST_OUTPUT else given
         return Bound(taken, given, extent.output is not None, least, 1, 0, ceiling, False, tokens, script)
+    if extent.stored:
+        # Each use of a vendor's own tool is another turn, and may fill the window again.
+        taken = window * (1 + (extent.uses or 0)) if window is not None else None
     least = extent.thinking + LEAST_SPOKEN if extent.thinking else LEAST_OUTPUT
     kinds = Kinds(extent.heard, extent.spoken, extent.kept) if extent.heard or extent.spoken or extent.kept else PLAIN
     return Bound(

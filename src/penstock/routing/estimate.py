@@ -32,9 +32,13 @@ _BACKSLASH = ord("\\")
 Estimate = tuple[float, str]
 
 
-def estimate(text: bytes) -> Estimate:
-    """For UTF-8, or JSON with letters written as escapes."""
-    escaped = text.count(b"\\u") if _BACKSLASH in text else 0
+def estimate(text: bytes, unescaped: bool = False) -> Estimate:
+    """For UTF-8, or JSON with letters written as escapes.
+
+    Args:
+        unescaped: none of its letters is.
+    """
+    escaped = text.count(b"\\u") if not unescaped and _BACKSLASH in text else 0
     if not escaped and text.isascii():
         return len(text) * _ASCII, "ascii"
     # Most bytes of most texts are ASCII: what is left without them is short.

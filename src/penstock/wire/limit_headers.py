@@ -7,6 +7,7 @@ RFC 3339. Others read OpenAI's.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -30,9 +31,7 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
         wall: Unix time from which on their times count.
     """
     lines = ""
-    forms = _forms.get(dialect)
-    if forms is None:
-        forms = _forms[dialect] = {}
+    forms = _forms[dialect]
     for rule, left, resets in told:
         known, limit, first, second, full = forms.get(rule.id, _NONE)
         if known is not rule:
@@ -59,7 +58,7 @@ def limit_lines(told: Iterable[Remaining], dialect: str, wall: float) -> str:
 _Form = tuple[Rule | None, int, str, str, str]
 _NONE: _Form = (None, 0, "", "", "")
 # By dialect, then by the rule's id: those that were told of last. A rule may have been changed since.
-_forms: dict[str, dict[str, _Form]] = {}
+_forms: defaultdict[str, dict[str, _Form]] = defaultdict(dict)
 _MOST_KEPT = 1024
 
 

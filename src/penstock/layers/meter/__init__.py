@@ -24,7 +24,7 @@ from penstock.messages import Request
 from penstock.metrics import Metrics
 from penstock.records import Attempt
 from penstock.reservation import Rule
-from penstock.routing.money import NO_CLAIM, NOTHING, TOKENS, USD, Claim, Uses, check_bounded
+from penstock.routing.money import NOTHING, TOKENS, USD, Claim, Uses, check_bounded
 from penstock.routing.scopes import Facts, Rules
 from penstock.usage import Usage
 
@@ -70,7 +70,6 @@ class Meter:
     def __init__(self, call: Call, clock: Clock, booking: Booking, metrics: Metrics) -> None:
         self._call = call
         self._rules = booking.rules
-        self._limited = bool(booking.rules)
         self._over = self._end
         self._purse = booking.purse
         self._metrics = metrics
@@ -141,8 +140,6 @@ class Meter:
 
     def _claim(self, request: Request) -> Claim:
         """The rules that hold for the attempt."""
-        if not self._limited:
-            return NO_CLAIM
         record, candidate = request.record, request.candidate
         key = (
             record.tenant, record.project, record.key, record.user, record.task, record.tags,
@@ -173,15 +170,13 @@ class Meter:
         reservation, money, purse = held.reservation, held.money, self._purse
         if money is not None:
             money.give(held.use[USD] - used[USD], held.use[TOKENS] - used[TOKENS])
-        booked: Uses | None = None
         if reservation is not None and purse is not None:
             if attempt is None:
                 purse.void(reservation)
             else:
-                booked = used
                 purse.settle(reservation, used)
         if self._entries is not None:
-            self._entries.close(held, attempt, booked)
+            self._entries.close(held, attempt, used if attempt is not None else None)
 
     def _used(self, held: Held, attempt: Attempt | None) -> Uses:
         """What is settled."""
