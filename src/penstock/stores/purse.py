@@ -148,7 +148,7 @@ class Purse:
             raise _unreachable()
         for each in wants:
             if each.amount > MOST_AMOUNT:
-                return Shortage(each.rule, each.value, await self._room(each), float("inf"))
+                return Shortage(each.rule, each.value, await _room(self, each), float("inf"))
         asking = _Asking(wants, accounts, asyncio.get_running_loop().create_future())
         self._ask(asking)
         answer = asking.answer
@@ -162,13 +162,6 @@ class Purse:
             if isinstance(error, TimeoutError):
                 raise _unreachable() from None
             raise
-
-    async def _room(self, want: Want) -> int:
-        """How much of a want that no message has room for is there: as much as fits of what refuses nobody."""
-        if want.rule.kind == "budget" and not want.rule.hard:
-            return MOST_AMOUNT
-        (level,) = await self.look([want])
-        return min(level.left, MOST_AMOUNT)
 
     def settle(self, reservation: Reservation, numbers: Sequence[int]) -> None:
         """What was really used, by the call's numbers as they were reserved; more than was reserved is booked too.
@@ -390,6 +383,14 @@ class Purse:
     def _tell(self, lines: list[Line]) -> None:
         if lines and not self._lost:
             self._send(Told(lines))
+
+
+async def _room(purse: Purse, want: Want) -> int:
+    """How much of a want that no message has room for is there: as much as fits of what refuses nobody."""
+    if want.rule.kind == "budget" and not want.rule.hard:
+        return MOST_AMOUNT
+    (level,) = await purse.look([want])
+    return min(level.left, MOST_AMOUNT)
 
 
 def _unreachable() -> Overloaded:
