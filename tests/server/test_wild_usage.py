@@ -31,7 +31,7 @@ PRICES = {"input": 1, "output": 10, "cache_read": 0.1}
 # Instead of a count: what JSON can hold and what it cannot.
 WILD = [
     "-1", "-9223372036854775808", "1000000000000000000", "1e18", "1e400", "99999999999999999999999999", "0.5", "null",
-    '"12"', '""', "true", "[]", "{}", "[12]",
+    '"12.5"', '"twelve"', '""', "true", "[]", "{}", "[12]",
 ]  # fmt: skip
 OPENAI_WHOLE = [
     *(f'{{"prompt_tokens": {count}, "completion_tokens": {count}, "total_tokens": {count}}}' for count in WILD),
@@ -183,3 +183,10 @@ def test_a_part_that_cannot_be_leaves_the_count_and_is_never_more_than_it(tmp_pa
         if not (row[:2] == (500, 60) and 0 <= row[2] <= 500 and 0 < row[3] <= 500 * 1_000 + 60 * 10_000)
     ]
     assert not wrong, "\n".join(f"{u}  ->  {r}" for u, r in wrong)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_count_in_quotes_is_one(tmp_path: Path, kind: str) -> None:
+    names = ("input_tokens", "output_tokens") if "messages" in kind else ("prompt_tokens", "completion_tokens")
+    usage = '{"%s": "500", "%s": "60"}' % names  # noqa: UP031 -- braces
+    assert [row[:2] + row[4:] for row in rows(tmp_path, kind, [usage], "/v1/messages")] == [(500, 60, 0, "ok")]
