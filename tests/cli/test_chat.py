@@ -149,6 +149,7 @@ def test_bad_input(tmp_path: Path, arguments: Sequence[str], told: str) -> None:
         ("sim/smal", 'Did you mean "sim/small"?'),
         ("smal", 'did you mean "small" or "sim/small"?'),
         ("gpt-5-mini", "openai has it: set OPENAI_API_KEY"),
+        ("openai/gpt-5-mini", "openai has it: set OPENAI_API_KEY,"),
         ("claud-haiku-4-5", "ask for one of: sim/small"),
     ],
 )

@@ -20,10 +20,14 @@ _ALIKE = 0.75
 def meant_model(name: str, config: Config) -> str:
     """What to do about a name that a configuration's providers do not have, "" where nothing comes near it."""
     rows = load_catalogue()
+    wanted, _, bare = name.partition("/")
     vendors = [kind for kind, row in rows.items() if row.switches_on and row.env and _sells(kind, name)]
+    if wanted in rows and rows[wanted].env and _sells(wanted, bare):
+        vendors = [wanted]  # who is named, not who sells the maker's model as well
     if vendors and not any(each.kind in vendors for each in config.providers.values()):
         variables = " or ".join(rows[kind].env for kind in vendors)
-        return f"{' and '.join(vendors)} has it: set {variables}, or name the provider in a configuration."
+        have = "has" if len(vendors) == 1 else "have"
+        return f"{' and '.join(vendors)} {have} it: set {variables}, or name the provider in a configuration."
     near = sorted(_names(name, config), key=lambda each: abs(len(each) - len(name)))
     said = did_you_mean(name, near[:_MOST], alike=_ALIKE)
     return f"Did {said[6:-1]}" if said else ""
