@@ -165,6 +165,6 @@ def encode_csv(by: Sequence[str], rows: Iterable[Mapping[str, Any]], lines: int 
 
 def defused(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula; `-`, which stands for none, is empty, and so is `-/-`."""
-    if not cell.strip("-/"):
+    if cell in ("-", "-/-"):
         return ""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
