@@ -27,8 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.load import Failed, Load, Result, arguments
 from benchmarks.materials import BUILD, KEY, Certificate, compile_programs, make_certificate, write_body
-from benchmarks.processes import Cores, Processes, cpu_seconds, end, free_port, resident_bytes
+from benchmarks.processes import Cores, Processes, cpu_seconds, end, family, free_port, resident_bytes
 from benchmarks.proxies import PENSTOCK, RELAY, Proxy, Setting, model_for
+from benchmarks.shares import Denied, shared_out
 
 Figures = dict[str, list[float]]
 
@@ -159,11 +160,38 @@ def _busy(pid: int, seconds: float) -> float:
     return (cpu_seconds(pid) - cpu) / (time.perf_counter() - begun)
 
 
+def in_shares(field: Field, plan: tuple[int, float], share: float) -> Figures:
+    """One worker, and two with as much of a core each as the one has; the supervisor's part is within the workers'.
+
+    Raises:
+        Denied: the kernel lets nobody share out here.
+    """
+    with ExitStack() as stack:
+        subjects = {}
+        for workers in (1, 2):
+            started = stack.enter_context(field.started(PENSTOCK, workers=workers))
+            each: dict[int, float | None] = dict.fromkeys(family(started.pid), share)
+            if workers > 1:
+                each[started.pid] = None
+            stack.enter_context(shared_out(workers * share, each))
+            subjects[f"{workers} worker{'s' * (workers > 1)}"] = started
+        found = loaded(field, subjects, 1000, plan)
+    one, two = (found[f"{name}: requests/s"] for name in subjects)
+    found["requests/s of two to those of one"] = [b / a for a, b in zip(one, two, strict=True)]
+    return found
+
+
 def _measure(field: Field, options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
     plan = (options.runs, options.seconds)
     with ExitStack() as stack:
         two = {f"{n} worker{'s' * (n > 1)}": stack.enter_context(field.started(PENSTOCK, workers=n)) for n in (1, 2)}
         yield "1 KB, on all cores, which load and upstream share", loaded(field, two, 1000, plan)
+    try:
+        figures = in_shares(field, (options.runs, 2 * options.seconds), options.share)
+    except Denied as error:
+        print(f"\nNot measured: workers with a share of a core each: {error}", file=sys.stderr)
+    else:
+        yield f"1 KB, each worker with {options.share:g} of a core", figures
     pair = (RELAY, PENSTOCK)
     with ExitStack() as stack:
         subjects = {proxy.name: stack.enter_context(field.started(proxy)) for proxy in pair}
@@ -182,6 +210,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--idle", type=int, default=5000)
+    parser.add_argument("--share", type=float, default=0.3, help="how much of a core a worker has; 0.3 needs two cores")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

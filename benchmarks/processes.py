@@ -130,13 +130,13 @@ def cpu_seconds(pid: int) -> float:
 
     Read from the process's CPU clock: the sum that /proc/PID/stat shows, in nanoseconds instead of ticks of 10 ms.
     """
-    return sum(time.clock_gettime((~member << 3) | 2) for member in _family(pid))
+    return sum(time.clock_gettime((~member << 3) | 2) for member in family(pid))
 
 
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process and its descendants, shared pages counted in each."""
     page = os.sysconf("SC_PAGE_SIZE")
-    return sum(int(Path(f"/proc/{member}/statm").read_text().split()[1]) * page for member in _family(pid))
+    return sum(int(Path(f"/proc/{member}/statm").read_text().split()[1]) * page for member in family(pid))
 
 
 def busy_seconds(core: int) -> float:
@@ -148,7 +148,8 @@ def busy_seconds(core: int) -> float:
     raise LookupError(f"/proc/stat has no cpu{core}")
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """A process and its descendants, by id, itself first."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -157,7 +158,7 @@ def _family(pid: int) -> list[int]:
             except OSError:  # it has just ended
                 continue
             parents[int(folder.name)] = int(fields[1])
-    family = [pid]
-    for member in family:
-        family += [child for child, parent in parents.items() if parent == member]
-    return family
+    members = [pid]
+    for member in members:
+        members += [child for child, parent in parents.items() if parent == member]
+    return members
