@@ -14,7 +14,7 @@ from penstock.stores.centre import Lease, Leased, Message, Recall, Settle
 from penstock.stores.gate import GateRules
 from penstock.stores.leases import Leases
 from penstock.stores.permits import Permits
-from penstock.stores.seats import MOST_IDLE, Seat, Seats
+from penstock.stores.seats import MOST_IDLE, WORD_SECONDS, Seat, Seats
 from penstock.testing import Cancel, SimLoop, run, sweep_scenario
 
 NEVER = float("inf")
@@ -273,6 +273,22 @@ def test_that_the_centre_is_late_is_not_taken_for_its_word_that_there_is_none() 
         await loop.clock.sleep(10)
 
     run(main, leak_free=True)
+
+
+def test_who_gives_up_while_the_centre_is_silent_leaves_no_timer() -> None:
+    async def main(loop: SimLoop) -> None:
+        centre = Centre(loop, 2, late=1.5)
+        seats = Seats(loop.clock, centre.permits[0])
+        task = loop.create_task(seats.take([(ABRUPT, "a")], asking(loop), untold))
+        await loop.clock.sleep(2.5 * WORD_SECONDS)
+        assert not task.done()
+        before = len(loop.pending_timers())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert len(loop.pending_timers()) == before - 1
+        await loop.clock.sleep(10)
+
+    run(main)
 
 
 def test_cancelled_anywhere_no_seat_is_lost() -> None:

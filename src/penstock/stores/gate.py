@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from penstock.clock import Timer
 from penstock.stores.fair import FairQueue
 
 __all__ = ["Gate", "GateRules", "Permits", "Place", "Turn"]
@@ -88,9 +89,10 @@ class Place:
         tenant, weight: whose it is, and that tenant's part beside others'.
         number: in which they came.
         turn: done when the wait is over.
+        timer: ends it, where whoever waits has set one.
     """
 
-    __slots__ = ("_queue", "deadline", "number", "rank", "tenant", "turn", "weight")
+    __slots__ = ("_queue", "deadline", "number", "rank", "tenant", "timer", "turn", "weight")
 
     def __init__(
         self, queue: FairQueue[Place], number: int, rank: int, deadline: float, tenant: str, weight: float
@@ -102,6 +104,7 @@ class Place:
         self.tenant = tenant
         self.weight = weight
         self.turn: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        self.timer: Timer | None = None
 
     @property
     def ahead(self) -> int:

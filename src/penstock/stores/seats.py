@@ -166,7 +166,7 @@ class Seats:
         place = gate.queue(who.rank, until, who.tenant, who.weight) if until > now else None
         if place is None:
             return False
-        timer = self._clock.call_later(until - now, partial(self._late, gate, place, last))
+        place.timer = self._clock.call_later(until - now, partial(self._late, gate, place, last))
         tell(lambda: place.ahead + 1)
         try:
             return await place.turn == "go"
@@ -175,13 +175,13 @@ class Seats:
             raise
         finally:
             tell(None)
-            timer.cancel()
+            place.timer.cancel()
 
     def _late(self, gate: Gate, place: Place, last: float) -> None:
         """Its time is over, unless the centre's word has not come; or that is waited for no longer either."""
         left = last - self._now()
         if left > 0 and self._permits is not None and not place.turn.done() and self._permits.unheard(gate.guard):
-            self._clock.call_later(min(WORD_SECONDS, left), partial(self._late, gate, place, last))
+            place.timer = self._clock.call_later(min(WORD_SECONDS, left), partial(self._late, gate, place, last))
         else:
             gate.late(place)
 
