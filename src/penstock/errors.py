@@ -307,9 +307,13 @@ class UpstreamQuota(UpstreamError):
     """The provider says our account has no quota or credit left (502).
 
     Do: The operator's to settle: pay the provider's bill, or raise the account's limit. Callers can do nothing.
+
+    Attributes:
+        partly: what is left does not pay for this request, but does for a smaller one.
     """
 
     retryable = False
+    partly = False
 
 
 class UpstreamCredential(UpstreamError):

@@ -148,8 +148,8 @@ def test_bad_input(tmp_path: Path, arguments: Sequence[str], told: str) -> None:
     [
         ("sim/smal", 'Did you mean "sim/small"?'),
         ("smal", 'did you mean "small" or "sim/small"?'),
-        ("gpt-5-mini", "openai has it: set OPENAI_API_KEY"),
-        ("openai/gpt-5-mini", "openai has it: set OPENAI_API_KEY,"),
+        ("gpt-5-mini", "OPENAI_API_KEY is not set"),
+        ("openai/gpt-5-mini", "OPENAI_API_KEY is not set"),
         ("claud-haiku-4-5", "ask for one of: sim/small"),
     ],
 )
@@ -157,6 +157,13 @@ def test_a_model_that_is_misspelt(tmp_path: Path, model: str, told: str) -> None
     ran = penstock(tmp_path, "chat", "Hello", "--model", model)
     assert ran.code in (1, 2)
     assert told in ran.err
+    assert ran.err.count("OPENAI_API_KEY") <= 1
+
+
+def test_a_vendors_model_where_a_configuration_has_another_vendor(tmp_path: Path) -> None:
+    (tmp_path / "penstock.yaml").write_text("providers: {sim: {}}\n")
+    ran = penstock(tmp_path, "chat", "Hello", "--model", "gpt-5-mini")
+    assert "openai has it: set OPENAI_API_KEY, or name" in ran.err
 
 
 def test_a_vendors_model_that_is_misspelt(tmp_path: Path) -> None:

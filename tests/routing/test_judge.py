@@ -101,6 +101,12 @@ def test_a_callers_own_credential_says_nothing_of_ours() -> None:
     assert effect_of(error) is NO_EFFECT
 
 
+def test_a_request_that_costs_more_than_is_left_stops_no_credential() -> None:
+    error = said(402, body=b'{"error":{"message":"You requested up to 9000 tokens, but can only afford 70."}}')
+    assert failure_of(error) == Failure(again=False, onward="credential")
+    assert effect_of(error) is NO_EFFECT
+
+
 # --- what may follow
 
 

@@ -152,6 +152,23 @@ def test_in_a_stream_they_are_named_at_its_end() -> None:
     assert sorted(answer.events[-1]["penstock"]["dropped"]) == sorted(line["dropped"]) == sorted(LOST.split(", "))
 
 
+def test_in_a_stream_pages_that_are_cited_behind_a_call_are_named() -> None:
+    page = {"type": "url_citation", "url_citation": {"url": "https://a.test"}}
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    deltas: list[dict[str, Any]] = [{"content": "So."}, {"tool_calls": [call]}, {"annotations": [page]}]
+    choices: list[dict[str, Any]] = [{"delta": delta} for delta in deltas]
+    choices.append({"delta": {}, "finish_reason": "tool_calls"})
+    chunks = (json.dumps({"id": "c", "model": "m", "choices": [{"index": 0, **choice}]}) for choice in choices)
+    said = "".join(f"data: {chunk}\n\n" for chunk in chunks)
+    body = f"{said}data: [DONE]\n\n".encode()
+    answer, line = lines_of(body, "text/event-stream", *ask("messages", model="odd/m", stream=True))
+    assert [event["content_block"]["type"] for event in answer.events if "content_block" in event] == [
+        "text",
+        "tool_use",
+    ]
+    assert answer.events[-1]["penstock"]["dropped"] == line["dropped"] == ["message.annotations"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_penstocks_own_callers_are_warned_of_them(stream: bool) -> None:
     answer, line = lines_of(*rich(stream=stream), *ask("generate", model="odd/m", stream=stream))

@@ -113,6 +113,19 @@ def test_what_the_provider_said_is_quoted_but_for_our_account() -> None:
     assert "�" in str(classify(400, {}, b'{"error":{"message":"half \\ud800 of it"}}'))
 
 
+def test_a_request_that_costs_more_than_is_left_says_nothing_of_a_smaller_one() -> None:
+    words = "This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only"
+    error = classify(402, {}, said(message=f"{words} afford 1234. To increase, visit https://openrouter.ai/credits"))
+    assert type(error) is e.UpstreamQuota
+    assert error.partly
+    assert "max_tokens" in error.do
+    assert "1234" not in str(error)
+    for nothing in (f"{words} afford 0.", "Insufficient credits"):
+        error = classify(402, {}, said(message=nothing))
+        assert type(error) is e.UpstreamQuota
+        assert not error.partly
+
+
 @given(st.sampled_from([200, 302, 400, 401, 403, 404, 429, 500]), st.binary(max_size=60))
 def test_any_body_is_classified(status: int, body: bytes) -> None:
     quoted = b'{"error":{"message":"' + body + b'"}}'

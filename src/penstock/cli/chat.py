@@ -158,11 +158,9 @@ def _helped(error: PenstockError, options: Options) -> PenstockError:
 
     asked = options["model"]
     if isinstance(error, UnknownModel | UpstreamNotFound) and asked is not None and options["gateway"] is None:
-        meant = (
-            ""
-            if "did you mean" in error.message
-            else meant_model(asked, find_config(options["path"], serving=False)[0])
-        )
+        # The error may have told already what is meant, or which variable is not set.
+        told = "did you mean" in error.message or "is switched off" in error.message
+        meant = "" if told else meant_model(asked, find_config(options["path"], serving=False)[0])
         error.do = f"{meant} {error.do}".strip()
     return error
 

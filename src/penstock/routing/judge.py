@@ -128,7 +128,7 @@ def effect_of(error: BaseException) -> Effect:
     if isinstance(error, e.UpstreamRateLimited):
         return Effect("throttled", _named(error), why)
     if isinstance(error, e.UpstreamCredential | e.UpstreamQuota):
-        if error.callers_own:
+        if error.callers_own or (isinstance(error, e.UpstreamQuota) and error.partly):
             return NO_EFFECT
         kind = "credential" if isinstance(error, e.UpstreamCredential) else "exhausted"
         return Effect(kind, _named(error), why)  # type: ignore[arg-type]

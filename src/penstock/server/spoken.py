@@ -20,6 +20,8 @@ __all__ = ["Spoken"]
 
 # What may bring something that the caller's dialect has no place for.
 _UNSAID = frozenset(("unsaid", "other", "citation"))
+# Behind one of these nothing stands behind a call any more.
+_WORDS = frozenset(("text", "reasoning", "refusal"))
 
 JSON_TYPE = b"application/json"
 STREAM_TYPE = b"text/event-stream"
@@ -71,7 +73,7 @@ class Spoken:
                 raise event.error
         if all(event.kind != "usage" for event in events):
             events = [*events, *_count(reply, request)]
-        _drop(request, [event for event in events if event.kind in _UNSAID])
+        _Dropped(request).note(events)
         body = self._encode(events, request)
         reply.content_type = JSON_TYPE
         head = self._head(reply, request)
@@ -144,7 +146,7 @@ class _Counted:
         self._reply = reply
         self._request = request
         self._counted = False
-        self._dropped: dict[str, None] = {}
+        self._dropped = _Dropped(request)
 
     def expect(self, counts: list[Event]) -> None:
         """Before the first events: what is known of the count, else how large the input is by its size. Anthropic tells
@@ -160,11 +162,11 @@ class _Counted:
         for at, event in enumerate(events):
             if event.kind == "usage":
                 self._counted = True
-            elif event.kind in _UNSAID:
-                self._dropped |= dict.fromkeys(_drop(self._request, [event]))
             elif event.kind == "end":
+                self._dropped.note(events[:at])
                 counts = [] if self._counted else self._estimate()
                 return self._noted(self._writer.write([*events[:at], *counts, *events[at:]]))
+        self._dropped.note(events)
         return self._writer.write(events)
 
     def end(self) -> bytes:
@@ -174,22 +176,46 @@ class _Counted:
         # The shape of Penstock's own contract is fixed, and has a place for it.
         if self._request.dialect == GENERATE.name:
             return said
-        return noted(said, note_of(self._request.record, self._dropped))
+        return noted(said, note_of(self._request.record, self._dropped.names))
 
     def _estimate(self) -> list[Event]:
         self._counted = True
         return _count(self._reply, self._request)
 
 
-def _drop(request: Request, events: list[Event]) -> list[str]:
-    """Name in the record what the caller's dialect has no place for; returns the names."""
-    left_out = CALLERS[request.dialect].left_out
-    names = [name for name in dict.fromkeys(map(left_out, events)) if name]
-    attempt = request.attempt
-    # A stream's record takes over what its attempt has, when that is over.
-    for one in (request.record, attempt) if names and attempt is not None else (request.record,):
-        one.dropped = (*one.dropped, *(name for name in names if name not in one.dropped))
-    return names
+class _Dropped:
+    """What of an answer the caller's dialect has no place for.
+
+    Attributes:
+        names: of it, as the answer is told of them; the record has them too.
+    """
+
+    __slots__ = ("_behind_call", "_left_out", "_request", "names")
+
+    def __init__(self, request: Request) -> None:
+        self.names: dict[str, None] = {}
+        self._request = request
+        self._left_out = CALLERS[request.dialect].left_out
+        self._behind_call = False
+
+    def note(self, events: list[Event]) -> None:
+        """More events of the answer, in their order."""
+        for event in events:
+            kind = event.kind
+            if kind in _WORDS:
+                self._behind_call = False
+            elif kind == "tool_call":
+                self._behind_call = True
+            elif kind in _UNSAID and (name := self._left_out(event, behind_call=self._behind_call)):
+                self._add(name)
+
+    def _add(self, name: str) -> None:
+        self.names[name] = None
+        record, attempt = self._request.record, self._request.attempt
+        # A stream's record takes over what its attempt has, when that is over.
+        for one in (record,) if attempt is None else (record, attempt):
+            if name not in one.dropped:
+                one.dropped = (*one.dropped, name)
 
 
 def _cost_line(nanos: int | None) -> bytes:

@@ -57,11 +57,11 @@ def encode_answer(events: list[Event], request_id: str, created: int, fields: Fi
     return encode_plain(message)
 
 
-def left_out(event: Event) -> str:
+def left_out(event: Event, *, behind_call: bool = False) -> str:
     """The name of what an event brings and these answers have no place for; "" for what is said."""
     if event.kind == "unsaid":
         return event.text
-    if event.kind == "citation" and citation_of(event.data) is None:
+    if event.kind == "citation" and (behind_call or citation_of(event.data) is None):
         return "message.annotations"
     return "content[]" if event.kind == "other" and not is_own(event.data) else ""
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from penstock.wire.plain_json import encode_plain
 from penstock.wire.tolerant_json import decode_tolerant
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "TextPiece",
     "ThinkingPiece",
     "finish_of",
+    "indexed",
     "message_of",
     "plain_pieces",
     "read_event",
@@ -119,6 +121,8 @@ _read_message = msgspec.json.Decoder(Message).decode
 _HEAD = b"event: content_block_delta\ndata: "
 _BETWEEN = b"}\n\n" + _HEAD + b"{"
 
+_OF_A_BLOCK = frozenset(("content_block_start", "content_block_delta", "content_block_stop"))
+
 # Anthropic's stop reasons in the vocabulary's words
 # (https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons); others stay as they are.
 _FINISH = {
@@ -170,6 +174,22 @@ def read_event(data: bytes) -> StreamEvent | None:
         except (ValueError, RecursionError):
             return None
     return event if event is not None and _is_whole(event) else None
+
+
+def indexed(data: bytes, last: int) -> bytes | None:
+    """The data of a block's event that lacks the block's number, with it; None for any other.
+
+    Args:
+        last: the number of the block that was begun last, -1 before the first.
+    """
+    try:
+        value = decode_tolerant(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or value.get("index") is not None or value.get("type") not in _OF_A_BLOCK:
+        return None
+    value["index"] = last + 1 if value["type"] == "content_block_start" else max(last, 0)
+    return encode_plain(value)
 
 
 def read_message(body: bytes) -> Message | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.errors import UpstreamError
 from penstock.messages import Usage
 from penstock.wire.anthropic_errors import classify_body, encode_stream_error
 from penstock.wire.anthropic_events import decode_events
@@ -21,13 +22,14 @@ from penstock.wire.anthropic_parts import (
     Piece,
     StreamEvent,
     finish_of,
+    indexed,
     plain_pieces,
     read_event,
     size_of,
 )
 from penstock.wire.anthropic_usage import folded, read_usage
 from penstock.wire.openai_usage import estimate, told
-from penstock.wire.sse import parse, split
+from penstock.wire.sse import encode_event, parse, split
 from penstock.wire.watching import Watcher
 
 __all__ = ["MessageStream"]
@@ -40,13 +42,18 @@ class MessageStream(Watcher):
         prompt_bytes: size of the request, for the estimate where the provider counts nothing.
     """
 
-    __slots__ = ("_counts", "_output_told", "_prompt_bytes", "_said_bytes", "_started", "_stop_reason")
+    __slots__ = (
+        *("_block", "_counts", "_numbered", "_output_told", "_prompt_bytes", "_said_bytes", "_started"),
+        "_stop_reason",
+    )
 
     def __init__(self, *, prompt_bytes: int) -> None:
         super().__init__()  # `ended`: message_stop was seen
         self._started = False  # message_start was seen
         self._prompt_bytes = prompt_bytes
         self._counts: dict[str, Any] = {}
+        self._block: int | None = -1  # the block begun last, as long as its provider numbers none
+        self._numbered: dict[int, bytes] = {}  # by the identity of what came: the same event with its block's number
         self._output_told = False  # the count of the output is the last one, not that of its first token
         self._said_bytes = 0
         self._stop_reason: str | None = None
@@ -94,11 +101,19 @@ class MessageStream(Watcher):
         elif data:
             blocks = split(data)
             kept = self._passing(blocks)
-            if len(kept) < len(blocks):
+            if self._numbered:
+                data = b"".join([self._numbered.get(id(block), block) for block in kept])
+                self._numbered = {}
+            elif len(kept) < len(blocks):
                 data = b"".join(kept)
         if self._framer is not None and self._framer.error is not None:
             self._fail(self._framer.error)
         return data
+
+    def end(self, cause: UpstreamError | None = None) -> bytes:
+        """See `StreamReader`."""
+        self._block = None  # of an event that broke off nothing is mended
+        return super().end(cause)
 
     def _take_block(self, block: bytes) -> bool:
         """An event in any of its forms. Returns whether it passes."""
@@ -109,6 +124,8 @@ class MessageStream(Watcher):
         if data is None:
             return True
         event = read_event(data)
+        if event is None and self._block is not None:
+            event = self._number(block, data, self._block)
         named = fields.event == b"error"
         if (named or (event is not None and event.type == "error")) and self.error is None:
             self._fail(classify_body(data))
@@ -121,11 +138,29 @@ class MessageStream(Watcher):
             self._take_event(event)
         return True
 
+    def _number(self, block: bytes, data: bytes, last: int) -> StreamEvent | None:
+        """An event without its block's number, of a server that tells none: it passes with it, which clients need.
+
+        Blocks come one after the other (https://platform.claude.com/docs/en/build-with-claude/streaming).
+        """
+        whole = indexed(data, last)
+        event = None if whole is None else read_event(whole)
+        if whole is None or event is None:
+            return None
+        if event.type == "content_block_start":
+            self._block = last + 1
+        elif last < 0:
+            return None
+        self._numbered[id(block)] = encode_event(whole, event.type.encode())
+        return event
+
     def _take_event(self, event: StreamEvent) -> None:
         kind = event.type
         if kind == "content_block_delta" and event.delta is not None:
             self._take_delta(event.delta)
         elif kind == "content_block_start" and event.content_block is not None:
+            if event.index != self._block:
+                self._block = None
             self._take_start(event.content_block)
         elif kind == "message_start" and event.message is not None:
             self._take_message(event.message)

@@ -316,8 +316,11 @@ class InboundChat(Inbound, Protocol):
         """
         ...
 
-    def left_out(self, event: Event) -> str:
-        """The name of what an event brings and answers of this dialect have no place for; "" for what is said."""
+    def left_out(self, event: Event, *, behind_call: bool = False) -> str:
+        """The name of what an event brings and answers of this dialect have no place for; "" for what is said.
+
+        `behind_call`: what was said before it was a tool's call, and no text has come since.
+        """
         ...
 
     def encode_answer(self, events: list[Event], request_id: str, created: int, fields: Fields = NO_FIELDS) -> bytes:

@@ -60,7 +60,7 @@ def encode_answer(events: list[Event], request_id: str, created: int, fields: Fi
     return msgspec.json.encode(body)
 
 
-def left_out(event: Event) -> str:
+def left_out(event: Event, *, behind_call: bool = False) -> str:
     """The name of what an event brings and these answers have no place for; "" for what is said."""
     if event.kind == "unsaid":
         return event.text

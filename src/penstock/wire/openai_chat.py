@@ -126,7 +126,7 @@ def _facts(value: dict[str, Any], prompt_bytes: int) -> Facts:
     said_bytes, finish, counts = 0, None, [value.get("usage")]
     for choice in value["choices"]:
         message = choice.get("message")
-        said_bytes += size_of(delta_of(message)) if isinstance(message, dict) else 0
+        said_bytes += size_of(delta_of(message if isinstance(message, dict) else {"content": choice.get("text")}))
         reason = choice.get("finish_reason")
         finish = finish or (reason if isinstance(reason, str) and reason else None)
         counts.append(choice.get("usage"))

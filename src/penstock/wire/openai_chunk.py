@@ -70,12 +70,13 @@ class Delta(msgspec.Struct, gc=False):
 
 
 class Choice(msgspec.Struct, gc=False):
-    """One answer's part of a chunk. Moonshot puts the usage here."""
+    """One answer's part of a chunk. Moonshot puts the usage here; `text` is that of older completions."""
 
     index: int = 0
     delta: Delta | None = None
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
+    text: str | None = None
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -340,6 +341,7 @@ def _choice_of(value: dict[str, Any]) -> Choice:
         delta=delta_of(delta) if isinstance(delta, dict) else None,
         finish_reason=_str(value, "finish_reason"),
         usage=_dict(value, "usage"),
+        text=_str(value, "text"),
     )
 
 

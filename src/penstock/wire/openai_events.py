@@ -46,6 +46,7 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
     logprobs: dict[str, Any] | None = None
+    text: str | None = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -256,6 +257,7 @@ def _chunk_of(value: Any) -> _Chunk | None:
                 finish_reason=choice.finish_reason,
                 usage=choice.usage,
                 logprobs=logprobs if isinstance(logprobs, dict) else None,
+                text=choice.text,
             )
         )
     return chunk
@@ -288,6 +290,8 @@ def _said_events(chunk: _Chunk, payload: bytes, *, whole: bool) -> Iterator[Even
         if delta is not None:
             plain = _plain_said(delta, choice)
             yield from _delta_events(delta, choice) if plain is None else plain
+        elif choice.text:  # as completions have it, with which some servers answer a chat
+            yield Event("text", repaired(choice.text), choice=choice.index)
         if choice.finish_reason and choice.finish_reason != NOT_YET:
             yield Event("finish", finish_reason=choice.finish_reason, choice=choice.index)
         if choice.usage is not None:

@@ -264,6 +264,8 @@ class ChatStream(Watcher):
                     text = delta.content
                     plain = text.__class__ is str and text and text.isascii()
                     size += len(text) if plain else size_of(delta)  # type: ignore[arg-type]
+                elif delta is None and choice.text:  # as completions have it
+                    size += len(choice.text.encode("utf-8", "surrogatepass"))
         if chunks:
             self._speaks = bool(text)
         if size:

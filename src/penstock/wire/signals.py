@@ -132,6 +132,9 @@ _OURS: dict[str, type[e.UpstreamError]] = {
         *(e.ProtocolError, e.StreamInterrupted, e.ContentFiltered, e.UpstreamRefused, e.UpstreamNotFound),
     )
 }
+# OpenRouter reserves what a request may cost at most: "You requested up to 65536 tokens, but can only afford 1234."
+# A smaller one passes, so what one caller asks must not stop the credential of all.
+_AFFORDS = re.compile(r"can only afford [1-9]", re.I)
 # What these two say about our account is not the caller's business, and may hold a piece of the key.
 _UNQUOTED = (e.UpstreamCredential, e.UpstreamQuota)
 
@@ -154,6 +157,8 @@ def classify(
         # from: what one caller writes must not pause the credential of all.
         kind, said.message = e.Unavailable, "a page of HTML, as a firewall before it sends"
     error = _error(kind, status if status >= 400 else said.status, said)
+    if isinstance(error, e.UpstreamQuota) and _AFFORDS.search(said.message):
+        error.partly, error.do = True, "Ask for less output (`max_tokens`), or another model; or add credit there."
     if 300 <= status < 400:
         error = kind(f"The provider answered with a redirect ({status}), which is not followed.", do=error.do)
     wait = retry_after(headers, now)
