@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import Unavailable
+from penstock.errors import Unavailable, UpstreamTimeout
 from penstock.testing import Faults, ScriptedUpstream, SimLoop, run
 from penstock.transport.dns import Door, Resolver
 from penstock.transport.http import Origin, Pool
@@ -114,6 +114,72 @@ def test_those_who_ask_together_share_a_question_and_one_may_give_up() -> None:
         assert loop.leaks() == []
     finally:
         loop.dispose()
+
+
+class Hanging(SimLoop):
+    """Its resolver may stop answering."""
+
+    answers = True
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> list[Any]:
+        while not self.answers:
+            await self.clock.sleep(10)
+        return await super().getaddrinfo(host, port, **hints)
+
+
+def test_a_resolver_that_hangs_keeps_nobody_from_what_it_said_last() -> None:
+    loop = Hanging()
+
+    async def main() -> None:
+        names, _ = resolver(loop)
+        loop.network.names["provider"] = ["10.0.0.1"]
+        await names.addresses(DOOR)
+        loop.answers = False
+        await loop.clock.sleep(31)
+        begun = loop.time()
+        assert await names.addresses(DOOR) == ("10.0.0.1",)
+        assert loop.time() - begun == pytest.approx(1)  # it is given a moment, once
+        assert await names.addresses(DOOR) == ("10.0.0.1",)
+        assert loop.time() - begun == pytest.approx(1)
+        loop.network.names["provider"] = ["10.0.0.2"]
+        loop.answers = True
+        await loop.clock.sleep(10)
+        assert await names.addresses(DOOR) == ("10.0.0.2",)
+        # What is too old is not told: whoever asks waits.
+        loop.answers = False
+        await loop.clock.sleep(331)
+        with pytest.raises(TimeoutError):
+            async with loop.clock.timeout(5):
+                await names.addresses(DOOR)
+        names.close()
+        await loop.settle()
+
+    try:
+        loop.run_until_complete(main())
+        assert loop.leaks() == []
+    finally:
+        loop.dispose()
+
+
+@pytest.mark.parametrize("how", ["refused", "dead"])
+def test_where_no_address_answers_the_name_is_asked_for_again_soon(how: str) -> None:
+    async def main(loop: SimLoop) -> None:
+        loop.network.names["provider"] = ["10.0.0.1"]
+        if how == "dead":
+            loop.network.faults_at["10.0.0.1", 80] = NEVER
+        server = await loop.create_server(ScriptedUpstream(b"", clock=loop.clock).connection, "10.0.0.2", 80)
+        pool, origin = Pool(loop.clock), Origin("provider", 80)
+        with pytest.raises((Unavailable, UpstreamTimeout)):
+            await pool.connect(origin, 2.0)
+        loop.network.names["provider"] = ["10.0.0.2"]
+        with pytest.raises((Unavailable, UpstreamTimeout)):
+            await pool.connect(origin, 2.0)  # not at once: that many calls fail is no reason for as many questions
+        await loop.clock.sleep(5)
+        assert (await pool.connect(origin, 2.0)).address == "10.0.0.2"
+        await pool.aclose()
+        server.close()
+
+    run(main, leak_free=True)
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,13 @@ class Dialler:
         if self._admits is not None and not all(map(self._admits, addresses)):
             raise NotAdmitted()
         attempt = partial(_attempt if _is_straight(origin) else _tunnel, origin, make)
-        if len(addresses) == 1:
-            return await attempt(addresses[0])
-        client = await _first(self._clock, [partial(attempt, address) for address in addresses])
+        try:
+            if len(addresses) == 1:
+                return await attempt(addresses[0])
+            client = await _first(self._clock, [partial(attempt, address) for address in addresses])
+        except BaseException:
+            self._resolver.doubt(door)
+            raise
         self._resolver.prefer(door, client.address)
         return client
 
