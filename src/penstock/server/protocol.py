@@ -247,15 +247,14 @@ class ServerConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_exchange", "_held", "_lingers", "_listener", "_loop", "_parser", "_refused", "_since", "_stalled_at",
-        "_transport", "_unsent", "_wake", "_work", "busy", "counted", "outside", "peer", "resumed", "task",
+        "_held", "_lingers", "_listener", "_loop", "_parser", "_refused", "_since", "_stalled_at", "_transport",
+        "_unsent", "_wake", "_work", "busy", "counted", "outside", "peer", "resumed", "task",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
         self.task: asyncio.Task[None] | None = None
         self.busy = False
         self.peer: str | None = None
-        self._exchange: Exchange | None = None
         self._work: Coroutine[Any, Any, None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._listener = listener
@@ -319,7 +318,7 @@ class ServerConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = self._exchange = None
+        self._transport = None
         self._parser.close()
         self._refused = None  # its traceback leads back here
         if self.counted and not self.busy:
@@ -374,16 +373,8 @@ class ServerConnection(asyncio.Protocol):
 
     def _serve(self, request: HttpRequest) -> bool:
         """Have a request answered; returns whether that takes a while."""
-        listener, exchange = self._listener, self._exchange
-        head = request.head
-        if exchange is not None and exchange.head is head and not listener.draining:
-            # The one before is over, and making another takes longer.
-            exchange.keep_alive = head.keep_alive
-            exchange.ended = exchange.started = False
-            exchange.written = 0
-            exchange.extra = b""
-        else:
-            exchange = self._exchange = Exchange(self, listener, request)
+        listener = self._listener
+        exchange = Exchange(self, listener, request)
         work = listener.handle(request, exchange)
         if work is None:
             self.answered(exchange, go_on=False)
@@ -567,7 +558,6 @@ class Exchange:
     """How one request is answered: `send` for a whole answer, or `start`, `push` and `drain`, `finish` for a stream.
 
     Attributes:
-        head: the request's; None for what is answered to no request.
         keep_alive: whether the connection goes on after this answer.
         ended: a whole answer was written; without it the connection is cut.
         written: bytes of body.
@@ -576,8 +566,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_bodyless", "_chunked", "_connection", "_kept", "_listener", "ended", "extra", "head", "keep_alive", "peer",
-        "started", "written",
+        "_bodyless", "_chunked", "_connection", "_kept", "_listener", "ended", "extra", "keep_alive", "peer", "started",
+        "written",
     )  # fmt: skip
 
     def __init__(self, connection: ServerConnection, listener: Listener, request: HttpRequest | None = None) -> None:
@@ -591,10 +581,10 @@ class Exchange:
         self._chunked = True
         self._bodyless = False
         self._kept = b""
-        head = self.head = request.head if request is not None else None
-        if head is None:
+        if request is None:
             self.keep_alive = False
             return
+        head = request.head
         self.keep_alive = head.keep_alive and not listener.draining
         if head.plain:
             return
