@@ -12,7 +12,11 @@ import pytest
 import uvloop
 
 from penstock.clock import SystemClock
+from penstock.config.schema import Provider
 from penstock.errors import Unavailable
+from penstock.gateway import endpoint_of
+from penstock.providers.catalogue import load_catalogue
+from penstock.redact import Secret
 from penstock.testing import ScriptedUpstream, SimLoop, run
 from penstock.transport.http import Origin, Pool
 from penstock.transport.proxy import Proxy, proxy_for, read_proxy
@@ -261,3 +265,101 @@ def test_a_proxy_that_opens_no_tunnel(
     with asyncio.Runner(loop_factory=loop) as runner, pytest.raises(Unavailable, match=told) as refused:
         runner.run(through(authority, says))
     assert "secret" not in str(refused.value)
+
+
+async def refusal(pool: Pool, origin: Origin) -> Unavailable:
+    with pytest.raises(Unavailable) as refused:
+        await pool.connect(origin, 10.0)
+    await pool.aclose()
+    return refused.value
+
+
+@pytest.mark.parametrize("tls", [None, client_context()], ids=["http", "https"])
+def test_a_proxy_out_of_reach_is_not_taken_for_the_provider(tls: ssl.SSLContext | None) -> None:
+    async def main() -> None:
+        held = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+        port = held.sockets[0].getsockname()[1]
+        held.close()
+        await held.wait_closed()
+        proxy = Proxy("127.0.0.1", port, None, b"user:secret")
+        error = await refusal(Pool(SystemClock()), Origin("provider", 443, tls, proxy=proxy))
+        assert "the proxy cannot be reached (Connect" in error.message
+        assert "HTTPS_PROXY" in error.do
+        unknown = Proxy("proxy.invalid", port)
+        pool = Pool(SystemClock())
+        error = await refusal(pool, Origin("provider", 443, tls, proxy=unknown))
+        assert "the proxy cannot be reached (" in error.message
+
+    asyncio.run(main())
+
+
+def test_whose_certificate_is_not_known_is_told_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    authority, other = Authority(tmp_path, "ca"), Authority(tmp_path / "other", "other")
+    trusting = client_context(str(authority.file))
+
+    async def main() -> None:
+        async with ScriptedUpstream(OK, tls=other.server_context()) as server:
+            proxy = Proxy("127.0.0.1", server.port, trusting, b"user:secret")
+            error = await refusal(Pool(SystemClock()), Origin("provider", 443, trusting, proxy=proxy))
+            assert "the proxy's certificate is not valid: " in error.message
+            assert "HTTPS_PROXY" in error.do
+            error = await refusal(Pool(SystemClock()), Origin("127.0.0.1", server.port, trusting))
+            assert ": its certificate is not valid: " in error.message
+            assert "ca_file" in error.do
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=["asyncio", "uvloop"])
+def test_a_provider_that_closes_in_the_handshake(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    class Closes(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.abort()  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(Closes, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        error = await refusal(Pool(SystemClock()), Origin("127.0.0.1", port, client_context()))
+        assert "Error" not in error.message
+        server.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=["asyncio", "uvloop"])
+def test_a_proxy_of_ones_own_authority_is_trusted_by_ca_file(
+    tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    authority = Authority(tmp_path, "ca")
+
+    async def main() -> None:
+        asked: list[bytes] = []
+        running = asyncio.get_running_loop()
+        async with ScriptedUpstream(OK, tls=authority.server_context()) as server:
+            listening = await running.create_server(
+                lambda: Tunnels(server.port, b"HTTP/1.1 200 Connected\r\n\r\n", asked),
+                "127.0.0.1",
+                0,
+                ssl=authority.server_context(),
+            )
+            url = f"https://user:secret@127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            provider = Provider(
+                name="own", kind="openai", base_url=f"https://10.66.0.1:{server.port}/v1", api_key=Secret("key"),
+                ca_file=str(authority.file), proxy=Secret(url),
+            )  # fmt: skip
+            origin = endpoint_of(provider, load_catalogue()["openai"]).origin
+            pool = Pool(SystemClock())
+            assert origin.proxy is not None
+            with pytest.raises(Unavailable, match="its certificate is not valid: IP address mismatch"):
+                await pool.connect(origin, 10.0)  # so far as the provider itself, whose certificate is for 127.0.0.1
+            assert len(asked) == 1
+            # The usual roots hold for it as well; the provider has its own alone.
+            assert len(origin.proxy.tls.get_ca_certs()) > 10  # type: ignore[union-attr]
+            assert len(origin.tls.get_ca_certs()) == 1  # type: ignore[union-attr]
+            await pool.aclose()
+            listening.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())

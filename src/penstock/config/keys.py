@@ -201,7 +201,11 @@ KEYS: dict[str, dict[str, Entry]] = {
             "[{name: a, api_key: env:KEY_A, weight: 3}, {name: b, api_key: env:KEY_B}]",
         ),
         "region": Entry(forms.LABEL, "Where it is, in your words: see `regions` of a model.", "eu"),
-        "ca_file": Entry(forms.TEXT, "PEM file to trust instead of the usual roots.", "ca.pem"),
+        "ca_file": Entry(
+            forms.TEXT,
+            "PEM file to trust instead of the usual roots; for a proxy that is spoken to by https, besides them.",
+            "ca.pem",
+        ),
         "probe": Entry(
             switchable(forms.POSITIVE_DURATION),
             "How often it is asked for its models, to see whether it lives.",

@@ -327,7 +327,9 @@ def endpoint_of(provider: Provider, row: Row) -> Endpoint:
     url = urlsplit(provider.base_url)
     tls = client_context(provider.ca_file) if url.scheme == "https" else None
     host = url.hostname or ""
-    proxy = read_proxy(provider.proxy.reveal(), client_context) if provider.proxy is not None else None
+    proxy = None
+    if provider.proxy is not None:
+        proxy = read_proxy(provider.proxy.reveal(), lambda: client_context(provider.ca_file, too=True))
     origin = Origin(host, url.port or (443 if tls else 80), tls, proxy=proxy)
     headers = _headers(url.netloc) | auth_headers(row.auth, provider.api_key)
     base = url.path

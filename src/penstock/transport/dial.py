@@ -13,6 +13,8 @@ from penstock.clock import Clock
 from penstock.transport.connection import Connection
 from penstock.transport.dns import Door, Resolver
 from penstock.transport.origin import Origin
+from penstock.transport.proxy import Proxy
+from penstock.transport.reasons import ProxyRefusal, proxy_out_of_reach
 from penstock.wire.h1 import Malformed, ResponseParser
 
 __all__ = ["Dialler"]
@@ -26,13 +28,6 @@ MAX_PROXY_HEAD = 16 * KIB
 
 Make: TypeAlias = "Callable[[], Connection]"
 Attempt: TypeAlias = "Callable[[], Coroutine[Any, Any, Connection]]"
-
-
-class ProxyRefusal(OSError):
-    """A proxy that does not open the tunnel; `strerror` says why."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(0, why)
 
 
 class NotAdmitted(OSError):
@@ -68,10 +63,15 @@ class Dialler:
         """A connection to the origin with one of `make`'s protocols on it. Those that lost are discarded.
 
         Raises:
-            OSError, ssl.SSLError: of the address that failed first.
+            OSError: of the address that failed first; ProxyRefusal where it is the proxy that failed.
         """
         door = origin.door
-        addresses = await self._resolver.addresses(door)
+        try:
+            addresses = await self._resolver.addresses(door)
+        except OSError as error:
+            if origin.proxy is None:
+                raise
+            raise proxy_out_of_reach(error) from error
         if self._admits is not None and not all(map(self._admits, addresses)):
             raise NotAdmitted()
         attempt = partial(_attempt if _is_straight(origin) else _tunnel, origin, make)
@@ -145,8 +145,10 @@ async def _attempt(origin: Origin, make: Make, address: str) -> Connection:
             ssl=tls,
             server_hostname=name if tls else None,
         )
-    except BaseException:
+    except BaseException as error:
         client.discard()
+        if proxy is not None and isinstance(error, OSError):
+            raise proxy_out_of_reach(error) from error
         raise
     return client
 
@@ -160,13 +162,7 @@ async def _tunnel(origin: Origin, make: Make, address: str) -> Connection:
     client = make()
     client.address = address
     try:
-        transport, _ = await loop.create_connection(
-            lambda: asking,
-            address,
-            proxy.port,
-            ssl=proxy.tls,
-            server_hostname=proxy.host if proxy.tls else None,
-        )
+        transport = await _reach(proxy, asking, address)
         transport.write(proxy.connect_request(origin.host, origin.port))
         await asking.answered
         inner = await _start_tls(loop, transport, client, tls, origin.host)
@@ -178,10 +174,25 @@ async def _tunnel(origin: Origin, make: Make, address: str) -> Connection:
     return client
 
 
+async def _reach(proxy: Proxy, asking: _Asking, address: str) -> asyncio.Transport:
+    loop, name = asyncio.get_running_loop(), proxy.host if proxy.tls else None
+    try:
+        made = await loop.create_connection(lambda: asking, address, proxy.port, ssl=proxy.tls, server_hostname=name)
+    except OSError as error:
+        raise proxy_out_of_reach(error) from error
+    return made[0]
+
+
 async def _start_tls(
     loop: asyncio.AbstractEventLoop, transport: Any, client: Connection, tls: ssl.SSLContext, name: str
 ) -> asyncio.Transport:
-    inner = await loop.start_tls(transport, client, tls, server_hostname=name)
+    try:
+        inner = await loop.start_tls(transport, client, tls, server_hostname=name)
+    except TypeError as error:
+        # asyncio's own mistake (CPython 3.11.7): TLS that fails within a proxy's TLS is not aborted as it should be.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
     if inner is None:
         raise ConnectionResetError(0, "the proxy closed the tunnel")
     return inner

@@ -7,11 +7,10 @@ connections are busy, calls wait for one in the order in which they came.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 
 from penstock.clock import Clock, Timer
-from penstock.errors import Unavailable, UpstreamTimeout
+from penstock.errors import UpstreamTimeout
 from penstock.transport import memory
 from penstock.transport.connection import NEVER, Connection
 from penstock.transport.dial import Dialler
@@ -19,6 +18,7 @@ from penstock.transport.dns import Door
 from penstock.transport.origin import Origin
 from penstock.transport.pieces import READ_BYTES
 from penstock.transport.places import Permits, Places, no_place
+from penstock.transport.reasons import unavailable
 from penstock.transport.turns import Turns
 
 __all__ = ["Connection", "Origin", "Pool"]
@@ -107,10 +107,8 @@ class Pool:
             if queued:
                 raise no_place(origin) from None
             raise UpstreamTimeout(f"no connection to the provider within {timeout:g} s", do="Try again.") from None
-        except (OSError, ssl.SSLError) as error:
-            raise Unavailable(
-                f"no connection to the provider: {_reason(error)}", do="Check its base_url and that it is up."
-            ) from error
+        except OSError as error:
+            raise unavailable(error) from error
 
     def _join(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Connection:
         assert origin.in_process is not None
@@ -247,11 +245,3 @@ class Pool:
             self._timer, self._timer_at = None, NEVER
         for connection in list(self._all):
             connection.discard()
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"the TLS handshake failed ({error.reason})"
-    return error.strerror or type(error).__name__

@@ -38,11 +38,12 @@ class ClientContext(ssl.SSLContext):
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
-def client_context(ca_file: str | None = None) -> ClientContext:
+def client_context(ca_file: str | None = None, *, too: bool = False) -> ClientContext:
     """A verifying context for connections out.
 
     Args:
         ca_file: a PEM file with the only certificate authorities to trust; None means certifi's.
+        too: trust certifi's as well.
 
     Raises:
         OSError: the file cannot be read.
@@ -50,6 +51,8 @@ def client_context(ca_file: str | None = None) -> ClientContext:
     """
     context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)  # which checks certificate and host name
     context.load_verify_locations(cafile=ca_file or certifi.where())
+    if ca_file and too:
+        context.load_verify_locations(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -21,8 +21,8 @@ from penstock.errors import PenstockError, UpstreamTimeout
 from penstock.gateway import endpoint_of
 from penstock.providers.catalogue import Row
 from penstock.providers.listing import CONNECT_SECONDS
-from penstock.transport.dial import ProxyRefusal
 from penstock.transport.http import Connection, Origin, Pool
+from penstock.transport.reasons import ProxyRefusal
 
 __all__ = ["Reached", "check_base_url", "check_providers"]
 
@@ -109,6 +109,8 @@ def _explain(provider: Provider, origin: Origin, error: PenstockError, clock: Cl
     if isinstance(cause, ProxyRefusal) or (provider.proxy is not None and not isinstance(cause, ssl.SSLError)):
         by = provider.proxy.source if provider.proxy is not None else "the proxy"
         fix = f"Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or go there directly: export NO_PROXY={origin.host}"
+        if cause is not None and isinstance(cause.__cause__, ssl.SSLCertVerificationError):
+            fix = "If it is in order, write ca_file: FILE with the PEM certificate of the proxy's authority."
         return fail(PROXY, name, f"{where} by the proxy {by}: {error.message}", fix)
     if isinstance(cause, ssl.SSLError):
         if cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
