@@ -16,7 +16,7 @@ from penstock.providers.simulated import SimulatedProvider
 from penstock.records import Record
 from penstock.server.data_plane import DataPlane
 from penstock.testing import SeededRandom, SimLoop
-from penstock.wire.h1 import ResponseParser
+from penstock.wire.h1_response import ResponseParser
 
 GATEWAY = ("127.0.0.1", 8484)
 PROVIDER = ("provider", 8000)

@@ -9,7 +9,8 @@ import msgspec
 
 from penstock.providers.simulated import SimulatedProvider
 from penstock.testing import SimClock, SimLoop, pipe
-from penstock.wire.h1 import ResponseParser, encode_headers
+from penstock.wire.h1 import encode_headers
+from penstock.wire.h1_response import ResponseParser
 
 USER = [{"role": "user", "content": "How do turbines work?"}]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from penstock.wire.h1 import Malformed, ResponseParser
+from penstock.wire.h1_response import Malformed, ResponseParser
 from tests.end_to_end.process import Served
 from tests.end_to_end.providers import Provider
 from tests.security.hostile import KEY, Input

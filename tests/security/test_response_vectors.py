@@ -16,7 +16,7 @@ from penstock.errors import PenstockError
 from penstock.testing import SimLoop, run
 from penstock.testing.provider import EOF, ScriptedUpstream
 from penstock.transport.http import Origin, Pool
-from penstock.wire.h1 import Malformed, ResponseParser
+from penstock.wire.h1_response import Malformed, ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -12,7 +12,7 @@ import msgspec
 from penstock.testing import SimLoop
 from penstock.transport.link import Connection
 from penstock.transport.memory import Address
-from penstock.wire.h1 import Malformed, ResponseParser
+from penstock.wire.h1_response import Malformed, ResponseParser
 from tests.simulation.ways import AT_LENGTH, TAKES_IN_THE_END, is_broken, lay
 
 __all__ = ["KEY", "Ask", "Callers", "Got"]

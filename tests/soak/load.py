@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from penstock.clock import SystemClock
-from penstock.wire.h1 import ResponseParser
+from penstock.wire.h1_response import ResponseParser
 
 __all__ = ["Asker", "at_rate", "percentile", "request"]
 

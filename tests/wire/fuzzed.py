@@ -12,7 +12,8 @@ from penstock.errors import InvalidRequest, NotAvailable, TooLarge
 from penstock.routing.wishes import HEADERS, Wishes, wishes_of
 from penstock.wire.dialect import ModelFacts
 from penstock.wire.dialects import CALLERS, CHAT
-from penstock.wire.h1 import MAX_PIPELINED, Malformed, Refused, RequestParser, ResponseParser
+from penstock.wire.h1 import MAX_PIPELINED, Refused, RequestParser
+from penstock.wire.h1_response import Malformed, ResponseParser
 from penstock.wire.splice import decode_object, encode_object
 from penstock.wire.sse import Framer, parse
 from penstock.wire.weight import check_weight

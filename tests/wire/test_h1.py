@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.wire.framing import encode_chunk
-from penstock.wire.h1 import (
-    PARSER_ERRORS,
-    HttpRequest,
-    Malformed,
-    Refused,
-    RequestParser,
-    ResponseParser,
-    encode_response_head,
-)
+from penstock.wire.h1 import HttpRequest, Refused, RequestParser, encode_response_head
+from penstock.wire.h1_response import PARSER_ERRORS, Malformed, ResponseParser
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = (

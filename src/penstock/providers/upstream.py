@@ -29,13 +29,15 @@ from penstock.errors import (
 )
 from penstock.messages import Request
 from penstock.providers.answers import StreamedAnswer
-from penstock.providers.deployment import Deployment
+from penstock.providers.deployment import Deployment, Endpoint
 from penstock.records import Attempt
+from penstock.transport.connection import Answer
 from penstock.transport.http import Connection, Pool
 from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import Dialect, Written
 from penstock.wire.dialects import CALLERS, CHAT, estimate
 from penstock.wire.extent import limit_output
+from penstock.wire.h1_response import ResponseHead
 from penstock.wire.media_type import of_json
 from penstock.wire.weight import check_weight
 
@@ -100,18 +102,21 @@ class Upstream:
             if connection is None:
                 connection = await self._pool.connect(origin, min(deployment.connect, request.wait))
                 now = attempt.sent = self._now()
-            await connection.exchange(payload, stream=stream, timeout=request.wait, now=now)
-            parser = connection.parser
-            attempt.status = parser.status
-            if b"content-encoding" in parser.headers:
-                _refuse_coding(connection)
-            if connection.streaming and parser.status == 200:
+            answer = await connection.exchange(payload, stream=stream, timeout=request.wait, now=now, direct=True)
+            head = answer[0] if answer is not None else connection.parser.head
+            attempt.status = head.status
+            noted = head.noted
+            if noted is None or noted.down is not deployment.endpoint.down:
+                _note(head, deployment.endpoint)
+            if answer is not None:
+                return self._unary(request, dialect, attempt, connection, answer)
+            if connection.streaming and head.status == 200:
                 source = _open(request, deployment, dialect, attempt, connection)
                 if not source.begin():
                     await source.hold()
                 attempt.answered = self._now()
-                return _streamed(request, deployment, dialect, source, connection)
-            return self._unary(request, deployment, dialect, attempt, connection)
+                return _streamed(request, dialect, source, connection)
+            return self._unary(request, dialect, attempt, connection, (head, connection.parser.take()))
         except BaseException as error:
             if isinstance(error, UpstreamError):
                 error.dialect = dialect.name
@@ -145,27 +150,28 @@ class Upstream:
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
     def _unary(
-        self, request: Request, deployment: Deployment, dialect: Dialect, attempt: Attempt, connection: Connection
+        self, request: Request, dialect: Dialect, attempt: Attempt, connection: Connection, answer: Answer
     ) -> Reply:
-        parser = connection.parser
-        status, headers, body = parser.status, parser.headers, parser.take()
+        """The reply that is whole."""
+        head, body = answer
+        status, noted = head.status, head.noted
         now = attempt.answered = self._now()
         connection.release(now)
         if not 200 <= status < 300:
-            raise dialect.classify(status, headers, body, self._clock.wall())
+            raise dialect.classify(status, head.headers, body, self._clock.wall())
         try:
             spoken, facts = dialect.name, dialect.decode_facts(body, request.record.bytes_in)
         except ProtocolError:
-            attempt.ambiguous = _is_answer(headers)
+            attempt.ambiguous = _is_answer(head.headers)
             raise
         attempt.response_model, attempt.finish_reason = facts.model, facts.finish_reason
-        deployment.book(request.record, attempt, facts.usage)
+        request.target.book(request.record, attempt, facts.usage)
         attempt.outcome = "ok"
         return Reply(
             status,
-            of_json(headers.get(b"content-type", b"")),
+            noted.kind,
             Frame(body, dialect.decode_events),
-            _passed_down(headers, deployment) if spoken == request.dialect else (),
+            noted.passed if spoken == request.dialect else (),  # to others they say nothing
             spoken,
         )
 
@@ -183,16 +189,14 @@ def _open(
     return StreamedAnswer(connection, reader, dialect.decode_events, request, deployment)
 
 
-def _streamed(
-    request: Request, deployment: Deployment, dialect: Dialect, source: StreamedAnswer, connection: Connection
-) -> Reply:
+def _streamed(request: Request, dialect: Dialect, source: StreamedAnswer, connection: Connection) -> Reply:
     """The reply of a stream whose first output is in hand."""
     connection.deadline = request.deadline
-    headers, spoken = connection.parser.headers, dialect.name
-    kind = headers.get(b"content-type", b"")
+    head, spoken = connection.parser.head, dialect.name
+    kind = head.headers.get(b"content-type", b"")
     if b"event-stream" not in kind and b"event-stream" not in kind.lower():
         kind = b"text/event-stream"
-    return Reply(200, kind, source, _passed_down(headers, deployment) if spoken == request.dialect else (), spoken)
+    return Reply(200, kind, source, head.noted.passed if spoken == request.dialect else (), spoken)
 
 
 # Of these, and of a connection that broke, nobody knows whether the provider went on and what it charges for it.
@@ -299,15 +303,26 @@ def _estimated(request: Request, body: bytes) -> Reply:
     return Reply(200, b"application/json", frame, [(b"x-penstock-estimated", b"true")], request.dialect)
 
 
-def _refuse_coding(connection: Connection) -> None:
-    if connection.parser.headers[b"content-encoding"].lower() != b"identity":
+class _Noted(msgspec.Struct, eq=False):
+    """What an answer's head says to whoever gets it; answers that have the same one share it.
+
+    Attributes:
+        down: which headers callers of the same dialect get, by the endpoint that was asked; `passed`: those.
+        kind: what the body of a whole answer is called to its caller.
+    """
+
+    down: tuple[bytes, ...]
+    passed: tuple[tuple[bytes, bytes], ...]
+    kind: bytes
+
+
+def _note(head: ResponseHead, endpoint: Endpoint) -> None:
+    """Look at a head. Raises ProtocolError: its body is in a coding."""
+    headers, down = head.headers, endpoint.down
+    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise ProtocolError("the provider's answer is compressed, which it was asked not to do")
-
-
-def _passed_down(headers: Mapping[bytes, bytes], deployment: Deployment) -> list[tuple[bytes, bytes]]:
-    """To callers of the same dialect; to others they say nothing."""
     passed = []
-    for name in deployment.endpoint.down:
+    for name in down:
         if name in headers:
             passed.append((name, headers[name]))  # a comprehension would be one more function
-    return passed
+    head.noted = _Noted(down, tuple(passed), of_json(headers.get(b"content-type", b"")))

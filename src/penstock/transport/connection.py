@@ -1,4 +1,4 @@
-"""One connection to a provider, an asyncio protocol on `wire/h1`: one exchange at a time.
+"""One connection to a provider, an asyncio protocol on `wire/h1_response`: one exchange at a time.
 
 `exchange` sends and waits for the head of a stream or the whole of any other answer, `read` and `flow` give a
 stream's bytes as they come, and `release` gives the connection back, or closes it when it was not read to its end:
@@ -20,7 +20,7 @@ from penstock.transport.origin import Origin
 from penstock.transport.pieces import READ_BYTES, InPieces
 from penstock.transport.tls import ClientContext
 from penstock.transport.turns import Turns
-from penstock.wire.h1 import PARSER_ERRORS, Malformed, ResponseParser
+from penstock.wire.h1_response import PARSER_ERRORS, Malformed, ResponseHead, ResponseParser
 
 __all__ = ["Connection", "Keeper"]
 
@@ -53,6 +53,10 @@ _OPTIONS = (
 )
 
 
+# The head and the body of one that is whole.
+Answer = tuple[ResponseHead, bytes]
+
+
 class Keeper(Protocol):
     """What a connection needs of its pool.
 
@@ -68,7 +72,7 @@ class Keeper(Protocol):
         """The monotonic time."""
         ...
 
-    def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[None]:
+    def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[Answer | None]:
         """A future to complete; the connection is expired if that takes too long."""
         ...
 
@@ -97,6 +101,7 @@ class Connection(InPieces):
     """
 
     __slots__ = (
+        "_direct",
         "_error",
         "_finishing",
         "_left",
@@ -106,6 +111,7 @@ class Connection(InPieces):
         "_sink",
         "_streamed",
         "_waiter",
+        "_whole",
         "address",
         "counted",
         "deadline",
@@ -130,7 +136,9 @@ class Connection(InPieces):
         self._left = MAX_STREAM
         self._pool = pool
         self._now = pool.now
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Answer | None] | None = None
+        self._direct = False
+        self._whole = False  # an answer went past the parser, and is all that came
         self._error: UpstreamError | None = None
         self._finishing = False
         self._silence = 0.0
@@ -141,8 +149,8 @@ class Connection(InPieces):
     # --- the caller's side
 
     def exchange(
-        self, payload: bytes, *, stream: bool, timeout: float, now: float | None = None
-    ) -> asyncio.Future[None]:
+        self, payload: bytes, *, stream: bool, timeout: float, now: float | None = None, direct: bool = False
+    ) -> asyncio.Future[Answer | None]:
         """Send a request; what is to be awaited is done with the head if the answer is a stream, else with all of it.
 
         Args:
@@ -150,11 +158,14 @@ class Connection(InPieces):
             stream: a stream was asked for, so anything but JSON is taken as one.
             timeout: seconds until then.
             now: the time, where the caller has just read it.
+            direct: an answer that needs no parsing may be given as what was awaited, past the parser: its head and its
+                body.
 
         Raises:
             Unavailable, UpstreamTimeout, ProtocolError: and the connection must be released.
         """
         self._streamed = stream
+        self._direct = direct and not stream
         self.streaming = False
         assert self._transport is not None
         if self.closed:
@@ -234,6 +245,13 @@ class Connection(InPieces):
         if self.closed or transport is None:
             self._error = None  # what was raised leads back here
             return
+        if self._whole:
+            self._whole = False
+            if self._error is None and transport.get_write_buffer_size() == 0:
+                self._pool.keep(self, now)
+            else:
+                self.discard()
+            return
         parser = self.parser
         if (
             parser.complete
@@ -295,7 +313,7 @@ class Connection(InPieces):
         error.late = self._pool.now() >= self.deadline - ROUNDED
         self._fail(error)
 
-    def _wait(self, timeout: float) -> asyncio.Future[None]:
+    def _wait(self, timeout: float) -> asyncio.Future[Answer | None]:
         if self._error is not None:
             raise self._error
         if self.deadline != NEVER:
@@ -380,14 +398,22 @@ class Connection(InPieces):
             _tune(plug)
 
     def data_received(self, data: bytes) -> None:
-        parser = self.parser
+        parser, waiter = self.parser, self._waiter
+        if self._direct and waiter is not None and not waiter.done():
+            answer = parser.take_known(data)
+            if answer is not None:
+                self._direct, self._whole = False, True
+                self._waiter = None
+                self.expires = NEVER
+                waiter.set_result(answer)
+                return
         if self._sink is not None:
             _read_again(self, data)
             return
         if self._finishing:
             self._finish_with(data)
             return
-        if self._waiter is None and not self.streaming:
+        if waiter is None and not self.streaming:
             # Nothing was asked: whatever this is, it answers no request of ours.
             self.discard()
             return
@@ -397,12 +423,12 @@ class Connection(InPieces):
             self._fail(_invalid(error))
             return
         if parser.complete:
-            if not self.streaming and (self._streamed or parser.headers.get(b"content-type", b"")[:5] == b"text/"):
+            head = parser.head
+            if not self.streaming and (self._streamed or head.headers.get(b"content-type", b"")[:5] == b"text/"):
                 self.streaming = _is_stream(parser, asked=self._streamed)
-            if parser.status == 407 and self.origin.rewrite is not None:
+            if head.status == 407 and self.origin.rewrite is not None:
                 self._fail(_refused_by_proxy())
                 return
-            waiter = self._waiter
             if waiter is not None and not waiter.done():
                 self._waiter = None
                 self.expires = NEVER

@@ -15,7 +15,7 @@ from penstock.transport.dns import Door, Resolver
 from penstock.transport.origin import Origin
 from penstock.transport.proxy import Proxy
 from penstock.transport.reasons import ProxyRefusal, proxy_out_of_reach
-from penstock.wire.h1 import Malformed, ResponseParser
+from penstock.wire.h1_response import Malformed, ResponseParser
 
 __all__ = ["Dialler"]
 

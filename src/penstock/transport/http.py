@@ -12,7 +12,7 @@ from collections.abc import Callable
 from penstock.clock import Clock, Timer
 from penstock.errors import UpstreamTimeout
 from penstock.transport import memory
-from penstock.transport.connection import NEVER, Connection
+from penstock.transport.connection import NEVER, Answer, Connection
 from penstock.transport.dial import Dialler
 from penstock.transport.dns import Door
 from penstock.transport.origin import Origin
@@ -195,7 +195,7 @@ class Pool:
             connection.counted = False
             self._places.leave(connection.origin)
 
-    def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[None]:
+    def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[Answer | None]:
         """A future for the connection to complete; it is expired if that takes longer than `timeout` seconds.
 
         One timer serves all connections: it stands at the earliest expiry, and most exchanges end long before.

@@ -1,4 +1,6 @@
-"""HTTP/1.1 without I/O, on httptools (llhttp): bytes in, requests or a response out, and the bytes to answer with.
+"""HTTP/1.1 without I/O, on httptools (llhttp): bytes in, requests out, and the bytes to answer with.
+
+Responses are read in `h1_response`.
 
 The parser is a library; what is ours are the checks it lacks (RFC 9112 with RFC 9110 names the rules): the request
 line as it is written there, one valid Host, no Transfer-Encoding in HTTP/1.0, no underscore twins of the headers that
@@ -11,14 +13,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import httptools
 import msgspec
 
-from penstock.wire.framing import closes, codings
+from penstock.wire.framing import closes
 from penstock.wire.known_head import KnownHead, remember
 
 __all__ = [
@@ -26,10 +28,8 @@ __all__ = [
     "LAST_CHUNK",
     "Head",
     "HttpRequest",
-    "Malformed",
     "Refused",
     "RequestParser",
-    "ResponseParser",
     "awaited_by",
     "encode_headers",
     "encode_response_head",
@@ -49,15 +49,6 @@ MAX_TARGET = 8 * KIB
 
 # A body that came in more pieces than this is being sent in crumbs, and a list of crumbs takes forty times their size.
 MANY_PIECES = 64
-
-# Servers send at most a few 1xx before an answer.
-MAX_INTERIM = 100
-
-# After so many heads of responses in a row, each unlike the one before, the next are not compared any more.
-MANY_STRANGE = 8
-
-# Below this, pieces of a body that is held are worth joining.
-SMALL_PIECE = 4 * KIB
 
 # uri-host [ ":" port ] (RFC 9110, section 7.2), without userinfo and without percent-encoding, which no client sends.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
@@ -80,12 +71,6 @@ _TARGET = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@%/?\[\]-]+\Z")
 _ALIKE = rb"%b\s+%b\s+[A-Za-z]+/[0-9]\.[0-9](?:\r\n|[\n\t\v\f ]|\r(?=[^\n]))"
 
 
-@lru_cache(64)
-def _lowered(names: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """A head's names in lower case, kept: a server mostly sends the same ones in the same order."""
-    return tuple(map(bytes.lower, names))
-
-
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _REASONS[529] = b"Overloaded"  # Anthropic's
 _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
@@ -105,14 +90,6 @@ class Refused(Exception):
         self.message = message
         self.path = path
         self.error = error
-
-
-class Malformed(Exception):
-    """A response that is not valid HTTP/1.1, or ends before its end."""
-
-
-# What feeding a response to its parser may raise.
-PARSER_ERRORS = (Malformed, httptools.HttpParserError, httptools.HttpParserUpgrade)
 
 
 class Head:
@@ -503,280 +480,6 @@ class _Behind:
     def _tell(self, callback: Callable[..., None], *found: bytes) -> None:
         if self._begun:
             callback(*found)
-
-
-class _Callbacks:
-    """What httptools calls: where it can, C functions of a dict and a list, which cost a tenth of a Python call."""
-
-    def __init__(self, parser: ResponseParser, fields: dict[bytes, bytes]) -> None:
-        self.on_message_begin = parser.ended.clear
-        self.on_header = fields.__setitem__
-        self.on_headers_complete = parser.headers_completed
-        self.on_body = parser.pending.append
-        self.on_message_complete = parser.message_completed
-
-
-class ResponseParser:
-    """The client's side: one response a parser at a time; `reset` readies it for the next on the same connection.
-
-    Attributes:
-        head_complete: status and headers are known (1xx responses are skipped).
-        headers: lower-case names; of repeated fields the last one counts, and trailers not at all. Content-Length may
-            be missing.
-        complete: the whole body has come.
-        surplus: bytes came after the end; the connection must not be used again.
-        pending: pieces of body waiting to be taken.
-        ended: not empty between the end of a message and the first byte of the next.
-    """
-
-    __slots__ = (
-        "_fields",
-        "_head_bytes",
-        "_heads",
-        "_interim",
-        "_interims",
-        "_joined",
-        "_known",
-        "_max_head",
-        "_parser",
-        "_size",
-        "_strange",
-        "_until_close",
-        "complete",
-        "ended",
-        "feed_body",
-        "head_complete",
-        "headers",
-        "keep_alive",
-        "pending",
-        "status",
-        "surplus",
-        "unpaid",
-    )
-
-    def __init__(self, max_head: int = 64 * KIB) -> None:
-        self._max_head = max_head
-        self._known: KnownHead | None = None
-        self._strange = 0
-        self._joined = 0
-        self._size = 0
-        self.pending: list[bytes] = []
-        self.ended: list[bool] = []
-        self._fields: dict[bytes, bytes] = {}
-        self._parser = httptools.HttpResponseParser(_Callbacks(self, self._fields))
-        self.feed_body = self._parser.feed_data
-        self.headers: dict[bytes, bytes] = {}
-        self._begin()
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the response that was; only right after a complete one without surplus."""
-        self.status = 0
-        self.head_complete = self.complete = self.keep_alive = False
-        if self._head_bytes:  # else its head was known, and nothing was parsed
-            self._begin()
-
-    def _begin(self) -> None:
-        self.surplus = self._interim = self._until_close = False
-        self._head_bytes = self._interims = self.unpaid = 0
-        self._heads = b""
-        self._fields.clear()
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes in.
-
-        Raises:
-            Malformed: not HTTP/1.1, or a head above the cap. What was decoded before stays readable.
-        """
-        if self.complete:
-            self.surplus = True
-            return
-        fresh = not self._head_bytes
-        if fresh and self._known is not None and self._take_known(data, self._known):
-            return
-        try:
-            if not self.head_complete:
-                self._head_bytes += len(data)
-                self._heads = data if fresh else self._heads + data
-                if self._head_bytes > self._max_head:
-                    room = self._max_head - (self._head_bytes - len(data))
-                    self._parser.feed_data(data[:room])
-                    if not self.head_complete:
-                        raise Malformed(f"the response's head is larger than {self._max_head} bytes")
-                    data = data[room:]
-                self._parser.feed_data(data)
-            else:
-                pieces = len(self.pending)
-                self._parser.feed_data(data)
-                if len(self.pending) == pieces and not self.complete:
-                    self._charge(len(data))
-                elif self.unpaid:
-                    self.unpaid = 0
-            if self.complete:
-                if not self.ended:
-                    self.surplus = True  # the beginning of another response
-                elif fresh and self._strange <= MANY_STRANGE:
-                    self._remember(data)
-        except PARSER_ERRORS as error:
-            self.judge(error)
-
-    def _take_known(self, data: bytes, known: KnownHead) -> bool:
-        """Whether it is a whole response with the head of the one before: then it is taken in."""
-        body = known.body(data)
-        if body is None:
-            return False
-        self.status, self.headers = known.meaning
-        self.pending.append(body)
-        self.keep_alive = self.head_complete = self.complete = True
-        self._strange = 0
-        return True
-
-    def _remember(self, data: bytes) -> None:
-        """Keep the head of a response that came in one piece, as long as servers are not found to change it always."""
-        self._strange += 1
-        if self._strange > MANY_STRANGE:
-            self._known = None
-        elif self.keep_alive and not self._interims and len(self.pending) == 1:
-            headers = {name: value for name, value in self.headers.items() if name != b"content-length"}
-            self._known = remember(data, len(self.pending[0]), (self.status, headers))
-
-    def account(self, size: int) -> None:
-        """After `feed_body`, where it brought no piece, or the end, or nothing had come before: raises Malformed."""
-        if self.complete:
-            self.surplus = self.surplus or not self.ended
-        elif not self.pending:
-            self._charge(size)
-        else:
-            self.unpaid = 0
-
-    def judge(self, error: Exception) -> None:
-        """What to do about one of `PARSER_ERRORS`: raises Malformed; what comes after the end is surplus alone."""
-        if isinstance(error, Malformed):
-            raise error
-        if isinstance(error, httptools.HttpParserCallbackError):
-            if isinstance(error.__context__, Malformed):
-                raise error.__context__ from None
-            if error.__context__ is None and not self.complete:
-                raise Malformed("not valid HTTP/1.1, as what came before") from None
-            if not self.surplus:
-                raise error
-        elif not self.complete:
-            raise Malformed(f"not valid HTTP/1.1: {error}") from None
-        else:
-            self.surplus = True
-
-    def _charge(self, size: int) -> None:
-        """Count bytes that brought no body: an extension or a trailer may have no end, and the parser holds them."""
-        self.unpaid += size
-        if self.unpaid > self._max_head:
-            raise Malformed(f"more than {self._max_head} bytes of the body are no content")
-
-    def eof(self) -> None:
-        """The peer closed.
-
-        Raises:
-            Malformed: in the middle of the response (or before it).
-        """
-        if self.complete:
-            return
-        if self.head_complete and self._until_close:
-            self.complete = True
-            self.keep_alive = False
-            return
-        raise Malformed("the connection was closed before the response was complete")
-
-    def gather(self) -> int:
-        """Join the pieces that came since the last call, and return how many bytes wait to be taken.
-
-        A peer may send each byte as a chunk of its own: unjoined, they would take forty times their size.
-        """
-        pieces, joined = self.pending, self._joined
-        if len(pieces) > joined:
-            if len(pieces) > joined + 1:
-                pieces[joined:] = [b"".join(pieces[joined:])]
-            size = len(pieces[joined])
-            self._size += size
-            # Nor may small reads be kept one by one. Equal ones are joined, so that no byte is copied often.
-            while joined and size < SMALL_PIECE and len(pieces[joined - 1]) <= size:
-                joined -= 1
-                pieces[joined:] = [pieces[joined] + pieces[joined + 1]]
-                size = len(pieces[joined])
-            self._joined = joined + 1
-        return self._size
-
-    def first_byte(self) -> bytes:
-        """The first byte of the waiting body that is no white space, b"" if there is none."""
-        for piece in self.pending:
-            stripped = piece.lstrip()
-            if stripped:
-                return stripped[:1]
-        return b""
-
-    def take(self) -> bytes:
-        """The body bytes that came since the last call."""
-        pieces = self.pending
-        if not pieces:
-            return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._joined = self._size = 0
-        return data
-
-    def close(self) -> None:
-        """Break the reference cycle with the parser; feed nothing afterwards."""
-        self._parser = self.feed_body = None  # type: ignore[assignment]
-
-    # Called by httptools while it is being fed.
-
-    def headers_completed(self) -> None:
-        """The head of a response is whole."""
-        if self.complete:
-            self.surplus = True  # a second response, unasked
-            raise httptools.HttpParserError("surplus")
-        parser, fields = self._parser, self._fields
-        status = parser.get_status_code()
-        if status < 200 and status >= 100:
-            if status == 101:
-                raise Malformed("not valid HTTP/1.1: it switches protocols, which nobody asked for")
-            self._interims += 1
-            if self._interims > MAX_INTERIM:
-                raise Malformed(f"more than {MAX_INTERIM} interim responses")
-            self._interim = True
-            fields.clear()
-            return
-        if not 200 <= status <= 599:
-            raise Malformed(f"not valid HTTP/1.1: no status is {status}")
-        if len(fields) > 500:
-            raise Malformed("the response has more than 500 header fields")
-        headers = self.headers = dict(zip(_lowered(tuple(fields)), fields.values(), strict=True))
-        self.status = status
-        self.keep_alive = parser.should_keep_alive()
-        if self._heads.lstrip(b"\r\n")[:1] != b"H":
-            raise Malformed("not valid HTTP/1.1: another protocol")  # the parser reads RTSP and ICE as well
-        coding = headers.get(b"transfer-encoding")
-        if coding is not None and (
-            coding.lower().rstrip(b" ") != b"chunked" or codings(self._heads, self._interims) > 1
-        ):
-            raise Malformed("not valid HTTP/1.1: a Transfer-Encoding other than chunked, which nobody asked for")
-        self._heads = b""
-        if not self.keep_alive:
-            if parser.get_http_version() not in ("1.1", "1.0"):
-                raise Malformed("not valid HTTP/1.1: another version")
-            # Only where it cannot go on may the connection's end be the body's.
-            self._until_close = (
-                b"content-length" not in headers and b"transfer-encoding" not in headers and status not in (204, 304)
-            )
-        elif parser.get_http_version() == "1.0" and (coding is not None or closes(headers)):
-            self.keep_alive = False  # RFC 9112, sections 6.1 and 9.3
-        self.head_complete = True
-
-    def message_completed(self) -> None:
-        """A response is whole."""
-        self.ended.append(True)
-        if self._interim:
-            self._interim = False
-            return
-        self.complete = True
 
 
 def status_line(status: int) -> bytes:
