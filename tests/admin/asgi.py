@@ -13,7 +13,7 @@ from penstock.admin.credential import Credential
 from penstock.admin.door import Door, Principals
 from penstock.admin.overview import as_it_is
 from penstock.admin.register import Register
-from penstock.admin.reloads import Reloaded
+from penstock.config.changes import Reloaded
 from penstock.config.load import load_config
 from penstock.config.schema import Address, Config
 from penstock.errors import PenstockError

@@ -18,16 +18,23 @@ HEAVY = {
     "starlette", "uvicorn", "rich", "click", "ruamel", "jinja2", "prometheus_client", "cryptography", "ssl",
     "asyncio", "uvloop", "httptools", "msgspec",
 }  # fmt: skip
+SHELLS = {"starlette", "uvicorn", "rich", "click", "prometheus_client"}
+# What of a room is public but seldom used, and takes long to load, may load at first use.
+FACES = {"penstock", "penstock.server"}
+# What reads configurations, keeps stores and shows things: a worker's start is waited for.
+SUPERVISORS = {
+    "penstock.admin", "penstock.cli", "penstock.config.load", "penstock.config.reader", "penstock.gateway.books",
+    "penstock.server.asgi", "penstock.server.supervisor", "penstock.stores.ledger", "cryptography", *SHELLS,
+}  # fmt: skip
 # What `layers:` names is the operator's own code: no floor of ours can know it.
 USERS_OWN = "penstock.gateway.own_layers"
-SHELLS = {"starlette", "uvicorn", "rich", "click", "prometheus_client"}
 
 
 def late_imports(sources: Iterable[Source], extras: frozenset[str] = frozenset()) -> list[str]:
-    """Imports inside functions or by a computed name, but for the command line, the lazy public face, and extras."""
+    """Imports inside functions or by a computed name, but for the command line, lazy public faces, and extras."""
     found = []
     for source in sources:
-        if in_room(source, "cli") or source.module in ("penstock", USERS_OWN):
+        if in_room(source, "cli") or source.module in (*FACES, USERS_OWN):
             continue
         for item in imports_of(source):
             if item.inside and item.target.partition(".")[0] not in extras:
@@ -46,11 +53,11 @@ def optional_packages() -> frozenset[str]:
 
 
 def loaded_by(code: str, path: Path) -> set[str]:
-    """The top-level modules that a fresh interpreter holds after `code`."""
+    """The modules that a fresh interpreter holds after `code`."""
     program = f"import sys; sys.path.insert(0, {str(path)!r})\n{code}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return {name.partition(".")[0] for name in done.stdout.split()}
+    return set(done.stdout.split())
 
 
 def test_imports_stand_at_the_top() -> None:
@@ -72,6 +79,17 @@ def test_import_penstock_is_light() -> None:
 
 def test_the_library_loads_no_shell() -> None:
     assert loaded_by("from penstock import Penstock", ROOT / "src") & SHELLS == set()
+
+
+def test_a_worker_loads_nothing_of_the_supervisors() -> None:
+    assert loaded_by("import penstock.server.worker", ROOT / "src") & SUPERVISORS == set()
+
+
+def test_the_supervisor_loads_the_control_plane_beside_its_workers() -> None:
+    # Not before they are started: its framework takes as long to load as a worker.
+    assert (
+        loaded_by("import penstock.cli.process", ROOT / "src") & {"starlette", "uvicorn", "penstock.admin.app"} == set()
+    )
 
 
 def test_a_heavy_import_is_found(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -11,23 +11,10 @@ from starlette.responses import Response
 from penstock.admin.operations import Operation, json, principal_of
 from penstock.admin.problems import MEDIA_TYPE, problem
 from penstock.admin.register import Done, Register, note
+from penstock.config.changes import Reloaded
 from penstock.errors import ConfigError
 
-__all__ = ["ReloadRoutes", "Reloaded", "Reloads"]
-
-
-class Reloaded(NamedTuple):
-    """What a reload did.
-
-    Attributes:
-        source: what was read.
-        generation: the configuration's number, which `/readyz` and the metrics tell.
-        changed: names of the file under which something is other than before, such as `models.fast`.
-    """
-
-    source: str
-    generation: int
-    changed: list[str]
+__all__ = ["ReloadRoutes", "Reloads"]
 
 
 class Reloads(Protocol):

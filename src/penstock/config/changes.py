@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from penstock.config.schema import Config
 from penstock.config.show import describe
 
-__all__ = ["changed_names"]
+__all__ = ["Reloaded", "changed_names"]
 
 # Written as a mapping, or as a list of what has a name: one name for each that differs.
 _NAMED = ("providers", "prices", "keys", "tenants")
 _BY_FIELD = ("server", "defaults", "log", "alerts")
 _WHOLE = ("default_model", "auth", "state", "durability", "retention", "admission", "encryption_key", "layers")
+
+
+class Reloaded(NamedTuple):
+    """What a reload did.
+
+    Attributes:
+        source: what was read.
+        generation: the configuration's number, which `/readyz` and the metrics tell.
+        changed: names of the file under which something is other than before, such as `models.fast`.
+    """
+
+    source: str
+    generation: int
+    changed: list[str]
 
 
 def changed_names(before: Config, after: Config) -> list[str]:

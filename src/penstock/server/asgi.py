@@ -210,7 +210,7 @@ class AsgiApp:
             Registry(),
             purse=books.purse,
             journal=books.journal,
-            questions=own_questions(books.books, self._live, self._clock),
+            questions=own_questions(books.books.database, self._live, self._clock),
             keys=self._keys.link if self._keys is not None else None,
             pressure=self._pressure,
         )

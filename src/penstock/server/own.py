@@ -18,7 +18,6 @@ import msgspec
 from penstock.clock import Clock
 from penstock.errors import NotFound
 from penstock.gateway import Gateway
-from penstock.gateway.books import Books
 from penstock.layers.authenticate import Key
 from penstock.lines import Line
 from penstock.records import Record
@@ -28,6 +27,7 @@ from penstock.server.ended import as_they_stand
 from penstock.stores.past import Past, attempts_of
 from penstock.stores.past_told import past_told
 from penstock.stores.questions import Answers, Questions
+from penstock.stores.sqlite import Database
 from penstock.usage import usd
 
 __all__ = ["REQUEST", "Asked", "Own", "own_questions", "own_view", "past_view"]
@@ -78,21 +78,21 @@ def past_view(attempts: Sequence[Past], asked: Asked) -> bytes | None:
     return msgspec.json.encode({name: told[name] for name in _PAST if name in told})
 
 
-def own_questions(books: Books, live: Callable[[], Iterable[Record]], clock: Clock) -> Questions:
-    """Who is asked where one process is all there is: what is being answered, and its books."""
+def own_questions(database: Database, live: Callable[[], Iterable[Record]], clock: Clock) -> Questions:
+    """Who is asked where one process is all there is: what is being answered, and its store."""
 
     async def tell(asked: bytes) -> bytes | None:
         question = msgspec.msgpack.decode(asked, type=Asked)
         here = [record for record in live() if record.id == question.id]
         for _, line in as_they_stand(here, 1, clock.monotonic()):
             return own_view(line, question)
-        past = await books.database.read(lambda connection: attempts_of(connection, question.id))
+        past = await database.read(lambda connection: attempts_of(connection, question.id))
         return past_view(past, question)
 
     answers = Answers(clock)
     answers.topics[REQUEST] = tell
     told: list[Questions] = []
-    asking = Questions(lambda asked: answers.received(books, lambda reply: told[0].received(reply), asked), clock)  # type: ignore[arg-type]
+    asking = Questions(lambda asked: answers.received(database, lambda reply: told[0].received(reply), asked), clock)  # type: ignore[arg-type]
     told.append(asking)
     return asking
 

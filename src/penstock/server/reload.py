@@ -12,9 +12,8 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
 
-from penstock.admin.reloads import Reloaded
 from penstock.clock import Clock, Timer
-from penstock.config.changes import changed_names
+from penstock.config.changes import Reloaded, changed_names
 from penstock.config.schema import Config
 from penstock.errors import ConfigError, Overloaded, PenstockError
 
