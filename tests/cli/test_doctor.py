@@ -472,6 +472,10 @@ def test_the_gateways_own_certificate(tmp_path: Path) -> None:
         found = doctor(tmp_path)
         assert (the(found, "certificate")["status"] == "ok") == good
     assert "Give a PEM certificate chain and its key" in the(found, "certificate")["fix"]
+    Authority(tmp_path, "past").server_context(days=(-3, -1))
+    write(tmp_path, server % (free_port(), free_port(), "provider.pem", "provider.pem") + "\nproviders: {sim: {}}\n")
+    bad = the(doctor(tmp_path), "certificate")
+    assert (bad["status"], bad["told"].rpartition("/")[2]) == ("fail", "provider.pem has expired")
 
 
 # --- 7: no route

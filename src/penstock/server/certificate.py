@@ -12,6 +12,7 @@ import ssl
 
 from penstock.clock import Clock, Timer
 from penstock.errors import ConfigError
+from penstock.server.pem import load_pair, out_of_date, why_not
 
 __all__ = ["Certificate"]
 
@@ -43,14 +44,20 @@ class Certificate:
         self._timer: Timer | None = None
         self._seen = self._stamp()
         try:
-            self._current = _load(cert, key)
+            self._current = load_pair(cert, key)
+            self.context = load_pair(cert, key)
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"server.tls: {cert} with {key} cannot be used: {_reason(error)}",
+                f"server.tls: {cert} with {key} cannot be used: {why_not(cert, key, error)}",
                 do="Give a PEM certificate chain and its key, without a passphrase.",
             ) from None
-        self.context = _load(cert, key)
+        self._tell_date()
         self.context.sni_callback = self._choose
+
+    @property
+    def out_of_date(self) -> str:
+        """`has expired` or `does not hold yet`; empty where it holds."""
+        return out_of_date(self._current, self._files[0])
 
     def use(self, cert: str, key: str) -> None:
         """Take the pair from other files from now on; one that cannot be used is logged, and the old one stays."""
@@ -82,11 +89,18 @@ class Certificate:
             return
         self._seen = stamp
         try:
-            self._current = _load(*self._files)
+            self._current = load_pair(*self._files)
         except (OSError, ValueError) as error:
-            log.error("%s has changed and cannot be used, the old one stays: %s", self._files[0], _reason(error))
+            why = why_not(*self._files, error)
+            log.error("%s has changed and cannot be used, the old one stays: %s", self._files[0], why)
         else:
             log.warning("%s was loaded anew", self._files[0])
+            self._tell_date()
+
+    def _tell_date(self) -> None:
+        # It is used all the same: callers may not look, and none at all is no better.
+        if self.out_of_date:
+            log.error("server.tls: %s %s: callers will refuse it", self._files[0], self.out_of_date)
 
     def _stamp(self) -> _Stamp:
         found = []
@@ -98,17 +112,3 @@ class Certificate:
             else:
                 found.append((status.st_mtime_ns, status.st_size, status.st_ino))
         return tuple(found)
-
-
-def _load(cert: str, key: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    # A passphrase would be asked for on the terminal, and the whole process would wait for it.
-    context.load_cert_chain(cert, key, password=lambda: b"")
-    return context
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)

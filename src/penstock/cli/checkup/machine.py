@@ -111,9 +111,13 @@ def check_certificate(config: Config, clock: Clock) -> Iterator[Finding]:
     if tls is None:
         return
     try:
-        Certificate(tls.cert, tls.key, clock)
+        made = Certificate(tls.cert, tls.key, clock)
     except ConfigError as error:
-        yield fail(CERTIFICATE, "server.tls", error.message, error.do)
+        yield fail(CERTIFICATE, "server.tls", error.message.removeprefix("server.tls: "), error.do)
+        return
+    if made.out_of_date:
+        fix = "Have it renewed: a new pair is taken within seconds, without a restart. If it is good, set the clock."
+        yield fail(CERTIFICATE, "server.tls", f"{tls.cert} {made.out_of_date}", fix)
     else:
         yield ok(CERTIFICATE, "server.tls", "the certificate and its key belong together")
 
