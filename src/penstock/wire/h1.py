@@ -22,6 +22,7 @@ import msgspec
 
 from penstock.wire.framing import closes
 from penstock.wire.known_head import KnownHead, remember
+from penstock.wire.unspoken import unspoken
 
 __all__ = [
     "CONTINUE",
@@ -238,7 +239,7 @@ class RequestParser:
                 raise error.__context__ from None
             raise
         except httptools.HttpParserError as error:
-            raise Refused(400, f"not valid HTTP/1.1: {error}") from None
+            raise Refused(400, unspoken(data) or f"not valid HTTP/1.1: {error}") from None
 
     def _parse(self, data: bytes) -> None:
         self._raw = data
