@@ -104,6 +104,12 @@ EMPTY = {"type": "object", "properties": {}}
         ({"response_format": {"type": "text"}}, "format", None, {}),
         ({"response_format": {"type": "json_object"}}, "format", Format(), {"json_object": "response_format"}),
         (
+            {"response_format": {"type": "json_object", "schema": {"type": "object"}}},
+            "format",
+            Format(schema={"type": "object"}),
+            {"json_schema": "response_format"},
+        ),
+        (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": EMPTY, "strict": True}}},
             "format",
             Format(schema=EMPTY, name="x", strict=True),

@@ -111,8 +111,13 @@ def _stop(prompt: Prompt, value: Any, notes: Notes) -> None:
 def _format(prompt: Prompt, value: Any, notes: Notes) -> None:
     name = "response_format"
     kind = word(mapping(value, name).get("type"), f"{name}.type", ("text", "json_object", "json_schema"))
-    notes.rest(value, ("type", "json_schema"), name)
-    if kind == "json_object":
+    # Together, Anyscale and llama.cpp take a schema there, too (https://docs.anyscale.com/endpoints/text-generation/json-mode)
+    beside = value.get("schema") if kind == "json_object" else None
+    notes.rest(value, ("type", "json_schema") if beside is None else ("type", "json_schema", "schema"), name)
+    if beside is not None:
+        notes.met("json_schema", name)
+        prompt.format = Format(schema=mapping(beside, f"{name}.schema"))
+    elif kind == "json_object":
         notes.met("json_object", name)
         prompt.format = Format()
     elif kind == "json_schema":
