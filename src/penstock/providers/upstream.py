@@ -75,7 +75,21 @@ class Upstream:
     async def __call__(self, request: Request) -> Reply:
         """Raises UpstreamError; InvalidRequest where the provider's dialect has no word for what is asked."""
         deployment: Deployment = request.target
-        if request.dialect in deployment.endpoint.dialects:
+        endpoint, stream = deployment.endpoint, request.stream
+        dropped: tuple[str, ...] = ()
+        clamped: tuple[str, ...] = ()
+        said: _Said | None = request.caller.sent
+        if (
+            said is not None
+            and said.endpoint is endpoint
+            and said.spoken == request.dialect
+            and not (said.bent or request.most_output or request.begun)
+        ):
+            # As most requests of a connection: the same as the one before, but for its body.
+            dialect = said.dialect
+            body = dialect.encode_request(request.fields, deployment.model, stream=stream)
+            payload = b"%bcontent-length: %d\r\n\r\n%b" % (said.head, len(body), body)
+        elif request.dialect in endpoint.dialects:
             dialect = self._dialects[request.dialect]
             payload, dropped, clamped = _payload(request, deployment, dialect)
         else:
@@ -88,7 +102,6 @@ class Upstream:
             dialect = _other(request, deployment)
             say = partial(_payload, request, deployment, dialect)
             payload, dropped, clamped = await self._beside(say) if heavy else say()  # what cannot be said is no attempt
-        stream, origin = request.stream, deployment.endpoint.origin
         if request.opening is not None:
             request.opening()
         now = self._now()
@@ -97,6 +110,7 @@ class Upstream:
             attempt.dropped, attempt.clamped = dropped, clamped
         request.attempt = attempt
         request.record.attempts.append(attempt)
+        origin = endpoint.origin
         connection = self._pool.take(origin)
         try:
             if connection is None:
@@ -106,8 +120,8 @@ class Upstream:
             head = answer[0] if answer is not None else connection.parser.head
             attempt.status = head.status
             noted = head.noted
-            if noted is None or noted.down is not deployment.endpoint.down:
-                _note(head, deployment.endpoint)
+            if noted is None or noted.down is not endpoint.down:
+                _note(head, endpoint)
             if answer is not None:
                 return self._unary(request, dialect, attempt, connection, answer)
             if connection.streaming and head.status == 200:
@@ -120,7 +134,7 @@ class Upstream:
         except BaseException as error:
             if isinstance(error, UpstreamError):
                 error.dialect = dialect.name
-                if deployment.endpoint.by_caller:
+                if endpoint.by_caller:
                     error.blame_caller()
             self._failed(request, deployment, attempt, connection, error)
             raise
@@ -243,12 +257,11 @@ def _payload(
             (fields, lost), ask_usage = bend.fields(fields, deployment.model), bend.asks_usage
             dropped = _named(lost)
         body = dialect.encode_request(fields, deployment.model, stream=request.stream, ask_usage=ask_usage)
-        kept = caller.sent
-        if kept is not None and kept[0] is endpoint and kept[1] is dialect:
-            head = kept[2]
-        else:
+        said: _Said | None = caller.sent
+        if said is None or said.endpoint is not endpoint or said.dialect is not dialect:
             head = endpoint.head(dialect.path, caller.query, caller.headers)
-            caller.sent = (endpoint, dialect, head)
+            said = caller.sent = _Said(endpoint, dialect, spoken, head, bend is not None)
+        head = said.head
     else:
         written = _translated(request, deployment, dialect)
         body, dropped, clamped = written.body, _named(written.dropped), _named(written.clamped)
@@ -301,6 +314,22 @@ def _estimated(request: Request, body: bytes) -> Reply:
     """An answer that was made here, since the provider has no such thing; marked so."""
     frame = Frame(body, lambda _: [])
     return Reply(200, b"application/json", frame, [(b"x-penstock-estimated", b"true")], request.dialect)
+
+
+class _Said(msgspec.Struct, eq=False):
+    """What requests with a caller's head are sent with.
+
+    Attributes:
+        endpoint, dialect: by whom and how; `spoken`: the dialect's name.
+        head: up to Content-Length.
+        bent: their fields have to be said otherwise.
+    """
+
+    endpoint: Endpoint
+    dialect: Dialect
+    spoken: str
+    head: bytes
+    bent: bool
 
 
 class _Noted(msgspec.Struct, eq=False):
