@@ -85,6 +85,19 @@ class Gauge(Counter):
         self.child(labels)[0] = value
 
 
+class Census(Gauge):
+    """How many are there now: those in `members`, besides what was set."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(name, text)
+        self.members: set[Record] = set()
+
+    @property
+    def series(self) -> dict[Labels, float]:
+        """Its only value."""
+        return {(): self.cells[()][0] + len(self.members)}
+
+
 class Histogram:
     """How values spread over fixed buckets, per label set: counts per bucket (the last is +Inf), then the sum."""
 
@@ -179,7 +192,7 @@ class Metrics:
             "Requests answered by the text of on_failure, by the deployment they should have gone to.",
             ("deployment",),
         )
-        self.in_flight = Gauge("penstock_requests_in_flight", "Requests being answered.")
+        self.in_flight = Census("penstock_requests_in_flight", "Requests being answered.")
         self.connections = Gauge("penstock_connections", "Callers' connections open.")
         self.upstream_connections = Gauge("penstock_upstream_connections", "Connections to providers open.")
         self.upstream_busy = Gauge("penstock_upstream_connections_busy", "Connections to providers carrying a request.")

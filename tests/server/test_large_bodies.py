@@ -43,15 +43,15 @@ async def begun_per_turn(loop: SimLoop, stage: Stage, size: int, turns: int) -> 
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         b"content-length: %d\r\n\r\n%b" % (len(body), body)
     )
-    in_flight = stage.gateway.metrics.in_flight.cells[()]
+    live = stage.gateway.live
     callers = [pipe(loop, Mute(), stage.plane.listener.connection())[0] for _ in range(MANY)]
     for caller in callers:
         caller.write(request)
-    before, begun = in_flight[0], []
+    before, begun = len(live), list[int]()
     for _ in range(turns):
         await asyncio.sleep(0)
-        begun.append(int(in_flight[0] - before))
-        before = in_flight[0]
+        begun.append(len(live) - before)
+        before = len(live)
     for caller in callers:
         caller.abort()
     return [count for count in begun if count > 0]

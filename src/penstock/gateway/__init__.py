@@ -186,12 +186,10 @@ class Gateway:
 
     def refuse(self, record: Record, error: BaseException) -> None:
         """A request ended before it reached `call`: count it and log it all the same."""
-        self._recorder.begin()
         self._recorder.fail(record, error)
 
     def finish(self, record: Record, status: int) -> None:
         """A request was answered without a model call, such as the list of models."""
-        self._recorder.begin()
         record.status = status
         self._recorder.end(record)
 

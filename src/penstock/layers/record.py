@@ -27,26 +27,19 @@ class Recorder:
     """Closes records: metrics and the log line. Also used by the edge for requests that reach no layer.
 
     Attributes:
-        in_flight: the cell that counts requests being answered.
-        live: those of them that layers see.
+        live: the records of requests that layers see.
         now: the monotonic time.
     """
 
     def __init__(self, metrics: Metrics, log: Callable[[Record], None] | None, clock: Clock) -> None:
-        self.in_flight = metrics.in_flight.child()
-        self.live: set[Record] = set()
+        self.live = metrics.in_flight.members
         self._note = metrics.note
         self._log = log
         self.now = clock.monotonic
 
-    def begin(self) -> None:
-        """A request is being answered."""
-        self.in_flight[0] += 1.0
-
     def end(self, record: Record) -> None:
         """A request is over; the record must not change afterwards."""
         record.ended = self.now()
-        self.in_flight[0] -= 1.0
         self.live.discard(record)
         note, log = self._note, self._log
         note(record)
@@ -84,7 +77,6 @@ class Recording:
 
     async def __call__(self, request: Request) -> Reply:
         call, recorder, record = self._call, self._recorder, request.record
-        recorder.in_flight[0] += 1.0
         recorder.live.add(record)
         try:
             reply = await call(request)

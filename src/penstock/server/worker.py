@@ -92,7 +92,7 @@ class _Life:
 
         It must have been calm for many reports: a request may still wait for its turn before the gateway hears of it.
         """
-        self._calm = 0 if self.gateway.metrics.in_flight.cells[()][0] else self._calm + 1
+        self._calm = 0 if self.gateway.live else self._calm + 1
         return self._calm > CALM_REPORTS
 
 
@@ -269,7 +269,7 @@ class Worker:
         for life in [life for life in self._lives[:-1] if life.is_over()]:
             self._lives.remove(life)
             self._inbox.put_nowait(life)
-        self._collector.look(calm=not any(life.gateway.metrics.in_flight.cells[()][0] for life in self._lives))
+        self._collector.look(calm=not any(life.gateway.live for life in self._lives))
 
     def _report(self, number: int = 0) -> None:
         if self.plane is not None:
