@@ -311,3 +311,18 @@ def _with_keys(folder: Path) -> str:
 
 def _id_of(served: Served) -> object:
     return served.log.wait_for(lambda lines: json.loads(lines[-1])["id"] if lines else None)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_all_addresses_are_those_of_both_families(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "penstock.yaml").write_text(f"{KEYS}server: {{listen: '[::]:0'}}\n")
+    with Served(tmp_path, "--workers", workers, env=ENV) as served:
+        assert served.base_url == f"http://127.0.0.1:{served.port}/v1"
+        for host in ("127.0.0.1", "::1"):
+            connection = http.client.HTTPConnection(host, served.port, timeout=10)
+            connection.request("POST", "/v1/chat/completions", "{}", {"content-type": "application/json"})
+            assert connection.getresponse().status == 401
+            connection.close()
+            served.line(status=401, address=host)
+        assert served.stop() == 0

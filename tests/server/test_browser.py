@@ -117,6 +117,7 @@ PROXIES = Proxies(["10.0.0.0/8", "::1"])
         ("10.0.0.1", {b"x-forwarded-for": b"6.6.6.6, unknown"}, "10.0.0.1"),
         ("::1", {b"forwarded": b'for=6.6.6.6;proto=https, For="[2001:db8::7]:4711"'}, "2001:db8::7"),
         ("::ffff:10.0.0.1", {b"x-forwarded-for": b"203.0.113.9"}, "203.0.113.9"),
+        ("10.0.0.1", {b"x-forwarded-for": b"::ffff:203.0.113.9"}, "203.0.113.9"),
         ("10.0.0.1", {b"x-forwarded-for": b"203.0.113.9", b"forwarded": b"for=6.6.6.6"}, "10.0.0.1"),
     ],
 )

@@ -239,7 +239,7 @@ def _notes(config: dict[str, Any], key: dict[str, Any]) -> list[str]:
 
 def _curl(config: dict[str, Any], key: dict[str, Any]) -> str:
     """A line that uses it, as far as the configuration tells where."""
-    listen = config["server"]["listen"].replace("0.0.0.0", "127.0.0.1")
+    listen = config["server"]["listen"].replace("0.0.0.0", "127.0.0.1").replace("[::]", "127.0.0.1")
     listen = listen.removesuffix(":0") + ":PORT" if listen.endswith(":0") else listen
     plain = [name for name in key["models"] or list(config["models"]) if "*" not in name]
     model = next(iter(plain), "sim/small" if "sim" in config.get("providers", {}) else "MODEL")

@@ -129,7 +129,12 @@ KEYS: dict[str, dict[str, Entry]] = {
         "log": Entry(section("log"), "The request log, a JSON line for each request."),
     },
     "server": {
-        "listen": Entry(forms.ADDRESS, "Where callers reach it.", "127.0.0.1:8484", "127.0.0.1:8484"),
+        "listen": Entry(
+            forms.ADDRESS,
+            "Where callers reach it; `0.0.0.0` is all of IPv4, `[::]` all of both families.",
+            "127.0.0.1:8484",
+            "127.0.0.1:8484",
+        ),
         "admin": Entry(
             forms.ADDRESS,
             "Where the control plane and `/metrics` listen: on loopback alone.",

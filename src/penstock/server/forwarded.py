@@ -12,10 +12,20 @@ import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["Proxies"]
+__all__ = ["Proxies", "plain_address"]
 
 # Longer chains do not exist; what is not read costs nothing.
 _MOST_HOPS = 20
+
+
+_MAPPED = "::ffff:"
+
+
+def plain_address(address: str | None) -> str | None:
+    """Without IPv6's clothes, in which IPv4 callers come to a socket for both (RFC 4291, section 2.5.5.2)."""
+    if address is not None and address.startswith(_MAPPED) and "." in address:
+        return address[len(_MAPPED) :]
+    return address
 
 
 class Proxies:
@@ -73,6 +83,7 @@ def _address(hop: bytes) -> str | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return str(ipaddress.ip_address(text))
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return str((isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped) or found)

@@ -120,7 +120,8 @@ def _bound(family: socket.AddressFamily, host: str, port: int, *, shared: bool =
         if shared:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # All addresses are all of both families; a name that has both gets a socket for each.
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
         made.bind((host, port))
     except BaseException:
         made.close()

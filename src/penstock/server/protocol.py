@@ -20,6 +20,7 @@ from typing import Any
 
 from penstock.clock import Clock
 from penstock.layers.record import STOPPED
+from penstock.server.forwarded import plain_address
 from penstock.server.limits import Limits
 from penstock.server.sweep import Found, Sweep
 from penstock.wire.h1 import CONTINUE, LAST_CHUNK, Head, HttpRequest, Refused, RequestParser, awaited_by, status_line
@@ -275,7 +276,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
         self._loop = asyncio.get_running_loop()
-        self.peer = (transport.get_extra_info("peername") or (None,))[0]
+        self.peer = plain_address((transport.get_extra_info("peername") or (None,))[0])
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[attr-defined]
         excess = self._listener.opened(self)
         if excess > self._listener.limits.polite:
