@@ -37,6 +37,7 @@ from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import Dialect, Written
 from penstock.wire.dialects import CALLERS, CHAT, estimate
 from penstock.wire.extent import limit_output
+from penstock.wire.h1 import HeaderLines
 from penstock.wire.h1_response import ResponseHead
 from penstock.wire.media_type import of_json
 from penstock.wire.weight import check_weight
@@ -341,7 +342,7 @@ class _Noted(msgspec.Struct, eq=False):
     """
 
     down: tuple[bytes, ...]
-    passed: tuple[tuple[bytes, bytes], ...]
+    passed: HeaderLines
     kind: bytes
 
 
@@ -350,8 +351,5 @@ def _note(head: ResponseHead, endpoint: Endpoint) -> None:
     headers, down = head.headers, endpoint.down
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise ProtocolError("the provider's answer is compressed, which it was asked not to do")
-    passed = []
-    for name in down:
-        if name in headers:
-            passed.append((name, headers[name]))  # a comprehension would be one more function
-    head.noted = _Noted(down, tuple(passed), of_json(headers.get(b"content-type", b"")))
+    passed = HeaderLines.of([(name, headers[name]) for name in down if name in headers])
+    head.noted = _Noted(down, passed, of_json(headers.get(b"content-type", b"")))

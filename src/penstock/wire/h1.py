@@ -28,6 +28,7 @@ __all__ = [
     "CONTINUE",
     "LAST_CHUNK",
     "Head",
+    "HeaderLines",
     "HttpRequest",
     "Refused",
     "RequestParser",
@@ -488,8 +489,23 @@ def status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
 
 
+class HeaderLines(tuple[tuple[bytes, bytes], ...]):
+    """Headers with the lines that they are written as, for those that are sent more than once."""
+
+    lines: bytes
+
+    @classmethod
+    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> HeaderLines:
+        """Names and values must already be clean."""
+        made = cls(headers)
+        made.lines = encode_headers([*made])
+        return made
+
+
 def encode_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Header lines; names and values must already be clean."""
+    if headers.__class__ is HeaderLines:
+        return headers.lines
     lines = b""
     for pair in headers:  # few as they are, mostly one, sooner added than joined
         lines += b"%b: %b\r\n" % pair
