@@ -8,7 +8,10 @@ import pty
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Thread
 
 import pytest
 
@@ -131,7 +134,7 @@ def test_through_a_gateway(tmp_path: Path) -> None:
             "NOT_SET that --key-env names is not set",
         ),
         (["Hello", "--gateway", "http://127.0.0.1:1", "--config", "a.yaml"], "exclude each other"),
-        (["Hello", "--gateway", "ftp://127.0.0.1"], "write it as http://host:port"),
+        (["Hello", "--gateway", "ftp://127.0.0.1"], "--gateway: write it as http://host:port or https://host"),
         (["Hello", "--config", "nope.yaml"], "nope.yaml: cannot be read"),
         (["Hello", "--model", "smal"], 'did you mean "small"'),
     ],
@@ -201,6 +204,48 @@ def test_a_stream_that_breaks(tmp_path: Path) -> None:
     assert ran.out.strip()
     assert ran.out.endswith("\n")
     assert "closed the connection in the middle of its answer" in ran.err
+
+
+@contextmanager
+def something_else(answer: bytes) -> Iterator[str]:
+    """A server that gives every caller this answer, whatever is asked."""
+
+    class Answer(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.0 501 Unsupported method\r\ncontent-type: text/html\r\n\r\n<html>", "is no gateway (501)"),
+        (b"HTTP/1.0 200 OK\r\ncontent-type: text/html\r\n\r\n<html>Welcome", "is no gateway (200)"),
+        (
+            b'HTTP/1.0 404 Not Found\r\ncontent-type: application/problem+json\r\n\r\n{"detail":"none","do":"Ask it."}',
+            "Ask it.",
+        ),
+    ],
+)
+def test_a_gateway_that_is_something_else(tmp_path: Path, answer: bytes, told: str) -> None:
+    with something_else(answer) as url:
+        ran = penstock(tmp_path, "chat", "Hello", "--gateway", url)
+    assert ran.out == ""
+    assert f"what answers at {url}/v1 is no gateway" in ran.err
+    assert told in ran.err
+
+
+def test_a_gateway_that_speaks_no_tls(tmp_path: Path) -> None:
+    with something_else(b"HTTP/1.0 400 Bad Request\r\n\r\n") as url:
+        ran = penstock(tmp_path, "chat", "Hello", "--gateway", url.replace("http", "https"))
+    assert "write http://" in ran.err
 
 
 def test_a_gateway_that_is_not_there(tmp_path: Path) -> None:

@@ -23,6 +23,25 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "services: {web: {image: nginx}}\n",
+            "other.yaml:1:1: this is no configuration of LiteLLM's: it has no model_list",
+        ),
+        ("providers: {sim: {}}\nauth: open\n", "it is in Penstock's words already: penstock check other.yaml"),
+        ("- model_name: fast\n", "write model_list: before the list"),
+        ("fast\n", "this is no configuration of LiteLLM's"),
+    ],
+)
+def test_a_file_of_something_else(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "other.yaml").write_text(text)
+    ran = penstock(tmp_path, "import", "litellm", "other.yaml")
+    assert (ran.code, ran.out) == (2, "")
+    assert told in ran.err
+
+
 def test_to_stdout_and_back(folder: Path) -> None:
     ran = penstock(folder, "import", "litellm", "config.yaml", env={"OPENAI_API_KEY": "x"})
     assert ran.code == 0

@@ -130,6 +130,8 @@ def test_one_model_is_told_in_full(tmp_path: Path) -> None:
         (["no-such-model-anywhere"], 1, "No model that is known is like that; ask for less, or without --provider."),
         (["gpt5", "--provider", "openai"], 1, 'like that (did you mean "openai/gpt-5"'),
         (["Claude_haiku45", "--provider", "anthropic"], 1, '(did you mean "anthropic/claude-haiku-4-5"'),
+        (["gtp-5", "--provider", "openai"], 1, '(did you mean "openai/gpt-5"'),
+        (["openai/gtp-5"], 1, '(did you mean "openai/gpt-5"'),
         (["--provider", "opnai"], 2, "No provider is named 'opnai' (did you mean \"openai\"?)."),
         (["--context", "many"], 2, '--context: "many" is not a number of things'),
         (["--max-input-price", "cheap"], 2, '--max-input-price: "cheap" is not a price'),

@@ -70,6 +70,7 @@ def _engine(options: Options) -> AbstractAsyncContextManager[Penstock]:
     from penstock.cli.usage import STORE
     from penstock.client import Penstock
     from penstock.config.schema import BUILT_IN
+    from penstock.errors import ConfigError
 
     url, key_env = options["gateway"], options["key_env"]
     if url is None:
@@ -86,7 +87,11 @@ def _engine(options: Options) -> AbstractAsyncContextManager[Penstock]:
     key = os.environ.get(key_env, "").strip() if key_env is not None else None
     if key == "":
         raise click.UsageError(f"The variable {key_env} that --key-env names is not set.")
-    return Penstock.connect(url, key)
+    try:
+        return Penstock.connect(url, key)
+    except ConfigError as error:  # in the library's words
+        what, _, why = str(error).partition(": ")
+        raise click.UsageError(f"{'--gateway' if what == 'url' else f'The key in {key_env}'}: {why}.") from None
 
 
 @asynccontextmanager

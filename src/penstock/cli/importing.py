@@ -24,11 +24,14 @@ def litellm(path: str, output: str | None) -> None:
     What differs is listed on stderr, each with the line of FILE that says it. What this version has not is kept in the
     result as comments. Secrets become references to variables; none is ever printed.
     """
-    from penstock.config.litellm.convert import convert
+    from penstock.config.litellm.convert import convert, why_none
     from penstock.config.yaml_file import open_tree
-    from penstock.errors import InvalidRequest
+    from penstock.errors import ConfigError, InvalidRequest
 
-    made = convert(open_tree(path), os.environ)
+    tree = open_tree(path)
+    if why := why_none(tree):
+        raise ConfigError(f"{tree.root.place}: this is no configuration of LiteLLM's: {why}")
+    made = convert(tree, os.environ)
     if output is None:
         click.echo(made.text, nl=False)
     else:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_ALIKE = 0.75  # how much a misspelt name must be
+
 # In the words of the table (providers/models.py), which loads too slowly for `--help`.
 ABILITIES = {
     "tools": "That call tools.",
@@ -111,12 +113,26 @@ def _found(parts: list[str], options: dict[str, Any]) -> Iterator[Found]:
 
 
 def _meant(word: str, options: dict[str, Any]) -> str:
-    """` (did you mean "openai/gpt-5"?)`: names that are the same but for what is no letter and no digit."""
+    """` (did you mean "openai/gpt-5"?)`: names that are the same but for what is no letter and no digit; else like."""
     from penstock.routing.nearest import did_you_mean
 
     bare = _bare(word)
-    names = sorted((found.name for found in _found([], options) if bare and bare in _bare(found.name)), key=len)
-    return did_you_mean(names[0], names[:3], alike=0) if names else ""
+    known = [found.name for found in _found([], options)] if bare else []
+    names = sorted((name for name in known if bare in _bare(name)), key=len)
+    if names:
+        return did_you_mean(names[0], names[:3], alike=0)
+    if "/" not in word:  # each provider has them
+        return _like(word, {name.partition("/")[2]: name for name in reversed(known)})
+    return _like(word, dict(zip(known, known, strict=True)))
+
+
+def _like(word: str, known: dict[str, str]) -> str:
+    """The same of misspelt names; by what they are called, those there are."""
+    from penstock.routing.nearest import did_you_mean, nearest
+
+    alike = (name for name in known if name[:1].lower() == word[:1].lower())
+    found = nearest(word, sorted(alike, key=lambda name: abs(len(name) - len(word))), alike=_ALIKE)
+    return did_you_mean(known[found[0]], [known[name] for name in found], alike=0) if found else ""
 
 
 def _bare(name: str) -> str:

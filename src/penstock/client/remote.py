@@ -17,10 +17,10 @@ import msgspec
 
 from penstock.call import Reply
 from penstock.client.engines import Engine, Receipt, chance
-from penstock.client.failures import error_of_gateway
+from penstock.client.failures import error_of_gateway, last_value
 from penstock.clock import Clock, Ids, SystemClock
 from penstock.config.schema import Provider
-from penstock.errors import ConfigError, PenstockError, UpstreamError
+from penstock.errors import ConfigError, PenstockError, ProtocolError, ProviderAnswer, UpstreamError
 from penstock.gateway import endpoint_of
 from penstock.layers.trace import Opening
 from penstock.messages import Request
@@ -196,10 +196,28 @@ def _adopt(request: Request) -> None:
 
 def _told(error: UpstreamError, url: str) -> PenstockError:
     if error.answer is not None:
-        return error_of_gateway(error)
+        told = error_of_gateway(error)
+        return _told_by_another(error, error.answer, url) if told is error else told
     # Here the provider that could not be reached is the gateway.
     message = error.message.replace("the provider", f"the gateway at {url}")
-    return type(error)(message, do="Check that it is up.", retry_after=error.retry_after, status=error.status)
+    do = "It speaks no TLS there: write http://." if "WRONG_VERSION_NUMBER" in message else "Check that it is up."
+    return type(error)(message, do=do, retry_after=error.retry_after, status=error.status)
+
+
+def _told_by_another(error: UpstreamError, answer: ProviderAnswer, url: str) -> PenstockError:
+    """The same error; it says so where no gateway and no provider has said it: a proxy, a control plane, a web page."""
+    said = last_value(answer.body)
+    told = said if isinstance(said, dict) else {}
+    of_gateway = b"x-request-id" in answer.headers or told.get("error")
+    if of_gateway or (not answer.headers and not isinstance(error, ProtocolError)):
+        return error
+    do = told.get("do")  # a control plane's problem
+    error.message = f"what answers at {url} is no gateway ({answer.status})"
+    error.do = (
+        do if isinstance(do, str) else "Check the URL; it may be a proxy's page, or the address of something else."
+    )
+    error.args = (error.message,)
+    return error
 
 
 def _without_model(body: bytes) -> bytes:

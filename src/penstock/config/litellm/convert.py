@@ -21,8 +21,15 @@ from penstock.config.yaml_file import read_yaml
 from penstock.errors import ConfigError
 from penstock.routing.nearest import did_you_mean, quoted
 
-__all__ = ["Converted", "convert"]
+__all__ = ["Converted", "convert", "why_none"]
 
+# What stands at the top of LiteLLM's files (docs.litellm.ai/docs/proxy/config_settings); one of them makes it one.
+_OWN = frozenset(
+    (
+        *("model_list", "litellm_settings", "router_settings", "general_settings", "environment_variables"),
+        *("credential_list", "include", "callback_settings", "guardrails", "mcp_servers", "vector_store_registry"),
+    )
+)
 _NOT_IN_NAMES = re.compile(r"[\x00-\x20\x7f*]+")
 
 
@@ -40,6 +47,20 @@ class Converted(NamedTuple):
     notes: list[Note]
     variables: list[str]
     problems: list[str]
+
+
+def why_none(tree: Tree) -> str:
+    """Why a file is no configuration of LiteLLM's, "" where it may be one."""
+    root = tree.root.value
+    if isinstance(root, list):
+        return "it is a list: write model_list: before the list"
+    if not isinstance(root, dict):
+        return "it is a single value"
+    if not root or _OWN & set(root):
+        return ""
+    if "providers" in root:
+        return f"it is in Penstock's words already: penstock check {tree.source} reads it"
+    return "it has no model_list"
 
 
 def convert(tree: Tree, env: Mapping[str, str]) -> Converted:
