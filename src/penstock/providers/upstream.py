@@ -152,7 +152,8 @@ class Upstream:
         if connection is not None:
             if isinstance(error, ProtocolError) and attempt.status == 200:
                 attempt.ambiguous = attempt.ambiguous or _is_answer(connection.parser.headers)
-            connection.release()
+            if not attempt.answered:  # else it has been given back, and may be another call's
+                connection.release()
         attempt.outcome = error.code if isinstance(error, PenstockError) else "cancelled"
         attempt.answered = self._now()
         attempt.unsent = connection is None
