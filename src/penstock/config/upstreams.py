@@ -171,7 +171,10 @@ def _proxy(reader: Reader, entry: Node, url: str) -> Secret | None:
     try:
         return Secret(found, read_proxy(found).url)
     except ValueError as error:
-        reader.problems.add(entry.key, f"the proxy that the environment names for {url} {error}")
+        message = (
+            f"the proxy that the environment names for {url} {error}; or except it: NO_PROXY={urlsplit(url).hostname}"
+        )
+        reader.problems.add(entry.key, message)
         return None
 
 

@@ -158,6 +158,8 @@ def _is_under(host: str, name: str) -> bool:
 def _without_port(item: str) -> tuple[str, int | None]:
     if item.startswith("["):
         name, _, rest = item[1:].partition("]")
+        if rest.startswith("/"):  # a network, its address in brackets
+            return name + rest, None
         return name, int(rest[1:]) if _PORT.match(rest[1:]) else None
     name, _, port = item.rpartition(":")
     if name and ":" not in name and _PORT.match(port):
