@@ -229,6 +229,9 @@ def _where(found: Import, params: dict[str, Node], vendor: Vendor, name: str) ->
         found.note(node or params["model"], at, message)
         url = "https://address.invalid"
     row = load_catalogue()[vendor.kind]
+    if row.name == "openai" and (named := _vendor_at(url)) is not None:
+        found.note(node or params["model"], at, f"is {named.name}'s, whose row of the catalogue holds, prices included")
+        row = named
     if not url and row.url_form:
         url = f"https://{name.replace('_', '-')}.invalid"
         found.note(params["model"], name, f"has no address: write it out in the result, such as {row.url_form}")
@@ -236,7 +239,16 @@ def _where(found: Import, params: dict[str, Node], vendor: Vendor, name: str) ->
     if row.versioned is None and "api_version" in params:
         found.note(params["api_version"], "api_version", f"{row.name} has none: its base_url says which")
     region = text_of(params.get("region_name"))
-    return Where(vendor.kind, "" if url == row.url else url, version, region)
+    return Where(row.name, "" if url == row.url else url, version, region)
+
+
+def _vendor_at(url: str) -> Row | None:
+    """Which vendor has this address and speaks as OpenAI does; None for OpenAI itself, and where it is nobody's."""
+    for row in load_catalogue().values():
+        # What needs no key is a server of one's own, which many others may be at the same port.
+        if url and row.url == url and row.env and row.name != "openai" and "openai_chat" in row.dialects:
+            return None if row.retired else row
+    return None
 
 
 def _plain(found: Import, node: Node, at: str, url: str) -> str:

@@ -138,7 +138,7 @@ def read_settings(found: Import, root: dict[str, Node]) -> Settings:
         for key, node in entries(root.get(section)).items():
             if key in _READ[section] or node.value is None:
                 continue
-            _leave(found, settings, node, f"{section}.{key}", reasons.get(key, f"{_OURS}, as far as this import knows"))
+            _leave(found, settings, node, f"{section}.{key}", reasons.get(key) or _elsewhere(key, section))
     for key, node in root.items():
         if key == "environment_variables":
             names = ", ".join(entries(node)) or "none"
@@ -150,6 +150,14 @@ def read_settings(found: Import, root: dict[str, Node]) -> Settings:
     _read_aliases(found, settings, entries(root.get("router_settings")).get("model_group_alias"))
     _tell_metrics(found, entries(root.get("litellm_settings")))
     return settings
+
+
+def _elsewhere(key: str, section: str) -> str:
+    """Why a key is left that this section does not have."""
+    other = next((name for name in _SECTIONS if name != section and key in _READ[name] | set(_SECTIONS[name])), "")
+    if other:
+        return f"LiteLLM's documentation has it under {other}: if it is meant, move it there and import again"
+    return f"{_OURS}, as far as this import knows"
 
 
 def _leave(found: Import, settings: Settings, node: Node, key: str, why: str) -> None:
@@ -199,6 +207,10 @@ def _read_defaults(found: Import, settings: Settings, root: dict[str, Node]) -> 
 def _read_aliases(found: Import, settings: Settings, node: Node | None) -> None:
     for name, entry in entries(node).items():
         fields = entries(entry)
+        if isinstance(entry.value, list):
+            why = "left out: one model stands there, and not a list; several are models: {NAME: {targets: [...]}}"
+            _leave(found, settings, entry, f"model_group_alias.{name}", why)
+            continue
         target = text_of(fields.get("model")) if fields else text_of(entry)
         settings.aliases[name] = (target, entry)
         if fields.get("hidden") is not None and plain(fields["hidden"]) is True:
