@@ -52,7 +52,7 @@ def test_one_that_cannot_be_used_is_a_problem_of_the_configuration() -> None:
     assert "providers.openai: the proxy that the environment names for https://api.openai.com/v1 is of a kind" in str(
         wrong.value
     )
-    assert str(wrong.value).endswith("NO_PROXY=api.openai.com")
+    assert "NO_PROXY=api.openai.com" in str(wrong.value)
     assert "hidden" not in str(wrong.value)
 
 
