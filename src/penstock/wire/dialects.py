@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.wire.anthropic_count_tokens import AnthropicCountTokens
 from penstock.wire.anthropic_messages import AnthropicMessages
-from penstock.wire.dialect import ChatDialect, Dialect, InboundChat
+from penstock.wire.dialect import ChatDialect, Dialect, Inbound, InboundChat
 from penstock.wire.embeddings import OpenAIEmbeddings
 from penstock.wire.generate import Generate
 from penstock.wire.openai_chat import OpenAIChat
@@ -32,6 +32,11 @@ GENERATE = Generate()
 
 # What callers speak, where it can be translated from.
 CALLERS: Mapping[str, InboundChat] = MappingProxyType({**CHAT, GENERATE.name: GENERATE})
+
+_SPOKEN: tuple[Inbound, ...] = (*_ALL, GENERATE)
+for _dialect in _SPOKEN:
+    # What an object has itself is read in a fifth of the time that its class's takes, and this is read at each request.
+    _dialect.name = _dialect.name
 
 
 def estimate(dialect: str, fields: dict[str, msgspec.Raw]) -> bytes | None:
