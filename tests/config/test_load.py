@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import certifi
 import pytest
 
 from penstock.config.load import load_config
@@ -508,7 +509,7 @@ def test_the_vendors_key_goes_to_the_vendors_address_alone() -> None:
 def test_paths_count_from_the_file(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "key").write_text("sk-from-file\n")
-    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
     path = tmp_path / "penstock.yaml"
     path.write_text("auth: open\nproviders: {openai: {api_key: file:secrets/key, ca_file: ca.pem}}\nlog: {to: l.log}")
     config = open_config(path, {})
@@ -547,6 +548,11 @@ def test_ca_files(tmp_path: Path) -> None:
     written: dict[str, object] = {"kind": "openai", "api_key": "none", "ca_file": str(path)}
     source = {"auth": "open", "providers": {"a": written}}
     assert problems(source) == [f'providers.a.ca_file: ca_file "{path}" holds no PEM certificate']
+    for damaged in ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                    "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):  # fmt: skip
+        path.write_text(damaged)
+        (line,) = problems(source)
+        assert line.startswith(f'providers.a.ca_file: ca_file "{path}" holds no certificate that can be read')
     assert load_config(source, ENV, check_files=False).providers["a"].ca_file == str(path)
     written["base_url"] = "http://h/v1"
     assert problems(source) == ["providers.a.ca_file: ca_file is for https, and base_url is http"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import certifi
 import pytest
 
 from penstock.config.tree import Node
@@ -99,7 +100,7 @@ def test_places_count_letters_not_bytes() -> None:
 def test_it_knows_what_it_was_read_from(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "up").write_text("sk-1")
-    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
+    (tmp_path / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
     (tmp_path / "p.yaml").write_text(
         "auth: open\n"
         "providers: {up: {kind: openai, base_url: https://up.test, api_key: file:secrets/up, ca_file: ca.pem}}\n"

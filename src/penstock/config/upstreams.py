@@ -18,6 +18,7 @@ from penstock.providers.catalogue import Row
 from penstock.redact import Secret
 from penstock.routing.nearest import did_you_mean, quoted
 from penstock.transport.proxy import proxy_for, read_proxy
+from penstock.transport.tls import client_context
 
 __all__ = ["read_providers"]
 
@@ -183,4 +184,10 @@ def _ca_problem(path: Path) -> str:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or 'not a path'}"
-    return "" if b"-----BEGIN " in data else "holds no PEM certificate"
+    if b"-----BEGIN " not in data:
+        return "holds no PEM certificate"
+    try:
+        client_context(str(path))
+    except OSError:  # TLS's own errors are some
+        return "holds no certificate that can be read"
+    return ""
