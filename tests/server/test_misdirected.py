@@ -45,6 +45,8 @@ BASE = "The base URL ends in /v1."
         ("/v1/chat/completions/chatcmpl-1/messages", "Penstock stores no answers"),
         ("/v1/chat/completions/chat/completions", f"Did you mean /v1/chat/completions? {BASE}"),
         ("/api/v1/keys", "The control plane listens on an address of its own: server.admin"),
+        ("/api/chat", "Ollama's clients of OpenAI's API work: their base URL ends in /v1."),
+        ("/api/tags", "Ollama's clients of OpenAI's API work"),
         ("/metrics", "The control plane listens on an address of its own"),
         ("/openai/deployments/a/completions", "Send the prompt as a user's message"),
         ("/v1/audio/transcriptions", "Ask the provider for it"),

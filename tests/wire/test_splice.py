@@ -68,7 +68,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         (b'{"a":"\\ude00"}', "surrogate"),
         (b'{"a":"\\ude00\\ud83d"}', "surrogate"),
         (b'{"a":"\x01"}', "invalid character"),
-        (b"\xef\xbb\xbf{}", "invalid character at line 1, column 1 (byte 0)"),
+        (b"\xef\xbb\xbf{}", "a byte order mark before it at line 1, column 1 (byte 0)"),
     ],
 )
 def test_refused_with_the_place(body: bytes, reason: str) -> None:

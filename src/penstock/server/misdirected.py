@@ -32,6 +32,8 @@ _LATER = {
 _BEGINS = re.compile(r"(?:/(?:openai|anthropic))?(?:/v1){0,2}(?=/)")
 # A deployment's name has a slash where it is provider/model.
 _DEPLOYED, _DEPLOYED_BELOW = (re.compile(rf"^/deployments/{name}(?=/)") for name in ("[^/]+", "[^/]+/(?!chat/)[^/]+"))
+# Of Ollama's own API (https://github.com/ollama/ollama/blob/main/docs/api.md).
+_OLLAMA = frozenset(f"/api/{name}" for name in ("chat", "generate", "tags", "show", "embed", "embeddings", "version"))
 # What the control plane has, which listens elsewhere.
 _CONTROL = ("/api/", "/metrics", "/dashboard", "/admin", "/ui")
 
@@ -41,6 +43,9 @@ def not_found(path: bytes) -> PenstockError:
     shown = path.decode("latin-1")[:200]
     if (later := _later(shown)) is not None:
         return NotAvailable(f"{shown} is not in this version", do=later, status=404)
+    if shown in _OLLAMA:
+        do = f"Ollama's clients of OpenAI's API work: their base URL ends in /v1. Routes: {_ROUTES}."
+        return NotFound(f"there is no {shown} here, which is Ollama's own", do=do)
     if shown.startswith(_CONTROL) and not shown.endswith((*_OPENAI, *_ANTHROPIC, *_OURS)):
         return NotFound(
             f"there is no {shown} here: this is the data plane",

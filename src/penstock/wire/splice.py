@@ -6,6 +6,7 @@ The top level is always written anew from what was read, so that what policy rea
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -126,6 +127,8 @@ def _malformed(body: bytes, message: str) -> InvalidRequest:
     found = _BYTE.search(message)
     if found is not None:
         reason = message[: found.start()].removeprefix("JSON is malformed: ")
+        if body.startswith(codecs.BOM_UTF8):
+            reason = "a byte order mark before it"
         past = reason == "trailing characters"  # the one fault whose place msgspec gives as the byte after it
         return _invalid(body, reason, int(found.group(1)) - past)
     if not body.strip():
