@@ -24,7 +24,8 @@ _WAIT = "waits between attempts grow by themselves, and keep to what a provider 
 _LONGER = "everything that is listed is asked, within retry: {max_total: ...}"
 _CACHE = f"caches are {LATER}"
 _USERS = (
-    "users of its database are not taken over: a budget of each user that calls name is {scope: user, limit: 5 USD/day}"
+    "users of its database are not taken over: write a budget of each that calls name, such as"
+    " {scope: user, limit: 5 USD/day}"
 )
 _ALERTS = "alerts go to the log, and to a webhook that checks their signature: write alerts: {webhook: ...}"
 _SINK = f"sinks for logs and traces are {LATER}; a JSON line for each request goes to stdout"
