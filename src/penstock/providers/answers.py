@@ -25,7 +25,6 @@ from penstock.records import Attempt
 from penstock.transport.http import Connection
 from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import StreamReader
-from penstock.wire.sse import BOM
 
 __all__ = ["StreamedAnswer"]
 
@@ -114,10 +113,9 @@ class StreamedAnswer:
                 raise reader.error
 
     def held(self) -> bytes:
-        """What was held back until the first output came, once; without the mark before a stream, which has done its
-        work: who does not know it, as OpenAI's own client, would not hear the first event."""
+        """What was held back until the first output came, once."""
         data, self._held = self._held, b""
-        return data.removeprefix(BOM)
+        return data
 
     async def read(self) -> Frame | None:
         """The next whole events; the last frame may be an error event. None at the end."""

@@ -10,7 +10,7 @@ import re
 
 from penstock.errors import ProtocolError
 
-__all__ = ["BOM", "MAX_EVENT", "Fields", "Framer", "encode_event", "parse", "split"]
+__all__ = ["MAX_EVENT", "Fields", "Framer", "encode_event", "parse", "split"]
 
 MAX_EVENT = 4 * 1024 * 1024
 
@@ -19,8 +19,7 @@ _END = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
 _ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r\n", b"\r\r")
 _BLANK = re.compile(rb"[\r\n]+")
 _CR = 0x0D
-# May stand before a stream (the same section), and is no part of its first line.
-BOM = b"\xef\xbb\xbf"
+_BOM = b"\xef\xbb\xbf"
 
 
 class Framer:
@@ -137,7 +136,7 @@ def parse(block: bytes) -> Fields:
     """Read one block's lines. Comments and fields that mean nothing here are passed over."""
     event, error = b"", None
     lines: list[bytes] = []
-    for line in block.removeprefix(BOM).splitlines():
+    for line in block.removeprefix(_BOM).splitlines():
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
