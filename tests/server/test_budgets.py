@@ -503,7 +503,7 @@ def test_nothing_is_held_wherever_a_caller_leaves(stream: bool) -> None:
             await cancel(swallowed(asking(stage, "two", stream=stream)))
             await check_nothing_held(stage)
 
-    assert sweep_scenario(scenario) >= 5
+    assert sweep_scenario(scenario) >= 4  # the second attempt takes the first one's connection
 
 
 async def swallowed(call: Callable[[], Awaitable[None]]) -> None:
@@ -530,7 +530,7 @@ def test_nothing_is_held_wherever_two_callers_leave(stream: bool) -> None:
 
         assert sweep_scenario(scenario) >= 1
         if counted < first:
-            assert first > 5
+            assert first > 4
             return
     raise AssertionError("more than 60 suspensions")
 

@@ -117,7 +117,9 @@ def amounts(dialect: str, body: bytes, *, stream: bool) -> dict[str, Any]:
     return found
 
 
-def differences(dialect: str, transform: Transform, body: bytes, *, stream: bool) -> Iterator[str]:
+def differences(
+    dialect: str, transform: Transform, body: bytes, *, stream: bool, mended: bool = False
+) -> Iterator[str]:
     """Where the transformed answer amounts to something else."""
     was, now = (amounts(dialect, each, stream=stream) for each in (body, transform(body, stream)))
     if "facts" in was and "facts" in now and was["facts"]["more"][0] and not now["facts"]["more"][0]:
@@ -125,7 +127,7 @@ def differences(dialect: str, transform: Transform, body: bytes, *, stream: bool
     for name, value in was.items():
         if name != "same bytes" and value != now.get(name):
             yield f"{name}: {value} became {now.get(name)}"
-    if not now.get("same bytes", True):
+    if not mended and not now.get("same bytes", True):
         yield "the bytes did not pass as they are"
 
 
@@ -134,7 +136,8 @@ def test_golden_cases(dialect: str, name: str) -> None:
     found = []
     for path in sorted((CASES / dialect).glob("*.sse")):
         if not path.stem.endswith(".out") and (name, path.stem) not in APART:
-            differ = differences(dialect, TRANSFORMS[dialect][name], path.read_bytes(), stream=True)
+            mended = path.with_suffix(".out.sse").exists()  # of its events some pass otherwise than they came
+            differ = differences(dialect, TRANSFORMS[dialect][name], path.read_bytes(), stream=True, mended=mended)
             found += [f"{path.stem}: {each}" for each in differ]
     assert not found, "\n".join(found)
 
