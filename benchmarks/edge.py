@@ -170,6 +170,7 @@ def in_shares(field: Field, plan: tuple[int, float], share: float) -> Figures:
         subjects = {}
         for workers in (1, 2):
             started = stack.enter_context(field.started(PENSTOCK, workers=workers))
+            field.ask(started, 1000, 2.0)  # by then all processes are there that there will be
             each: dict[int, float | None] = dict.fromkeys(family(started.pid), share)
             if workers > 1:
                 each[started.pid] = None
