@@ -535,7 +535,7 @@ def _reply_headers(reply: Reply, request: Request) -> bytes:
     record = request.record
     # As text, which is put together in half the time that bytes take.
     text = (
-        f"{_usual_lines(reply.content_type, record.deployment, len(record.attempts))}"
+        f"{_usual_lines(record.deployment, len(record.attempts))}"
         f"x-request-id: {record.id}\r\nx-penstock-overhead-us: {floor(record.overhead * 1e6)}\r\n"
     )
     if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
@@ -545,7 +545,7 @@ def _reply_headers(reply: Reply, request: Request) -> bytes:
         text += f"request-id: {record.id}\r\n"
     if record.limits:
         text += limit_lines(record.limits, request.dialect, record.wall)
-    block = text.encode("latin-1")
+    block = b"content-type: %b\r\n%b" % (reply.content_type, text.encode())
     if record.dropped:
         block += b"x-penstock-dropped: %b\r\n" % _header_safe(", ".join(record.dropped))
     if record.clamped:
@@ -561,10 +561,10 @@ def _waiting_headers(request: Request) -> bytes:
 
 
 @lru_cache(1024)
-def _usual_lines(kind: bytes, deployment: str, attempts: int) -> str:
-    """The lines that many answers have in common: what it is, who answered, after how many attempts."""
+def _usual_lines(deployment: str, attempts: int) -> str:
+    """The lines that many answers have in common: who answered, after how many attempts."""
     return (
-        f"content-type: {kind.decode('latin-1')}\r\nx-penstock-target: {_header_safe(deployment).decode()}\r\n"
+        f"x-penstock-target: {_header_safe(deployment).decode()}\r\n"
         f"x-penstock-attempts: {attempts}\r\nx-penstock-cache: off\r\n"
     )
 
