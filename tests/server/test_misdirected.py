@@ -8,6 +8,7 @@ from penstock.errors import NotAvailable
 from penstock.server.misdirected import not_found
 
 BASE = "The base URL ends in /v1."
+TWICE = "A client that adds /v1 itself has a base URL that ends before it."
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,10 @@ BASE = "The base URL ends in /v1."
         ("/models", f"Did you mean /v1/models? {BASE}"),
         ("/generate", f"Did you mean /v1/generate? {BASE}"),
         ("/api/v1/chat/completions", f"Did you mean /v1/chat/completions? {BASE}"),
-        ("/v1/v1/embeddings", f"Did you mean /v1/embeddings? {BASE}"),
+        ("/v1/v1/embeddings", f"Did you mean /v1/embeddings? {TWICE}"),
+        ("/v1/v1/models", f"Did you mean /v1/models? {TWICE}"),
+        ("/v1/openai/v1/chat/completions", f"Did you mean /v1/chat/completions? {TWICE}"),
+        ("/v1/anthropic/v1/messages", "Anthropic's clients add /v1 themselves: end the base URL before it."),
         ("/v1/chat/completions/", "Did you mean /v1/chat/completions?"),
         ("//v1/chat/completions", "Did you mean /v1/chat/completions?"),
         ("/v1//chat/completions", "Did you mean /v1/chat/completions?"),

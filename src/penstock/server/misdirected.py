@@ -81,11 +81,14 @@ def _meant(shown: str) -> str:
     tail = next((tail for tail in (*_OPENAI, *reversed(_ANTHROPIC), *_OURS) if plain.endswith(tail)), "")
     if not tail:
         return ""
-    if tail in _ANTHROPIC and "/v1/v1/" in plain:
+    twice = plain.split("/").count("v1") > 1
+    if tail in _ANTHROPIC and twice:
         return "Anthropic's clients add /v1 themselves: end the base URL before it."
     if "/deployments/" in plain:
         return f"Did you mean /v1{tail}, or /openai/deployments/MODEL{tail}? Azure's clients add /openai themselves."
     said = f"Did you mean /v1{tail}?"
     if tail in _ANTHROPIC:
         return f"{said} Anthropic's clients add /v1 themselves; for others the base URL ends in it."
+    if twice:  # as Together's and Groq's clients do
+        return f"{said} A client that adds /v1 itself has a base URL that ends before it."
     return f"{said} The base URL ends in /v1." if plain != f"/v1{tail}" else said
