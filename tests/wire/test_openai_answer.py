@@ -103,6 +103,7 @@ def test_a_whole_answer() -> None:
             "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
             "completion_tokens_details": {"reasoning_tokens": 1},
         },
+        "system_fingerprint": None,
     }
 
 

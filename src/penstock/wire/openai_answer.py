@@ -57,6 +57,7 @@ def encode_answer(events: list[Event], request_id: str, created: int, fields: Fi
     }
     if usage is not None:
         body["usage"] = _usage(usage)
+    body["system_fingerprint"] = None  # OpenRouter's client takes no answer without
     return msgspec.json.encode(body)
 
 
