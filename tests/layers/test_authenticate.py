@@ -187,6 +187,26 @@ def test_without_a_key_and_with_a_wrong_one() -> None:
         assert "not known" in str(bench.refuses(Unauthenticated, secret=wrong))
 
 
+@pytest.mark.parametrize(
+    ("presented", "told"),
+    [
+        ("", "came empty"),
+        (f'"{SECRET}"', "quotation marks"),
+        (f"'{SECRET}'", "quotation marks"),
+        (f"Bearer {SECRET}", "`Bearer` twice"),
+        (f"bearer {SECRET}", "`Bearer` twice"),
+        *((blank, "a placeholder") for blank in ("undefined", "null", "None", "NONE")),
+        *((name, "a placeholder") for name in ("$APP_KEY", "${APP_KEY}", "{{key}}", "<key>", "%KEY%")),
+        *((name, "a placeholder") for name in ("env:APP_KEY", "os.environ/APP_KEY", "process.env.KEY")),
+        *((other, "this gateway's own") for other in ("wrong", "sk-proj-1", "nonesuch", "environment")),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_told_where_it_can_be(presented: str, told: str) -> None:
+    refused = Bench(key()).refuses(Unauthenticated, secret=presented)
+    assert told in refused.do
+    assert SECRET not in str(refused)
+
+
 def test_what_is_too_long_for_a_key_is_not_even_hashed() -> None:
     class Counting(Store):
         hashed = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable, Set
 from hmac import digest as hmac_digest
@@ -25,6 +26,8 @@ LONGEST_KEY = 4096
 _ABOUT_ITSELF = ("key", "requests")
 _NEVER = float("inf")
 _UNKNOWN = "the API key is not known here"
+# What comes where a client's variable is not set, or stands in quotes that nothing fills in.
+_UNFILLED = re.compile(r"undefined|null|none|(?:[$<%]|\{\{|env:|os\.environ|process\.env).*", re.IGNORECASE)
 
 
 @quick
@@ -176,7 +179,7 @@ class Keyring:
                 self.keys[digest] = key
                 self._found.append(key.id)
                 return key
-        raise self._refusal(record, _UNKNOWN, "It must be one of this gateway's own keys.")
+        raise self._refusal(record, _UNKNOWN, _advice(presented))
 
     def _refusal(self, record: Record, why: str, do: str) -> Unauthenticated | RateLimited:
         wait = self._strikes.strike(record.address, record.started)
@@ -256,3 +259,16 @@ class Authenticate:
             label(request, trusted=False)
         call = self._call
         return call(request)
+
+
+def _advice(presented: str) -> str:
+    """What to do about a key that is not known, by its form alone; nothing of it is told."""
+    if not presented:
+        return "It came empty: set the variable that the client reads it from."
+    if presented.startswith(('"', "'")):
+        return "It came in quotation marks: leave them out."
+    if presented.lower().startswith("bearer "):
+        return "It came with `Bearer` twice: the client adds that itself."
+    if _UNFILLED.fullmatch(presented):
+        return "What came is a placeholder, which the client did not fill in: set the variable it stands for."
+    return "It must be one of this gateway's own keys."
