@@ -255,7 +255,7 @@ def test_a_known_head_is_no_way_round_the_parser(data: bytes) -> None:
         warm = RequestParser()
         warm.feed(first)
         assert len(warm.ready) == 1
-        assert warm._known is not None, "the shortcut is armed"
+        assert warm.known is not None, "the shortcut is armed"
         warm.ready.clear()
         assert read(warm, data) == read(RequestParser(), data)
 
@@ -281,7 +281,7 @@ def test_what_says_more_than_a_length_is_not_remembered(head: bytes) -> None:
     parser.feed(b"POST /x HTTP/1.1\r\nHost: a\r\n" + head + framed + b"\r\n")
     parser.feed(b"3\r\nabc\r\n0\r\n\r\n" if b"chunked" in head else b"abc")
     assert parser.ready[0].body == b"abc"
-    assert parser._known is None
+    assert parser.known is None
 
 
 @pytest.mark.parametrize("size", [1000, 7, 1])

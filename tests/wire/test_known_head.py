@@ -97,6 +97,13 @@ def test_a_request_behind_the_same_is_read_as_one_alone(length: bytes, body: byt
     assert outcome(behind) == outcome(alone)
 
 
+def test_a_body_behind_a_known_head_may_be_no_larger_than_any() -> None:
+    parser = RequestParser(max_body=300)
+    parser.feed(REQUEST % b"200" + BODY)
+    with pytest.raises(Refused, match="larger than 300"):
+        parser.feed(REQUEST % b"301" + b"x" * 301)
+
+
 @pytest.mark.parametrize(
     ("data", "size"),
     [(b"HTTP/1.1 200 OK\r\na: b\r\n\r\nok", 2), (HEADS[0] % 2 + b"ok", 1), (HEADS[0] % 3 + b"ok", 2), (b"\r\n\r\n", 0)],

@@ -24,6 +24,7 @@ from penstock.server.forwarded import plain_address
 from penstock.server.limits import Limits
 from penstock.server.sweep import Found, Sweep
 from penstock.wire.h1 import CONTINUE, LAST_CHUNK, Head, HttpRequest, Refused, RequestParser, awaited_by, status_line
+from penstock.wire.known_head import KnownHead
 
 __all__ = ["Exchange", "Limits", "Listener", "ServerConnection"]
 
@@ -248,8 +249,8 @@ class ServerConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_held", "_lingers", "_listener", "_loop", "_parser", "_refused", "_since", "_stalled_at", "_transport",
-        "_unsent", "_wake", "_work", "busy", "counted", "outside", "peer", "resumed", "task",
+        "_held", "_known", "_lingers", "_listener", "_loop", "_parser", "_refused", "_since", "_stalled_at",
+        "_transport", "_unsent", "_wake", "_work", "busy", "counted", "outside", "peer", "resumed", "task",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -270,6 +271,8 @@ class ServerConnection(asyncio.Protocol):
         self.counted = 0
         self.outside = False
         self._lingers = False
+        # While it rests between two requests, the head that the next one mostly has.
+        self._known: KnownHead | None = None
 
     # --- the socket's side
 
@@ -286,12 +289,14 @@ class ServerConnection(asyncio.Protocol):
             self._next()
 
     def data_received(self, data: bytes) -> None:
-        parser = self._parser
-        if parser.idle and not (self.busy or parser.ready or self._refused or self.resumed or self._lingers):
-            request = parser.take_known(data)
-            if request is not None:
-                self._serve(request)
+        known = self._known
+        if known is not None:
+            self._known = None
+            body = known.body(data)
+            if body is not None:
+                self._serve(HttpRequest(known.meaning, body))
                 return
+        parser = self._parser
         if self._refused is not None:
             return  # the answer to what was refused is on its way; the rest is not read
         if parser.ready:
@@ -456,7 +461,7 @@ class ServerConnection(asyncio.Protocol):
             listener.settle()
         if transport is None:
             return
-        now = listener.now
+        now, parser = listener.now, self._parser
         self._since = now()
         if not exchange.ended:
             transport.abort()
@@ -465,8 +470,11 @@ class ServerConnection(asyncio.Protocol):
                 transport.close()
             else:
                 self._linger(transport)
-        elif go_on and (self._parser.ready or self._refused is not None or listener.draining):
-            self._next()
+        elif parser.ready or self._refused is not None or listener.draining:
+            if go_on:
+                self._next()
+        elif parser.idle and self.resumed is None:
+            self._known = parser.known
 
     # --- limits
 

@@ -21,7 +21,7 @@ import httptools
 import msgspec
 
 from penstock.wire.framing import closes
-from penstock.wire.known_head import KnownHead, remember
+from penstock.wire.known_head import LONGEST, KnownHead, remember
 from penstock.wire.unspoken import unspoken
 
 __all__ = [
@@ -161,6 +161,8 @@ class RequestParser:
         ready: complete requests in order, those before a refused one included.
         wants_continue: the head of a request asks for `100 Continue` and its body has not come yet.
         idle: no byte of a further request has arrived.
+        known: a head that the next request may have; what has it, whole and while nothing else waits or has begun to
+            come, need not be fed.
     """
 
     __slots__ = (
@@ -170,7 +172,6 @@ class RequestParser:
         "_headers",
         "_held",
         "_in_head",
-        "_known",
         "_lone",
         "_max_body",
         "_max_fields",
@@ -183,6 +184,7 @@ class RequestParser:
         "_size",
         "_url",
         "idle",
+        "known",
         "ready",
         "wants_continue",
     )
@@ -196,7 +198,7 @@ class RequestParser:
         self._max_fields = max_fields
         self._parser = httptools.HttpRequestParser(self)
         self._offered = b""  # the framing of a body whose request offers an upgrade
-        self._known: KnownHead | None = None
+        self.known: KnownHead | None = None
         self._in_head = True
         self._lone = True  # no other request came before this one in the bytes at hand
         self._head_bytes = 0
@@ -216,10 +218,11 @@ class RequestParser:
         Raises:
             Refused: answer what is in `ready`, then this, then close; feed nothing more.
         """
-        known = self.take_known(data) if self.idle else None
-        if known is not None:
-            self.ready.append(known)
-            return
+        if self.idle and self.known is not None and len(self.ready) < MAX_PIPELINED:
+            body = self.known.body(data)
+            if body is not None:
+                self.ready.append(HttpRequest(self.known.meaning, body))
+                return
         fresh = self.idle and not self._head_bytes
         if fresh:
             self._lone = True
@@ -299,22 +302,8 @@ class RequestParser:
     def _remember(self, data: bytes) -> None:
         """Keep the head of a request that came in one piece: the connection's next one mostly has the same."""
         request = self.ready[-1]
-        if request.head.keep_alive and b"expect" not in request.headers:
-            self._known = remember(data, len(request.body), request.head) or self._known
-
-    def take_known(self, data: bytes) -> HttpRequest | None:
-        """A whole request whose head is, but for the length's digits, the one parsed before: the same bytes mean the
-        same. None for anything else, which is left to `feed`: the parser has not seen a byte of it.
-
-        Only between requests (`idle`).
-        """
-        known = self._known
-        if known is None:
-            return None
-        body = known.body(data)
-        if body is None or len(body) > self._max_body or len(self.ready) >= MAX_PIPELINED:
-            return None
-        return HttpRequest(known.meaning, body)
+        if request.head.keep_alive and b"expect" not in request.headers and self._max_body >= LONGEST:
+            self.known = remember(data, len(request.body), request.head) or self.known
 
     def drop(self) -> None:
         """Forget what has come of a body; feed nothing afterwards."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["KnownHead", "remember"]
+__all__ = ["LONGEST", "KnownHead", "remember"]
+
+# Bytes of a body; what is longer is not taken.
+LONGEST = 999_999
 
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
 
@@ -31,12 +34,12 @@ class KnownHead:
     def body(self, data: bytes) -> bytes | None:
         """The body, where `data` is one whole message with this head and whatever length; None for anything else."""
         rest = len(data) - self._rest
-        size = rest - (3 if rest < 1_003 else 4 if rest < 10_004 else 5 if rest < 100_005 else 6)
-        if size < 100:
+        digits = 3 if rest < 1_003 else 4 if rest < 10_004 else 5 if rest < 100_005 else 6
+        if rest < 103:
             return None
         # Writing the only head that it can have and comparing takes half as long as looking for the digits.
-        begin = len(data) - size
-        return data[begin:] if data[:begin] == self._template % size else None
+        begin = self._rest + digits
+        return data[begin:] if data[:begin] == self._template % (rest - digits) else None
 
 
 def remember(data: bytes, size: int, meaning: Any) -> KnownHead | None:
