@@ -109,6 +109,21 @@ def test_what_comes_in_two_pieces_or_with_another_head_is_parsed() -> None:
     asyncio.run(main())
 
 
+def test_a_piece_of_a_body_that_looks_like_a_whole_answer_is_a_piece() -> None:
+    async def main() -> None:
+        async with connected() as (pool, connection, _):
+            await ask(connection, answer(500))
+            connection.release()
+            assert pool.take(connection.origin) is connection
+            inner = answer(200)
+            head = answer(len(inner)).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+            assert (await ask(connection, head, inner))[1:] == (inner, False)
+            connection.release()
+            assert pool.take(connection.origin) is connection
+
+    asyncio.run(main())
+
+
 def test_a_stream_that_was_asked_for_does_not_go_past_the_parser() -> None:
     async def main() -> None:
         async with connected() as (pool, connection, _):

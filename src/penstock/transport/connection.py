@@ -21,6 +21,7 @@ from penstock.transport.pieces import READ_BYTES, InPieces
 from penstock.transport.tls import ClientContext
 from penstock.transport.turns import Turns
 from penstock.wire.h1_response import PARSER_ERRORS, Malformed, ResponseHead, ResponseParser
+from penstock.wire.known_head import KnownHead
 
 __all__ = ["Connection", "Keeper"]
 
@@ -63,17 +64,19 @@ class Keeper(Protocol):
     Attributes:
         buffer: what is read goes through it; one for all of a loop.
         turns: of that loop.
+        looks: when it will next look for connections that have expired.
     """
 
     buffer: memoryview
     turns: Turns
+    looks: float
 
     def now(self) -> float:
         """The monotonic time."""
         ...
 
-    def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[Answer | None]:
-        """A future to complete; the connection is expired if that takes too long."""
+    def look_at(self, when: float) -> None:
+        """Look for connections that have expired sooner than it would."""
         ...
 
     def keep(self, connection: Connection, now: float | None = None) -> None:
@@ -101,12 +104,13 @@ class Connection(InPieces):
     """
 
     __slots__ = (
-        "_direct",
         "_error",
         "_finishing",
+        "_known",
         "_left",
         "_now",
         "_pool",
+        "_promise",
         "_silence",
         "_sink",
         "_streamed",
@@ -137,8 +141,8 @@ class Connection(InPieces):
         self._pool = pool
         self._now = pool.now
         self._waiter: asyncio.Future[Answer | None] | None = None
-        self._direct = False
-        self._whole = False  # an answer went past the parser, and is all that came
+        self._known: KnownHead | None = None  # an answer with this head may go past the parser
+        self._whole = False  # one did, and is all that came
         self._error: UpstreamError | None = None
         self._finishing = False
         self._silence = 0.0
@@ -165,19 +169,19 @@ class Connection(InPieces):
             Unavailable, UpstreamTimeout, ProtocolError: and the connection must be released.
         """
         self._streamed = stream
-        self._direct = direct and not stream
+        self._known = self.parser.whole if direct and not stream else None
         self.streaming = False
-        assert self._transport is not None
-        if self.closed:
+        if self.closed or self._error is not None:
             raise self._error or Unavailable("the provider closed the connection", do="Try again.")
-        if self._error is not None:
-            raise self._error
         rewrite = self.origin.rewrite
         if rewrite is not None:
             payload = rewrite(payload)
         self.deadline = NEVER
-        waiter = self._waiter = self._pool.watch(self, timeout, now)
-        self._transport.write(payload)
+        expires = self.expires = (self._now() if now is None else now) + timeout
+        if expires < self._pool.looks:
+            self._pool.look_at(expires)
+        waiter = self._waiter = self._promise()
+        self._transport.write(payload)  # type: ignore[union-attr]
         return waiter
 
     async def read(self, timeout: float) -> bytes:
@@ -237,6 +241,10 @@ class Connection(InPieces):
             now: the time, where the caller has just read it.
         """
         transport, waiter = self._transport, self._waiter
+        if self._whole and not self.closed and self._error is None and transport.get_write_buffer_size() == 0:  # type: ignore[union-attr]
+            self._whole = False
+            self._pool.keep(self, now)
+            return
         if waiter is not None and waiter.done():
             self._waiter = None
             self.expires = NEVER
@@ -244,13 +252,6 @@ class Connection(InPieces):
                 waiter.exception()  # who waited may have been cancelled in the same moment, and not look at it
         if self.closed or transport is None:
             self._error = None  # what was raised leads back here
-            return
-        if self._whole:
-            self._whole = False
-            if self._error is None and transport.get_write_buffer_size() == 0:
-                self._pool.keep(self, now)
-            else:
-                self.discard()
             return
         parser = self.parser
         if (
@@ -285,7 +286,9 @@ class Connection(InPieces):
         self.parser.take()
         if self._paused:
             self._resume()
-        self._pool.watch(self, FINISHING_SECONDS)
+        self.expires = self._now() + FINISHING_SECONDS
+        if self.expires < self._pool.looks:
+            self._pool.look_at(self.expires)
 
     def note_session(self) -> None:
         """Remember the TLS session: by the end of a first exchange the server's tickets have come."""
@@ -317,8 +320,11 @@ class Connection(InPieces):
         if self._error is not None:
             raise self._error
         if self.deadline != NEVER:
-            timeout = min(timeout, self.deadline - self._pool.now())
-        waiter = self._waiter = self._pool.watch(self, timeout)
+            timeout = min(timeout, self.deadline - self._now())
+        expires = self.expires = self._now() + timeout
+        if expires < self._pool.looks:
+            self._pool.look_at(expires)
+        waiter = self._waiter = self._promise()
         return waiter
 
     def _wake(self) -> None:
@@ -351,12 +357,11 @@ class Connection(InPieces):
         between two of them nothing stays in the processor's caches, so it is one function."""
         if nbytes == READ_BYTES and self._turns is not None:
             self._turns.note(self)
-        data = self._buffer[:nbytes]
         sink = self._sink
         if sink is None:
-            self.data_received(bytes(data))
+            self.data_received(bytes(self._buffer[:nbytes]))
             return
-        parser = self.parser
+        parser, data = self.parser, self._buffer[:nbytes]
         pieces = parser.pending
         try:
             if parser.complete:
@@ -393,20 +398,22 @@ class Connection(InPieces):
         if self.closed:
             made.abort()  # given up while it was being made
             return
+        self._promise = asyncio.get_running_loop().create_future
         plug = transport.get_extra_info("socket")
         if plug is not None and plug.family in (socket.AF_INET, socket.AF_INET6):
             _tune(plug)
 
     def data_received(self, data: bytes) -> None:
-        parser, waiter = self.parser, self._waiter
-        if self._direct and waiter is not None and not waiter.done():
-            answer = parser.take_known(data)
-            if answer is not None:
-                self._direct, self._whole = False, True
-                self._waiter = None
-                self.expires = NEVER
-                waiter.set_result(answer)
+        known, waiter = self._known, self._waiter
+        if known is not None:
+            self._known = None  # what comes behind the beginning of another is not compared
+            body = known.body(data)
+            if body is not None and waiter is not None and not waiter.done():
+                self.parser.strange = 0
+                self._waiter, self._whole, self.expires = None, True, NEVER
+                waiter.set_result((known.meaning, body))
                 return
+        parser = self.parser
         if self._sink is not None:
             _read_again(self, data)
             return

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from penstock.clock import Clock, Timer
 from penstock.errors import UpstreamTimeout
 from penstock.transport import memory
-from penstock.transport.connection import NEVER, Answer, Connection
+from penstock.transport.connection import NEVER, Connection
 from penstock.transport.dial import Dialler
 from penstock.transport.dns import Door
 from penstock.transport.origin import Origin
@@ -44,6 +44,7 @@ class Pool:
 
     Attributes:
         opened: connections opened since the start, by TCP (or in process).
+        looks: when it will next look for connections that have expired.
     """
 
     def __init__(
@@ -56,9 +57,8 @@ class Pool:
         self._places = Places(self.keep, self._close_idle, permits)
         self._waiting = self._places.queues
         self._dialler = Dialler(clock, self._gone, admits)
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: Timer | None = None
-        self._timer_at = NEVER
+        self.looks = NEVER
         self.opened = 0
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.turns = Turns()
@@ -82,9 +82,7 @@ class Pool:
         idle = self._idle.get(origin)
         if not idle:
             return None
-        connection, _ = idle.popitem()
-        connection.reused = True
-        return connection
+        return idle.popitem()[0]
 
     async def connect(self, origin: Origin, timeout: float) -> Connection:
         """A new connection, or one that another call gives back while this one waits for a place.
@@ -94,9 +92,8 @@ class Pool:
             UpstreamTimeout: not within `timeout` seconds.
             Overloaded: the origin has all the connections it may have, and as many calls wait or `timeout` is over.
         """
-        loop = self._loop = asyncio.get_running_loop()
         if origin.in_process is not None:
-            return self._join(loop, origin)
+            return self._join(asyncio.get_running_loop(), origin)
         queued = True
         try:
             async with self._clock.timeout(timeout):
@@ -165,6 +162,7 @@ class Pool:
             return
         origin = connection.origin
         if not connection.reused:
+            connection.reused = True
             connection.note_session()
         if self._waiting:
             if self._places.must_yield(origin):
@@ -172,7 +170,6 @@ class Pool:
                 return
             turn = self._places.next_turn(origin)
             if turn is not None:
-                connection.reused = True
                 turn.set_result(connection)
                 return
         idle = self._idle.get(origin)
@@ -180,8 +177,8 @@ class Pool:
             idle = self._idle[origin] = {}
         expires = now + (IDLE_PLAIN if origin.tls is None else IDLE_TLS)
         idle[connection] = expires
-        if expires < self._timer_at:
-            self._schedule(expires)
+        if expires < self.looks:
+            self.look_at(expires)
 
     def forget(self, connection: Connection) -> None:
         """Drop every trace of a closed connection."""
@@ -195,30 +192,18 @@ class Pool:
             connection.counted = False
             self._places.leave(connection.origin)
 
-    def watch(self, connection: Connection, timeout: float, now: float | None = None) -> asyncio.Future[Answer | None]:
-        """A future for the connection to complete; it is expired if that takes longer than `timeout` seconds.
+    def look_at(self, when: float) -> None:
+        """Look for connections that have expired, sooner than at `looks`.
 
         One timer serves all connections: it stands at the earliest expiry, and most exchanges end long before.
-
-        Args:
-            now: the time, where the caller has just read it.
         """
-        expires = connection.expires = (self.now() if now is None else now) + timeout
-        if expires < self._timer_at:
-            self._schedule(expires)
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        return loop.create_future()
-
-    def _schedule(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._clock.call_later(max(0.0, at - self._clock.monotonic()), self._sweep)
+        self.looks = when
+        self._timer = self._clock.call_later(max(0.0, when - self._clock.monotonic()), self._sweep)
 
     def _sweep(self) -> None:
-        self._timer, self._timer_at = None, NEVER
+        self._timer, self.looks = None, NEVER
         now = self._clock.monotonic()
         upcoming = NEVER
         for connection in list(self._all):
@@ -234,7 +219,7 @@ class Pool:
                 else:
                     upcoming = min(upcoming, expires)
         if upcoming != NEVER:
-            self._schedule(upcoming)
+            self.look_at(upcoming)
 
     async def aclose(self) -> None:
         """Close every connection, busy ones too."""
@@ -242,6 +227,6 @@ class Pool:
         self._places.close()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer, self._timer_at = None, NEVER
+            self._timer, self.looks = None, NEVER
         for connection in list(self._all):
             connection.discard()

@@ -49,13 +49,11 @@ class ResponseHead:
             be missing.
         noted: what a reader found out about it, None until it has looked; a connection's answers that have the same
             head share it.
-        plain: it is known to be one of a whole answer that nobody looks at byte by byte: a 200, and no text.
     """
 
-    __slots__ = ("headers", "noted", "plain", "status")
+    __slots__ = ("headers", "noted", "status")
 
-    def __init__(self, status: int, headers: dict[bytes, bytes], *, plain: bool = False) -> None:
-        self.plain = plain
+    def __init__(self, status: int, headers: dict[bytes, bytes]) -> None:
         self.status = status
         self.headers = headers
         self.noted: Any = None
@@ -85,6 +83,9 @@ class ResponseParser:
         surplus: bytes came after the end; the connection must not be used again.
         pending: pieces of body waiting to be taken.
         ended: not empty between the end of a message and the first byte of the next.
+        whole: the head of the response before, where that was one that nobody looks at byte by byte: a 200, and no
+            text. What comes next, whole and with that head, need not be fed.
+        strange: how many heads in a row were unlike the one before.
     """
 
     __slots__ = (
@@ -98,7 +99,6 @@ class ResponseParser:
         "_max_head",
         "_parser",
         "_size",
-        "_strange",
         "_until_close",
         "complete",
         "ended",
@@ -107,14 +107,17 @@ class ResponseParser:
         "head_complete",
         "keep_alive",
         "pending",
+        "strange",
         "surplus",
         "unpaid",
+        "whole",
     )
 
     def __init__(self, max_head: int = 64 * KIB) -> None:
         self._max_head = max_head
         self._known: KnownHead | None = None
-        self._strange = 0
+        self.whole: KnownHead | None = None
+        self.strange = 0
         self._joined = 0
         self._size = 0
         self.pending: list[bytes] = []
@@ -181,26 +184,10 @@ class ResponseParser:
             if self.complete:
                 if not self.ended:
                     self.surplus = True  # the beginning of another response
-                elif fresh and self._strange <= MANY_STRANGE:
+                elif fresh and self.strange <= MANY_STRANGE:
                     self._remember(data)
         except PARSER_ERRORS as error:
             self.judge(error)
-
-    def take_known(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
-        """A whole response whose head is, but for the length's digits, the one parsed before, and plain; None for
-        anything else, which is left to `feed`: the parser has not seen a byte of it.
-
-        Only after `reset`. It is not taken in: for the parser nothing has come.
-        """
-        known = self._known
-        if known is None or self._head_bytes or self.complete:
-            return None
-        head: ResponseHead = known.meaning
-        body = known.body(data) if head.plain else None
-        if body is None:
-            return None
-        self._strange = 0
-        return head, body
 
     def _take_known(self, data: bytes, known: KnownHead) -> bool:
         """Whether it is a whole response with the head of the one before: then it is taken in."""
@@ -210,18 +197,19 @@ class ResponseParser:
         self.head = known.meaning
         self.pending.append(body)
         self.keep_alive = self.head_complete = self.complete = True
-        self._strange = 0
+        self.strange = 0
         return True
 
     def _remember(self, data: bytes) -> None:
         """Keep the head of a response that came in one piece, as long as servers are not found to change it always."""
-        self._strange += 1
-        if self._strange > MANY_STRANGE:
-            self._known = None
+        self.strange += 1
+        if self.strange > MANY_STRANGE:
+            self._known = self.whole = None
         elif self.keep_alive and not self._interims and len(self.pending) == 1:
             headers = {name: value for name, value in self.headers.items() if name != b"content-length"}
             plain = self.status == 200 and headers.get(b"content-type", b"")[:5].lower() != b"text/"
-            self._known = remember(data, len(self.pending[0]), ResponseHead(self.status, headers, plain=plain))
+            self._known = remember(data, len(self.pending[0]), ResponseHead(self.status, headers))
+            self.whole = self._known if plain else None
 
     def account(self, size: int) -> None:
         """After `feed_body`, where it brought no piece, or the end, or nothing had come before: raises Malformed."""
