@@ -31,7 +31,6 @@ from penstock.messages import Request
 from penstock.providers.answers import StreamedAnswer
 from penstock.providers.deployment import Deployment, Endpoint
 from penstock.records import Attempt
-from penstock.transport.connection import Answer
 from penstock.transport.http import Connection, Pool
 from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import Dialect, Written
@@ -45,6 +44,9 @@ from penstock.wire.weight import check_weight
 __all__ = ["Upstream"]
 
 T = TypeVar("T")
+
+# Of a request's fields the names of those that were left out, and of those that were made smaller.
+_Lost = tuple[tuple[str, ...], tuple[str, ...]]
 
 # A body above this takes too long to translate for others to wait meanwhile: up to 25 ms for so much of the worst.
 HEAVY = 128 * 1024
@@ -77,14 +79,13 @@ class Upstream:
         """Raises UpstreamError; InvalidRequest where the provider's dialect has no word for what is asked."""
         deployment: Deployment = request.target
         endpoint, stream = deployment.endpoint, request.stream
-        dropped: tuple[str, ...] = ()
-        clamped: tuple[str, ...] = ()
+        lost: _Lost | None = None
         said: _Said | None = request.caller.sent
         if (
             said is not None
             and said.endpoint is endpoint
             and said.spoken == request.dialect
-            and not (said.bent or request.most_output or request.begun)
+            and not (request.most_output or request.begun)
         ):
             # As most requests of a connection: the same as the one before, but for its body.
             dialect = said.dialect
@@ -92,7 +93,7 @@ class Upstream:
             payload = b"%bcontent-length: %d\r\n\r\n%b" % (said.head, len(body), body)
         elif request.dialect in endpoint.dialects:
             dialect = self._dialects[request.dialect]
-            payload, dropped, clamped = _payload(request, deployment, dialect)
+            payload, lost = _payload(request, deployment, dialect)
         else:
             heavy = request.record.bytes_in > HEAVY
             if heavy:
@@ -102,13 +103,13 @@ class Upstream:
                 return _estimated(request, counted)
             dialect = _other(request, deployment)
             say = partial(_payload, request, deployment, dialect)
-            payload, dropped, clamped = await self._beside(say) if heavy else say()  # what cannot be said is no attempt
+            payload, lost = await self._beside(say) if heavy else say()  # what cannot be said is no attempt
         if request.opening is not None:
             request.opening()
         now = self._now()
         attempt = Attempt(deployment.id, now, now, 0.0, 0, "open", request.kind, request.pause)
-        if dropped or clamped:
-            attempt.dropped, attempt.clamped = dropped, clamped
+        if lost is not None:
+            attempt.dropped, attempt.clamped = lost
         request.attempt = attempt
         request.record.attempts.append(attempt)
         origin = endpoint.origin
@@ -118,20 +119,20 @@ class Upstream:
                 connection = await self._pool.connect(origin, min(deployment.connect, request.wait))
                 now = attempt.sent = self._now()
             answer = await connection.exchange(payload, stream=stream, timeout=request.wait, now=now, direct=True)
-            head = answer[0] if answer is not None else connection.parser.head
+            head, body = answer if answer is not None else (connection.parser.head, b"")
             attempt.status = head.status
             noted = head.noted
             if noted is None or noted.down is not endpoint.down:
                 _note(head, endpoint)
             if answer is not None:
-                return self._unary(request, dialect, attempt, connection, answer)
+                return self._unary(request, dialect, attempt, connection, head, body)
             if connection.streaming and head.status == 200:
                 source = _open(request, deployment, dialect, attempt, connection)
                 if not source.begin():
                     await source.hold()
                 attempt.answered = self._now()
                 return _streamed(request, dialect, source, connection)
-            return self._unary(request, dialect, attempt, connection, (head, connection.parser.take()))
+            return self._unary(request, dialect, attempt, connection, head, connection.parser.take())
         except BaseException as error:
             if isinstance(error, UpstreamError):
                 error.dialect = dialect.name
@@ -166,15 +167,20 @@ class Upstream:
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
     def _unary(
-        self, request: Request, dialect: Dialect, attempt: Attempt, connection: Connection, answer: Answer
+        self,
+        request: Request,
+        dialect: Dialect,
+        attempt: Attempt,
+        connection: Connection,
+        head: ResponseHead,
+        body: bytes,
     ) -> Reply:
         """The reply that is whole."""
-        head, body = answer
-        status, noted = head.status, head.noted
+        noted = head.noted
         now = attempt.answered = self._now()
         connection.release(now)
-        if not 200 <= status < 300:
-            raise dialect.classify(status, head.headers, body, self._clock.wall())
+        if not noted.good:
+            raise dialect.classify(head.status, head.headers, body, self._clock.wall())
         try:
             spoken, facts = dialect.name, dialect.decode_facts(body, request.record.bytes_in)
         except ProtocolError:
@@ -184,7 +190,7 @@ class Upstream:
         request.target.book(request.record, attempt, facts.usage)
         attempt.outcome = "ok"
         return Reply(
-            status,
+            head.status,
             noted.kind,
             Frame(body, dialect.decode_events),
             noted.passed if spoken == request.dialect else (),  # to others they say nothing
@@ -242,10 +248,8 @@ def _count(request: Request) -> bytes | None:
     return estimate(request.dialect, request.fields)
 
 
-def _payload(
-    request: Request, deployment: Deployment, dialect: Dialect
-) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
-    """The request's bytes, and what of it was lost and made smaller. Raises InvalidRequest."""
+def _payload(request: Request, deployment: Deployment, dialect: Dialect) -> tuple[bytes, _Lost]:
+    """The request's bytes, and what they have not. Raises InvalidRequest."""
     dropped: tuple[str, ...] = ()
     clamped: tuple[str, ...] = ()
     caller, endpoint, spoken = request.caller, deployment.endpoint, dialect.name
@@ -262,7 +266,7 @@ def _payload(
         said: _Said | None = caller.sent
         if said is None or said.endpoint is not endpoint or said.dialect is not dialect:
             head = endpoint.head(dialect.path, caller.query, caller.headers)
-            said = caller.sent = _Said(endpoint, dialect, spoken, head, bend is not None)
+            said = caller.sent = _Said(endpoint, dialect, spoken if bend is None else "", head)
         head = said.head
     else:
         written = _translated(request, deployment, dialect)
@@ -274,7 +278,7 @@ def _payload(
         head = endpoint.head(dialect.path, b"", passed)
     if request.begun and deployment.facts.continued_by:
         body = CHAT[dialect.name].mark_begun(body, deployment.facts.continued_by)
-    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body), dropped, clamped
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body), (dropped, clamped)
 
 
 def _translated(request: Request, deployment: Deployment, dialect: Dialect) -> Written:
@@ -322,16 +326,15 @@ class _Said(msgspec.Struct, eq=False):
     """What requests with a caller's head are sent with.
 
     Attributes:
-        endpoint, dialect: by whom and how; `spoken`: the dialect's name.
+        endpoint, dialect: by whom and how.
+        spoken: the dialect's name; "" where their fields have to be said otherwise.
         head: up to Content-Length.
-        bent: their fields have to be said otherwise.
     """
 
     endpoint: Endpoint
     dialect: Dialect
     spoken: str
     head: bytes
-    bent: bool
 
 
 class _Noted(msgspec.Struct, eq=False):
@@ -340,11 +343,13 @@ class _Noted(msgspec.Struct, eq=False):
     Attributes:
         down: which headers callers of the same dialect get, by the endpoint that was asked; `passed`: those.
         kind: what the body of a whole answer is called to its caller.
+        good: it is no error's.
     """
 
     down: tuple[bytes, ...]
     passed: HeaderLines
     kind: bytes
+    good: bool
 
 
 def _note(head: ResponseHead, endpoint: Endpoint) -> None:
@@ -353,4 +358,5 @@ def _note(head: ResponseHead, endpoint: Endpoint) -> None:
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise ProtocolError("the provider's answer is compressed, which it was asked not to do")
     passed = HeaderLines.of([(name, headers[name]) for name in down if name in headers])
-    head.noted = _Noted(down, passed, of_json(headers.get(b"content-type", b"")))
+    good = 200 <= head.status < 300
+    head.noted = _Noted(down, passed, of_json(headers.get(b"content-type", b"")), good)
