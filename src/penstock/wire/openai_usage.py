@@ -31,6 +31,8 @@ STANDARD = frozenset(("", "default", "standard", "on_demand", "auto", "standard_
 _MOST_THOUGHT = 2_000_000
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+# A prompt's and an answer's: with none there is more to be asked (`told`).
+_Some = Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
 
 
 # Of all fields but the first five.
@@ -49,9 +51,9 @@ class _Details(msgspec.Struct, gc=False):
 class PlainUsage(msgspec.Struct, gc=False):
     """The shape that nearly all answers have, typed so that decoding it is most of the work."""
 
-    prompt_tokens: _Count
-    completion_tokens: _Count
-    total_tokens: _Count
+    prompt_tokens: _Some
+    completion_tokens: _Some
+    total_tokens: _Some
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     prompt_cache_hit_tokens: _Count | None = None
@@ -79,16 +81,14 @@ class PlainUsage(msgspec.Struct, gc=False):
         ):
             return self._with_others()
         cached, reasoning = prompt.cached_tokens or 0, answer.reasoning_tokens or 0
-        if taken_in + given_out != total or not taken_in or not given_out:
-            return None
-        if cached > taken_in or reasoning > given_out:
+        if taken_in + given_out != total or cached > taken_in or reasoning > given_out:
             return None
         return Usage(taken_in, given_out, cached, 0, reasoning)
 
     def _with_others(self) -> Usage | None:
         """The same where more is said than OpenAI itself says of text, or less."""
         taken_in, given_out = self.prompt_tokens, self.completion_tokens
-        if taken_in + given_out != self.total_tokens or not self.total_tokens:
+        if taken_in + given_out != self.total_tokens:
             return None
         if self.input_tokens_details is not None or self.output_tokens_details is not None:
             return None
@@ -104,7 +104,7 @@ class PlainUsage(msgspec.Struct, gc=False):
             reasoning, spoken = details.reasoning_tokens, details.audio_tokens
         cached = cached or self.prompt_cache_hit_tokens or self.cached_tokens or self.num_cached_tokens or 0
         written, reasoning = written or 0, reasoning or self.reasoning_tokens or 0
-        if cached + written > taken_in or reasoning > given_out or not taken_in or not given_out:
+        if cached + written > taken_in or reasoning > given_out:
             return None
         if heard or spoken or self.search_context_size or self.num_search_queries:
             return Usage(
