@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from penstock.records import Record
 
-__all__ = ["MAX_SERIES", "Counter", "Deltas", "Gauge", "Histogram", "Metrics"]
+__all__ = ["MAX_SERIES", "NOTED", "Counter", "Deltas", "Gauge", "Histogram", "Metrics"]
 
 MAX_SERIES = 1000
 # Requests that may wait to be counted: many in one go cost a third of one at a time.
@@ -153,7 +153,11 @@ def _spread(child: list[float], bounds: tuple[float, ...], values: list[float]) 
 
 
 class Metrics:
-    """All of Penstock's metrics."""
+    """All of Penstock's metrics.
+
+    Attributes:
+        noted: ended requests that are not counted yet: to be settled once they are `NOTED`, and when somebody looks.
+    """
 
     def __init__(self) -> None:
         self.requests = Counter(
@@ -230,7 +234,7 @@ class Metrics:
 
         self._limiting()
         self._watching()
-        self._noted: list[Record] = []
+        self.noted: list[Record] = []
         for metric in self:
             metric.settle = self.settle
         self._bound: dict[tuple[str, str, int], _Bound] = {}
@@ -283,16 +287,10 @@ class Metrics:
     def __iter__(self) -> Iterator[Counter | Histogram]:
         return (metric for metric in vars(self).values() if isinstance(metric, Counter | Histogram))
 
-    def note(self, record: Record) -> None:
-        """Have an ended request counted, with others: at the latest when somebody looks."""
-        noted = self._noted
-        noted.append(record)
-        if len(noted) >= NOTED:
-            self.settle()
-
     def settle(self) -> None:
         """Count what was noted."""
-        noted, self._noted = self._noted, []
+        noted = self.noted[:]
+        self.noted.clear()
         groups: defaultdict[tuple[str, str, int], list[Record]] = defaultdict(list)
         for record in noted:
             groups[record.operation, record.deployment, record.status].append(record)

@@ -27,7 +27,7 @@ def answered(
     record.attempts.append(attempt)
     record.usage = Usage(input_tokens=tokens, output_tokens=2 * tokens) if tokens else None
     record.cost = cost
-    gateway.metrics.note(record)
+    gateway.metrics.noted.append(record)
 
 
 def test_the_index_names_every_path() -> None:

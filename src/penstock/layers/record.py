@@ -9,7 +9,7 @@ from penstock.call import Call, Reply
 from penstock.clock import Clock
 from penstock.errors import Overloaded, PenstockError
 from penstock.messages import Request
-from penstock.metrics import Metrics
+from penstock.metrics import NOTED, Metrics
 from penstock.records import Record
 
 __all__ = ["CALLER_LEFT", "STOPPED", "STOPPING", "Recorder", "Recording", "is_stopped"]
@@ -33,7 +33,7 @@ class Recorder:
 
     def __init__(self, metrics: Metrics, log: Callable[[Record], None] | None, clock: Clock) -> None:
         self.live = metrics.in_flight.members
-        self._note = metrics.note
+        self._noted, self._settle = metrics.noted, metrics.settle
         self._log = log
         self.now = clock.monotonic
 
@@ -41,8 +41,10 @@ class Recorder:
         """A request is over; the record must not change afterwards."""
         record.ended = self.now()
         self.live.discard(record)
-        note, log = self._note, self._log
-        note(record)
+        noted, log = self._noted, self._log
+        noted.append(record)
+        if len(noted) >= NOTED:
+            self._settle()
         if log is not None:
             log(record)
 
