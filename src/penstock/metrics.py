@@ -351,9 +351,9 @@ class Metrics:
         if usages:
             bound.tokens_in[0] += sum([usage.input_tokens for usage in usages])
             bound.tokens_out[0] += sum([usage.output_tokens for usage in usages])
-            unknown = sum([record.usage is not None and record.cost is None for record in records])
+            unknown = [record for record in records if record.cost is None and record.usage is not None]
             if unknown:
-                self.unknown_price.inc((key[1] or "none",), unknown)
+                self.unknown_price.inc((key[1] or "none",), len(unknown))
         bound.cost[0] += sum([each.cost for each in records if each.cost is not None and len(each.attempts) < 2]) / 1e9
         for attempt in [one for each in records if len(each.attempts) > 1 for one in each.attempts]:
             if attempt.cost is not None:  # each is charged by its own deployment, those that failed too
