@@ -359,7 +359,7 @@ class Connection(InPieces):
             self._turns.note(self)
         sink = self._sink
         if sink is None:
-            self.data_received(bytes(self._buffer[:nbytes]))
+            self.data_received(self._buffer[:nbytes].tobytes())
             return
         parser, data = self.parser, self._buffer[:nbytes]
         pieces = parser.pending
