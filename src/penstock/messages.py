@@ -103,6 +103,7 @@ class Caller:
         tags: what its headers file it under (`routing/labels.py`).
         sent: what providers made of it for a request's head; of a connection's requests many share one caller.
         routed: where its last request might go (`layers/route.py`).
+        known: what was decided of its last request before it went anywhere (`gateway/shortcut.py`).
     """
 
     __slots__ = (
@@ -110,6 +111,7 @@ class Caller:
         "credential",
         "digest",
         "headers",
+        "known",
         "max_output",
         "provider_credential",
         "query",
@@ -138,6 +140,7 @@ class Caller:
         self.digest: bytes | None = None
         self.sent: Any = None
         self.routed: Any = None
+        self.known: Any = None
         self.tags: tuple[tuple[str, str], ...] = ()
         self.wishes: Any = None
 

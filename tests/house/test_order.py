@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import pytest
 
 from penstock import gateway
 from penstock.call import Call, Reply
@@ -46,6 +49,45 @@ def test_the_docstring_the_table_and_the_stack_agree() -> None:
     stack = gateway.Gateway(load_config(None, {}), SystemClock(), SystemRandom())
     assert written(gateway.__doc__ or "") == list(gateway.LAYERS)
     assert running(stack.call) == [layer for layer in gateway.LAYERS if layer not in gateway.SELDOM]
+
+
+SOFT = {"scope": "key", "limit": "1 USD/day", "hard": False, "on_soft": {"downgrade": "sim/small"}}
+ENV = {"K": "sk-0123456789abcdef0123456789abcdef"}
+KEYED = {"providers": {"sim": {}}, "auth": "required", "keys": [{"name": "k", "key": "env:K"}]}
+
+
+def test_a_shortcut_leads_past_what_only_decides_who_asks_and_for_what() -> None:
+    names = running(gateway.Gateway(load_config(KEYED, ENV), SystemClock(), SystemRandom()).call)
+    assert names.count("shortcut") == 2
+    assert [name for name in names if name != "shortcut"] == [
+        layer for layer in gateway.LAYERS if layer not in gateway.SELDOM
+    ]
+    past = names[names.index("shortcut") + 1 : names.index("attempts") - 1]
+    assert past == ["authenticate", "deadline", "budget", "route"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"limits": [{"scope": "tenant", "requests": "600/min"}]},
+        {"limits": [{"scope": "user", "concurrency": 5}]},
+        {"admission": {"most": 100}},
+        {"admission": {"repeats": {"same": 100}}},
+        {"budgets": [{"scope": "request", "limit": "1 USD"}]},
+        {"budgets": [SOFT]},
+        {"auth": "open"},
+    ],
+    ids=str,
+)
+def test_there_is_none_where_a_layer_looks_at_each_request(more: dict[str, Any]) -> None:
+    config = load_config({**KEYED, **more}, ENV)
+    assert "shortcut" not in running(gateway.Gateway(config, SystemClock(), SystemRandom()).call)
+
+
+def test_there_is_none_where_the_user_has_layers_of_their_own() -> None:
+    shared = gateway.Shared(Registry(), layers=(Wrapped,))
+    stack = gateway.Gateway(load_config(KEYED, ENV), SystemClock(), SystemRandom(), shared=shared)
+    assert "shortcut" not in running(stack.call)
 
 
 LIMITED = {

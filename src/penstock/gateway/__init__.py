@@ -18,6 +18,9 @@ The layers, outermost first; a request passes them in this order on its way in, 
 14. timeout: how long the attempt may take
 15. upstream: the attempt itself
 
+A connection's further requests for the same model go past 2 to 8 where nothing in these has anything to look at
+(`shortcut.py`).
+
 `tests/house` asserts that this list and the stack agree.
 """
 
@@ -37,8 +40,9 @@ from penstock.gateway.keys import keyring_of
 from penstock.gateway.limiting import Given, Limiting
 from penstock.gateway.own_layers import load_layers, name_layers
 from penstock.gateway.plans import Plans, Running
+from penstock.gateway.shortcut import Learning, Shortcut
 from penstock.layers.attempts import Attempts
-from penstock.layers.authenticate import Authenticate, Key, Keyring
+from penstock.layers.authenticate import Authenticate, Key
 from penstock.layers.breaker import Breaker
 from penstock.layers.budget import Budget, downgrading_rules
 from penstock.layers.concurrency import Concurrency
@@ -169,7 +173,8 @@ class Gateway:
         self._desk = shared.desk if shared.desk is not None else self._own_desk(shared.state, random)
         running = Running(shared.state, self._desk, shared.permits)
         self.plans = Plans(config, self.names, self._endpoints, running, keyless=self.auth_open)
-        self._keyring = None if self.auth_open else self._keyring_of(config, shared)
+        strikes = shared.state.of("strikes", "", lambda _: Strikes())
+        self._keyring = None if self.auth_open else keyring_of(config, shared.keys, strikes)
         self._random = random
         self.attempt: Call = Upstream(self._pool, DIALECTS, clock)
         self.booked: Call = Meter(self.attempt, clock, self._booking(), self.metrics).__call__
@@ -256,23 +261,32 @@ class Gateway:
     # --- assembly
 
     def _make_stack(self) -> Call:
-        config = self.config
-        return stack(
+        config, keyring, downgrading = self.config, self._keyring, downgrading_rules(self.config.rules)
+        onward = self._make_attempts()
+        looking = self._own or self._limiting.each or downgrading or config.request_budgets
+        short = keyring if not looking else None
+        decided = stack(
             [
-                lambda call: Recording(call, self._recorder),
-                lambda call: Authenticate(call, self._keyring),
+                lambda call: Authenticate(call, keyring),
                 Deadline,
                 *(partial(Own, layer=own.layer, name=own.name) for own in self._own),
                 *self._limiting.layers.values(),
                 lambda call: Budget(
-                    call,
-                    self._clock,
-                    downgrading_rules(config.rules),
-                    config.request_budgets,
-                    self.purse,
-                    self.shared.pressure,
+                    call, self._clock, downgrading, config.request_budgets, self.purse, self.shared.pressure
                 ),
                 lambda call: Route(call, self.names, self.plans.of),
+            ],
+            onward if short is None else Learning(onward, short),
+        )
+        return stack(
+            [lambda call: Recording(call, self._recorder)],
+            decided if short is None else Shortcut(decided, onward, short, self.strain),
+        )
+
+    def _make_attempts(self) -> Call:
+        """From the loop over attempts on."""
+        return stack(
+            [
                 lambda call: Attempts(call, self._clock, self._random, join),
                 *self._hedging.values(),
                 lambda call: Breaker(call, self._clock),
@@ -289,9 +303,6 @@ class Gateway:
         winner_pays = frozenset(tenant.name for tenant in self.config.tenants if tenant.charge == "winner")
         rules, queues = metered_rules(self.config.rules), self._limiting.queues
         return Booking(rules, self.purse, self.shared.journal, winner_pays, factors, queues)
-
-    def _keyring_of(self, config: Config, shared: Shared) -> Keyring:
-        return keyring_of(config, shared.keys, shared.state.of("strikes", "", lambda _: Strikes()))
 
     def _own_desk(self, state: Registry, random: Random) -> Desk:
         """The authority in this process; the one that a gateway before this one left, if it did."""

@@ -65,6 +65,7 @@ class Limiting:
 
     Attributes:
         layers: `admission` and `rate_limit`, as far as there is something for them to do.
+        each: whether they look at each request; else at most at the strain.
         strain: whether the process has too much to do; None where nobody looks.
         full: what one is told for whom there is no place and no queue, None where there is a place; None: where one may
             wait, or there is no end of places, which the layer knows.
@@ -124,10 +125,12 @@ class Limiting:
     def _layers(self) -> dict[str, Layer]:
         found: dict[str, Layer] = {}
         entrance = self._entrance()
+        self.each = entrance.of is not None or entrance.repeats is not None
         if entrance.of is not None or entrance.strain is not None or entrance.repeats is not None:
             found["admission"] = partial(_admission, entrance=entrance, clock=self._clock)
         rates = [rule for rule in self._rules if _is_rate(rule)]
         if rates:
+            self.each = True
             found["rate_limit"] = partial(_rate_limit, rates=self._rates(rates), clock=self._clock)
         return found
 

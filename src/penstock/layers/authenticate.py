@@ -140,6 +140,7 @@ class Keyring:
 
     Attributes:
         keys: by digest; what stands here may be used. What does not may still: ask `identify`.
+        edition: another object once any of them may stand there no longer.
     """
 
     def __init__(
@@ -200,6 +201,7 @@ class Keyring:
 
     def forget(self, digests: list[bytes] | None) -> None:
         """Look those up anew when they are used next; None: all of them."""
+        self.edition = object()
         if digests is None:
             archived = self._stored.archived
             self.keys = {digest: key for digest, key in self._declared.items() if not key.ended(archived)}

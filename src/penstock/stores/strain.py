@@ -41,11 +41,12 @@ class Strain:
         level: how much is refused: 0.0 nothing, 1.0 what is `sheddable`, 2.0 also what is `low`, and so on; in between
             the same part of the next rank's.
         late: the middle one of the delays of the last half second, in seconds.
+        seen: a request has come since the last look: until the next one `watch` has nothing to do.
     """
 
     __slots__ = (
         *("_clock", "_due", "_looked", "_looks", "_memory", "_now", "_owed"),
-        *("_rise", "_seen", "_timer", "_turns", "full", "lag", "late", "level"),
+        *("_rise", "_timer", "_turns", "full", "lag", "late", "level", "seen"),
     )
 
     def __init__(self, clock: Clock, lag: float | None = None, memory: Callable[[], float] | None = None) -> None:
@@ -63,7 +64,7 @@ class Strain:
         self._owed = [0.0] * RANKS
         self._timer: Timer | None = None
         self._due = 0.0
-        self._seen = False
+        self.seen = False
         self._turns = 0
 
     def __repr__(self) -> str:
@@ -71,7 +72,7 @@ class Strain:
 
     def watch(self) -> None:
         """A request has come."""
-        self._seen = True
+        self.seen = True
         if self._timer is None:
             self._wait()
 
@@ -80,6 +81,7 @@ class Strain:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.seen = False
         self._looks.clear()
         self.level = self._rise = self.late = 0.0
 
@@ -120,8 +122,8 @@ class Strain:
             self._looked, self.full = now, self._memory()
         tight = (self.full - TIGHT) / (FULL - TIGHT) * (RANKS - 1) if self.full > TIGHT else 0.0
         self.level = min(max(self._rise, tight), RANKS - 1.0)
-        if self._seen or self.level:
-            self._seen = False
+        if self.seen or self.level:
+            self.seen = False
             self._wait()
         else:
             looks.clear()
