@@ -21,6 +21,7 @@ KEPT = 1000
 RENEWED = 50
 # Bands of prompts' sizes: below 1,024 tokens, then each four times as wide as the one before; the last has no end.
 BANDS = 6
+NARROWEST = 1024
 
 
 class Tail:
@@ -111,9 +112,9 @@ class Pace:
         self._at = now
         self._sum = self._sum * decay + seconds
         self._weight = self._weight * decay + 1.0
-        number = (floor(prompt_tokens) >> 10).bit_length() + 1 >> 1
-        if number >= BANDS:
-            number = BANDS - 1
+        number = 0
+        if prompt_tokens >= NARROWEST:
+            number = min((floor(prompt_tokens) >> 10).bit_length() + 1 >> 1, BANDS - 1)
         band = self._bands.get(number if stream else ~number)
         if band is None:
             band = self._bands[number if stream else ~number] = _Band()
