@@ -126,6 +126,9 @@ class Decoded(ChatStream):
     def _take_beginning(self, data: bytes) -> bool:
         return False
 
+    def _take_ending(self, data: bytes) -> bytes | None:
+        return None
+
 
 def said(data: bytes) -> int | None:
     """How many bytes of text whole events add to an answer, by the decoder; None where they do more than that."""
@@ -176,6 +179,101 @@ def test_streams_are_judged_alike(batches: list[bytes], keep_usage: bool) -> Non
 def test_beginnings_are_judged_alike(batches: list[bytes], keep_usage: bool) -> None:
     short = ChatStream(keep_usage=keep_usage, prompt_bytes=5)
     assert told(short, batches) == told(Decoded(keep_usage=keep_usage, prompt_bytes=5), batches)
+
+
+OWN = b'data: {"id":"chatcmpl-%b","object":"chat.completion.chunk","created":%b,'
+FIRST = b'"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+WORD = b'"model":"m","choices":[{"index":0,"delta":{"content":"word"},"finish_reason":null}]}\n\n'
+END = b'"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+COUNT = b'"model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}\n\n'
+
+
+def stream_of(own: bytes) -> list[bytes]:
+    return [own + FIRST + (own + WORD) * 3, (own + WORD) * 2, own + WORD + own + END + own + COUNT + DONE]
+
+
+# What may stand in the place of an event's rest, where another stream had one that is known.
+RESTS = st.one_of(
+    st.sampled_from(
+        [FIRST, WORD, END, COUNT, b"}\n\n", b"\n\n", b",}\n\n", b'"choices":[]}\n\n', FIRST[:-2], WORD[:-1]]
+    ),
+    st.builds(
+        lambda rest, old, new: rest.replace(old, new, 1),
+        st.sampled_from([FIRST, WORD, END, COUNT]),
+        st.sampled_from([b'"content"', b'"m"', b'"stop"', b"null", b"3", b"{}", b'"index":0', b",", b"}", b"\n\n"]),
+        st.sampled_from(
+            [
+                *(
+                    b'"reasoning"',
+                    b'"tool_calls":[],"content"',
+                    b"\r",
+                    b"\n",
+                    b"\r\n\r\n",
+                    "é".encode(),
+                    b"\xff",
+                    b"null",
+                ),
+                *(
+                    b'{"content":"x"}',
+                    b'"error":{"message":"x"},',
+                    b"1",
+                    b"-1",
+                    b"1e2",
+                    b"9" * 20,
+                    b'"x_groq":{},',
+                    b'""',
+                ),
+                *(b'"service_tier":"flex",', b'"usage":{},"index":0', b'{"tool_calls":[{"index":0}]}', b" "),
+            ]
+        ),
+    ),
+)
+OWNS = st.builds(
+    lambda id, time: OWN % (id, time),
+    st.sampled_from(
+        [b"a1-B_2", b"a2", b"", b'a\\"', b"\\u00e9", "é".encode(), b"\xff", b"a b", b'","usage":{},"x":"', b"x" * 200]
+    ),
+    st.sampled_from([b"17", b"18", b"017", b"0", b"-1", b"1.5", b"1e9", b"null", b"", b"1" * 30]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    own=OWNS,
+    other=st.one_of(st.none(), OWNS),
+    rests=st.lists(st.lists(RESTS, max_size=5), max_size=4),
+    done=st.booleans(),
+    keep_usage=st.booleans(),
+)
+def test_streams_are_judged_alike_where_others_are_known(
+    own: bytes, other: bytes | None, rests: list[list[bytes]], done: bool, keep_usage: bool
+) -> None:
+    told(ChatStream(keep_usage=keep_usage, prompt_bytes=5), stream_of(OWN % (b"known", b"12")))
+    batches = [b"".join(own + rest for rest in batch) for batch in [[FIRST, WORD], *rests]]
+    batches[0] = batches[0] if len(rests) % 2 else b"".join(own + rest for rest in [FIRST])
+    if other is not None:
+        batches[-1] = batches[-1].replace(own, other, 1)
+    if done:
+        batches[-1] += DONE
+    right = told(Decoded(keep_usage=keep_usage, prompt_bytes=5), batches)
+    assert told(ChatStream(keep_usage=keep_usage, prompt_bytes=5), batches) == right
+    assert told(ChatStream(keep_usage=keep_usage, prompt_bytes=5), batches, by_events=True) == right
+    assert told(ChatStream(keep_usage=keep_usage, prompt_bytes=5), batches[1:]) == told(
+        Decoded(keep_usage=keep_usage, prompt_bytes=5), batches[1:]
+    )
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_stream_is_known_by_the_one_before(alone: bool) -> None:
+    for made in (OWN % (b"first", b"12"), OWN % (b"second", b"1760000000")):
+        batches = stream_of(made)
+        pieces = [each for batch in batches for each in cut(batch)] if alone else batches
+        reader = ChatStream(keep_usage=False, prompt_bytes=0)
+        before = reader._beginnings
+        passed = b"".join(map(reader.feed, pieces))
+        assert passed == b"".join(batches).replace(made + COUNT, b"")
+        assert (reader.finish_reason, reader.usage.output_tokens, reader.model, reader.ended) == ("stop", 4, "m", True)
+    assert reader._beginnings == before  # nothing had to be judged anew
 
 
 def test_the_short_way_is_taken() -> None:

@@ -174,8 +174,10 @@ class StreamedAnswer:
 
         def sink(pieces: list[bytes]) -> bool:
             nonlocal stalled
+            if parser.complete:  # so these are hardly text alone, as a reader supposes of pieces
+                return last(feed(join(pieces)))
             piece = feed(join(pieces), pieces)
-            if reader.ended or cut_at or parser.complete or reader.error is not None:
+            if reader.ended or cut_at or reader.error is not None:
                 return last(piece)
             if piece:
                 stalled = push(piece)

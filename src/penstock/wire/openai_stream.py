@@ -14,6 +14,7 @@ from penstock.messages import Usage
 from penstock.wire.openai_chunk import NOT_YET, Choice, Chunk, Delta, plain_chunks, plain_text, read_chunk, size_of
 from penstock.wire.openai_errors import classify_body, encode_stream_error
 from penstock.wire.openai_events import decode_events
+from penstock.wire.openai_known import LONGEST, Beginning, beginning, count_alone, finish, own_part
 from penstock.wire.openai_mould import QUOTE, Mould, cast_of, mould_of, read_string
 from penstock.wire.openai_usage import read_usage, served_by, told
 from penstock.wire.sse import MAX_EVENT, parse, split
@@ -42,8 +43,10 @@ class ChatStream(Watcher):
         "_beginnings",
         "_ends",
         "_keep_usage",
+        "_known",
         "_mould",
         "_moulds",
+        "_own",
         "_plain",
         "_prompt_bytes",
         "_said_bytes",
@@ -58,6 +61,8 @@ class ChatStream(Watcher):
         self._mould: Mould | None = None
         self._moulds = self._beginnings = _MOULDS
         self._alike: bytes | None = None  # the last events that were of the mould, None where it has not served yet
+        self._known: Beginning | None = None  # how it began, where others began so too
+        self._own = b""  # and how each of its events begins
         self._prompt_bytes = prompt_bytes
         self._usage: Usage | None = None
         self._said_bytes = 0
@@ -146,6 +151,11 @@ class ChatStream(Watcher):
             return b""
         if data.endswith(_DONE):
             data, last = data[: -len(_DONE)], _DONE
+        if self._plain and self._framer is None:
+            ending = self._take_ending(data)
+            if ending is not None:
+                self.ended = self.ended or bool(last)
+                return ending + last
         chunks = plain_chunks(data) if data else []
         if chunks is not None:
             self._take_answers(chunks)
@@ -169,26 +179,25 @@ class ChatStream(Watcher):
 
     def _take_beginning(self, data: bytes) -> bool:
         """Anything and then text, where that is what it is; of the text no more is decoded than proves its mould."""
-        mould = cast_of(data)
-        if mould is None:
-            return False
-        self._beginnings -= 1
-        at = 0
-        while not data.startswith(mould.head, at):  # one search for all of it would cost more
-            at = data.find(b"\n\n", at) + 2
-            if at < 2:
-                return False
-        chunks = plain_chunks(data[:at] + mould.samples)
-        if chunks is None or not mould.holds(chunks):
-            return False
-        text = data[at:]
-        size = mould.measure(text)
+        at, known = 0, self._known
+        if known is None and not self._ends:
+            own = own_part(data)
+            end = data.find(b"\n\n", len(own)) + 2
+            known = beginning(data[len(own) : end]) if own and end <= LONGEST else None
+            if known is not None:
+                at, self._own, self._known, self.model = end, own, known, known.model
+                self._ends[0], self._speaks = None, False
+                if at == len(data):
+                    return True
+        mould = known.mould(self._own) if known is not None else None
+        size = mould.measure(data[at:]) if mould is not None and data.startswith(mould.head, at) else None
         if not size:
-            return False
-        if len(chunks) > 2:  # without the samples, of which nothing more is to be known
-            self._take_answers(chunks[:-2])
-        if self.model is None:
-            self.model = chunks[-1].model or None
+            mould = cast_of(data)
+            size = self._take_first(data, mould) if mould is not None else None
+            if not size:
+                return False
+            if known is not None and mould is not None:
+                known.learn(self._own, mould)
         self._ends.setdefault(0, None)
         self._said_bytes += size
         self.output = self._speaks = True
@@ -196,6 +205,47 @@ class ChatStream(Watcher):
         if self._plain:
             self._mould = mould
         return True
+
+    def _take_first(self, data: bytes, mould: Mould) -> int | None:
+        """What comes before text of a mould that is not judged yet. Returns the text's size, None where it is none."""
+        self._beginnings -= 1
+        at = 0
+        while not data.startswith(mould.head, at):  # one search for all of it would cost more
+            at = data.find(b"\n\n", at) + 2
+            if at < 2:
+                return None
+        chunks = plain_chunks(data[:at] + mould.samples)
+        if chunks is None or not mould.holds(chunks):
+            return None
+        size = mould.measure(data[at:])
+        if not size:
+            return None
+        if len(chunks) > 2:  # without the samples, of which nothing more is to be known
+            self._take_answers(chunks[:-2])
+        if self.model is None:
+            self.model = chunks[-1].model or None
+        return size
+
+    def _take_ending(self, data: bytes) -> bytes | None:
+        """A finish like those of others before, behind which the count may come. Returns what of them passes; None
+        where it is anything else."""
+        own = self._own
+        at = data.find(b"\n\n") + 2
+        if not own or not data.startswith(own) or at > LONGEST:
+            return None
+        reason = finish(data[len(own) : at])
+        if reason is None:
+            return None
+        if at < len(data):
+            usage = count_alone(data[at + len(own) :]) if data.startswith(own, at) else None
+            if usage is None:
+                return None
+            self._usage = usage
+            if not self._keep_usage:
+                data = data[:at]
+        self._ends[0] = reason
+        self._plain = self._speaks = False
+        return data
 
     def _settle(self) -> None:
         """Whether more text is what comes, and it changes nothing but the count."""

@@ -70,17 +70,22 @@ class PlainUsage(msgspec.Struct, gc=False):
     def counts(self) -> Usage | None:
         """The same as `_read_any` gives; None where the numbers are odd, or others' names stand beside them."""
         taken_in, given_out, total, prompt, answer, *others = astuple(self)
-        if others != _NO_OTHERS or prompt is None or answer is None:
+        if others != _NO_OTHERS:
             return self._with_others()
-        if (
-            prompt.cache_write_tokens
-            or prompt.cache_creation_tokens
-            or prompt.cache_creation_input_tokens
-            or prompt.audio_tokens
-            or answer.audio_tokens
-        ):
-            return self._with_others()
-        cached, reasoning = prompt.cached_tokens or 0, answer.reasoning_tokens or 0
+        cached = reasoning = 0
+        if prompt is not None:
+            if (
+                prompt.cache_write_tokens
+                or prompt.cache_creation_tokens
+                or prompt.cache_creation_input_tokens
+                or prompt.audio_tokens
+            ):
+                return self._with_others()
+            cached = prompt.cached_tokens or 0
+        if answer is not None:
+            if answer.audio_tokens:
+                return self._with_others()
+            reasoning = answer.reasoning_tokens or 0
         if taken_in + given_out != total or cached > taken_in or reasoning > given_out:
             return None
         return Usage(taken_in, given_out, cached, 0, reasoning)
