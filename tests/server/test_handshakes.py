@@ -16,6 +16,7 @@ from penstock.clock import SystemClock
 from penstock.server.data_plane import DataPlane
 from penstock.server.handshakes import Handshakes, places_for
 from penstock.server.protocol import ServerConnection
+from penstock.wire.h1 import Refused
 from tests.real import Real, on_uvloop
 from tests.server.test_certificate import write_pair
 
@@ -77,7 +78,7 @@ def test_silent_ones_make_room_for_a_caller(tmp_path: Path) -> None:
     on_uvloop(main)
 
 
-@pytest.mark.parametrize("said", [b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x28"])
+@pytest.mark.parametrize("said", [b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n\r\n", b"GET", b"\x15\x03\x01\x00\x02\x02\x28"])
 def test_what_is_no_handshake_leaves_nothing_behind(said: bytes, tmp_path: Path) -> None:
     async def main() -> None:
         async with secured(tmp_path) as real:
@@ -88,6 +89,41 @@ def test_what_is_no_handshake_leaves_nothing_behind(said: bytes, tmp_path: Path)
             with suppress(ConnectionError):
                 await reader.read()
             writer.close()
+            await healthy(real)
+
+    on_uvloop(main)
+
+
+CHAT = b'{"model": "up/gpt-5-mini", "messages": []}'
+
+
+@pytest.mark.parametrize(
+    ("asked", "envelope"),
+    [
+        (b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n", b'{"error":{"message":"Plain HTTP'),
+        (b"POST /v1/messages?beta=true HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9", b'{"type":"error",'),
+        (b"POST /v1/chat/completions HTTP/1.1\r\n\r\n" + CHAT * 20_000, b'{"error":{"message":"Plain HTTP'),
+    ],
+)  # fmt: skip
+def test_plain_http_is_told_what_to_write(
+    asked: bytes, envelope: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with secured(tmp_path) as real:
+            for _ in range(2):
+                ((reader, writer),) = await silent(real, 1)
+                writer.write(asked)
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 400 ")
+                assert b"connection: close" in head
+                assert body.startswith(envelope)
+                assert b"Plain HTTP came to a port that speaks TLS. Write https:// in the base URL." in body
+                writer.close()
+            await real.until(lambda: not real.plane.listener.connections)
+            assert not len(server_of(real.plane))
+            assert [record.error for record in real.records] == ["invalid_request"] * 2
+            # The caller may have no eyes for it; who looks after the gateway sees it once in a while.
+            assert caplog.text.count("plain HTTP from 127.0.0.1 at the TLS port") == 1
             await healthy(real)
 
     on_uvloop(main)
@@ -134,8 +170,8 @@ def test_without_a_descriptor_it_is_tried_again(tmp_path: Path) -> None:
             full.listen()
             made: list[ServerConnection] = []
 
-            def connection() -> ServerConnection:
-                made.append(listener.connection())
+            def connection(refused: Refused | None) -> ServerConnection:
+                made.append(listener.connection(refused))
                 return made[-1]
 
             server = Handshakes(connection, [full], {"ssl": certificate.context}, 1, SystemClock())

@@ -28,8 +28,7 @@ __all__ = ["DataPlane"]
 
 BACKLOG = 1024
 
-# A caller that says nothing in a handshake, or nothing at its end, is not waited for.
-HANDSHAKE_SECONDS = 10.0
+# A caller that says nothing at the end of TLS is not waited for.
 SHUTDOWN_SECONDS = 2.0
 
 
@@ -124,7 +123,6 @@ class DataPlane:
         self._certificate.watch()
         return {
             "ssl": self._certificate.context,
-            "ssl_handshake_timeout": HANDSHAKE_SECONDS,
             "ssl_shutdown_timeout": SHUTDOWN_SECONDS,
         }
 

@@ -4,18 +4,23 @@ A loop's own server begins a handshake for whoever connects. Who connects and sa
 callers are counted by, but a file descriptor, for as long as a handshake may take: a few thousand of them leave none
 for callers, providers and the ledger. Here who has been at it for longest makes room: a caller is through in
 milliseconds, and whom that meets is one that waits.
+
+Who begins with plain HTTP is answered in plain HTTP, which is all that its client would show: OpenSSL hangs up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from penstock.clock import Clock, Timer
+from penstock.errors import InvalidRequest
+from penstock.wire.h1 import Refused
 
 __all__ = ["Handshakes", "places_for"]
 
@@ -26,6 +31,13 @@ _PART = 8
 _FEWEST, _MOST = 16, 1000
 # Accepted before others have their turn.
 _AT_ONCE = 16
+# A caller that says nothing in a handshake is not waited for.
+HANDSHAKE_SECONDS = 10.0
+# Enough of what comes first to tell TLS, which begins with a byte of 22, from a request and its path.
+_PEEKED = 512
+_REQUEST = re.compile(rb"[A-Z]{3,7} (/[!->@-~]*)")
+# How often it is logged that plain HTTP came.
+_TOLD_SECONDS = 60.0
 # Where no descriptor is free, accepting is tried again after so many seconds.
 _RETRY_SECONDS = 0.5
 
@@ -39,8 +51,8 @@ class Handshakes:
     """A server on listening sockets, which it closes.
 
     Args:
-        made: makes the protocol of one more connection.
-        options: for `connect_accepted_socket`: the context, and how long a handshake may take.
+        made: makes the protocol of one more connection, or of one that is answered so, whatever it asks.
+        options: for `connect_accepted_socket`, the context among them.
         places: how many may be at it at once.
 
     Attributes:
@@ -49,7 +61,7 @@ class Handshakes:
 
     def __init__(
         self,
-        made: Callable[[], asyncio.Protocol],
+        made: Callable[[Refused | None], asyncio.Protocol],
         sockets: Sequence[socket.socket],
         options: Mapping[str, Any],
         places: int,
@@ -64,6 +76,7 @@ class Handshakes:
         # The oldest first.
         self._shaking: dict[socket.socket, asyncio.Task[None]] = {}
         self._timer: Timer | None = None
+        self._told_plain = -_TOLD_SECONDS
         self._accept()
 
     def __len__(self) -> int:
@@ -107,8 +120,39 @@ class Handshakes:
 
     async def _shake(self, accepted: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._made, accepted, **self._options)
+            deadline = self._clock.monotonic() + HANDSHAKE_SECONDS
+            plain = await self._plain(accepted)
+            if plain is not None:
+                await self._loop.connect_accepted_socket(lambda: self._made(plain), accepted)
+                return
+            left = deadline - self._clock.monotonic()
+            await self._loop.connect_accepted_socket(
+                lambda: self._made(None), accepted, ssl_handshake_timeout=left, **self._options
+            )
         except OSError:  # which errors of TLS and timeouts are, too
-            pass
+            accepted.close()
         finally:
             self._shaking.pop(accepted, None)
+
+    async def _plain(self, accepted: socket.socket) -> Refused | None:
+        """What to answer one that speaks no TLS; waits for its first word, which stays to be read.
+
+        Raises:
+            TimeoutError: there was none.
+        """
+        came = asyncio.Event()
+        self._loop.add_reader(accepted.fileno(), came.set)
+        try:
+            async with self._clock.timeout(HANDSHAKE_SECONDS):
+                await came.wait()
+        finally:
+            self._loop.remove_reader(accepted.fileno())
+        request = _REQUEST.match(accepted.recv(_PEEKED, socket.MSG_PEEK))
+        if request is None:
+            return None
+        now = self._clock.monotonic()
+        if now - self._told_plain >= _TOLD_SECONDS:
+            self._told_plain = now
+            log.warning("plain HTTP from %s at the TLS port: it is told to use https://", accepted.getpeername()[0])
+        error = InvalidRequest("plain HTTP came to a port that speaks TLS", do="Write https:// in the base URL.")
+        return Refused(error.status, error.message, request[1], error)

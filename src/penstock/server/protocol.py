@@ -118,9 +118,9 @@ class Listener:
         self._changed: asyncio.Future[None] | None = None
         self.date = b""
 
-    def connection(self) -> ServerConnection:
-        """A protocol for one more connection."""
-        return ServerConnection(self)
+    def connection(self, refused: Refused | None = None) -> ServerConnection:
+        """A protocol for one more connection, or for one that is answered so, whatever it asks."""
+        return ServerConnection(self, refused)
 
     @property
     def busy(self) -> int:
@@ -253,7 +253,7 @@ class ServerConnection(asyncio.Protocol):
         "_transport", "_unsent", "_wake", "_work", "busy", "counted", "outside", "peer", "resumed", "task",
     )  # fmt: skip
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, refused: Refused | None = None) -> None:
         self.task: asyncio.Task[None] | None = None
         self.busy = False
         self.peer: str | None = None
@@ -262,7 +262,7 @@ class ServerConnection(asyncio.Protocol):
         self._listener = listener
         self._parser = RequestParser(listener.limits.max_body)
         self._transport: asyncio.Transport | None = None
-        self._refused: Refused | None = None
+        self._refused = refused
         self.resumed: asyncio.Future[None] | None = None
         self._held = b""
         self._since = listener.clock.monotonic()
@@ -286,6 +286,7 @@ class ServerConnection(asyncio.Protocol):
             transport.abort()  # type: ignore[attr-defined]
         elif excess > 0:
             self._refused = Refused(503, "all connections are in use")
+        if self._refused is not None:
             self._next()
 
     def data_received(self, data: bytes) -> None:
