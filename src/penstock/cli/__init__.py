@@ -95,7 +95,12 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except click.ClickException as error:
-        (_advised(error) if isinstance(error, click.UsageError) else error).show()
+        if isinstance(error, click.UsageError):
+            # Only for those who mistyped.
+            from penstock.cli.advice import advised
+
+            error = advised(error, sys.argv[1:])
+        error.show()
         code = error.exit_code
     except PenstockError as error:
         _tell(error)
@@ -111,20 +116,6 @@ def _refuse(ctx: click.Context, name: str) -> NoReturn:
 
     meant = f" (did you mean penstock {OTHERS[name]}?)" if name in OTHERS else did_you_mean(name, COMMANDS)
     ctx.fail(f"No such command '{name}'{meant}.")
-
-
-def _advised(error: click.UsageError) -> click.UsageError:
-    """The same with what to do about a word too many, where that is plain."""
-    name = error.ctx.info_name if error.ctx is not None else ""
-    advice = ""
-    if error.message.startswith("Got unexpected extra argument"):
-        if ".yaml" in error.message or ".yml" in error.message:
-            advice = ". A configuration is named by --config FILE."
-        elif name == "chat":
-            advice = ". Put the prompt in quotes."
-    elif name == "import" and error.message.startswith("No such command"):
-        advice = " Say whose file it is: penstock import litellm FILE."
-    return click.UsageError(error.message + advice, error.ctx) if advice else error
 
 
 def _is_taken(error: PenstockError) -> bool:

@@ -12,15 +12,27 @@ __all__ = ["command"]
 PORT = click.IntRange(0, 65535)
 
 
+def _without_port(context: click.Context, option: click.Parameter, host: str | None) -> str | None:
+    """An address alone: its port is an option of its own."""
+    before, colon, port = (host or "").rpartition(":")
+    if colon and port.isdecimal() and (":" not in before or before.endswith("]")):
+        name = option.opts[0]
+        mended = f"{name} {before.strip('[]')} {name.replace('host', 'port')} {port}"
+        raise click.BadParameter(f"it has a port. Write {mended}.", context, option)
+    return host
+
+
 def _note_http(context: click.Context, _: click.Parameter, chosen: str) -> None:
     context.meta["http"] = chosen
 
 
 @click.command(short_help="Run the gateway.")
 @click.option("--config", "path", metavar="FILE", help="penstock.yaml; without one ./penstock.yaml, else the default.")
-@click.option("--host", metavar="ADDRESS", help="Where callers reach it [127.0.0.1].")
+@click.option("--host", metavar="ADDRESS", callback=_without_port, help="Where callers reach it [127.0.0.1].")
 @click.option("--port", metavar="PORT", type=PORT, help="Its port [8484]; 0 picks a free one.")
-@click.option("--admin-host", metavar="ADDRESS", help="Where the control plane listens [127.0.0.1].")
+@click.option(
+    "--admin-host", metavar="ADDRESS", callback=_without_port, help="Where the control plane listens [127.0.0.1]."
+)
 @click.option("--admin-port", metavar="PORT", type=PORT, help="Its port [8485]; 0 picks a free one.")
 @click.option("--workers", metavar="N", type=click.IntRange(1, 256), help="Processes that answer callers [1].")
 @click.option(
