@@ -275,6 +275,25 @@ def test_fallbacks_that_loop_are_undone(fallbacks: dict[str, Any]) -> None:
     assert any(route.fallback for route in loaded(made).models.values()) or fallbacks == {"fallbacks": [{"a": ["a"]}]}
 
 
+def test_gemini_at_a_vertex_address_is_not_taken_for_googles_api() -> None:
+    base = "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1/publishers/google"
+    key = "os.environ/GEMINI_API_KEY"
+    models = [
+        {"model_name": "a", "litellm_params": {"model": "gemini/gemini-2.5-pro", "api_base": base, "api_key": key}},
+        {"model_name": "b", "litellm_params": {"model": "gemini/gemini-2.5-pro", "api_key": key}},
+    ]
+    made = convert(from_mapping({"model_list": models}), {})
+    assert [note.message for note in made.notes if note.key == '"a"'] == [f"left out: {ABSENT['vertex_ai']}"]
+    assert list(loaded(made).models) == ["b"]
+
+
+@pytest.mark.parametrize("base", ["", "/", "/v1beta", "/v1beta/openai/"])
+def test_geminis_address_in_either_form_is_the_catalogues(base: str) -> None:
+    params = {"model": "gemini/gemini-2.5-pro", "api_base": f"https://generativelanguage.googleapis.com{base}"}
+    made = convert(from_mapping({"model_list": [{"model_name": "a", "litellm_params": params}]}), {})
+    assert loaded(made).providers["gemini"].base_url == load_catalogue()["gemini"].url
+
+
 def test_wildcards_are_asked_by_provider_and_model() -> None:
     config = loaded(converted(FOLDER / "wildcard.yaml"))
     assert {"openai", "anthropic", "gemini", "house"} <= set(config.providers)

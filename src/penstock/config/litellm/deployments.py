@@ -64,6 +64,10 @@ _LOCAL = re.compile(
 )
 # A name with a dot and nothing before it: the port, where there is one, may follow.
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?")
+# Gemini's models as Google Cloud sells them, whose credentials and paths are others.
+_VERTEX = "aiplatform.googleapis.com"
+# Google's own form of the API, which is asked by its OpenAI form here.
+_GEMINI = re.compile(r"(https://)?generativelanguage\.googleapis\.com(/v1(beta)?)?")
 _DEPLOYMENTS_PATH = re.compile(r"/openai(/deployments/[^/]+.*)?/?\Z")
 # Of `litellm_params`, what is read below; then why something stays a comment, and what.
 _READ = frozenset((
@@ -137,6 +141,10 @@ def _read(found: Import, entry: Node, shared: dict[str, Node]) -> Deployment | N
     known = VENDORS.get(vendor)
     if known is None or _row(known.kind) is None:
         found.leave_out(entry, name, params["model"], _why_not(vendor))
+        return None
+    base = params.get("api_base", params.get("base_url"))
+    if known.kind == "gemini" and base is not None and _VERTEX in text_of(base):
+        found.leave_out(entry, name, base, ABSENT["vertex_ai"])
         return None
     model = _asked_by_chat(found, params["model"], model, mode)
     where = _where(found, params, known, vendor)
@@ -214,6 +222,8 @@ def _where(found: Import, params: dict[str, Node], vendor: Vendor, name: str) ->
     url = found.literal(node, at).rstrip("/") if node is not None else _base_from(found, vendor)
     if node is not None and not url:
         url = f"https://{text_of(node).rpartition('/')[2].lower().replace('_', '-') or 'address'}.invalid"
+    if vendor.kind == "gemini" and _GEMINI.fullmatch(url):
+        url = ""
     url = url or vendor.url
     if vendor.kind == "azure" and (path := _DEPLOYMENTS_PATH.search(url)) is not None:
         url = url[: path.start()]
