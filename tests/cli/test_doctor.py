@@ -184,6 +184,15 @@ def test_a_key_that_is_refused(tmp_path: Path) -> None:
     assert "Put a valid key there" in bad["fix"]
 
 
+def test_a_provider_that_wants_a_key_after_all(tmp_path: Path) -> None:
+    with simulated(key="another") as provider:
+        write(tmp_path, f"providers: {{up: {{kind: vllm, base_url: '{provider.base_url}'}}}}\nauth: open\n")
+        bad = failure(tmp_path, "--ask")
+    assert bad["check"] == "key"
+    assert "401, it wants a key" in bad["told"]
+    assert bad["fix"].startswith("Write api_key: env:NAME on the provider")
+
+
 POOL = """\
 providers:
   pooled:

@@ -284,7 +284,14 @@ BAD_YAML: list[tuple[str, list[str]]] = [
         "2:13: api_key is missing: write api_key: env:AZURE_OPENAI_API_KEY, or api_key: none to send none"]),
     ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/v1, api_version: 2024-10-21}}", [
         "2:46: base_url ends with /openai/v1, which takes no api_version: leave one of them out"]),
+    ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/deployments/a}}", [
+        "2:46: base_url names a deployment: leave its path out; the model asked for is the deployment",
+    ]),
+    ("auth: open\nproviders: {vllm: {base_url: http://x:8000/v1/v1/}}", [
+        "2:30: base_url ends with /v1 twice: leave one of them out",
+    ]),
     ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/deployments/a, api_version: v/1}}", [
+        "2:46: base_url names a deployment: leave its path out; the model asked for is the deployment",
         '2:91: "v/1" is not a version: write 2024-10-21, or 2025-04-01-preview']),
     ("auth: open\nproviders: {azure: {api_key: none, base_url: https://x/openai/deployments/a, api_version: v1}}", [
         "2:46: base_url names a deployment: leave its path out; the model asked for is the deployment"]),

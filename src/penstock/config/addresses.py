@@ -31,10 +31,10 @@ def complete(written: str, row: Row, api_version: str = "") -> str:
     if versioned is not None and MODEL in end:
         if _VERSION.search(path):
             raise ValueError(f"base_url ends with {path}, which takes no api_version: leave one of them out")
-        if "/deployments/" in path and MODEL not in path:
-            raise ValueError("base_url names a deployment: leave its path out; the model asked for is the deployment")
     elif _VERSION.search(path):
         return written
+    if row.versioned is not None and MODEL in row.versioned.path and "/deployments/" in path and MODEL not in path:
+        raise ValueError("base_url names a deployment: leave its path out; the model asked for is the deployment")
     return written + end.removeprefix(_overlap(path, end))
 
 

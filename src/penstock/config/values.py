@@ -235,6 +235,7 @@ _HOST_AND_PORT = re.compile(
 
 # What is added to a base URL, and stands in addresses that are copied from an example of a request.
 ROUTES = ("/chat/completions", "/completions", "/embeddings", "/messages", "/responses")
+_TWICE = re.compile(r"(/v[0-9][^/]*)\1/?\Z")
 
 
 def base_url(value: object) -> str:
@@ -255,6 +256,8 @@ def base_url(value: object) -> str:
         raise ValueError("base_url holds a user name or password: leave it out and write api_key: env:NAME")
     if route := next((route for route in ROUTES if parts.path.rstrip("/").endswith(route)), ""):
         raise ValueError(f"base_url ends with {route}, which is added to it: leave that out, and what follows it")
+    if twice := _TWICE.search(parts.path):
+        raise ValueError(f"base_url ends with {twice[1]} twice: leave one of them out")
     if "?" in value or "#" in value:
         raise ValueError("base_url has a query or a fragment: leave it out")
     if port == 0:

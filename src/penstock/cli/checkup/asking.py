@@ -63,6 +63,9 @@ def _ways_to_pay(provider: Provider, row: Row) -> Iterator[tuple[str, Endpoint]]
 
 
 def _judge(provider: Provider, source: str, answer: Listing) -> Finding:
+    if answer.status in (401, 403) and source in ("none", "no key"):
+        fix = "Write api_key: env:NAME on the provider, and put its key into that variable."
+        return fail(KEY, provider.name, f"GET {_url(provider)}: {answer.status}, it wants a key", fix)
     if answer.status in (401, 403):
         fix = f"Put a valid key there; the one that {source} leads to may be revoked, or another vendor's."
         return fail(KEY, provider.name, f"GET {_url(provider)}: {answer.status}, it refuses {source}", fix)
