@@ -11,6 +11,8 @@ __all__ = ["ProxyRefusal", "proxy_out_of_reach", "reason", "unavailable"]
 # What OpenSSL's verification says of an authority it does not know: self-signed, alone or in a chain, no issuer.
 # https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
 _UNKNOWN_AUTHORITY = frozenset((18, 19, 20, 21))
+_OUT_OF_DATE = frozenset((9, 10))
+_OTHER_NAME = frozenset((62, 64))
 
 
 class ProxyRefusal(OSError):
@@ -49,4 +51,10 @@ def _do(error: OSError) -> str:
         return "Check the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names, or except the provider by NO_PROXY."
     if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNKNOWN_AUTHORITY:
         return "Name its authority's PEM file as the provider's ca_file."
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _OUT_OF_DATE:
+        return "Have its certificate renewed; if it is good, set this machine's clock."
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _OTHER_NAME:
+        return "Write the host in base_url as its certificate names it."
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "It may speak no TLS: write http:// in base_url, or its TLS port."
     return "Check its base_url and that it is up."
