@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.records import LONGEST_NAME, Attempt, Decision, Record, shortened
+from penstock.records import LONGEST_NAME, Attempt, Decision, Record, kept, shortened
 
 
 def decided(*what: str, at: float = 100.0) -> list[Decision]:
@@ -66,11 +66,6 @@ def test_a_shortened_name_stays_itself() -> None:
 
 
 def test_what_a_provider_calls_its_model_is_kept_short() -> None:
-    record = Record("r", "chat", 0.0, 0.0)
-    attempt = Attempt("a/m", 0.0, 0.0, 0.0)
-    attempt.response_model, attempt.finish_reason = "m" * 300, "f" * 300
-    record.adopt(attempt)
-    assert (record.response_model, record.finish_reason) == (shortened("m" * 300), shortened("f" * 300))
-    attempt.response_model, attempt.finish_reason = "m" * LONGEST_NAME, None
-    record.adopt(attempt)
-    assert (record.response_model, record.finish_reason) == ("m" * LONGEST_NAME, None)
+    assert kept("m" * 300) == shortened("m" * 300)
+    assert kept("m" * LONGEST_NAME) == "m" * LONGEST_NAME
+    assert (kept(""), kept(None), kept(7)) == (None, None, None)

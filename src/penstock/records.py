@@ -14,7 +14,7 @@ import msgspec
 from penstock.reservation import Remaining
 from penstock.usage import Usage, added
 
-__all__ = ["AFTERWARDS", "LONGEST_NAME", "Attempt", "Decision", "Record", "quick", "shortened"]
+__all__ = ["AFTERWARDS", "LONGEST_NAME", "Attempt", "Decision", "Record", "kept", "quick", "shortened"]
 
 T = TypeVar("T")
 
@@ -49,6 +49,13 @@ def shortened(name: str) -> str:
     return f"{name[: LONGEST_NAME - len(digest) - 3]}...{digest}"
 
 
+def kept(name: object) -> str | None:
+    """What a provider calls something, as a record keeps it; None where that is no name."""
+    if not isinstance(name, str) or not name:
+        return None
+    return name if len(name) <= LONGEST_NAME else shortened(name)
+
+
 @quick
 class Attempt(msgspec.Struct, gc=False, eq=False):
     """One wire attempt, and what came of it.
@@ -65,7 +72,8 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
         lost: another attempt at the same time was quicker: its answer is nobody's.
         settle: to be called, once, when it is known what one that was lost is billed; None where nobody waits for it.
         usage, cost, price_table: what it used and costs (nano-dollars), as a `Record` has it.
-        response_model, finish_reason, dropped_events, stream_error, dropped, clamped: as a `Record` has them.
+        response_model, finish_reason, dropped_events, stream_error, dropped, clamped: as a `Record` has them; the two
+            names as `kept` gives them.
     """
 
     deployment: str
@@ -176,21 +184,24 @@ class Record(msgspec.Struct, gc=False, eq=False):
     limits: Sequence[Remaining] = ()
 
     def adopt(self, attempt: Attempt) -> None:
-        """That attempt's answer is the one the caller gets; what all attempts cost is the request's cost."""
-        self.response_model, self.finish_reason = attempt.response_model, attempt.finish_reason
-        if len(self.response_model or "") > LONGEST_NAME:
-            self.response_model = shortened(self.response_model or "")
-        if len(self.finish_reason or "") > LONGEST_NAME:
-            self.finish_reason = shortened(self.finish_reason or "")
-        self.usage, self.price_table = attempt.usage, attempt.price_table
-        self.dropped, self.clamped = attempt.dropped, attempt.clamped
-        self.dropped_events, self.stream_error = attempt.dropped_events, attempt.stream_error
+        """That attempt's whole answer is the one the caller gets; what all attempts cost is the request's cost."""
+        self.response_model = attempt.response_model
+        self.finish_reason = attempt.finish_reason
+        self.usage = attempt.usage
         self.cost = attempt.cost
+        self.price_table = attempt.price_table
+        self.dropped = attempt.dropped
+        self.clamped = attempt.clamped
         if len(self.attempts) > 1:
             self._sum()
-            resumes = [one for one in self.attempts if one.kind == "resume"]
-            if resumes:
-                self._join(attempt, resumes)
+
+    def adopt_stream(self, attempt: Attempt) -> None:
+        """The same where it was a stream, which may have had errors, and may have been gone on with."""
+        self.adopt(attempt)
+        self.dropped_events, self.stream_error = attempt.dropped_events, attempt.stream_error
+        resumes = [one for one in self.attempts if one.kind == "resume"]
+        if resumes:
+            self._join(attempt, resumes)
 
     def _join(self, first: Attempt, resumes: list[Attempt]) -> None:
         """The first one's answer broke off and was gone on with: what all of them used belongs to it, and how it ended

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.records import shortened
 from penstock.testing import SimLoop, run
 from penstock.testing.provider import ScriptedUpstream
 from tests.stage import Answer, Caller, Stage, ask
@@ -163,3 +164,25 @@ def test_a_hostile_provider(name: str, dialect: str, stream: bool) -> None:
         expected = "error"  # of one answer a part is none
     assert end == expected
     assert text == ("Hello there" if expected != "error" else "")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_of_what_it_calls_its_model_a_line_keeps_the_beginning(stream: bool) -> None:
+    long, end = b"m" * 30_000, b"f" * 300
+    pieces = (SAID, ENDED) if stream else (WHOLE,)
+    longer = [piece.replace(b'"m"', b'"%b"' % long).replace(b'"stop"', b'"%b"' % end) for piece in pieces]
+    raw = chunked(*longer) if stream else response(200, longer[0])
+
+    async def main(loop: SimLoop) -> dict[str, Any]:
+        server = await loop.create_server(ScriptedUpstream(raw).connection, "odd", 8000)
+        async with Stage(loop, CONFIG) as stage:
+            caller = await Caller.connect()
+            path, asked = ask("chat", model="odd", stream=stream)
+            assert long in (await caller.post(asked, path)).body
+            caller.close()
+            await loop.clock.sleep(1)
+            server.close()
+            return stage.lines[0]
+
+    line = run(main)
+    assert (line["response_model"], line["finish_reason"]) == (shortened(long.decode()), shortened(end.decode()))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import InvalidRequest, ProtocolError, Unavailable, UpstreamError
 from penstock.messages import ToolCall, Usage
+from penstock.records import shortened
 from penstock.wire.anthropic_count_tokens import AnthropicCountTokens, estimate_body
 from penstock.wire.anthropic_messages import AnthropicMessages
 from penstock.wire.openai_chat import OpenAIChat
@@ -328,3 +329,8 @@ def test_tools_count_as_they_are_written() -> None:
 def test_the_estimate_is_within_reach_of_the_dialect() -> None:
     fields = COUNT.decode_request(b'{"model":"m","system":"abcdefgh"}').fields
     assert COUNT.estimate_body(fields) == estimate_body(fields) == b'{"input_tokens":2,"estimated":true}'
+
+
+def test_facts_keep_long_names_short() -> None:
+    facts = MESSAGES.decode_facts(answer(model="m" * 300, stop="f" * 300))
+    assert (facts.model, facts.finish_reason) == (shortened("m" * 300), shortened("f" * 300))

@@ -11,6 +11,7 @@ import pytest
 
 from penstock.errors import InvalidRequest, ProtocolError, UpstreamError, UpstreamRateLimited
 from penstock.messages import Usage
+from penstock.records import LONGEST_NAME, shortened
 from penstock.wire.embeddings import OpenAIEmbeddings
 
 EMBEDDINGS = OpenAIEmbeddings()
@@ -99,3 +100,14 @@ def test_no_streams() -> None:
 def test_events() -> None:
     assert [event.usage for event in EMBEDDINGS.decode_events(answer([1.0]))] == [Usage(3)]
     assert EMBEDDINGS.decode_events(b"<html>") == []
+
+
+@pytest.mark.parametrize("body", [b'{"data":[{"embedding":[1.0]}],"model":"%b"}', b'{"embedding":[1.0],"model":"%b"}'])
+def test_a_model_whose_name_is_long_is_kept_short(body: bytes) -> None:
+    assert EMBEDDINGS.decode_facts(body % (b"m" * LONGEST_NAME)).model == "m" * LONGEST_NAME
+    assert EMBEDDINGS.decode_facts(body % (b"m" * 300)).model == shortened("m" * 300)
+
+
+def test_the_library_is_told_all_of_a_models_name() -> None:
+    body = b'{"data":[{"embedding":[1.0],"index":0}],"model":"%b"}' % (b"m" * 300)
+    assert EMBEDDINGS.decode_response(body).model == "m" * 300

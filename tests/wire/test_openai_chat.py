@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import ContentFiltered, InvalidRequest, PenstockError, ProtocolError, Unavailable, UpstreamError
 from penstock.messages import ToolCall, Usage
+from penstock.records import LONGEST_NAME, shortened
 from penstock.wire.dialects import DIALECTS
 from penstock.wire.openai_chat import OpenAIChat
 
@@ -276,3 +277,11 @@ def test_choice_0_is_the_response() -> None:
 def test_an_answer_as_events() -> None:
     events = CHAT.decode_events(answer({"content": "Hi.", "reasoning": "Hm."}))
     assert [event.kind for event in events] == ["start", "reasoning", "text", "finish", "usage"]
+
+
+@pytest.mark.parametrize("usage", [COUNTED, None])
+def test_facts_keep_long_names_short(usage: Any) -> None:
+    facts = CHAT.decode_facts(answer(model="m" * 300, finish="f" * 300, usage=usage))
+    assert (facts.model, facts.finish_reason) == (shortened("m" * 300), shortened("f" * 300))
+    facts = CHAT.decode_facts(answer(model="m" * LONGEST_NAME, finish="f" * LONGEST_NAME, usage=usage))
+    assert (facts.model, facts.finish_reason) == ("m" * LONGEST_NAME, "f" * LONGEST_NAME)

@@ -191,7 +191,7 @@ def check_url(url: str, api_key: str | None) -> str:
 
 
 def _adopt(request: Request) -> None:
-    request.record.adopt(request.attempt)
+    request.record.adopt_stream(request.attempt)
 
 
 def _told(error: UpstreamError, url: str) -> PenstockError:

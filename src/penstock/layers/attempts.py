@@ -92,7 +92,7 @@ class Attempts:
                 # What its attempt amounts to is known at its end; what its head tells now, already.
                 record.dropped, record.clamped = attempt.dropped, attempt.clamped
                 if len(record.attempts) > 1:
-                    record.adopt(attempt)
+                    record.adopt_stream(attempt)
                 if plan.on_stream_cut == "resume" and self._join is not None:
                     onward = partial(self._onward, tried={})
                     reply = self._join(reply, request, onward, self._call, self._now)
@@ -389,9 +389,9 @@ def _held_up(record: Record) -> float:
 
 
 def _adopt(request: Request) -> None:
-    request.record.adopt(request.attempt)
+    request.record.adopt_stream(request.attempt)
 
 
 def _adopt_first(request_and_attempt: tuple[Request, Attempt]) -> None:
     request, attempt = request_and_attempt
-    request.record.adopt(attempt)
+    request.record.adopt_stream(attempt)

@@ -21,7 +21,7 @@ from penstock.errors import (
 from penstock.events import Event
 from penstock.messages import Request
 from penstock.providers.deployment import Deployment
-from penstock.records import Attempt
+from penstock.records import Attempt, kept
 from penstock.transport.http import Connection
 from penstock.usage import BYTES_A_TOKEN, Usage
 from penstock.wire.dialect import StreamReader
@@ -293,7 +293,7 @@ class StreamedAnswer:
             self._connection.finish()
         else:
             self._connection.release()
-        attempt.response_model, attempt.finish_reason = reader.model, reader.finish_reason
+        attempt.response_model, attempt.finish_reason = kept(reader.model), kept(reader.finish_reason)
         self._deployment.book(record, attempt, reader.usage)
         attempt.dropped_events = reader.dropped
         if reader.error is not None:

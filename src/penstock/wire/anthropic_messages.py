@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from penstock.messages import Response
+from penstock.records import kept
 from penstock.wire.anthropic_answer import encode_answer, left_out, open_writer
 from penstock.wire.anthropic_checks import flag, invalid, text
 from penstock.wire.anthropic_errors import classify, encode_error, encode_stream_error, no_answer
@@ -73,7 +74,8 @@ class AnthropicMessages:
         if message is None or message.content is None:
             message = message_of(_decoded(body))
         usage = told(read_usage(message.usage), prompt_bytes, _said(message))
-        return Facts(usage, message.model or None, finish_of(message.stop_reason) if message.stop_reason else None)
+        finish = finish_of(message.stop_reason) if message.stop_reason else None
+        return Facts(usage, kept(message.model), kept(finish))
 
     def decode_response(self, body: bytes) -> Response:
         """The whole answer. Raises UpstreamError where the 200 is no answer."""

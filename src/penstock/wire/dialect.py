@@ -59,7 +59,7 @@ class Facts(msgspec.Struct, gc=False):
     Attributes:
         usage: the provider's count, or an estimate marked as one.
         model: the vendor's name of the model that answered, None if it gave none.
-        finish_reason: of the first answer, None if it gave none.
+        finish_reason: of the first answer, None if it gave none; either as `records.kept` gives it.
     """
 
     usage: Usage

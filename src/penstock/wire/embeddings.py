@@ -13,6 +13,7 @@ import msgspec
 from penstock.errors import ProtocolError
 from penstock.events import Event
 from penstock.messages import Embeddings, Usage
+from penstock.records import kept
 from penstock.wire.dialect import Decoded, Facts
 from penstock.wire.openai_errors import classify, encode_error, encode_stream_error, no_answer
 from penstock.wire.openai_fields import read_model
@@ -64,18 +65,18 @@ class OpenAIEmbeddings:
             answer = _Answer()
         if not answer.data:
             return _facts(_decoded(body), prompt_bytes)
-        return Facts(_usage(answer.usage, prompt_bytes), answer.model or None, None)
+        return Facts(_usage(answer.usage, prompt_bytes), kept(answer.model), None)
 
     def decode_response(self, body: bytes) -> Embeddings:
         """The vectors in the order of the inputs. Raises UpstreamError where there are none, or they can't be read."""
         value = _decoded(body)
-        facts = _facts(value, 0)
+        usage, model = _usage(value.get("usage"), 0), value.get("model")
         rows = value.get("data")
         try:
             vectors = [_vector(row["embedding"]) for row in sorted(rows or (), key=_index)]
         except (KeyError, TypeError, ValueError):
             raise no_answer(None, body, "a list of embeddings") from None
-        return Embeddings(vectors=vectors, usage=facts.usage, model=facts.model or "", raw=value)
+        return Embeddings(vectors=vectors, usage=usage, model=model if isinstance(model, str) else "", raw=value)
 
     @staticmethod
     def decode_events(data: bytes) -> list[Event]:
@@ -106,8 +107,7 @@ def _decoded(body: bytes) -> dict[str, Any]:
 
 
 def _facts(value: dict[str, Any], prompt_bytes: int) -> Facts:
-    model = value.get("model")
-    return Facts(_usage(value.get("usage"), prompt_bytes), model if isinstance(model, str) and model else None, None)
+    return Facts(_usage(value.get("usage"), prompt_bytes), kept(value.get("model")), None)
 
 
 def _usage(value: Any, prompt_bytes: int) -> Usage:

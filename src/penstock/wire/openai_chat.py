@@ -6,11 +6,12 @@ differently is read where it is met (`openai_usage`, `openai_errors`, `openai_ch
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from penstock.messages import Response
+from penstock.records import LONGEST_NAME, kept
 from penstock.wire.dialect import Decoded, Facts
 from penstock.wire.openai_answer import encode_answer, left_out, open_writer
 from penstock.wire.openai_chunk import delta_of, size_of
@@ -30,14 +31,18 @@ __all__ = ["OpenAIChat"]
 _TRUE = msgspec.Raw(b"true")
 
 
+# As a record keeps it; an answer with a longer one is read by `_facts`.
+_Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
+
+
 class _Ending(msgspec.Struct, gc=False):
-    finish_reason: str | None = None
+    finish_reason: _Name | None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
     choices: list[_Ending] | None = None
     usage: PlainUsage | None = None
-    model: str | None = None
+    model: _Name | None = None
     service_tier: str | None = None
 
 
@@ -128,12 +133,10 @@ def _facts(value: dict[str, Any], prompt_bytes: int) -> Facts:
         message = choice.get("message")
         said_bytes += size_of(delta_of(message if isinstance(message, dict) else {"content": choice.get("text")}))
         reason = choice.get("finish_reason")
-        finish = finish or (reason if isinstance(reason, str) and reason else None)
+        finish = finish or (reason if isinstance(reason, str) else None)
         counts.append(choice.get("usage"))
     groq = value.get("x_groq")
     counts.append(groq.get("usage") if isinstance(groq, dict) else None)
     usage = next((usage for usage in map(read_usage, counts) if usage is not None), None)
-    model = value.get("model")
-    named = isinstance(model, str) and model
     usage = served_by(value.get("service_tier"), told(usage, prompt_bytes, said_bytes))
-    return Facts(usage, model if named else None, finish)
+    return Facts(usage, kept(value.get("model")), kept(finish))
