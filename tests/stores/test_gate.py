@@ -352,9 +352,11 @@ def test_a_gate_that_is_lifted_holds_nobody() -> None:
     door.refuse(sent=5.0, now=6.0)
     door.enter(1)
     place = door.come()
+    assert door.pace.limited
     door.gate.lift()
     assert place is not None
     assert (door.gate.limit, place.turn.result()) == (None, "go")
+    assert not door.pace.limited
 
 
 # --- whatever happens
@@ -400,6 +402,7 @@ def test_whatever_happens_no_more_run_than_may_and_none_waits_without_need() -> 
                 went = sum(place.turn.done() and place.turn.result() == "go" for place in waiting)
                 out = sum(place.turn.done() and place.turn.result() != "go" for place in waiting)
                 assert door.gate.running - out == running + went
+                assert door.pace.limited is (door.gate.limit is not None)
                 left = len(waiting) - went - out
                 assert not left or running + went + out >= (door.gate.limit or 0)
 

@@ -66,13 +66,13 @@ class Concurrency:
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
         candidate = request.candidate
-        gate = candidate.pace.gate
+        pace = candidate.pace
         if self._seating is not None and (held := self._seating.of(candidate.name)):
-            return self._seated(request, gate if gate is not None and gate.limit is not None else None, held)
-        if gate is None or gate.limit is None:
-            call = self._call
-            return call(request)
-        return self._through(request, gate)
+            return self._seated(request, pace.gate if pace.limited else None, held)
+        if pace.limited:
+            return self._through(request, pace.gate)
+        call = self._call
+        return call(request)
 
     async def _through(self, request: Request, gate: Any) -> Reply:
         """Raises Overloaded: elsewhere is room; the queue is full; the call's turn did not come in time.

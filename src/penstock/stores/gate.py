@@ -44,10 +44,12 @@ class Counted(Protocol):
     Attributes:
         id: whose they are.
         in_flight: those that run and those that wait.
+        limited: whether the gate has a limit, as the gate says.
     """
 
     id: str
     in_flight: int
+    limited: bool
 
     @property
     def ewma(self) -> float | None:
@@ -323,6 +325,7 @@ class Gate:
         most, learnt = self._rules.most, self._learnt
         self.limit = most if learnt is None else learnt if most is None else min(learnt, most)
         self.guesses = self.limit is not None and self.limit != most
+        self._pace.limited = self.limit is not None
 
     def _let_in(self) -> None:
         """Those go whom there is room for, the most urgent first."""

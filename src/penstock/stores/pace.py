@@ -67,14 +67,16 @@ class Pace:
             adding 1; exactly one `ended` must follow.
         gate: what holds calls back while there are too many (`stores/gate.py`), to be told when one has ended; None
             where nothing does.
+        limited: the gate has a limit now, which the gate keeps true.
     """
 
-    __slots__ = ("_at", "_bands", "_sum", "_weight", "gate", "id", "in_flight")
+    __slots__ = ("_at", "_bands", "_sum", "_weight", "gate", "id", "in_flight", "limited")
 
     def __init__(self, id: str) -> None:
         self.id = id
         self.in_flight = 0
         self.gate: Any = None
+        self.limited = False
         self._sum = 0.0
         self._weight = 0.0
         self._at = 0.0
@@ -98,9 +100,8 @@ class Pace:
     def ended(self) -> None:
         """An attempt is over: answered whole, failed, cancelled, or its stream closed."""
         self.in_flight -= 1
-        gate = self.gate
-        if gate is not None and gate.limit is not None:
-            gate.ended()
+        if self.limited:
+            self.gate.ended()
 
     def first_output(self, seconds: float, prompt_tokens: float, now: float, *, stream: bool) -> None:
         """An attempt's first output came so late.

@@ -37,14 +37,16 @@ class _Count:
 
     Attributes:
         in_flight: running and waiting.
+        limited: the gate has a limit, as all of these have.
         ewma: how long they stay, in seconds.
     """
 
-    __slots__ = ("ewma", "gate", "id", "in_flight")
+    __slots__ = ("ewma", "gate", "id", "in_flight", "limited")
 
     def __init__(self, id: str) -> None:
         self.id = id
         self.in_flight = 0
+        self.limited = False
         self.ewma: float | None = None
         self.gate = Gate(self)
 
