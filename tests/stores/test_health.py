@@ -62,13 +62,13 @@ class House:
 
     def fail(self, health: Health, effect: Effect = FAILURE, times: int = 1) -> Standing:
         for _ in range(times):
-            health.sent(self.now, retry=False)
+            health.sent(self.now)
             health.failed(self.now, effect)
         return health.standing(self.now)
 
     def succeed(self, health: Health, times: int = 1) -> None:
         for _ in range(times):
-            health.sent(self.now, retry=False)
+            health.sent(self.now)
             health.passed(self.now, 0.1)
 
     def trial(self, health: Health, *, early: bool = False) -> bool:
@@ -385,7 +385,6 @@ def test_a_retry_is_no_request_and_its_success_returns_its_cost(house: House) ->
     quota = house.authority.register.named("a/m")[0].quota
     left = quota.tokens
     assert left == 500 - 35 * 14
-    health.sent(house.now, retry=True)
     health.passed(house.now, 0.1, after_retry=14)
     health.flush()
     assert quota.tokens == left + 14

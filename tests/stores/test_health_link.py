@@ -73,12 +73,12 @@ class Office:
 
     def fail(self, times: int = 1, effect: Effect = FAILURE, id: str = "a/m") -> None:
         for _ in range(times):
-            self.health(id).sent(self.loop.time(), retry=False)
+            self.health(id).sent(self.loop.time())
             self.health(id).failed(self.loop.time(), effect)
 
     def succeed(self, times: int = 1) -> None:
         for _ in range(times):
-            self.health().sent(self.loop.time(), retry=False)
+            self.health().sent(self.loop.time())
             self.health().passed(self.loop.time(), 0.1)
 
     def state(self, id: str = "a/m") -> str:

@@ -30,9 +30,8 @@ class Breaker:
         self._now = clock.monotonic
 
     async def __call__(self, request: Request) -> Reply:
-        candidate, paid, trial = request.candidate, request.paid, request.trial
-        health, pace = candidate.health, candidate.pace
-        before, call = request.attempt, self._call
+        candidate, before, call = request.candidate, request.attempt, self._call
+        pace = candidate.pace
         pace.in_flight += 1
         try:
             reply = await call(request)
@@ -41,16 +40,16 @@ class Breaker:
             effect = effect_of(error) if request.attempt is not before else NO_EFFECT
             if effect is not NO_EFFECT and not (effect.kind == "slow" and self._was_hurried(request)):
                 now = self._now()
-                health.failed(now, effect, trial=trial)
+                candidate.health.failed(now, effect, trial=request.trial)
                 self._felt(request, pace, effect, now)
-            elif trial:
-                health.release_trial()
+            elif request.trial:
+                candidate.health.release_trial()
             pace.ended()
             raise
         except BaseException:
             pace.ended()
-            if trial:
-                health.release_trial()
+            if request.trial:
+                candidate.health.release_trial()
             raise
         attempt: Attempt = request.attempt
         if attempt is not before:
@@ -59,10 +58,10 @@ class Breaker:
             pace.first_output(took, request.record.bytes_in / BYTES_A_TOKEN, now, stream=request.stream)
         else:  # it was answered here, without the provider
             now, took = self._now(), 0.0
-        if paid or trial:
-            health.passed(now, took, after_retry=paid, trial=trial)
+        if request.paid or request.trial:
+            candidate.health.passed(now, took, after_retry=request.paid, trial=request.trial)
         else:
-            health.passed(now, took)
+            candidate.health.passed(now, took)
         if not isinstance(reply.answer, Frame):  # as `streaming` says, without a call
             reply.hooks.append((self._ended, (pace, request)))
         else:

@@ -20,20 +20,22 @@ class Timeout:
         self._now = clock.monotonic
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        timeouts, candidate = request.plan.timeouts, request.candidate
+        timeouts = request.plan.timeouts
         now = self._now()
         left = request.deadline - now
-        wishes = request.caller.wishes
         if request.stream:
+            reasons = request.candidate.reasons
             tokens = request.record.bytes_in / BYTES_A_TOKEN
-            wait = timeouts.first_output(tokens, reasons=candidate.reasons)
-            request.idle = timeouts.silence(reasons=candidate.reasons)
+            wait = timeouts.first_output(tokens, reasons=reasons)
+            request.idle = timeouts.silence(reasons=reasons)
         else:
             wait = timeouts.attempt if timeouts.attempt is not None else left / request.untried
+        wishes = request.caller.wishes
         if wishes is not None and wishes.timeout is not None:
             wait = wishes.timeout
         request.wait = wait if wait < left else left if left > 0.0 else 0.0
-        # Here and not before it had its turn: retries are a part of what was sent.
-        candidate.health.sent(now, request.paid > 0)
+        if not request.paid:
+            # Here and not before it had its turn: retries are a part of what was sent.
+            request.candidate.health.sent(now)
         call = self._call
         return call(request)

@@ -22,6 +22,8 @@ __all__ = ["Board", "Desk", "Health", "OwnDesk"]
 NEVER = float("inf")
 # Of what keeps calls off, what the provider says to each of them anew.
 REFUSING = frozenset(("suspended", "exhausted", "misconfigured"))
+# No first output is as quick.
+NONE = -1.0
 # Successes are passed on together, those of a second at a time.
 TURN_SECONDS = 1.0
 
@@ -113,12 +115,12 @@ class Health:
         "_declared",
         "_desk",
         "_due",
-        "_failed_last",
         "_passed",
         "_refund",
         "_rules",
         "_sent",
         "_slow",
+        "_usual",
         "blocked",
         "credential",
         "id",
@@ -137,10 +139,11 @@ class Health:
         self._rules: BreakerRules | None = None
         self._declared = False
         self._slow = NEVER
-        # Counted since `_due` less a second, and not passed on yet.
+        # What takes no longer is only counted: less than is slow, and nothing after a failure.
+        self._usual = NEVER
+        # Counted since `_due` less a second, and not passed on yet; of refunds what is more than 1 for each success.
         self._sent = self._passed = self._refund = 0
         self._due = 0.0
-        self._failed_last = False
         self.see(self._desk.board.follow(self), REST)
         if desk is None:
             self.adopt(id.partition("/")[0], BreakerRules())
@@ -166,6 +169,8 @@ class Health:
         self.see(self.own, self._desk.board.borrow(self, credential, before))
         self._rules = rules
         self._slow = rules.slow if rules is not None and rules.slow is not None else NEVER
+        if self._usual != NONE:
+            self._usual = self._slow
         self._desk.adopt(self, rules, declared=self._declared)
 
     # --- how it stands
@@ -200,12 +205,11 @@ class Health:
 
     # --- what came of calls
 
-    def sent(self, now: float, retry: bool) -> None:
-        """An attempt leaves."""
+    def sent(self, now: float) -> None:
+        """An attempt leaves that is no retry."""
         if now >= self._due:
             self._turn(now)
-        if not retry:
-            self._sent += 1
+        self._sent += 1
 
     def passed(self, now: float, took: float, *, after_retry: int = 0, trial: bool = False) -> None:
         """An attempt was answered, its first output after `took` seconds.
@@ -214,36 +218,41 @@ class Health:
             after_retry: what the attempt took from the retry quota, if it was a retry.
             trial: it went with the permit of `try_trial`.
         """
-        if trial or took > self._slow:
+        if after_retry or trial or took > self._usual:
             self._tell_apart(now, took, after_retry, trial=trial)
             return
         if now >= self._due:
             self._turn(now)
         self._passed += 1
-        self._refund += after_retry or 1
-        if self._failed_last:
-            # What ends a row of failures is told at once: somebody else's next one may not be the fifth.
-            self._failed_last = False
-            self.flush()
 
     def failed(self, now: float, effect: Effect, *, trial: bool = False) -> None:
         """An attempt ended badly."""
         self.flush()
-        self._failed_last = True
+        self._usual = NONE
         self._desk.failed(self.id, now, effect, trial=trial)
 
     def _tell_apart(self, now: float, took: float, after_retry: int, *, trial: bool) -> None:
         if took > self._slow:
             self.failed(now, Effect("slow", None, f"first output after {took:.1f} s"), trial=trial)
             return
-        self.flush()
-        self._failed_last = False
-        self._desk.tried(self.id, now, after_retry or 1)
+        if trial:
+            self.flush()
+            self._desk.tried(self.id, now, after_retry or 1)
+        else:
+            if now >= self._due:
+                self._turn(now)
+            self._passed += 1
+            self._refund += max(after_retry - 1, 0)
+            if self._usual == NONE:
+                # What ends a row of failures is told at once: somebody else's next one may not be the fifth.
+                self.flush()
+        self._usual = self._slow
 
     def flush(self) -> None:
         """Pass on what was counted."""
         if self._sent or self._passed:
-            sent, passed, refund = self._sent, self._passed, self._refund
+            # A success gives back 1, and what a retry took gives back all of it.
+            sent, passed, refund = self._sent, self._passed, self._passed + self._refund
             self._sent = self._passed = self._refund = 0
             self._desk.counted(self, self._due - TURN_SECONDS, sent, passed, refund)
 
