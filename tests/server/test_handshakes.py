@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import socket
 import ssl
-from contextlib import suppress
+from collections import UserDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.clock import SystemClock
+from penstock.clock import Clock, SystemClock
 from penstock.server.data_plane import DataPlane
 from penstock.server.handshakes import Handshakes, places_for
 from penstock.server.protocol import ServerConnection
@@ -125,6 +128,66 @@ def test_plain_http_is_told_what_to_write(
             # The caller may have no eyes for it; who looks after the gateway sees it once in a while.
             assert caplog.text.count("plain HTTP from 127.0.0.1 at the TLS port") == 1
             await healthy(real)
+
+    on_uvloop(main)
+
+
+class Counted(UserDict[str, Any]):
+    """Options, and how often a handshake was begun with them."""
+
+    begun = 0
+
+    def keys(self) -> Any:
+        """As a dict's."""
+        self.begun += 1
+        return super().keys()
+
+
+class Late(SystemClock):
+    """Whose callers say their first word at the last moment."""
+
+    def __init__(self) -> None:
+        self._seconds = itertools.count(step=10.001)
+
+    def monotonic(self) -> float:
+        """Later at each look."""
+        return next(self._seconds)
+
+
+@asynccontextmanager
+async def another(real: Real, clock: Clock) -> AsyncIterator[tuple[Handshakes, Counted, Any]]:
+    """A server of handshakes for the same gateway, at an address of its own."""
+    assert real.plane._certificate is not None
+    options = Counted(ssl=real.plane._certificate.context)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = Handshakes(real.plane.listener.connection, [listening], options, 1, clock)
+    try:
+        yield server, options, listening.getsockname()
+    finally:
+        server.close()
+
+
+def test_a_first_word_at_the_last_moment_is_heard(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with secured(tmp_path) as real, another(real, Late()) as (_, options, address):
+            reader, writer = await asyncio.open_connection(*address, ssl=client())
+            writer.write(ASKED)
+            assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
+            assert options.begun == 1
+            writer.close()
+
+    on_uvloop(main)
+
+
+def test_who_goes_without_a_word_costs_no_handshake(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with secured(tmp_path) as real, another(real, SystemClock()) as (server, options, address):
+            reader, writer = await asyncio.open_connection(*address)
+            await real.until(lambda: len(server) == 1)
+            writer.close()
+            await real.until(lambda: not len(server))
+            assert await reader.read() == b""
+            assert not options.begun
 
     on_uvloop(main)
 

@@ -31,8 +31,8 @@ _PART = 8
 _FEWEST, _MOST = 16, 1000
 # Accepted before others have their turn.
 _AT_ONCE = 16
-# A caller that says nothing in a handshake is not waited for.
-HANDSHAKE_SECONDS = 10.0
+# A caller that says nothing in a handshake is not waited for; whose first word came late has this much all the same.
+HANDSHAKE_SECONDS, _LEAST_SECONDS = 10.0, 1.0
 # Enough of what comes first to tell TLS, which begins with a byte of 22, from a request and its path.
 _PEEKED = 512
 _REQUEST = re.compile(rb"[A-Z]{3,7} (/[!->@-~]*)")
@@ -125,7 +125,7 @@ class Handshakes:
             if plain is not None:
                 await self._loop.connect_accepted_socket(lambda: self._made(plain), accepted)
                 return
-            left = deadline - self._clock.monotonic()
+            left = max(deadline - self._clock.monotonic(), _LEAST_SECONDS)
             await self._loop.connect_accepted_socket(
                 lambda: self._made(None), accepted, ssl_handshake_timeout=left, **self._options
             )
@@ -139,6 +139,7 @@ class Handshakes:
 
         Raises:
             TimeoutError: there was none.
+            ConnectionError: it went without one, as what looks whether somebody listens does.
         """
         came = asyncio.Event()
         self._loop.add_reader(accepted.fileno(), came.set)
@@ -147,7 +148,10 @@ class Handshakes:
                 await came.wait()
         finally:
             self._loop.remove_reader(accepted.fileno())
-        request = _REQUEST.match(accepted.recv(_PEEKED, socket.MSG_PEEK))
+        first = accepted.recv(_PEEKED, socket.MSG_PEEK)
+        if not first:
+            raise ConnectionResetError
+        request = _REQUEST.match(first)
         if request is None:
             return None
         now = self._clock.monotonic()
