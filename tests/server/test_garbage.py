@@ -14,7 +14,7 @@ import pytest
 from penstock.clock import SystemClock
 from penstock.errors import PenstockError
 from penstock.messages import Request
-from penstock.server.protocol import Exchange, ServerConnection
+from penstock.server.protocol import ServerConnection, SocketExchange
 from penstock.wire.h1 import Refused, RequestParser
 from tests.real import Real, on_uvloop
 from tests.stage import Caller, chat
@@ -140,5 +140,5 @@ def test_an_ended_connection_is_gone_at_once(scene: Scene) -> None:
 
 def there_are() -> Counter[str]:
     """What requests and connections are made of, by its kind."""
-    kinds = (ServerConnection, Exchange, RequestParser, Request, PenstockError, Refused, asyncio.Task)
+    kinds = (ServerConnection, SocketExchange, RequestParser, Request, PenstockError, Refused, asyncio.Task)
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))

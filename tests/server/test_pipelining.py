@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from penstock.server.protocol import Exchange
+from penstock.server.exchange import Exchange
 from penstock.testing import SimLoop, run
 from penstock.wire.h1 import HttpRequest
 from tests.stage import Caller, Stage, chat

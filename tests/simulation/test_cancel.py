@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock.server.protocol import Exchange
+from penstock.server.protocol import SocketExchange
 from penstock.stores.pace import Pace
 from penstock.testing import Cancel, Faults, Link, SimLoop, pipe, sweep_scenario
 from penstock.wire.h1 import HttpRequest, RequestParser
@@ -122,7 +122,9 @@ def test_every_await(case: str) -> None:
             connection = listener.connection()
             caller, _ = pipe(loop, SlowReader(loop), connection)
             http = parsed(CASES[case])
-            work = stage.plane.routes.handle(http, Exchange(connection, listener, http))
+            work = stage.plane.routes.handle(
+                http, SocketExchange(connection, listener, connection.peer, http.head.keep_alive, http.head)
+            )
             assert work is not None
             await cancel(work)
             await loop.clock.sleep(3)

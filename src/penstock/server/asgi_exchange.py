@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from penstock.clock import Clock
-from penstock.server.protocol import STALL_SECONDS, WRITE_HIGH_WATER, Exchange
+from penstock.server.exchange import Exchange
+from penstock.server.protocol import STALL_SECONDS, WRITE_HIGH_WATER
 
 __all__ = ["AsgiExchange", "Message", "Receive", "Scope", "Send"]
 

@@ -18,15 +18,19 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
+import msgspec
+
 from penstock.clock import Clock
 from penstock.layers.record import STOPPED
+from penstock.records import quick
+from penstock.server.exchange import Exchange
 from penstock.server.forwarded import plain_address
 from penstock.server.limits import Limits
 from penstock.server.sweep import Found, Sweep
 from penstock.wire.h1 import CONTINUE, LAST_CHUNK, Head, HttpRequest, Refused, RequestParser, awaited_by, status_line
 from penstock.wire.known_head import KnownHead
 
-__all__ = ["Exchange", "Limits", "Listener", "ServerConnection"]
+__all__ = ["Limits", "Listener", "ServerConnection", "SocketExchange"]
 
 log = logging.getLogger("penstock.server")
 
@@ -67,6 +71,8 @@ OK = status_line(200)
 _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
+# Of what was not valid enough to have one.
+_NO_HEAD = Head(b"", b"", "1.1", {})
 # From this part of the room on all that are late are cut at once.
 CROWDED = 0.8
 
@@ -363,7 +369,7 @@ class ServerConnection(asyncio.Protocol):
                 return
             if not parser.ready:
                 if self._refused is not None:
-                    listener.refuse(self._refused, Exchange(self, listener))
+                    listener.refuse(self._refused, SocketExchange(self, listener, self.peer, keep_alive=False))
                     self._linger(transport)
                 elif listener.draining and parser.idle and listener.closes_idle(0.0):
                     transport.close()
@@ -380,8 +386,9 @@ class ServerConnection(asyncio.Protocol):
 
     def _serve(self, request: HttpRequest) -> bool:
         """Have a request answered; returns whether that takes a while."""
-        listener = self._listener
-        exchange = Exchange(self, listener, request)
+        listener, head = self._listener, request.head
+        going_on = head.keep_alive and not listener.draining
+        exchange = SocketExchange(self, listener, self.peer, going_on, head)
         work = listener.handle(request, exchange)
         if work is None:
             self.answered(exchange, go_on=False)
@@ -452,7 +459,7 @@ class ServerConnection(asyncio.Protocol):
         if transport.can_write_eof():
             transport.write_eof()
 
-    def answered(self, exchange: Exchange, *, go_on: bool = True) -> None:
+    def answered(self, exchange: SocketExchange, *, go_on: bool = True) -> None:
         """The answer is written, or will never be: on to the next request (where `go_on`), or close."""
         self.busy = False
         if self.counted:
@@ -564,48 +571,26 @@ def _is_late(parser: RequestParser, waited: float) -> bool:
     return waited > BODY_GRACE and parser.received < rate * waited
 
 
-class Exchange:
-    """How one request is answered: `send` for a whole answer, or `start`, `push` and `drain`, `finish` for a stream.
+@quick
+class SocketExchange(msgspec.Struct, eq=False):
+    """An `Exchange` that is answered on its caller's connection. Made by C, as one is made for each request.
 
     Attributes:
-        keep_alive: whether the connection goes on after this answer.
-        ended: a whole answer was written; without it the connection is cut.
-        written: bytes of body.
-        peer: the address of who sent this, the caller or the proxy before it; None where that is not known.
-        extra: further header lines for whatever the answer will be.
+        head: the request's.
     """
 
-    __slots__ = (
-        "_bodyless", "_chunked", "_connection", "_kept", "_listener", "ended", "extra", "keep_alive", "peer", "started",
-        "written",
-    )  # fmt: skip
-
-    def __init__(self, connection: ServerConnection, listener: Listener, request: HttpRequest | None = None) -> None:
-        self._connection = connection
-        self._listener = listener
-        self.peer: str | None = connection.peer
-        self.started = False
-        self.ended = False
-        self.written = 0
-        self.extra = b""
-        self._chunked = True
-        self._bodyless = False
-        self._kept = b""
-        if request is None:
-            self.keep_alive = False
-            return
-        head = request.head
-        self.keep_alive = head.keep_alive and not listener.draining
-        if head.plain:
-            return
-        if head.version != "1.1":
-            self._chunked = False  # HTTP/1.0 knows no chunks: a stream to it ends with the connection
-            self._kept = _KEEP  # nor, unless told, that the connection goes on (RFC 9112, section 9.3)
-        if head.method == b"HEAD":
-            self._bodyless = True
+    _connection: ServerConnection
+    _listener: Listener
+    peer: str | None
+    keep_alive: bool
+    head: Head = _NO_HEAD
+    started: bool = False
+    ended: bool = False
+    written: int = 0
+    extra: bytes = b""
 
     def send(self, status: int, headers: bytes, body: bytes) -> None:
-        """A whole answer in one write; `headers` are lines as `encode_headers` makes them."""
+        """As `Exchange` says, in one write."""
         self.started = self.ended = True
         self.written = size = len(body)
         transport = self._connection._transport  # as `push`
@@ -613,22 +598,24 @@ class Exchange:
             return
         if self.extra:
             headers += self.extra
-        kept = self._kept if self.keep_alive else _CLOSE
-        if kept:
-            headers += kept
+        if not (self.keep_alive and self.head.plain):
+            headers += self._told()
+            if self.head.method == b"HEAD":
+                body = b""
         opening = OK if status == 200 else status_line(status)
-        shown = b"" if self._bodyless else body
-        transport.write(b"%b%b%bcontent-length: %d\r\n\r\n%b" % (opening, headers, self._listener.date, size, shown))
+        transport.write(b"%b%b%bcontent-length: %d\r\n\r\n%b" % (opening, headers, self._listener.date, size, body))
 
     def send_nothing(self, headers: bytes) -> None:
-        """A 204, which has no content and therefore no length (RFC 9110, section 8.6)."""
+        """As `Exchange` says."""
         self.started = self.ended = True
-        kept = self._kept if self.keep_alive else _CLOSE
-        self._connection.write(b"".join((status_line(204), headers, self.extra, self._listener.date, kept, b"\r\n")))
+        self._connection.write(
+            b"".join((status_line(204), headers, self.extra, self._listener.date, self._told(), b"\r\n"))
+        )
 
     def start(self, status: int, headers: bytes, first: bytes = b"") -> None:
-        """The head of a stream, with its first bytes."""
-        if not self._chunked:
+        """As `Exchange` says."""
+        chunked = self.head.chunks
+        if not chunked:
             self.keep_alive = False
         self.started = True
         head = b"%b%b%b%b%b%b\r\n" % (
@@ -637,41 +624,45 @@ class Exchange:
             self.extra,
             self._listener.date,
             b"" if self.keep_alive else _CLOSE,
-            _CHUNKED if self._chunked else b"",
+            _CHUNKED if chunked else b"",
         )
         if first:
             self.written += len(first)
-            head += b"%x\r\n%b\r\n" % (len(first), first) if self._chunked else first
+            head += b"%x\r\n%b\r\n" % (len(first), first) if chunked else first
         self._connection.write(head)
 
     def push(self, data: bytes) -> bool:
-        """More of a stream, without waiting; returns whether `drain` must be awaited before the next."""
+        """As `Exchange` says."""
         size, connection = len(data), self._connection
         self.written += size
         transport = connection._transport  # as `write` does, without a call for each read of a stream
         if transport is not None:
-            transport.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked else data)
+            transport.write(b"%x\r\n%b\r\n" % (size, data) if self.head.chunks else data)
         return connection.resumed is not None
 
     @property
     def stalled(self) -> bool:
-        """Whether `drain` must be awaited before more is pushed."""
+        """As `Exchange` says."""
         return self._connection.resumed is not None
 
     async def drain(self) -> None:
-        """Wait until the caller has read enough."""
+        """As `Exchange` says."""
         resumed = self._connection.resumed
         if resumed is not None:
             await resumed
 
     def finish(self, last: bytes = b"") -> None:
-        """The clean end of a stream, in one write with the last of it."""
+        """As `Exchange` says."""
         self.ended = True
         self.written += len(last)
-        if self._chunked:
+        if self.head.chunks:
             last = b"%x\r\n%b\r\n%b" % (len(last), last, LAST_CHUNK) if last else LAST_CHUNK
         self._connection.write(last)
 
     def close(self) -> None:
-        """Nothing more will be written: what answers calls this at its end, whatever happened."""
+        """As `Exchange` says."""
         self._connection.answered(self)
+
+    def _told(self) -> bytes:
+        """What is said of whether the connection goes on: HTTP/1.0 does not unless told (RFC 9112, section 9.3)."""
+        return _CLOSE if not self.keep_alive else _KEEP if self.head.version != "1.1" else b""

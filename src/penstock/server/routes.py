@@ -38,12 +38,12 @@ from penstock.routing.admission import shed
 from penstock.routing.labels import check_tags, joined
 from penstock.routing.wishes import RANKS, read_wishes, wishes_of
 from penstock.server.azure_form import is_azure_call, named, plain_call
+from penstock.server.exchange import Exchange
 from penstock.server.forwarded import Proxies
 from penstock.server.guards import Guards, json_only
 from penstock.server.misdirected import not_found
 from penstock.server.model_list import anthropic_cards, anthropic_page, openai_cards
 from penstock.server.own import Own
-from penstock.server.protocol import Exchange
 from penstock.server.spoken import STREAM_TYPE, Spoken
 from penstock.server.waiting import Waiting
 from penstock.stores.strain import Strain

@@ -8,7 +8,7 @@ from penstock.call import Frame, Reply
 from penstock.errors import ProtocolError
 from penstock.events import Event
 from penstock.messages import Request
-from penstock.server.protocol import Exchange
+from penstock.server.exchange import Exchange
 from penstock.usage import Usage, less, usd
 from penstock.wire.dialect import AnswerWriter
 from penstock.wire.dialects import CALLERS, GENERATE

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from penstock.clock import Clock, Timer
 from penstock.messages import Request
-from penstock.server.protocol import Exchange
+from penstock.server.exchange import Exchange
 from penstock.wire.dialects import CALLERS
 
 __all__ = ["Waiting"]

@@ -105,9 +105,10 @@ class Head:
         noted: what a reader found out about it, None until it has looked; a connection's requests that have the same
             head share it.
         plain: it is answered as nearly all are, with a body and in HTTP/1.1.
+        chunks: a stream to it goes in chunks: HTTP/1.0 knows none, and a stream to it ends with the connection.
     """
 
-    __slots__ = ("headers", "keep_alive", "method", "noted", "path", "plain", "query", "version")
+    __slots__ = ("chunks", "headers", "keep_alive", "method", "noted", "path", "plain", "query", "version")
 
     def __init__(self, method: bytes, target: bytes, version: str, headers: dict[bytes, bytes]) -> None:
         self.method = method
@@ -116,7 +117,8 @@ class Head:
         self.headers = headers
         self.keep_alive = True
         self.noted: Any = None
-        self.plain = version == "1.1" and method != b"HEAD"
+        self.chunks = version == "1.1"
+        self.plain = self.chunks and method != b"HEAD"
 
 
 class HttpRequest(msgspec.Struct, gc=False, eq=False):
