@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Sequence
+from io import BytesIO
 
 from penstock.lines import encode_lines
 from penstock.records import Record
@@ -29,40 +30,54 @@ class Ended:
     """The requests that have ended since they were last told."""
 
     def __init__(self) -> None:
-        self._all: deque[Told] = deque(maxlen=MOST)
+        # Taken apart once they are told: where many end, most never are.
+        self._batches: deque[tuple[list[str], bytes]] = deque()
+        self._count = 0
         self._wrong: deque[Told] = deque(maxlen=MOST_WRONG)
 
     def encode(self, records: Sequence[Record]) -> bytes:
         """The records' log lines, each with its newline; they are also kept to be told."""
         data = encode_lines(records)
-        told = list(zip([record.id for record in records], data.split(b"\n"), strict=False))
-        if len(self._all) + len(told) > MOST:
-            # Some will not be told. The slowest of each batch is.
-            slowest = max(range(len(told)), key=lambda at: records[at].ended - records[at].started)
-            self._wrong.append(told[slowest])
-        self._all += told
-        self._wrong += [
-            each
-            for each, record in zip(told, records, strict=True)
+        ids = [record.id for record in records]
+        self._batches.append((ids, data))
+        self._count += len(ids)
+        telling = [
+            at
+            for at, record in enumerate(records)
             if record.error or record.stream_error or record.degraded or len(record.attempts) > 1
         ]
+        if self._count > MOST:
+            # Some will not be told. The slowest of each batch is.
+            took = [record.ended - record.started for record in records]
+            telling.insert(0, took.index(max(took)))
+            while self._count - len(self._batches[0][0]) >= MOST:
+                self._count -= len(self._batches.popleft()[0])
+        if telling:
+            told = _apart(ids, data)
+            self._wrong += [told[at] for at in telling]
         return data
 
     def take(self) -> Finished | None:
         """What has not been told yet; None for nothing."""
-        if not self._all:
+        if not self._batches:
             return None
-        taken = Finished(_fitting(self._all, MOST_BYTES), _fitting(self._wrong, MOST_BYTES // 4))
-        self._all.clear()
+        newest = [each for ids, data in self._batches for each in _apart(ids, data)][-MOST:]
+        taken = Finished(_fitting(newest, MOST_BYTES), _fitting(self._wrong, MOST_BYTES // 4))
+        self._batches.clear()
+        self._count = 0
         self._wrong.clear()
         return taken
+
+
+def _apart(ids: Sequence[str], data: bytes) -> list[Told]:
+    """Lines by the ids of their requests; `readlines` looks for their ends by memchr, which `split` does not."""
+    return [(id, line[:-1]) for id, line in zip(ids, BytesIO(data).readlines(), strict=True)]
 
 
 def as_they_stand(live: Sequence[Record], most: int, now: float) -> list[Told]:
     """The newest of requests that are being answered."""
     newest = heapq.nlargest(most, live, key=lambda record: record.id)
-    lines = encode_lines(newest, now).split(b"\n")
-    return _fitting(list(zip([record.id for record in newest], lines, strict=False))[::-1], MOST_BYTES)
+    return _fitting(_apart([record.id for record in newest], encode_lines(newest, now))[::-1], MOST_BYTES)
 
 
 def _fitting(told: Sequence[Told], room: int) -> list[Told]:
