@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.clock import Clock, SystemClock
-from penstock.server.protocol import Exchange, Limits, Listener
+from penstock.server.exchange import Exchange
+from penstock.server.protocol import Limits, Listener
 from penstock.testing import SimLoop, pipe, run
 from penstock.wire.h1 import HttpRequest, Refused, RequestParser
 from tests.security.smuggling import CANARY, VECTORS, Vector
