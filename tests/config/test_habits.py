@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.config.habits import KIND_SYNONYMS, reference_meant
+from penstock.config.habits import KIND_SYNONYMS, foreign_file, reference_meant
 from penstock.config.load import load_config
 from penstock.config.yaml_file import read_yaml
 from penstock.errors import ConfigError
@@ -24,6 +24,11 @@ def test_a_configuration_of_litellms_names_the_command_that_reads_it() -> None:
     text = "model_list:\n  - {model_name: a, litellm_params: {model: openai/a}}\nlitellm_settings: {callbacks: [x]}\n"
     (line,) = told(text)
     assert line.startswith("p.yaml:1:1: this is a configuration of LiteLLM's: penstock import litellm p.yaml > pen")
+
+
+def test_a_configuration_of_litellms_under_our_name_is_not_written_over() -> None:
+    said = foreign_file(["model_list"], "/etc/penstock.yaml")
+    assert "mv /etc/penstock.yaml litellm.yaml, then penstock import litellm litellm.yaml > /etc/penstock.yaml" in said
 
 
 def test_a_configuration_in_portkeys_form_says_what_to_write() -> None:
@@ -94,6 +99,10 @@ def test_a_kind_by_its_other_name_is_known(kind: str, meant: str) -> None:
         ("providers:\n  vllm: http://h:1/v1", "2:9: a mapping is expected here: {base_url: ...}"),
         ("providers:\n  openai: sk-1234567890", "2:11: a mapping is expected here: {api_key: env:NAME}"),
         ("providers:\n  openai:{a: b}", "2:3: a space belongs behind the colon: openai: {...}"),
+        ("providers: {openai: {api_key:sk-1234567890}}", "1:22: a space belongs behind the colon: api_key: ..."),
+        ("providers: {openai: {api_key:env:OPENAI_API_KEY}}", "1:22: a space belongs behind the colon: api_key: ..."),
+        ("providers:\n  openai:\n  api_key: env:OPENAI_API_KEY", "3:3: api_key is a provider's: indent it by more,"),
+        ("providers:\n  openai:\n  base_url: http://h/v1", "3:3: base_url is a provider's: indent it by more,"),
         ("providers:\nopenai: {}", '2:1: unknown key "openai" (write it below providers:, indented'),
         (OPEN + "keys: {app: env:X}", "3:7: a list is expected here: [{name: app, key: env:APP_KEY}]"),
         (OPEN + "keys: sk-1234567890", "3:7: a list is expected here: [{name: app, key: env:APP_KEY}]"),
@@ -105,6 +114,8 @@ def test_a_kind_by_its_other_name_is_known(kind: str, meant: str) -> None:
         (OPEN + "models: {a: {targets: [openai/gpt-5]}, b: {targets: [a]}}", '3:54: "a" is a model of its own, and a'),
         (OPEN + "budgets: [{tenant: acme, limit: 5 USD/day}]", '3:12: unknown key "tenant" (write scope: tenant, matc'),
         (OPEN + "budgets: [{scope: tenant, limit: 5 USD/day, alert_at: 80%}]", "3:55: a list is expected here: [80%]"),
+        (OPEN + "limits: [{scope: key, limit: 60/min}]", '3:23: unknown key "limit" (write requests: 600/min, tokens'),
+        (OPEN + "server: {ssl: true}", '3:10: unknown key "ssl" (write tls: {cert: cert.pem, key: key.pem}'),
         (OPEN + "port: 8484", '3:1: unknown key "port" (write server: {listen: "127.0.0.1:8484"})'),
         ("providers: {vllm: {base_url: 'https://h/v1', verify: false}}", '1:46: unknown key "verify" (write ca_file:'),
         ("providers: {vllm: {base_url: 'localhost:8000'}}", "name a host: write http://localhost:8000"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from penstock.routing.nearest import quoted
 
@@ -25,6 +26,7 @@ KIND_SYNONYMS: dict[str, str] = {
 """What others call a kind of provider, in lower case."""
 
 _LISTEN = 'server: {listen: "127.0.0.1:8484"}'
+_SERVED = "tls: {cert: cert.pem, key: key.pem}"
 _VERIFIED = "ca_file: FILE, with the PEM certificate of a private authority; certificates are always verified"
 _DEPLOYMENT = "models: {NAME: {targets: [PROVIDER/DEPLOYMENT]}}; a deployment is the model of its target"
 _PROVIDERS = ("anthropic", "azure", "bedrock", "deepseek", "gemini", "groq", "mistral", "openai", "sim", "vllm")
@@ -42,6 +44,8 @@ OF_OTHERS: dict[tuple[str, str], str] = {
     **{("provider", name): "models: {NAME: {targets: [PROVIDER/MODEL]}}" for name in ("model", "models")},
     **{("provider", name): "timeouts: {total: 60s} on a model or under defaults" for name in ("timeout",)},
     **{(part, name): f"scope: {name}, match: NAME" for part in ("budget", "limit") for name in _SCOPES},
+    ("limit", "limit"): "requests: 600/min, tokens: 200k/min or concurrency: 50",
+    **{("server", name): _SERVED for name in ("ssl", "https", "cert", "certfile", "ssl_certfile", "certificate")},
     **{("budget", name): "limit: 50 USD/month, which says both" for name in ("period", "duration", "budget_duration")},
 }
 """What to write instead of a key that others have, by the section it stands in."""
@@ -87,11 +91,11 @@ def why_no_credential(found: str) -> str:
 def foreign_file(names: Collection[str], source: str) -> str:
     """What to do where a whole file is another tool's; empty where it is not."""
     if "model_list" in names:
-        return (
-            "this is a configuration of LiteLLM's: penstock import litellm"
-            f" {source if ' ' not in source else quoted(source)} > penstock.yaml"
-            " says it in Penstock's words, and lists what differs"
-        )
+        path = source if " " not in source else quoted(source)
+        command = f"penstock import litellm {path} > penstock.yaml"
+        if Path(source).name == "penstock.yaml":  # which a shell would empty before it is read
+            command = f"mv {path} litellm.yaml, then penstock import litellm litellm.yaml > {path}"
+        return f"this is a configuration of LiteLLM's: {command} says it in Penstock's words, and lists what differs"
     if {"strategy", "targets"} <= set(names) and "providers" not in names:
         return (
             "this is a gateway's configuration in Portkey's form: write the targets' providers under providers:,"

@@ -120,6 +120,8 @@ class Reader:
                 continue
             if name in later or name in TAKEN:
                 self.problems.add(entry.key, f'"{name}" is {NOT_YET}')
+            elif (key := name.partition(":")[0]) in known:  # never what follows: it may be the secret itself
+                self.problems.add(entry.key, f"a space belongs behind the colon: {key}: ...")
             else:
                 self.problems.add(entry.key, f"unknown key {quoted(name)}{_hint(name, section)}")
         return {name: entry for name, entry in entries.items() if name in known}

@@ -11,6 +11,7 @@ from penstock.config import values
 from penstock.config.addresses import complete
 from penstock.config.credentials import read_credentials
 from penstock.config.habits import KIND_SYNONYMS
+from penstock.config.later import SECTIONS
 from penstock.config.reader import NOT_YET, Reader
 from penstock.config.schema import Provider
 from penstock.config.tree import Node
@@ -35,6 +36,9 @@ def read_providers(reader: Reader, node: Node | None, catalogue: Mapping[str, Ro
     for name, entry in reader.entries(node, "openai: {api_key: env:OPENAI_API_KEY}").items():
         if "/" in name or not _is_label(name):
             reader.problems.add(entry.key, f"a provider's name has no slash and no space: {quoted(name)}")
+            continue
+        if name in SECTIONS["provider"].known and not isinstance(entry.value, dict):
+            reader.problems.add(entry.key, f"{name} is a provider's: indent it by more, below the provider's name")
             continue
         fields = reader.fields(entry, "provider", _in_a_mapping(entry))
         row = _row(reader, name, fields.get("kind"), entry, catalogue)
