@@ -151,9 +151,16 @@ def test_bad_input(tmp_path: Path, arguments: Sequence[str], told: str) -> None:
     [
         ("sim/smal", 'Did you mean "sim/small"?'),
         ("smal", 'did you mean "small" or "sim/small"?'),
-        ("gpt-5-mini", "OPENAI_API_KEY is not set"),
+        (
+            "gpt5",
+            'Did you mean "gpt-5"? openai has it: set OPENAI_API_KEY, or name the provider in a configuration. Ask',
+        ),
+        ("grok4", "xai has it: set XAI_API_KEY"),
+        ("claude", "`penstock models claude` lists"),
+        ("gpt-5-mini", "OPENAI_API_KEY is not set\n  set it, or ask for one of: sim/small"),
         ("openai/gpt-5-mini", "OPENAI_API_KEY is not set"),
-        ("claud-haiku-4-5", "ask for one of: sim/small"),
+        ("claud-haiku-4-5", 'Did you mean "claude-haiku-4-5"? anthropic and'),
+        ("qqqq", "ask for one of: sim/small"),
     ],
 )
 def test_a_model_that_is_misspelt(tmp_path: Path, model: str, told: str) -> None:

@@ -165,8 +165,10 @@ def _helped(error: PenstockError, options: Options) -> PenstockError:
     if isinstance(error, UnknownModel | UpstreamNotFound) and asked is not None and options["gateway"] is None:
         # The error may have told already what is meant, or which variable is not set.
         told = "did you mean" in error.message or "is switched off" in error.message
-        meant = "" if told else meant_model(asked, find_config(options["path"], serving=False)[0])
-        error.do = f"{meant} {error.do}".strip()
+        if meant := "" if told else meant_model(asked, find_config(options["path"], serving=False)[0]):
+            error.do = f"{meant} {error.do[:1].upper()}{error.do[1:]}".strip()
+        elif error.message.endswith("_KEY is not set"):
+            error.do = f"set it, or {error.do}"
     return error
 
 
