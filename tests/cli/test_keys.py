@@ -129,7 +129,11 @@ def test_who_changed_what_is_in_the_audit_log(place: Path) -> None:
         (("keys", "create", "web"), 1, ("there is a key web", "Give it another name.")),
         (("keys", "create", "app", "--tenant", "filed"), 1, ("is declared at penstock.yaml:4",)),
         (("keys", "revoke", "app"), 1, ("the key app is declared at penstock.yaml:4", "Change it there.")),
-        (("keys", "create", "x", "--tenant", "acmee"), 1, ("there is no tenant 'acmee'", "`penstock tenants list`")),
+        (
+            ("keys", "create", "x", "--tenant", "acmee"),
+            1,
+            ("there is no tenant 'acmee'", "`penstock tenants list`", "`penstock tenants create` makes"),
+        ),
         (("keys", "create", "x", "--expires", "soon"), 2, ("expires is no time", "90d from now")),
         (("keys", "create", "x", "--priority", "urgent"), 2, ("priority is one of critical, high",)),
         (("keys", "create", "x", "--user", "everybody"), 2, ("user is none of trusted",)),
@@ -270,6 +274,12 @@ def test_without_a_configuration_the_notes_say_what_is_in_the_way(tmp_path: Path
     assert "NOTE  auth is open here" in ran.err
     assert "NOTE  there is no name under models: yet" in ran.err
     assert "There are no tenants. Make one: penstock tenants create NAME" in penstock(tmp_path, "tenants", "list").out
+
+
+def test_a_key_for_a_model_that_is_not_there_is_told(place: Path) -> None:
+    ran = run(place, "keys", "create", "web", "--models", "fast,fsat,sim/large,sim/*,f*")
+    assert ran.err.count("NOTE") == 1
+    assert 'NOTE  nothing is called fsat here (did you mean "fast"?)' in ran.err
 
 
 def test_a_log_that_is_gone_is_told_without_a_traceback(folder: Path) -> None:

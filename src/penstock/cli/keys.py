@@ -229,11 +229,20 @@ def _config(asked: Any) -> dict[str, Any]:
 
 def _notes(config: dict[str, Any], key: dict[str, Any]) -> list[str]:
     """What stands in the way of using it."""
+    from penstock.routing.nearest import did_you_mean
+
     found = []
     if config.get("auth") == "open":
         found.append("auth is open here: nobody is asked for a key. Write auth: required.")
     if key["models"] is None and not config["models"]:
         found.append("there is no name under models: yet, so it may ask for nothing. Make it with --models 'sim/*'.")
+    names = {*config["models"], *(f"{provider}/*" for provider in config.get("providers", {}))}
+    for name in key["models"] or () if "providers" in config else ():
+        provider, slash, _ = name.partition("/")
+        if "*" not in name and name not in names and f"{provider}{slash}*" not in names:
+            found.append(
+                f"nothing is called {name} here{did_you_mean(name, names)}: it may not be asked for until it is."
+            )
     return found
 
 

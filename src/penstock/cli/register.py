@@ -66,6 +66,7 @@ def find_register(stack: ExitStack, admin: str | None, path: str | None) -> Aske
 def _in_commands(error: PenstockError) -> PenstockError:
     """What to do, in the words of whoever sits at a shell."""
     error.do = _ROUTES.sub(r"`penstock \1 list`", error.do).replace("`penstock admins list`", "`penstock admin list`")
+    error.do = error.do.replace("POST /api/v1/tenants", "`penstock tenants create`")
     return error
 
 

@@ -217,7 +217,10 @@ def require_project(connection: sqlite3.Connection, tenant: str, name: str) -> N
 def _known(connection: sqlite3.Connection, name: str) -> Tenant:
     found = _find(connection, name)
     if found is None:
-        raise NotFound(f"there is no tenant {as_asked(name)}", do="GET /api/v1/tenants lists those there are.")
+        raise NotFound(
+            f"there is no tenant {as_asked(name)}",
+            do="GET /api/v1/tenants lists those there are, POST /api/v1/tenants makes one.",
+        )
     return found
 
 

@@ -34,9 +34,7 @@ def explain_config_error(error: ConfigError, env: Mapping[str, str]) -> Iterator
         if unset:
             near = "" if "did you mean" in told else _similar(unset[1], env)
             meant = f"{near} is set: is it the one that was meant? Else e" if near else "E"
-            fix = (
-                f"{meant}xport {unset[1]}=..., or write env:{unset[1]}? to do without this provider while it is unset."
-            )
+            fix = f"{meant}xport {unset[1]}=..., or write env:{unset[1]}? to do without what it is for until then."
             yield fail(KEY, place, told, fix)
         else:
             fix = error.do or "Mend the file at that place."
