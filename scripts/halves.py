@@ -16,7 +16,7 @@ from typing import IO
 
 TESTS = Path(__file__).parent.parent / "tests"
 # By how long they take, about the same as all the others together.
-FIRST = ("benchmarks", "cli", "docs", "end_to_end", "examples")
+FIRST = ("admin", "benchmarks", "cli", "docs", "end_to_end", "examples")
 # But for these, which start nothing.
 SECOND = ("end_to_end/test_corpus_replay.py",)
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|deselected|xfailed|xpassed|error|warning)s?\b")
