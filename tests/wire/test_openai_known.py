@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from penstock.messages import Usage
@@ -74,54 +76,47 @@ def test_a_count_beside_anything_else_is_not_alone(more: bytes) -> None:
     assert count_alone(COUNT.replace(b'"usage"', more + b',"usage"')) is None
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        b"",
-        b"}\n\n",
-        FIRST[:-1],
-        FIRST * 2,
-        FIRST.replace(b'""', b'"a"'),
-        FIRST.replace(b'"role"', b'"reasoning":"x","role"'),
-        FIRST.replace(b'"index":0', b'"index":1'),
-        FIRST.replace(b'"model":"m",', b""),
-        FIRST.replace(b'"choices":[', b'"choices":[{},'),
-        FIRST.replace(b'"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]', b'"choices":[]'),
-    ],
-)
-def test_no_beginning(rest: bytes) -> None:
-    assert beginning(rest) is None
+NO_BEGINNING = [
+    b"",
+    b"}\n\n",
+    FIRST[:-1],
+    FIRST * 2,
+    FIRST.replace(b'""', b'"a"'),
+    FIRST.replace(b'"role"', b'"reasoning":"x","role"'),
+    FIRST.replace(b'"index":0', b'"index":1'),
+    FIRST.replace(b'"model":"m",', b""),
+    FIRST.replace(b'"choices":[', b'"choices":[{},'),
+    FIRST.replace(b'"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]', b'"choices":[]'),
+]
+NO_FINISH = [
+    b"",
+    FIRST,
+    END[:-1],
+    END.replace(b"{},", b'{"content":"a"},'),
+    END.replace(b"stop", b"null"),
+    END.replace(b"stop", b""),
+    END.replace(b'"index":0', b'"index":1'),
+]
+NO_COUNT = [
+    b"",
+    b"}\n\n",
+    END,
+    COUNT[:-1],
+    COUNT[:-3] + b"\n\n",
+    COUNT + COUNT,
+    COUNT.replace(b"3", b"-3"),
+    COUNT.replace(b"7", b"8"),
+    COUNT.replace(b"[]", b"null"),
+]
 
 
 @pytest.mark.parametrize(
-    "rest",
+    ("read", "rest"),
     [
-        b"",
-        FIRST,
-        END[:-1],
-        END.replace(b"{},", b'{"content":"a"},'),
-        END.replace(b"stop", b"null"),
-        END.replace(b"stop", b""),
-        END.replace(b'"index":0', b'"index":1'),
+        *((beginning, rest) for rest in NO_BEGINNING),
+        *((finish, rest) for rest in NO_FINISH),
+        *((count_alone, rest) for rest in NO_COUNT),
     ],
 )
-def test_no_finish(rest: bytes) -> None:
-    assert finish(rest) is None
-
-
-@pytest.mark.parametrize(
-    "rest",
-    [
-        b"",
-        b"}\n\n",
-        END,
-        COUNT[:-1],
-        COUNT[:-3] + b"\n\n",
-        COUNT + COUNT,
-        COUNT.replace(b"3", b"-3"),
-        COUNT.replace(b"7", b"8"),
-        COUNT.replace(b"[]", b"null"),
-    ],
-)
-def test_no_count(rest: bytes) -> None:
-    assert count_alone(rest) is None
+def test_what_is_none_of_them(read: Callable[[bytes], object], rest: bytes) -> None:
+    assert read(rest) is None
