@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := $(wildcard src tests scripts examples benchmarks .ci)
 
-.PHONY: help demo test check soak bench peers fmt picture docs site prices clean
+.PHONY: help demo test check style types floors house soak bench peers fmt picture docs site prices clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1\t/p' Makefile | expand -t 16
@@ -15,12 +15,21 @@ demo: .venv/package  ## the tour, no key needed; ends by itself
 test: .venv/dev  ## every test, in two processes side by side
 	$(BIN)/python scripts/halves.py $(ARGS)
 
-check: .venv/dev  ## style, types, floors, limits, dependencies: what CI asks first
+check: style types floors house  ## style, types, floors, limits, dependencies: what CI asks first
+
+# Apart, so that CI can have two of them at a time.
+style: .venv/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
+
+types: .venv/dev
 	$(BIN)/mypy $(wildcard src tests scripts examples) .ci/wheel.py
+
+floors: .venv/dev
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
+
+house: .venv/dev
 	$(BIN)/python -m pytest -q tests/house
 
 soak: .venv/soak  ## what takes minutes: floods, slow callers, a million fuzzed cases; tells figures
