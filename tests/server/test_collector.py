@@ -37,7 +37,6 @@ def attended() -> Iterator[None]:
     settle_collector(attended=True)
     yield
     gc.set_threshold(*before)
-    gc.unfreeze()
 
 
 def grow(looks: int) -> list[list[int]]:

@@ -1,0 +1,31 @@
+"""For all tests: how many examples a property has, and what a look for garbage goes through."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Others at each run, so that many runs see many; `make soak` sees millions at once. Nothing here is timed.
+settings.register_profile("some", max_examples=50, deadline=None)
+
+
+class Kept:
+    """Sets aside, before each file's first test, what there is: a look at it all takes a second by the last of them."""
+
+    def __init__(self) -> None:
+        self._file: Path | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if item.path != self._file:
+            self._file = item.path
+            gc.collect()
+            gc.freeze()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("some")
+    config.pluginmanager.register(Kept())
