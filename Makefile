@@ -12,8 +12,8 @@ help:
 demo: .venv/package  ## the tour, no key needed; ends by itself
 	@$(BIN)/penstock demo --once
 
-test: .venv/dev  ## every test, in two processes side by side
-	$(BIN)/python scripts/halves.py $(ARGS)
+test: .venv/dev  ## every test, some side by side
+	$(BIN)/python scripts/side_by_side.py $(ARGS)
 
 check: style types floors house  ## style, types, floors, limits, dependencies: what CI asks first
 

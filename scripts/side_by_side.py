@@ -1,77 +1,123 @@
-"""Runs the tests as two processes side by side, and tells what came of both as pytest does: `make test`.
+"""Runs the tests in parts, side by side, and tells what came of all as pytest does: `make test`.
 
-Whatever starts processes of its own, and may want the usual ports, is in the first one; so those never meet.
+Whatever starts processes of its own, and may want the usual ports, is in parts that never meet. These wait for much, so
+there are two others beside one of them, which come after it wherever a core is wanted; whoever is done takes the next.
 """
 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 TESTS = Path(__file__).parent.parent / "tests"
-# By how long they take, about the same as all the others together.
-FIRST = ("admin", "benchmarks", "cli", "docs", "end_to_end", "examples")
-# But for these, which start nothing.
-SECOND = ("end_to_end/test_corpus_replay.py",)
+# Never two of these at once. Both begin with what takes longest.
+APART = (("cli",), ("end_to_end",), ("docs", "examples/test_examples.py"))
+# The rest is in the last of these.
+OTHERS = (("simulation",), ("wire",), ("examples/test_scenarios.py", "end_to_end/test_corpus_replay.py", "server"))
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|deselected|xfailed|xpassed|error|warning)s?\b")
 CLOSING = re.compile(r"^=* ?((?:\d+ \w+,? ?)+) in [\d.]+s.*$", re.MULTILINE)
+CORES = 2
+NICE = ("nice", "-n", "10")
+LOOK_SECONDS = 0.1
 
 
-def split() -> tuple[list[str], list[str]]:
-    """What pytest is told to run in each of the two: every folder and file of tests is in one of them."""
+@dataclass(frozen=True)
+class Part:
+    """What one pytest runs."""
+
+    paths: tuple[str, ...]
+    apart: bool
+
+
+def split() -> list[Part]:
+    """The parts, in the order in which they are begun: every folder and file of tests is in one of them."""
     there = sorted(path for path in TESTS.iterdir() if path.is_dir() or path.name.startswith("test_"))
     found = [path for path in there if not path.name.startswith(("__", "."))]
-    others = [TESTS / name for name in SECOND]
-    first = [str(path) for path in found if path.name in FIRST] + [f"--ignore={path}" for path in others]
-    return first, [str(path) for path in (*found, *others) if path.name not in FIRST]
+    named = [TESTS / name for names in (*APART, *OTHERS) for name in names]
+    within = [path for path in named if path.parent != TESTS]
+    apart, others = ([_part(names, within) for names in lists] for lists in (APART, OTHERS))
+    taken = {*named, *(path.parent for path in within)}
+    left = [path for path in found if path not in taken]
+    # What else is in a folder of which a file was named.
+    left += [
+        file
+        for folder in sorted({path.parent for path in within} - set(named))
+        for file in sorted(folder.glob("test_*.py"))
+        if file not in named
+    ]
+    return [
+        *(Part(paths, apart=True) for paths in apart),
+        *(Part(paths, apart=False) for paths in (*others, tuple(map(str, left)))),
+    ]
 
 
-def start(paths: list[str], arguments: list[str], out: IO[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest", *arguments, *paths]
-    return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+def _part(names: Sequence[str], within: Sequence[Path]) -> tuple[str, ...]:
+    paths = [TESTS / name for name in names]
+    ignored = [f"--ignore={file}" for file in within if file.parent in paths]
+    return (*map(str, paths), *ignored)
+
+
+class Run:
+    """A part under way."""
+
+    def __init__(self, part: Part, arguments: Sequence[str], file: Path) -> None:
+        self.part = part
+        self._file = file
+        command = [*(() if part.apart else NICE), sys.executable, "-m", "pytest", *arguments, *part.paths]
+        with file.open("w") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+
+    @property
+    def told(self) -> str:
+        return self._file.read_text("utf-8", "replace")
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: that of the half that went worse."""
+    """Returns the exit code: that of the part that went worst."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    waiting = split()
+    running: list[Run] = []
+    codes, told = [], []
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("first", "second")]
-        running = []
-        for paths, file in zip(split(), files, strict=True):
-            with file.open("w") as out:
-                running.append(start(paths, arguments, out))
-        codes = []
-        for half, file in zip(running, files, strict=True):
-            codes.append(show(half, file))
-        told = [file.read_text("utf-8", "replace") for file in files]
+        try:
+            while waiting or running:
+                while part := following(waiting, running):
+                    waiting.remove(part)
+                    running.append(Run(part, arguments, Path(folder) / str(len(waiting))))
+                time.sleep(LOOK_SECONDS)
+                for run in [run for run in running if run.process.poll() is not None]:
+                    running.remove(run)
+                    codes.append(run.process.returncode)
+                    told.append(run.told)
+                    print(run.told, end="", flush=True)
+        finally:
+            # Stopped in the middle: what they had come to.
+            for run in running:
+                run.process.terminate()
+                print(run.told, flush=True)
     print(f"{summed(told)} in {time.monotonic() - began:.2f}s")
     # 5: nothing was collected there, as where somebody asked for one test.
-    worse = [code for code in codes if code != 5]
-    return max(worse, default=5)
+    return max((code for code in codes if code != 5), default=5)
 
 
-def show(half: subprocess.Popen[bytes], file: Path) -> int:
-    """Pass on what it writes as it comes, to its end."""
-    with file.open("r", encoding="utf-8", errors="replace") as written:
-        while True:
-            over = half.poll() is not None
-            text = written.read()
-            if text:
-                sys.stdout.write(text)
-                sys.stdout.flush()
-            if over:
-                return half.returncode
-            time.sleep(0.2)
+def following(waiting: Sequence[Part], running: Sequence[Run]) -> Part | None:
+    """The first that may run now."""
+    apart = sum(run.part.apart for run in running)
+    room = {True: 1 - apart, False: CORES - (len(running) - apart)}
+    return next((part for part in waiting if room[part.apart] > 0), None)
 
 
 def summed(told: list[str]) -> str:
-    """The counts of both closing lines, as one says it."""
+    """The counts of all closing lines, as one says it."""
     counts: Counter[str] = Counter()
     for text in told:
         closings = CLOSING.findall(text)

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from scripts import halves, soak
+from scripts import side_by_side, soak
 from tests.house.trees import ROOT
 
 FOLDER = "tests/soak"
 
 
-def test_every_test_is_in_one_of_the_halves() -> None:
-    first, second = halves.split()
+def test_every_test_is_in_one_of_the_parts() -> None:
     found = set((ROOT / "tests").glob("**/test_*.py"))
-    where = [_run_by(half, found) for half in (first, second)]
-    assert sorted(where[0] + where[1]) == sorted(found)
-    assert where[0]
-    assert where[1]
+    parts = [_run_by(part.paths, found) for part in side_by_side.split()]
+    assert sorted(file for files in parts for file in files) == sorted(found)
+    assert all(parts)
 
 
-def _run_by(half: list[str], files: set[Path]) -> list[Path]:
+def _run_by(paths: Sequence[str], files: set[Path]) -> list[Path]:
     """Those of the files that pytest runs where it is told this."""
-    left_out = {Path(each.removeprefix("--ignore=")) for each in half if each.startswith("--ignore=")}
-    named = [Path(each) for each in half if not each.startswith("-")]
+    left_out = {Path(each.removeprefix("--ignore=")) for each in paths if each.startswith("--ignore=")}
+    named = [Path(each) for each in paths if not each.startswith("-")]
     return [file for file in files if file not in left_out and any(file.is_relative_to(each) for each in named)]
 
 
 def test_what_is_said_to_run_first_or_alone_is_there() -> None:
-    for name in (*halves.FIRST, *halves.SECOND):
-        assert (ROOT / "tests" / name).exists(), name
+    for names in (*side_by_side.APART, *side_by_side.OTHERS):
+        for name in names:
+            assert (ROOT / "tests" / name).exists(), name
     for name in soak.ALONE:
         assert (ROOT / FOLDER / f"{name}.py").exists(), name
 
