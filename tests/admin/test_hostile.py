@@ -119,7 +119,7 @@ def one_desk() -> Any:
 
 
 @given(st.sampled_from(["keys", "admins", "limits", "budgets", "tenants"]), st.dictionaries(FIELDS, JSON, max_size=5))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_json_is_an_answer_or_a_refusal(room: str, body: dict[str, Any]) -> None:
     (desk,) = DESK
     try:
@@ -137,7 +137,7 @@ def test_any_json_is_an_answer_or_a_refusal(room: str, body: dict[str, Any]) -> 
 
 
 @given(st.binary(max_size=64))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_bytes_are_a_refusal(content: bytes) -> None:
     (desk,) = DESK
     answer = ask(desk.plane, "/api/v1/keys", ADMIN, ("content-type", "application/json"), method="POST", body=content)

@@ -184,7 +184,7 @@ POLICY = st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for ke
 
 
 @given(POLICY, POLICY, POLICY)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_policies_are_the_same_again(
     defaults: dict[str, object], a: dict[str, object], b: dict[str, object]
 ) -> None:

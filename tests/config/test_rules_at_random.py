@@ -97,7 +97,7 @@ CONFIG = st.fixed_dictionaries(
 EVERYBODY = Facts("acme", "web", "app", "u1", "t", (("x", "y"),), "fast", "sim", "sim/small")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(CONFIG)
 def test_it_is_refused_with_a_place_or_survives_every_detour(source: dict[str, Any]) -> None:
     try:

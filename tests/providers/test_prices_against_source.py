@@ -160,7 +160,7 @@ def test_every_row_costs_what_the_source_says() -> None:
                     check(row, usage_of(chance, top), when, tier, context)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(ROWS), st.randoms(use_true_random=False), st.integers(1, 2_000_000), st.data())
 def test_any_row_any_usage(row: Row, chance: random.Random, top: int, data: st.DataObject) -> None:
     seconds = data.draw(st.integers(0, 3 * 365 * 86_400))

@@ -396,7 +396,7 @@ VALUES = st.recursive(
 FIELDS = ("messages", "system", "tools", "tool_choice", "thinking", "output_config", "stop_sequences", "temperature")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     field=st.sampled_from(
         ("messages", "system", "tools", "tool_choice", "thinking", "output_config", "stop_sequences")

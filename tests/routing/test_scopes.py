@@ -213,7 +213,7 @@ def by_hand(rules: list[Rule], scope: str, qualifier: str, name: str) -> set[str
     return {each.id for each in holding if each.match == first.match}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(SCOPE, MATCH, st.sampled_from(["day", "month"])), max_size=8, unique=True),
     st.text("ab", min_size=1, max_size=2),

@@ -158,7 +158,7 @@ PIECES = [
 SMALL = [vector.data for vector in VECTORS.values() if len(vector.data) < 2000]
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.data())
 def test_h11_reads_what_we_read_of_mutations(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(SMALL))

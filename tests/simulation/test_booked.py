@@ -11,7 +11,7 @@ from tests.simulation.booked_bugs import BUGS
 from tests.simulation.planted import planted
 from tests.simulation.proving import told, try_history
 
-SEEDS = 24
+SEEDS = 16
 BLOCKS = 4
 # A seed that finds it.
 FOUND_BY: dict[str, int] = {

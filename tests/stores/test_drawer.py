@@ -175,7 +175,7 @@ async def play(limit: int, steps: list[Any]) -> int:
 
 
 @given(st.sampled_from([9_000, 100_000]), steps)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_is_in_drawers_is_in_hand_and_all_adds_up(limit: int, steps: list[Any]) -> None:
     asyncio.run(play(limit, steps))
 

@@ -120,6 +120,6 @@ async def play(limit: int, steps: list[Any]) -> None:
 
 
 @given(st.integers(1, 300), steps)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_nobody_has_more_than_there_is_and_all_adds_up(limit: int, steps: list[Any]) -> None:
     asyncio.run(play(limit, steps))

@@ -141,7 +141,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pieces=st.lists(PIECES, max_size=8), sizes=st.lists(st.integers(1, 90), min_size=1, max_size=6))
 def test_any_bytes_in_any_pieces(pieces: list[bytes], sizes: list[int]) -> None:
     body = b"".join(pieces)
@@ -167,7 +167,7 @@ def block(text: str, **fields: Any) -> bytes:
 TEXTS = st.text(alphabet=st.sampled_from('ab"\\{}\n\r é\u2028\ud83c'), max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=6), others=st.lists(st.booleans(), min_size=6, max_size=6))
 def test_many_events_at_once_are_as_many_one_by_one(texts: list[str], others: list[bool]) -> None:
     events = [block(text, extra={"a": [{}]} if other else 1) for text, other in zip(texts, others, strict=False)]
@@ -269,7 +269,7 @@ def test_what_a_relay_of_ours_told_keeps_its_class() -> None:
     assert str(event.error) == "Silent for 30 s. Try again."
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
 def test_decode_events_takes_any_bytes(data: bytes) -> None:
     try:

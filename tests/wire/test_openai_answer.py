@@ -457,7 +457,7 @@ def writing(writer: AnswerWriter, events: list[Event], sizes: list[int]) -> byte
     return out + writer.end()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(EVENTS, st.lists(st.integers(1, 4), min_size=1, max_size=4), st.booleans())
 def test_any_events_in_any_pieces(events: list[Event], sizes: list[int], keep_usage: bool) -> None:
     stream = writing(CHAT.open_writer("r", 5, keep_usage=keep_usage), events, sizes)

@@ -268,7 +268,7 @@ def shown(events: list[Event]) -> list[Any]:
     return [(type(event.error), str(event.error)) if event.error else event for event in events]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(BLOCKS, min_size=1, max_size=5))
 def test_many_events_give_what_each_gives(blocks: list[bytes]) -> None:
     one_by_one = [event for block in blocks for event in decode_events(b": slowly\n\n" + block)]

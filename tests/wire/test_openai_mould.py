@@ -77,7 +77,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=mutated())
 def test_what_it_measures_the_decoder_measures_alike(data: bytes) -> None:
     assume(data)
@@ -107,7 +107,7 @@ def test_what_is_not_measured(data: bytes) -> None:
     assert measured(mould(event(b"a")), data) is None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=20), plain=st.booleans())
 def test_all_text_is_measured(texts: list[str], plain: bool) -> None:
     texts.append("last")
@@ -139,7 +139,7 @@ def said(data: bytes) -> int | None:
     return reader._said_bytes - before if told and reader.usage.estimated and reader._ends == {0: None} else None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=mutated())
 def test_no_mould_is_made_of_what_it_would_not_hold_for(data: bytes) -> None:
     made = mould_of(data)
@@ -163,7 +163,7 @@ def told(reader: ChatStream, pieces: list[bytes], *, by_events: bool = False) ->
     return [passed, counted, rest, error, reader.usage, *states]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(batches=st.lists(mutated(), max_size=6), keep_usage=st.booleans())
 def test_streams_are_judged_alike(batches: list[bytes], keep_usage: bool) -> None:
     pieces = [event(b"begun"), event(b"more"), *batches]
@@ -172,7 +172,7 @@ def test_streams_are_judged_alike(batches: list[bytes], keep_usage: bool) -> Non
     assert told(ChatStream(keep_usage=keep_usage, prompt_bytes=5), pieces, by_events=True) == right
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(batches=st.lists(mutated(), max_size=4), keep_usage=st.booleans())
 @example(batches=[FINISH + b"\n" + event(b"a") + event(b"b"), DONE], keep_usage=True)
 @example(batches=[event(b"a").replace(b'"content"', b'"role":"x","content"') + event(b"b") * 2, DONE], keep_usage=True)
@@ -237,7 +237,7 @@ OWNS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     own=OWNS,
     other=st.one_of(st.none(), OWNS),

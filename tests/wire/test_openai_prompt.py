@@ -631,7 +631,7 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(FIELDS, VALUES, max_size=4), st.one_of(MESSAGES, VALUES))
 def test_any_json_is_read_or_refused(fields: dict[str, Any], messages: Any) -> None:
     body = {name: msgspec.Raw(json.dumps(value).encode()) for name, value in {**fields, "messages": messages}.items()}

@@ -571,7 +571,7 @@ def plain(prompt: Prompt) -> Any:
     return {name: field for name, field in value.items() if name != "given"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(prompts())
 def test_there_and_back_is_the_same(prompt: Prompt) -> None:
     request = CHAT.encode_prompt(prompt, "m-1", KNOWN, lenient=False)
@@ -581,7 +581,7 @@ def test_there_and_back_is_the_same(prompt: Prompt) -> None:
     assert set(again.given) <= SAYS | {"thinking_history"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(prompts())
 def test_the_vendors_own_types_take_it(prompt: Prompt) -> None:
     request = json.loads(CHAT.encode_prompt(prompt, "m-1", KNOWN, lenient=False).body)

@@ -117,7 +117,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pieces=st.lists(PIECES, max_size=8), sizes=st.lists(st.integers(1, 90), min_size=1, max_size=6))
 def test_any_bytes_in_any_pieces(pieces: list[bytes], sizes: list[int]) -> None:
     body = b"".join(pieces)
@@ -213,7 +213,7 @@ def test_a_good_end_outweighs_what_comes_after_it() -> None:
     assert reader.error is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
 def test_decode_events_takes_any_bytes(data: bytes) -> None:
     try:
