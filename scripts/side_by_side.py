@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-TESTS = Path(__file__).parent.parent / "tests"
+TESTS = Path(__file__).resolve().parent.parent / "tests"
 # Never two of these at once. Both begin with what takes longest.
 APART = (("cli",), ("end_to_end",), ("docs", "examples/test_examples.py"))
 # The rest is in the last of these.
 OTHERS = (("simulation",), ("wire",), ("examples/test_scenarios.py", "end_to_end/test_corpus_replay.py", "server"))
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|deselected|xfailed|xpassed|error|warning)s?\b")
 CLOSING = re.compile(r"^=* ?((?:\d+ \w+,? ?)+) in [\d.]+s.*$", re.MULTILINE)
+IGNORE = "--ignore="
 CORES = 2
 NICE = ("nice", "-n", "10")
 LOOK_SECONDS = 0.1
@@ -65,6 +66,13 @@ def _part(names: Sequence[str], within: Sequence[Path]) -> tuple[str, ...]:
     return (*map(str, paths), *ignored)
 
 
+def without(parts: Sequence[Part], ignored: Sequence[str]) -> list[Part]:
+    """The same less what is to be ignored, which pytest runs nevertheless where it is named."""
+    left_out = {str(Path(name).resolve()) for name in ignored}
+    less = [Part(tuple(path for path in part.paths if path not in left_out), part.apart) for part in parts]
+    return [part for part in less if any(not path.startswith("-") for path in part.paths)]
+
+
 class Run:
     """A part under way."""
 
@@ -84,7 +92,7 @@ def main(arguments: list[str]) -> int:
     """Returns the exit code: that of the part that went worst."""
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    waiting = split()
+    waiting = without(split(), [each.removeprefix(IGNORE) for each in arguments if each.startswith(IGNORE)])
     running: list[Run] = []
     codes, told = [], []
     with tempfile.TemporaryDirectory() as folder:

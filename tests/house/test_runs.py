@@ -25,6 +25,14 @@ def _run_by(paths: Sequence[str], files: set[Path]) -> list[Path]:
     return [file for file in files if file not in left_out and any(file.is_relative_to(each) for each in named)]
 
 
+def test_what_is_to_be_ignored_is_not_run() -> None:
+    parts = side_by_side.without(side_by_side.split(), [str(ROOT / "tests" / "house"), str(ROOT / "tests" / "wire")])
+    found = set((ROOT / "tests").glob("**/test_*.py"))
+    folders = {file.relative_to(ROOT / "tests").parts[0] for part in parts for file in _run_by(part.paths, found)}
+    assert not folders & {"house", "wire"}
+    assert {"cli", "stores", "test_gateway.py"} <= folders
+
+
 def test_what_is_said_to_run_first_or_alone_is_there() -> None:
     for names in (*side_by_side.APART, *side_by_side.OTHERS):
         for name in names:
