@@ -28,4 +28,5 @@ class Kept:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("some")
+    gc.set_threshold(50_000, 20, 50)  # the ordinary 700 is a tenth of the time that goes into trees
     config.pluginmanager.register(Kept())
