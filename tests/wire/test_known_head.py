@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.wire.h1 import Refused, RequestParser
 from penstock.wire.h1_response import MANY_STRANGE, Malformed, ResponseParser
-from penstock.wire.known_head import remember
+from penstock.wire.known_head import LONGEST, remember
 
 HEADS = [
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n",
@@ -62,6 +62,21 @@ def test_a_repeated_head_is_not_parsed_again() -> None:
         parser.feed(HEADS[0] % size + b"x" * size)
         assert (parser.pending, parser.complete) == ([b"x" * size], True)
         assert parser.head is known.meaning
+
+
+LONG_AND_SHORT = st.sampled_from([0, 1, 10, 99, 100, 999, 1_000, 9_999, 10_000, 99_999, 100_000, LONGEST, LONGEST + 1])
+
+
+@given(st.lists(LONG_AND_SHORT, max_size=8), st.sampled_from([b"-1", b"-10", b"0", b"01000", b"+100", b""]))
+def test_a_body_is_taken_whatever_the_length_of_the_one_before(sizes: list[int], odd: bytes) -> None:
+    known = remember(HEADS[1] % 2 + b"ok", 2, "head")
+    assert known is not None
+    for size in sizes:
+        body = b"x" * size
+        assert known.body(HEADS[1] % size + body) == (body if 100 <= size <= LONGEST else None)
+        assert known.body(HEADS[1] % (size + 1) + body) is None
+        assert known.body((HEADS[1] % size)[:-1] + body) is None
+        assert known.body(HEADS[1].replace(b"%d", odd)) is None
 
 
 def test_a_server_whose_heads_never_repeat_costs_no_more_comparing() -> None:
