@@ -102,32 +102,42 @@ def _tail(bits: int) -> str:
 
 
 class Ids:
-    """Makes UUIDv7s as `uuid7` does, cheaper by drawing the chance of many at once."""
+    """Makes UUIDv7s as `uuid7` does, cheaper by drawing the chance of many at once.
+
+    Attributes:
+        millis: the Unix time that `stamp` says; `stamp`: what an id of that time begins with.
+        tails: what ids end with, each of one alone.
+    """
 
     _BATCH = 64
 
     def __init__(self, clock: Clock, random: Random) -> None:
         self._clock = clock
         self._random = random
-        self._millis = -1
-        self._stamp = ""
-        self._tails: list[str] = []
+        self.millis = -1
+        self.stamp = ""
+        self.tails: list[str] = []
 
-    def new(self, wall: float | None = None) -> str:
-        """One more id. `wall`: the Unix time, where the caller has just read it."""
-        millis = floor((self._clock.wall() if wall is None else wall) * 1000)
-        if millis != self._millis:
-            self._millis = millis
-            self._stamp = _stamp(millis)
-        if not self._tails:
+    def new(self) -> str:
+        """One more id."""
+        millis = floor(self._clock.wall() * 1000)
+        if millis != self.millis or not self.tails:
+            self.renew(millis)
+        return self.stamp + self.tails.pop()
+
+    def renew(self, millis: int) -> None:
+        """That is the time now, and there is a tail: whoever needs an id at each request puts it together itself."""
+        if millis != self.millis:
+            self.millis = millis
+            self.stamp = _stamp(millis)
+        if not self.tails:
             self._draw()
-        return self._stamp + self._tails.pop()
 
     def _draw(self) -> None:
         # One number's digits for all of them: formatting each on its own costs more than the rest of a request's id.
         bits = self._random.getrandbits(80 * self._BATCH) & _CHANCE | _VARIANT
         texts = b"-".join(_PARTS.unpack(b"%0*x" % (20 * self._BATCH, bits))).decode()
-        self._tails = [texts[at : at + 21] for at in range(0, 22 * self._BATCH, 22)]
+        self.tails = [texts[at : at + 21] for at in range(0, 22 * self._BATCH, 22)]
 
 
 # Of each id's twenty digits, one of them too many, what is chance, and the two bits `10` that are not.

@@ -3,6 +3,8 @@ exist."""
 
 from __future__ import annotations
 
+from math import floor
+
 from penstock.clock import Clock, Ids
 from penstock.records import Record
 
@@ -13,11 +15,14 @@ class Opening:
     """Opens records."""
 
     def __init__(self, ids: Ids, clock: Clock) -> None:
-        self._new_id = ids.new
+        self._ids = ids
         self._wall = clock.wall
         self._now = clock.monotonic
 
     def record(self, operation: str) -> Record:
         """The record of a request whose last byte has just arrived."""
-        wall = self._wall()
-        return Record(self._new_id(wall), operation, self._now(), wall)
+        ids, wall = self._ids, self._wall()
+        millis = floor(wall * 1000)
+        if millis != ids.millis or not ids.tails:
+            ids.renew(millis)
+        return Record(ids.stamp + ids.tails.pop(), operation, self._now(), wall)
