@@ -96,12 +96,12 @@ class OpenAIChat:
             answer = _ANSWER.decode(body)
         except (ValueError, RecursionError):
             return _facts(_decoded(body), prompt_bytes)
-        usage = answer.usage.counts() if answer.choices and answer.usage is not None else None
-        if not answer.choices or usage is None:
+        choices, counted, tier = answer.choices, answer.usage, answer.service_tier
+        if not choices or counted is None or (usage := counted.counts()) is None:
             return _facts(_decoded(body), prompt_bytes)
-        if answer.service_tier is not None and answer.service_tier not in STANDARD:
-            usage = served_by(answer.service_tier, usage)
-        return Facts(usage, answer.model or None, answer.choices[0].finish_reason or None)
+        if tier is not None and tier not in STANDARD:
+            usage = served_by(tier, usage)
+        return Facts(usage, answer.model or None, choices[0].finish_reason or None)
 
     def decode_response(self, body: bytes) -> Response:
         """The whole answer, choice 0. Raises UpstreamError where the 200 is no answer."""
