@@ -86,7 +86,7 @@ class Attempts:
             record.waited = attempt.answered - record.attempts[0].sent
             if record.decisions:
                 record.waited += _held_up(record)
-            if isinstance(reply.answer, Frame):  # unlike a stream, as `streaming` says without a call
+            if reply.answer.__class__ is Frame:  # unlike a stream, as `streaming` says without a call
                 record.adopt(attempt)
             else:
                 # What its attempt amounts to is known at its end; what its head tells now, already.

@@ -62,10 +62,12 @@ class Breaker:
             candidate.health.passed(now, took, after_retry=request.paid, trial=request.trial)
         else:
             candidate.health.passed(now, took)
-        if not isinstance(reply.answer, Frame):  # as `streaming` says, without a call
+        if reply.answer.__class__ is not Frame:  # as `streaming` says, without a call
             reply.hooks.append((self._ended, (pace, request)))
-        else:
-            pace.ended()
+        else:  # as `pace.ended` says, likewise
+            pace.in_flight -= 1
+            if pace.limited:
+                pace.gate.ended()
         return reply
 
     def _was_hurried(self, request: Request) -> bool:
