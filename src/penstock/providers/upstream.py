@@ -91,19 +91,11 @@ class Upstream:
             dialect = said.dialect
             body = dialect.encode_request(request.fields, deployment.model, stream=stream)
             payload = b"%bcontent-length: %d\r\n\r\n%b" % (said.head, len(body), body)
-        elif request.dialect in endpoint.dialects:
-            dialect = self._dialects[request.dialect]
-            payload, lost = _payload(request, deployment, dialect)
         else:
-            heavy = request.record.bytes_in > HEAVY
-            if heavy:
-                await self._beside(lambda: check_weight(request.fields.values()))
-            counted = await self._beside(lambda: _count(request)) if heavy else _count(request)
-            if counted is not None:
-                return _estimated(request, counted)
-            dialect = _other(request, deployment)
-            say = partial(_payload, request, deployment, dialect)
-            payload, lost = await self._beside(say) if heavy else say()  # what cannot be said is no attempt
+            said_anew = await self._say(request, deployment)  # what cannot be said is no attempt
+            if isinstance(said_anew, Reply):
+                return said_anew
+            dialect, payload, lost = said_anew
         if request.opening is not None:
             request.opening()
         now = self._now()
@@ -123,16 +115,29 @@ class Upstream:
             attempt.status = head.status
             noted = head.noted
             if noted is None or noted.down is not endpoint.down:
-                _note(head, endpoint)
-            if answer is not None:
-                return self._unary(request, dialect, attempt, connection, head, body)
-            if connection.streaming and head.status == 200:
-                source = _open(request, deployment, dialect, attempt, connection)
-                if not source.begin():
-                    await source.hold()
-                attempt.answered = self._now()
-                return _streamed(request, dialect, source, connection)
-            return self._unary(request, dialect, attempt, connection, head, connection.parser.take())
+                noted = _note(head, endpoint)
+            if answer is None:
+                if connection.streaming and head.status == 200:
+                    source = _open(request, deployment, dialect, attempt, connection)
+                    if not source.begin():
+                        await source.hold()
+                    attempt.answered = self._now()
+                    return _streamed(request, dialect, source, connection)
+                body = connection.parser.take()
+            now = attempt.answered = self._now()
+            connection.release(now)
+            if not noted.good:
+                raise dialect.classify(head.status, head.headers, body, self._clock.wall())
+            try:
+                facts = dialect.decode_facts(body, request.record.bytes_in)
+            except ProtocolError:
+                attempt.ambiguous = _is_answer(head.headers)
+                raise
+            attempt.response_model, attempt.finish_reason = facts.model, facts.finish_reason
+            deployment.book(request.record, attempt, facts.usage)
+            attempt.outcome, spoken = "ok", dialect.name
+            passed = noted.passed if spoken == request.dialect else ()  # to others they say nothing
+            return Reply(head.status, noted.kind, Frame(body, dialect.decode_events), passed, spoken)
         except BaseException as error:
             if isinstance(error, UpstreamError):
                 error.dialect = dialect.name
@@ -166,36 +171,24 @@ class Upstream:
         """What `work` returns, done beside the loop; it ends even if nobody waits for it any more."""
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
-    def _unary(
-        self,
-        request: Request,
-        dialect: Dialect,
-        attempt: Attempt,
-        connection: Connection,
-        head: ResponseHead,
-        body: bytes,
-    ) -> Reply:
-        """The reply that is whole."""
-        noted = head.noted
-        now = attempt.answered = self._now()
-        connection.release(now)
-        if not noted.good:
-            raise dialect.classify(head.status, head.headers, body, self._clock.wall())
-        try:
-            spoken, facts = dialect.name, dialect.decode_facts(body, request.record.bytes_in)
-        except ProtocolError:
-            attempt.ambiguous = _is_answer(head.headers)
-            raise
-        attempt.response_model, attempt.finish_reason = facts.model, facts.finish_reason
-        request.target.book(request.record, attempt, facts.usage)
-        attempt.outcome = "ok"
-        return Reply(
-            head.status,
-            noted.kind,
-            Frame(body, dialect.decode_events),
-            noted.passed if spoken == request.dialect else (),  # to others they say nothing
-            spoken,
-        )
+    async def _say(self, request: Request, deployment: Deployment) -> tuple[Dialect, bytes, _Lost] | Reply:
+        """In which dialect it is asked, the request's bytes and what they have not; or the reply that needs nobody.
+
+        Raises InvalidRequest.
+        """
+        if request.dialect in deployment.endpoint.dialects:
+            dialect = self._dialects[request.dialect]
+            return dialect, *_payload(request, deployment, dialect)
+        heavy = request.record.bytes_in > HEAVY
+        if heavy:
+            await self._beside(lambda: check_weight(request.fields.values()))
+        counted = await self._beside(lambda: _count(request)) if heavy else _count(request)
+        if counted is not None:
+            return _estimated(request, counted)
+        dialect = _other(request, deployment)
+        say = partial(_payload, request, deployment, dialect)
+        payload, lost = await self._beside(say) if heavy else say()
+        return dialect, payload, lost
 
 
 def _open(
@@ -352,11 +345,12 @@ class _Noted(msgspec.Struct, eq=False):
     good: bool
 
 
-def _note(head: ResponseHead, endpoint: Endpoint) -> None:
+def _note(head: ResponseHead, endpoint: Endpoint) -> _Noted:
     """Look at a head. Raises ProtocolError: its body is in a coding."""
     headers, down = head.headers, endpoint.down
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise ProtocolError("the provider's answer is compressed, which it was asked not to do")
     passed = HeaderLines.of([(name, headers[name]) for name in down if name in headers])
     good = 200 <= head.status < 300
-    head.noted = _Noted(down, passed, of_json(headers.get(b"content-type", b"")), good)
+    noted = head.noted = _Noted(down, passed, of_json(headers.get(b"content-type", b"")), good)
+    return noted
