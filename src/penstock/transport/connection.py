@@ -97,9 +97,10 @@ class Connection(InPieces):
         closed: it carries nothing any more.
         reused: it has carried an exchange before.
         expires: when the wait under way is too long; infinite where nobody waits.
-        deadline: when the exchange under way is too long, bytes or no bytes; set it once the exchange has begun.
+        deadline: when the exchange under way is too long, bytes or no bytes; infinite unless it is set meanwhile.
         address: what it is connected to, "" in this process.
         retires: after when it is not kept for another exchange.
+        rests: seconds that it is kept without one.
         counted: it has one of its origin's places.
     """
 
@@ -122,6 +123,7 @@ class Connection(InPieces):
         "expires",
         "origin",
         "parser",
+        "rests",
         "retires",
         "reused",
         "streaming",
@@ -135,7 +137,7 @@ class Connection(InPieces):
         self.expires = NEVER
         self.deadline = NEVER
         self.address = ""
-        self.retires = NEVER
+        self.retires = self.rests = NEVER
         self.counted = False
         self._left = MAX_STREAM
         self._pool = pool
@@ -170,13 +172,11 @@ class Connection(InPieces):
         """
         self._streamed = stream
         self._known = self.parser.whole if direct and not stream else None
-        self.streaming = False
         if self.closed or self._error is not None:
             raise self._error or Unavailable("the provider closed the connection", do="Try again.")
         rewrite = self.origin.rewrite
         if rewrite is not None:
             payload = rewrite(payload)
-        self.deadline = NEVER
         expires = self.expires = (self._now() if now is None else now) + timeout
         if expires < self._pool.looks:
             self._pool.look_at(expires)
@@ -240,11 +240,12 @@ class Connection(InPieces):
         Args:
             now: the time, where the caller has just read it.
         """
-        transport, waiter = self._transport, self._waiter
+        transport = self._transport
         if self._whole and not self.closed and self._error is None and transport.get_write_buffer_size() == 0:  # type: ignore[union-attr]
             self._whole = False
             self._pool.keep(self, now)
             return
+        waiter = self._waiter
         if waiter is not None and waiter.done():
             self._waiter = None
             self.expires = NEVER
@@ -266,6 +267,7 @@ class Connection(InPieces):
             if self._paused:
                 self._resume()  # the end may come behind what was too much, in one piece with it
             self.streaming = False
+            self.deadline = NEVER
             if self._left != MAX_STREAM:
                 self._left = MAX_STREAM
             self._pool.keep(self, now)

@@ -121,6 +121,7 @@ class Pool:
     def _make(self, origin: Origin) -> Connection:
         # Registered first: a connection made for a caller that is cancelled at this await must be found and closed.
         connection = Connection(self, origin)
+        connection.rests = IDLE_PLAIN if origin.tls is None else IDLE_TLS
         self._all[connection] = None
         return connection
 
@@ -175,8 +176,7 @@ class Pool:
         idle = self._idle.get(origin)
         if idle is None:
             idle = self._idle[origin] = {}
-        expires = now + (IDLE_PLAIN if origin.tls is None else IDLE_TLS)
-        idle[connection] = expires
+        expires = idle[connection] = now + connection.rests
         if expires < self.looks:
             self.look_at(expires)
 
