@@ -58,6 +58,7 @@ class Scene:
         self.long = 0
         self.lasting = True
         self.asked: list[Request] = []
+        self.reserved = 0
         self.call = self.stack(strain)
 
     def stack(self, strain: Strain | None = None) -> Call:
@@ -66,7 +67,8 @@ class Scene:
             lambda call: Authenticate(call, self.keyring),
             lambda call: Route(call, self.names, self._plan),
         ]
-        return Shortcut(stack(layers, Learning(self._answer, self.keyring)), self._answer, self.keyring, strain)
+        learning = Learning(self._reserving, self._answer, self.keyring)
+        return Shortcut(stack(layers, learning), self.keyring, strain)
 
     def _counted(self, call: Call) -> Call:
         def counted(request: Request) -> Awaitable[Reply]:
@@ -77,6 +79,10 @@ class Scene:
 
     def _plan(self, found: Found, caller: Caller) -> Plan:
         return Plan(found.name, (), (), timeouts=Timeouts(), lasting=self.lasting)
+
+    def _reserving(self, request: Request) -> Awaitable[Reply]:
+        self.reserved += 1
+        return self._answer(request)
 
     async def _answer(self, request: Request) -> Reply:
         self.asked.append(request)
@@ -111,6 +117,14 @@ def test_the_second_request_is_decided_as_the_first(*, declared: bool, stream: b
     assert scene.keyring.keys[caller.digest].used == second.record.wall
     scene.ask(caller, stream=not stream)
     assert scene.long == 1
+
+
+@pytest.mark.parametrize("bound", [None, 100])
+def test_only_a_request_that_nothing_bounds_is_one_of_which_nothing_is_reserved(bound: int | None) -> None:
+    scene, caller = Scene(key(max_output=bound)), Caller(credential=SECRET)
+    for _ in range(3):
+        scene.ask(caller)
+    assert (scene.long, scene.reserved) == (1, 1 if bound is None else 3)
 
 
 def test_a_revoked_key_is_refused_at_once() -> None:

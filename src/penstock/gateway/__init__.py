@@ -18,8 +18,8 @@ The layers, outermost first; a request passes them in this order on its way in, 
 14. timeout: how long the attempt may take
 15. upstream: the attempt itself
 
-A connection's further requests for the same model go past 2 to 8 where nothing in these has anything to look at
-(`shortcut.py`).
+A connection's further requests for the same model go past 2 to 8 where nothing in these has anything to look at, and
+past 13 as far as nothing is reserved (`shortcut.py`).
 
 `tests/house` asserts that this list and the stack agree.
 """
@@ -276,22 +276,27 @@ class Gateway:
                 ),
                 lambda call: Route(call, self.names, self.plans.of),
             ],
-            onward if short is None else Learning(onward, short),
+            onward if short is None else Learning(onward, self._make_attempts(plain=True), short),
         )
         return stack(
             [lambda call: Recording(call, self._recorder)],
-            decided if short is None else Shortcut(decided, onward, short, self.strain),
+            decided if short is None else Shortcut(decided, short, self.strain),
         )
 
-    def _make_attempts(self) -> Call:
-        """From the loop over attempts on."""
+    def _make_attempts(self, *, plain: bool = False) -> Call:
+        """From the loop over attempts on; `plain`: for requests of which nothing is reserved, if there are such."""
+
+        def metered(call: Call) -> Call:
+            meter = Meter(call, self._clock, self._booking(), self.metrics)
+            return meter.plain if plain and meter.plain is not None else meter
+
         return stack(
             [
                 lambda call: Attempts(call, self._clock, self._random, join),
                 *self._hedging.values(),
                 lambda call: Breaker(call, self._clock),
                 lambda call: Concurrency(call, self._clock, self._limiting.weigh, self._limiting.seating),
-                lambda call: Meter(call, self._clock, self._booking(), self.metrics),
+                metered,
                 lambda call: Timeout(call, self._clock),
             ],
             self.attempt,

@@ -1,4 +1,5 @@
-"""The way past what decides for a caller as it did before: from authenticate to route, which then only hand on.
+"""The way past what decides for a caller as it did before: from authenticate to route, which then only hand on; and
+past meter, where nothing is reserved.
 
 A connection's requests share their caller, and most ask for the same model. What those layers made of one is known from
 then on, as long as nothing has changed by which they decided, and the next request has nothing that one of them must
@@ -29,6 +30,7 @@ class _Known(msgspec.Struct, eq=False):
         model: what was asked for.
         edition: of the keyring then, and so of the configuration: each has its own.
         whole, streamed: how long all of a unary request may take, and of a streamed one, in seconds.
+        onward: what follows.
     """
 
     model: str
@@ -38,6 +40,7 @@ class _Known(msgspec.Struct, eq=False):
     plan: Plan
     whole: float
     streamed: float
+    onward: Call
 
 
 class Shortcut:
@@ -45,13 +48,11 @@ class Shortcut:
 
     Args:
         call: the long way, through them.
-        onward: what they lead to.
         strain: None: nobody looks.
     """
 
-    def __init__(self, call: Call, onward: Call, keyring: Keyring, strain: Strain | None) -> None:
+    def __init__(self, call: Call, keyring: Keyring, strain: Strain | None) -> None:
         self._call = call
-        self._onward = onward
         self._keyring = keyring
         self._strain = strain
 
@@ -72,15 +73,20 @@ class Shortcut:
         key.used = record.wall
         record.deployment, request.plan = known.deployment, known.plan
         request.deadline = record.started + (known.streamed if request.stream else known.whole)
-        call = self._onward
+        call = known.onward
         return call(request)
 
 
 class Learning:
-    """The long way's end: what was decided is known from here on, where the same would be of the next request."""
+    """The long way's end: what was decided is known from here on, where the same would be of the next request.
 
-    def __init__(self, call: Call, keyring: Keyring) -> None:
+    Args:
+        plain: the same as `call`, for requests of which nothing is reserved.
+    """
+
+    def __init__(self, call: Call, plain: Call, keyring: Keyring) -> None:
         self._call = call
+        self._plain = plain
         self._keyring = keyring
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
@@ -96,6 +102,7 @@ class Learning:
                 plan,
                 NEVER if whole is None else whole,
                 NEVER if streamed is None else streamed,
+                self._plain if caller.max_output is None else self._call,
             )
         return self._call(request)
 

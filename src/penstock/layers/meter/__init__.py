@@ -65,7 +65,11 @@ def metered_rules(rules: Iterable[Rule]) -> Rules:
 
 
 class Meter:
-    """Reserves, opens, and settles or voids, exactly once for each attempt."""
+    """Reserves, opens, and settles or voids, exactly once for each attempt.
+
+    Attributes:
+        plain: the way of those that are limited by nothing, not even by what they say themselves; None: there are none.
+    """
 
     def __init__(self, call: Call, clock: Clock, booking: Booking, metrics: Metrics) -> None:
         self._call = call
@@ -81,13 +85,13 @@ class Meter:
         # By what is known of an attempt; what strangers name must not fill memory.
         self._claims: dict[tuple[Any, ...], Claim] = {}
         # Where nothing is limited but what a request says itself: its rows are kept, or not even these.
-        self._plain: Call | None = None
+        self.plain: Call | None = None
         if not booking.rules:
             lessons = Lessons(booking.factors, metrics, LEARNED_THEN)
-            self._plain = Keeping(call, self._entries, lessons) if self._entries is not None else call
+            self.plain = Keeping(call, self._entries, lessons) if self._entries is not None else call
 
     def __call__(self, request: Request) -> Awaitable[Reply]:
-        plain = self._plain
+        plain = self.plain
         if plain is not None and request.money is None and request.caller.max_output is None:
             return plain(request)
         return self._metered(request)
