@@ -264,7 +264,8 @@ class ServerConnection(asyncio.Protocol):
         self.busy = False
         self.peer: str | None = None
         self._work: Coroutine[Any, Any, None] | None = None
-        self._wake: asyncio.Future[None] | None = None
+        # Done with what its task does next, None for nothing more.
+        self._wake: asyncio.Future[Coroutine[Any, Any, None] | None] | None = None
         self._listener = listener
         self._parser = RequestParser(listener.limits.max_body)
         self._transport: asyncio.Transport | None = None
@@ -337,7 +338,7 @@ class ServerConnection(asyncio.Protocol):
         if self.counted and not self.busy:
             self._listener.hold(self, 0)
         self.resume_writing()
-        wake, self._wake = self._wake, None
+        wake = self._wake
         if self.task is None:
             self._listener.closed(self)
         elif wake is not None and not wake.done():
@@ -391,18 +392,17 @@ class ServerConnection(asyncio.Protocol):
         exchange = SocketExchange(self, listener, self.peer, going_on, head)
         work = listener.handle(request, exchange)
         if work is None:
-            self.answered(exchange, go_on=False)
+            exchange.close(go_on=False)
             return False
         self.busy = True
         wake = self._wake
         if wake is not None:
-            self._work, self._wake = work, None
-            wake.set_result(None)
-        elif self.task is None:
-            self.task = self._loop.create_task(self._answer(work))
+            wake.set_result(work)
+            return True
+        self._work = work
+        if self.task is None:
+            self.task = self._loop.create_task(self._answer())
             self.task.add_done_callback(self._ended)
-        else:
-            self._work = work
         return True
 
     def _hold(self, data: bytes) -> None:
@@ -426,20 +426,25 @@ class ServerConnection(asyncio.Protocol):
             at = len(held)
         self._held = held[at:]
 
-    async def _answer(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _answer(self) -> None:
         """The connection's one task: making one for each request would cost more than most layers do."""
         create_future = self._loop.create_future
-        while True:
+        work, self._work = self._work, None
+        while work is not None:  # else the caller has left
             await work
-            if self._work is None:
+            work = self._work
+            if work is not None:
+                self._work = None
+            else:
                 self._wake = wake = create_future()
-                await wake
-                if self._work is None:
-                    return  # the caller has left
-            work, self._work = self._work, None
+                work = await wake
+                self._wake = None
 
     def _ended(self, _: object) -> None:
-        work, self._work = self._work, None
+        work, wake = self._work, self._wake
+        self._work = self._wake = None
+        if wake is not None and wake.done() and not wake.cancelled():
+            work = wake.result()
         if work is not None:
             work.close()  # it was to begin when the caller left
         self.busy = False
@@ -458,31 +463,6 @@ class ServerConnection(asyncio.Protocol):
         self._lingers = True
         if transport.can_write_eof():
             transport.write_eof()
-
-    def answered(self, exchange: SocketExchange, *, go_on: bool = True) -> None:
-        """The answer is written, or will never be: on to the next request (where `go_on`), or close."""
-        self.busy = False
-        if self.counted:
-            self._listener.hold(self, 0)
-        transport, listener = self._transport, self._listener
-        if listener.draining:
-            listener.settle()
-        if transport is None:
-            return
-        now, parser = listener.now, self._parser
-        self._since = now()
-        if not exchange.ended:
-            transport.abort()
-        elif not exchange.keep_alive:
-            if self._refused is None:
-                transport.close()
-            else:
-                self._linger(transport)
-        elif parser.ready or self._refused is not None or listener.draining:
-            if go_on:
-                self._next()
-        elif parser.idle and self.resumed is None:
-            self._known = parser.known
 
     # --- limits
 
@@ -659,9 +639,31 @@ class SocketExchange(msgspec.Struct, eq=False):
             last = b"%x\r\n%b\r\n%b" % (len(last), last, LAST_CHUNK) if last else LAST_CHUNK
         self._connection.write(last)
 
-    def close(self) -> None:
-        """As `Exchange` says."""
-        self._connection.answered(self)
+    def close(self, *, go_on: bool = True) -> None:
+        """As `Exchange` says: on to the connection's next request (where `go_on`), or close it."""
+        connection, listener = self._connection, self._listener
+        connection.busy = False
+        if connection.counted:
+            listener.hold(connection, 0)
+        transport, parser, refused = connection._transport, connection._parser, connection._refused
+        if listener.draining:
+            listener.settle()
+        if transport is None:
+            return
+        now = listener.now
+        connection._since = now()
+        if not self.ended:
+            transport.abort()
+        elif not self.keep_alive:
+            if refused is None:
+                transport.close()
+            else:
+                connection._linger(transport)
+        elif parser.ready or refused is not None or listener.draining:
+            if go_on:
+                connection._next()
+        elif parser.idle and connection.resumed is None:
+            connection._known = parser.known
 
     def _told(self) -> bytes:
         """What is said of whether the connection goes on: HTTP/1.0 does not unless told (RFC 9112, section 9.3)."""
