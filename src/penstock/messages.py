@@ -100,7 +100,8 @@ class Caller:
         max_output: the most tokens of output that its key may ask for, likewise.
         digest: what the key is looked up by, once that is known.
         wishes: what it asks for besides the answer (`routing/wishes.py`); None for nothing.
-        tags: what its headers file it under (`routing/labels.py`).
+        task, tags: what its headers file it under (`routing/labels.py`); `filed`: they do.
+        asks: the dialect of its requests' path, once that is known.
         sent: what providers made of it for a request's head; of a connection's requests many share one caller.
         routed: where its last request might go (`layers/route.py`).
         known: what was decided of its last request before it went anywhere (`gateway/shortcut.py`).
@@ -108,8 +109,10 @@ class Caller:
 
     __slots__ = (
         "admits",
+        "asks",
         "credential",
         "digest",
+        "filed",
         "headers",
         "known",
         "max_output",
@@ -118,6 +121,7 @@ class Caller:
         "routed",
         "sent",
         "tags",
+        "task",
         "trusted",
         "wishes",
     )
@@ -141,14 +145,17 @@ class Caller:
         self.sent: Any = None
         self.routed: Any = None
         self.known: Any = None
+        self.filed = False
+        self.task: str | None = None
         self.tags: tuple[tuple[str, str], ...] = ()
         self.wishes: Any = None
+        self.asks: Any = None
 
     def wishing(self, wishes: Any) -> Caller:
         """The same caller, who asks for something else besides the answer."""
         other = Caller(self.headers, self.query, self.credential, trusted=self.trusted)
         other.provider_credential, other.digest = self.provider_credential, self.digest
-        other.tags = self.tags
+        other.filed, other.task, other.tags = self.filed, self.task, self.tags
         other.wishes = wishes
         return other
 

@@ -121,8 +121,13 @@ class Routes:
         head = http.head
         if self._cors is not None:
             out.extra = self._cors.lines(head.headers)
-        dialect = self._posts.get(head.path)
-        if dialect is not None and head.method == b"POST":
+        caller: Caller | None = head.noted
+        dialect: Inbound | None
+        if caller is not None:
+            dialect = caller.asks
+        else:
+            dialect = self._posts.get(head.path) if head.method == b"POST" else None
+        if dialect is not None:
             full = self._full
             if full is not None and (short := full()) is not None:
                 self._turn_away(short, dialect, http, out)
@@ -163,7 +168,7 @@ class Routes:
         """Answer at once whom there is no place for: thousands may come in a second, and each costs others' time."""
         record = self._begin(OPERATIONS[dialect.name], http, out)
         try:
-            self._gateway.metrics.shed.inc((_priority(http.head.noted or self._caller(http)),))
+            self._gateway.metrics.shed.inc((_priority(http.head.noted or self._caller(dialect, http)),))
         except Exception as error:  # noqa: BLE001 -- as below
             self._gateway.refuse(record, error)
             _fail(error, record, dialect, out)
@@ -196,8 +201,10 @@ class Routes:
             try:
                 strain = gateway.strain
                 if strain is not None and strain.level >= 1.0:
-                    _shut_out(http.head.noted or self._caller(http), strain, gateway.metrics, ranking=self._ranking)
-                if len(http.body) > LARGE:
+                    caller = http.head.noted or self._caller(dialect, http)
+                    _shut_out(caller, strain, gateway.metrics, ranking=self._ranking)
+                size = record.bytes_in = len(http.body)
+                if size > LARGE:
                     await self._wait_turn()
                 request = self._request(dialect, http, record, model)
             except Exception as error:
@@ -206,21 +213,24 @@ class Routes:
             call = gateway.call
             if not request.stream:
                 reply = await call(request)
+                frame = reply.take()
+                if frame is not None and reply.dialect == request.dialect:
+                    out.send(reply.status, _reply_headers(reply, request), frame.data)
+                else:
+                    await self._spoken.translated(reply, frame, request, out)
             else:
                 self._waiting.add(out, request)
                 try:
                     reply = await call(request)
                 finally:
                     self._waiting.remove(out)
-            frame = reply.take()
-            if reply.dialect != request.dialect or (frame is None) is not request.stream:
-                await self._spoken.translated(reply, frame, request, out)
-            elif frame is not None:
-                out.send(reply.status, _reply_headers(reply, request), frame.data)
-            else:
-                await self._spoken.stream(reply, request, out)
-                if not out.ended:
-                    out.finish()
+                frame = reply.take()
+                if frame is not None or reply.dialect != request.dialect:
+                    await self._spoken.translated(reply, frame, request, out)
+                else:
+                    await self._spoken.stream(reply, request, out)
+                    if not out.ended:
+                        out.finish()
         except Exception as error:
             if not out.started:
                 _fail(error, record, dialect, out)
@@ -262,30 +272,30 @@ class Routes:
         """The request's value; raises CallerError."""
         if not self.ready:
             raise STOPPING
-        caller: Caller = http.head.noted or self._caller(http)
+        caller: Caller = http.head.noted or self._caller(dialect, http)
+        if caller.filed:
+            record.task, record.tags = caller.task, caller.tags
         body = http.body
-        record.bytes_in = len(body)
-        if b"x-penstock-task" in caller.headers:
-            record.task = caller.headers[b"x-penstock-task"].decode("latin-1")
-        record.tags = caller.tags
-        decoded, name = dialect.decode_request(named(body, model) if model else body), dialect.name
+        decoded = dialect.decode_request(named(body, model) if model else body)
+        name, asked = dialect.name, decoded.model
         if name == "generate":
-            record.task = GENERATE.read_task(decoded.fields) or record.task
+            task = GENERATE.read_task(decoded.fields)
+            if task:
+                record.task = task if len(task) <= LONGEST_NAME else shortened(task)
             if "tags" in decoded.fields:
                 record.tags = joined(caller.tags, check_tags(GENERATE.read_tags(decoded.fields), "tags"))
             if said := GENERATE.read_wishes(decoded.fields):
                 caller = caller.wishing(read_wishes(said, caller.wishes))
-        record.model = decoded.model if len(decoded.model) <= LONGEST_NAME else shortened(decoded.model)
-        if record.task is not None and len(record.task) > LONGEST_NAME:
-            record.task = shortened(record.task)
-        record.stream = decoded.stream
-        return Request(name, decoded.model, decoded.stream, decoded.fields, caller, record, decoded.usage_asked)
+        record.model = asked if len(asked) <= LONGEST_NAME else shortened(asked)
+        stream = record.stream = decoded.stream
+        return Request(name, asked, stream, decoded.fields, caller, record, decoded.usage_asked)
 
-    def _caller(self, http: HttpRequest) -> Caller:
+    def _caller(self, dialect: Inbound, http: HttpRequest) -> Caller:
         """The edge's facts, once the guards let it pass; a connection's further requests often have the same head."""
         self._guards.check(http)
         json_only(http)
         caller = http.head.noted = caller_of(http)
+        caller.asks = dialect
         return caller
 
     # --- everything else
@@ -505,8 +515,11 @@ def caller_of(http: HttpRequest) -> Caller:
         caller.credential = headers[b"x-penstock-key"].decode("latin-1")
         caller.provider_credential = credential
     caller.wishes = wishes_of(headers)
+    if b"x-penstock-task" in headers:
+        task = headers[b"x-penstock-task"].decode("latin-1")
+        caller.filed, caller.task = True, task if len(task) <= LONGEST_NAME else shortened(task)
     if b"x-penstock-tags" in headers:
-        caller.tags = _tags(headers[b"x-penstock-tags"].decode("latin-1"))
+        caller.filed, caller.tags = True, _tags(headers[b"x-penstock-tags"].decode("latin-1"))
     return caller
 
 
@@ -534,10 +547,7 @@ def _ids(record: Record, dialect: Inbound) -> Headers:
 def _reply_headers(reply: Reply, request: Request) -> bytes:
     record = request.record
     # As text, which is put together in half the time that bytes take.
-    text = (
-        f"{_usual_lines(record.deployment, len(record.attempts))}"
-        f"x-request-id: {record.id}\r\nx-penstock-overhead-us: {floor(record.overhead * 1e6)}\r\n"
-    )
+    text = f"x-request-id: {record.id}\r\nx-penstock-overhead-us: {floor(record.overhead * 1e6)}\r\n"
     if record.usage is not None:  # of a stream it is known at its end: it stands in the log line
         cost = record.cost
         text += f"x-penstock-cost-usd: {usd(cost)}\r\n" if cost is not None else NO_PRICE
@@ -545,7 +555,7 @@ def _reply_headers(reply: Reply, request: Request) -> bytes:
         text += f"request-id: {record.id}\r\n"
     if record.limits:
         text += limit_lines(record.limits, request.dialect, record.wall)
-    block = b"content-type: %b\r\n%b" % (reply.content_type, text.encode())
+    block = _usual_lines(reply.content_type, record.deployment, len(record.attempts)) + text.encode()
     if record.dropped:
         block += b"x-penstock-dropped: %b\r\n" % _header_safe(", ".join(record.dropped))
     if record.clamped:
@@ -561,11 +571,12 @@ def _waiting_headers(request: Request) -> bytes:
 
 
 @lru_cache(1024)
-def _usual_lines(deployment: str, attempts: int) -> str:
-    """The lines that many answers have in common: who answered, after how many attempts."""
-    return (
-        f"x-penstock-target: {_header_safe(deployment).decode()}\r\n"
-        f"x-penstock-attempts: {attempts}\r\nx-penstock-cache: off\r\n"
+def _usual_lines(kind: bytes, deployment: str, attempts: int) -> bytes:
+    """The lines that many answers have in common: what they are, who answered, after how many attempts."""
+    return b"content-type: %b\r\nx-penstock-target: %b\r\nx-penstock-attempts: %d\r\nx-penstock-cache: off\r\n" % (
+        kind,
+        _header_safe(deployment),
+        attempts,
     )
 
 
