@@ -113,6 +113,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     cost_usd: str | msgspec.UnsetType | None = msgspec.UNSET
     price_table: str | None = None
     tags: dict[str, str] | None = None
+    path: str | None = None
     open: bool = False
 
 
@@ -165,6 +166,8 @@ def encode_lines(records: Sequence[Record], now: float = 0.0) -> bytes:
         if first:
             line.first_output_ms = floor((first - started) * 1e6) / 1e3
             line.overhead_ms = floor(record.overhead * 1e6) / 1e3
+        elif record.path is not None:
+            line.path = record.path
         if usage is not None:
             line.tokens = _tokens(usage)
             line.cost_usd, line.price_table = None, record.price_table

@@ -103,7 +103,8 @@ class Decision(msgspec.Struct, gc=False, eq=False):
     """One thing that was decided about a request, and why.
 
     Attributes:
-        what: `chosen`, `passed_over`, `failed`, `waited`, `queued`, `hedged`, `resumed`, `gave_up`, `degraded`.
+        what: `chosen`, `passed_over`, `failed`, `waited`, `queued`, `hedged`, `resumed`, `gave_up`, `degraded`,
+            `refused`.
         deployment: about which; "" where it is about the request.
         why: a few words; a state's name, an error's code.
         at: monotonic time.
@@ -130,6 +131,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
         overhead: seconds spent inside Penstock up to the first output: all of it less `waited`.
         tags: what its caller files it under: names and values.
         address: the caller's, as far as it is known.
+        path: what was asked for in place of an operation: without its query, and as `kept` gives it.
         model: the name asked for; `deployment`: what was chosen; `response_model`: what the provider says answered.
         status: the HTTP status the caller got (499: it left first); `error`: the error's code, if any.
         stream_error: the code of an error told inside a stream that had begun.
@@ -181,6 +183,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     candidates: tuple[str, ...] = ()
     decisions: list[Decision] = []
     degraded: bool = False
+    path: str | None = None
     limits: Sequence[Remaining] = ()
 
     def adopt(self, attempt: Attempt) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import NoReturn
 
-__all__ = ["MASK", "Secret", "as_asked", "is_secret", "redact"]
+__all__ = ["MASK", "Secret", "as_asked", "is_secret", "redact", "spared"]
 
 MASK = "***"
 # How the credentials of this gateway and of well-known vendors begin.
@@ -20,6 +20,8 @@ _DRAWN = re.compile(r"[0-9A-Za-z]{12,}")
 _LONG = 20
 _KINDS = (re.compile("[0-9]"), re.compile("[A-Z]"), re.compile("[a-z]"))
 _MOST_SHOWN = 64
+_MASKED = repr(MASK)
+_PARTS = re.compile("([/;=&:,@])")
 
 
 class Secret:
@@ -70,6 +72,11 @@ def as_asked(text: str) -> str:
     """
     drawn = any(len(run) >= _LONG and _kinds(run) == len(_KINDS) for run in _DRAWN.findall(text))
     return repr(MASK if drawn or is_secret(text) else text[:_MOST_SHOWN])
+
+
+def spared(path: str) -> str:
+    """A URL's path as a log may tell it: each part of it that may be a credential is `***`."""
+    return "".join(MASK if as_asked(part) == _MASKED else part for part in _PARTS.split(path))
 
 
 def _kinds(run: str) -> int:

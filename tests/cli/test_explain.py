@@ -118,6 +118,24 @@ def test_how_it_ended_is_told(record: Record, told: str) -> None:
     assert f"answered     {told}" in lines_of(record)
 
 
+def test_what_a_limit_refused_is_told_with_the_limit() -> None:
+    record = ended(status=429, error="rate_limited")
+    record.decisions = [
+        Decision("refused", "", "the limit of 6 requests a minute for user 'acme/u1' is reached", 101.0)
+    ]
+    told = lines_of(record)
+    assert "answered     no: rate_limited (429) after 1.00 s" in told
+    assert "decided      1.00 s: refused: the limit of 6 requests a minute for user" in told
+    assert "               'acme/u1' is reached" in told
+
+
+def test_what_nobody_serves_is_told_with_its_path() -> None:
+    told = lines_of(ended(operation="http", model="", path="/index.php", status=404, error="not_found"))
+    assert "asked for    /index.php" in told
+    unknown = lines_of(ended(operation="http", model="", status=400, error="invalid_request"))
+    assert not [line for line in unknown if line.startswith("asked for")]
+
+
 def test_one_being_answered_is_told_as_it_stands() -> None:
     record = Record(ID, "chat", 100.0, 1_700_000_000.0, [Attempt("a/m", 100.0, 100.0)])
     told = lines_of(record, 103.0)

@@ -12,10 +12,20 @@ import pytest
 
 from penstock.call import Call, Frame, Reply, stack
 from penstock.clock import Ids, Random, uuid7
-from penstock.errors import Forbidden, Unauthenticated, Unavailable, UnknownModel
+from penstock.errors import (
+    BudgetExceeded,
+    Forbidden,
+    InvalidRequest,
+    LargerThanLimit,
+    PenstockError,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+    UnknownModel,
+)
 from penstock.events import Event
 from penstock.layers.authenticate import Authenticate, Key, Keyring
-from penstock.layers.record import Recorder, Recording
+from penstock.layers.record import LONGEST_REASON, Recorder, Recording
 from penstock.layers.route import Route
 from penstock.layers.trace import Opening
 from penstock.lines import encode_lines
@@ -246,6 +256,40 @@ def test_an_error_is_recorded_with_its_code_and_status() -> None:
         step(Recording(Scripted(Unavailable("down")), keeper)(request(clock)))
     assert (lines[0]["status"], lines[0]["error"]) == (502, "unavailable")
     assert metrics.in_flight.series[()] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (
+            RateLimited("the limit of 6 requests a minute for user 'acme/u1' is reached"),
+            "the limit of 6 requests a min",
+        ),
+        (
+            BudgetExceeded("the budget of tenant 'acme' has too little left"),
+            "the budget of tenant 'acme' has too little",
+        ),
+        (LargerThanLimit("this request may come to 9,000 tokens, and"), "this request may come to 9,000 tokens, and"),
+        (Unavailable("the provider's own words"), None),
+        (InvalidRequest("the caller's own words"), None),
+    ],
+)
+def test_what_a_limit_refused_tells_which_one_it_was(error: PenstockError, why: str | None) -> None:
+    clock = FakeClock()
+    keeper, _, lines = recorder(clock)
+    asked = request(clock)
+    clock.advance(0.5)
+    with pytest.raises(type(error)):
+        step(Recording(Scripted(error), keeper)(asked))
+    decided = lines[0].get("decisions", [])
+    assert [(each["what"], each["at_ms"]) for each in decided] == ([("refused", 500.0)] if why else [])
+    assert all(each["why"].startswith(why or "") for each in decided)
+
+
+def test_what_a_limit_refused_is_told_in_few_words() -> None:
+    keeper, _, lines = recorder(FakeClock())
+    keeper.fail(request(FakeClock()).record, RateLimited("x" * 3000))
+    assert len(lines[0]["decisions"][0]["why"]) == LONGEST_REASON
 
 
 def test_a_caller_that_left_is_recorded_as_499() -> None:

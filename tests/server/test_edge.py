@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from penstock.records import LONGEST_NAME
 from penstock.testing import SimLoop, run
 from tests.stage import ENV, Caller, Stage, chat
 
@@ -119,6 +120,39 @@ def test_other_paths_and_methods(method: str, path: str, status: int, code: str)
 
     (line,) = play(scene)
     assert line["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "told"),
+    [
+        ("GET", "/index.php?key=sk-1234", "/index.php"),
+        ("GET", "/", "/"),
+        ("GET", "/api/models", "/api/models"),
+        ("GET", "/v1/chat/completions", "/v1/chat/completions"),
+        ("OPTIONS", "/nowhere", "/nowhere"),
+        ("GET", "/v1/psk_live_1TDCHZ3JAhX21ZwYKJBc2jGzlOr0moNjV/chat", "/v1/***/chat"),
+        ("GET", "/v1/key=sk-proj-abcdefghijklmnopqrstuvwxyz0123456789", "/v1/key=***"),
+        ("GET", "/v1/models/nope", None),
+    ],
+)
+def test_the_line_tells_the_path_that_nobody_serves(method: str, path: str, told: str | None) -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        await caller.ask(method, path, b"", {})
+
+    (line,) = play(scene)
+    assert line.get("path") == told
+    assert line["status"] >= 400
+    assert line["operation"] == ("models" if path == "/v1/models/nope" else "http")
+
+
+def test_however_long_a_path_is_the_line_stays_short() -> None:
+    async def scene(stage: Stage, caller: Caller) -> None:
+        for end in "ab":
+            await caller.get("/" + "x" * 3000 + end)
+
+    first, second = play(scene)
+    assert len(first["path"]) == len(second["path"]) == LONGEST_NAME
+    assert first["path"] != second["path"]
 
 
 # --- guards

@@ -212,7 +212,7 @@ SCHEMAS: dict[str, Any] = {
             "stream": FLAG,
         },
         {
-            **dict.fromkeys(("key", "tenant", "project", "user", "task", "address", "price_table"), TEXT),
+            **dict.fromkeys(("key", "tenant", "project", "user", "task", "address", "path", "price_table"), TEXT),
             **dict.fromkeys(("response_model", "finish_reason", "error", "stream_error"), TEXT),
             **dict.fromkeys(("dropped", "clamped", "candidates"), listing(TEXT)),
             **dict.fromkeys(("first_output_ms", "overhead_ms"), NUMBER),

@@ -32,6 +32,7 @@ _DECIDED = {
     "hedged": "{0} is asked besides",
     "resumed": "{0} goes on with the stream",
     "gave_up": "gave up",
+    "refused": "refused",
     "degraded": "the fixed text of on_failure is the answer",
 }
 
@@ -87,7 +88,10 @@ def _asked(line: Line) -> Iterator[Row]:
     began = line.time.replace("T", " ").replace("Z", " UTC")
     yield "request", line.id
     yield "", f"{line.operation}{', streamed' if line.stream else ''}, {began}"
-    yield "asked for", line.model or "the default model"
+    if line.operation != "http":
+        yield "asked for", line.model or "the default model"
+    elif line.path:
+        yield "asked for", line.path
     who = [f"key {line.key}" if line.key else "", f"tenant {line.tenant}" if line.tenant else ""]
     who += [f"project {line.project}" if line.project else "", f"user {line.user}" if line.user else ""]
     who += [f"task {line.task}" if line.task else "", f"from {line.address}" if line.address else ""]

@@ -7,18 +7,21 @@ from collections.abc import Callable
 
 from penstock.call import Call, Reply
 from penstock.clock import Clock
-from penstock.errors import Overloaded, PenstockError
+from penstock.errors import LargerThanLimit, LimitError, Overloaded, PenstockError
 from penstock.messages import Request
 from penstock.metrics import NOTED, Metrics
-from penstock.records import Record
+from penstock.records import Decision, Record
 
-__all__ = ["CALLER_LEFT", "STOPPED", "STOPPING", "Recorder", "Recording", "is_stopped"]
+__all__ = ["CALLER_LEFT", "LONGEST_REASON", "STOPPED", "STOPPING", "Recorder", "Recording", "is_stopped"]
 
 # With this a request is cancelled whose gateway waits for it no longer: its caller is still there, and hears so.
 STOPPED = "the gateway stops"
 
 # nginx's status for a caller that closed before it had its answer; never sent, only logged.
 CALLER_LEFT = 499
+
+# Characters of what a limit said, in the line of a request that it refused.
+LONGEST_REASON = 400
 
 STOPPING = Overloaded("Penstock is stopping", do="Try again in a moment.", retry_after=1.0)
 
@@ -56,6 +59,9 @@ class Recorder:
             told = STOPPING if is_stopped(error) else error
             known = isinstance(told, PenstockError)
             status, code = (told.status, told.code) if known else (500, "internal_error")  # type: ignore[attr-defined]
+            if isinstance(told, (LimitError, LargerThanLimit)):
+                # Which limit it was, and whose: of the errors' words those that are ours alone, so never content.
+                record.decisions.append(Decision("refused", "", told.message[:LONGEST_REASON], self.now()))
             if record.status:  # its caller has been waiting in a stream, and hears it there
                 record.stream_error = code
             else:

@@ -33,7 +33,8 @@ from penstock.gateway import Gateway
 from penstock.layers.record import CALLER_LEFT, STOPPING, is_stopped
 from penstock.messages import Caller, Request
 from penstock.metrics import Metrics
-from penstock.records import LONGEST_NAME, Record, shortened
+from penstock.records import LONGEST_NAME, Record, kept, shortened
+from penstock.redact import spared
 from penstock.routing.admission import shed
 from penstock.routing.labels import check_tags, joined
 from penstock.routing.wishes import RANKS, read_wishes, wishes_of
@@ -153,7 +154,7 @@ class Routes:
     def refuse(self, refused: Refused, out: Exchange) -> None:
         """Answer what was not valid HTTP or too large: in OpenAI's envelope, where the path tells no dialect."""
         record = self._gateway.begin("http")
-        record.address = out.peer
+        record.address, record.path = out.peer, _path(refused.path)
         dialect = self._posts.get(refused.path, DIALECTS["openai_chat"])
         if refused.status == 503 and refused.error is None:
             _tell(self._gateway, _crowded(refused.message), record, dialect, out)
@@ -311,7 +312,7 @@ class Routes:
             out.send(503, headers, b"draining\n")
 
     def _other(self, http: HttpRequest, out: Exchange) -> None:
-        record = self._begin("models" if b"/models" in http.path else "http", http, out)
+        record = self._begin("models" if _models_root(http.path) else "http", http, out)
         dialect = self._dialect_of(http)
         try:
             self._guards.check(http)
@@ -364,6 +365,8 @@ class Routes:
     def _begin(self, operation: str, http: HttpRequest, out: Exchange) -> Record:
         record = self._gateway.begin(operation)
         record.address = out.peer if self._proxies is None else self._proxies.caller(out.peer, http.headers)
+        if operation == "http":
+            record.path = _path(http.path)
         return record
 
     def _allowed(self, path: bytes) -> bytes:
@@ -403,6 +406,11 @@ class Routes:
             if card["id"] == wanted:
                 return msgspec.json.encode(card)
         raise UnknownModel(f"no model named '{wanted}' can be asked for", do="GET /v1/models lists them.")
+
+
+def _path(path: bytes) -> str | None:
+    """As the log line tells it."""
+    return kept(spared(path.decode("latin-1")))
 
 
 def _error_answer(error: PenstockError, record: Record, dialect: Inbound) -> tuple[int, bytes, bytes]:
