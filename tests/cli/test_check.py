@@ -19,7 +19,7 @@ models:
 keys:
   - {name: app, key: env:APP_KEY}
 """
-ENV = {"OPENAI_API_KEY": "sk-hidden", "APP_KEY": "pk-hidden"}
+ENV = {"OPENAI_API_KEY": "sk-hidden", "APP_KEY": "pk-hidden-0123456789"}
 WARNING = 'warning: model "smart" cannot be asked for: the provider "anthropic" is switched off: NOPE is not set\n'
 
 

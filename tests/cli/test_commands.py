@@ -146,6 +146,17 @@ def test_version(tmp_path: Path) -> None:
         (["keys", "add"], "Did you mean 'create'?"),
         (["keys", "delete", "app"], "Did you mean 'revoke'?"),
         (["tenants", "rm"], "Did you mean 'archive'?"),
+        (
+            ["keys", "create", "app", "--budget", "5"],
+            "penstock budgets create --scope key --match NAME --limit '50 USD/",
+        ),
+        (["keys", "create", "app", "--max-budget", "5"], "penstock budgets create --scope key"),
+        (["tenants", "create", "acme", "--budget", "5"], "penstock budgets create --scope tenant --match NAME --limit"),
+        (["keys", "create", "app", "--rpm", "5"], "penstock limits create --scope key --match NAME --requests 600/min"),
+        (
+            ["tenants", "create", "acme", "--tpm", "5"],
+            "penstock limits create --scope tenant --match NAME --tokens 200k",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -55,7 +55,7 @@ def test_to_stdout_and_back(folder: Path) -> None:
         "still to set: LITELLM_MASTER_KEY",
     ]
     (folder / "penstock.yaml").write_text(ran.out)
-    checked = penstock(folder, "check", env={"OPENAI_API_KEY": "sk", "LITELLM_MASTER_KEY": "pk"})
+    checked = penstock(folder, "check", env={"OPENAI_API_KEY": "sk", "LITELLM_MASTER_KEY": "pk-0123456789abcdef"})
     assert (checked.code, checked.err) == (0, "")
     assert "  models     gpt-4o\n" in checked.out
 

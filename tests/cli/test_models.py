@@ -55,6 +55,16 @@ def on_terminal(folder: Path, columns: int, *arguments: str) -> list[str]:
     return [*said.decode().splitlines(), *hint.splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("sonet", 'did you mean "sonnet"?'), ("oppus", 'did you mean "opus"?'), ("haikou", 'did you mean "haiku"?')],
+)
+def test_a_familys_name_that_is_misspelt_is_told_as_it_is_spelt(tmp_path: Path, word: str, told: str) -> None:
+    ran = penstock(tmp_path, "models", word)
+    assert (ran.code, ran.out) == (1, "")
+    assert told in ran.err
+
+
 def test_the_flags_are_the_tables_capabilities() -> None:
     assert tuple(ABILITIES) == CAPABILITIES
 

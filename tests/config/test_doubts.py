@@ -28,6 +28,9 @@ DOUBTS: list[tuple[str, list[str]]] = [
      "b: {kind: anthropic, api_key: none, base_url: https://h}}", [
         "2:39: base_url has no path, and nearly all that speak as vllm does answer below /v1: add it"]),
     (SIM + "models: {a: {targets: [sim/small], timeouts: {first_token: auto, total: 1s}}}", []),
+    ("providers: {sim: {}}\nmodels: {a: {targets: [sim/small]}}\nkeys: [{name: a, key: env:SHORT_KEY}]", [
+        '3:23: what "env:SHORT_KEY" leads to has fewer than 16 characters, so that it can be guessed:'
+        " openssl rand -hex 24 makes one"]),
     ("providers: {openai: {}, other: {kind: openai}, sim: {}}\nmodels: {a: {targets: [sim/small]}}\n"
      "keys: [{name: a, key: env:APP_KEY, models: [a, 'openai/gpt-*']}]", [
         '1:25: provider "other" is used by no model, and no key may ask for it']),

@@ -20,11 +20,16 @@ from penstock.routing.names import Target
 ENV = {
     "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "OPENAI_API_KEY": "sk-openai",
-    "APP_KEY": "pk-app",
-    "OTHER_KEY": "pk-other",
-    "SAME_KEY": "pk-app",
+    "APP_KEY": "pk-app-0123456789",
+    "OTHER_KEY": "pk-other-0123456789",
+    "SAME_KEY": "pk-app-0123456789",
+    "SHORT_KEY": "abc",
     "EMPTY": " ",
 }
+PEM = (
+    "it has a line -----BEGIN CERTIFICATE-----; of one that is binary (DER) openssl x509 -inform der -in FILE -out NEW"
+    " makes it"
+)
 OPENAI = "providers: {openai: {}, sim: {}}\n"
 OPEN = OPENAI + "auth: open\n"
 
@@ -96,14 +101,14 @@ def test_everything_this_version_has() -> None:
         keys=(
             Key(
                 name="app",
-                key=Secret("pk-app"),
+                key=Secret("pk-app-0123456789"),
                 tenant="acme",
                 project="web",
                 models=("fast", "openai/*"),
                 trusted_user=True,
                 where=config.keys[0].where,
             ),
-            Key(name="other", key=Secret("pk-other"), where=config.keys[1].where),
+            Key(name="other", key=Secret("pk-other-0123456789"), where=config.keys[1].where),
         ),
         log=Log(to=str(Path("calls.log").absolute())),
         state=str(Path("penstock.db").absolute()),
@@ -140,7 +145,7 @@ def test_who_pays_and_where_it_is() -> None:
     ours, gone, theirs, sim = config.providers.values()
     assert ours.credentials == (
         Credential(name="a", api_key=Secret("sk-openai"), weight=3),
-        Credential(name="b", api_key=Secret("pk-other")),
+        Credential(name="b", api_key=Secret("pk-other-0123456789")),
     )
     assert [one.api_key.source for one in ours.credentials] == ["env:OPENAI_API_KEY", "env:OTHER_KEY"]
     assert (ours.region, sim.region, ours.api_key, ours.off) == ("us", "here", None, "")
@@ -554,12 +559,14 @@ def test_ca_files(tmp_path: Path) -> None:
     path.write_text("not a certificate")
     written: dict[str, object] = {"kind": "openai", "api_key": "none", "ca_file": str(path)}
     source = {"auth": "open", "providers": {"a": written}}
-    assert problems(source) == [f'providers.a.ca_file: ca_file "{path}" holds no PEM certificate']
+    assert problems(source) == [f'providers.a.ca_file: ca_file "{path}" holds no PEM certificate: {PEM}']
     for damaged in ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
                     "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):  # fmt: skip
         path.write_text(damaged)
         (line,) = problems(source)
         assert line.startswith(f'providers.a.ca_file: ca_file "{path}" holds no certificate that can be read')
+        assert ("openssl x509 -noout -text -in FILE" in line) is ("PRIVATE KEY" not in damaged)
+        assert ("a private key" in line) is ("PRIVATE KEY" in damaged)
     assert load_config(source, ENV, check_files=False).providers["a"].ca_file == str(path)
     written["base_url"] = "http://h/v1"
     assert problems(source) == ["providers.a.ca_file: ca_file is for https, and base_url is http"]

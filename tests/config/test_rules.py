@@ -125,7 +125,7 @@ def test_everything_beside_them() -> None:
     app, other = config.keys
     assert app == Key(
         name="app",
-        key=Secret("pk-app"),
+        key=Secret("pk-app-0123456789"),
         tenant="acme",
         trusted_user=True,
         expires=1_801_353_600,
@@ -371,7 +371,12 @@ BAD: list[tuple[str, list[str]]] = [
         f'6:26: "1_000 calls a week" is not a budget: {BUDGETS} (did you mean "1000 requests/week"?)']),
     (BUDGET + "{scope: tenant, limit: 50}", [f'6:26: "50" is not a budget: {BUDGETS}']),
     (BUDGET + "{scope: tenant, limit: 5 USD}", [f'6:26: "5 USD" is not a budget: {BUDGETS}']),
-    (BUDGET + "{scope: tenant, limit: 50 EUR/day}", [f'6:26: "50 EUR/day" is not a budget: {BUDGETS}']),
+    (BUDGET + "{scope: tenant, limit: 50 EUR/day}", [
+        f'6:26: "50 EUR/day" is not a budget: {BUDGETS}; money is reckoned in USD alone, as prices are']),
+    (BUDGET + "{scope: tenant, limit: 50 €/day}", [
+        f'6:26: "50 €/day" is not a budget: {BUDGETS}; money is reckoned in USD alone, as prices are']),
+    (BUDGET + "{scope: tenant, limit: 50 pounds a day}", [
+        f'6:26: "50 pounds a day" is not a budget: {BUDGETS}; money is reckoned in USD alone, as prices are']),
     (BUDGET + "{scope: tenant, limit: 5 USD/year}", [f'6:26: "5 USD/year" is not a budget: {BUDGETS}']),
     (BUDGET + "{scope: tenant, limit: 0 USD/day}", [
         '6:26: "0 USD/day" allows nothing: write more than 0, or leave it out']),

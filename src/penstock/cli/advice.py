@@ -18,6 +18,16 @@ _OPTIONS = {
     **dict.fromkeys(("--debug", "--verbose", "-v", "--log-level", "--detailed_debug"), _LOG),
     **dict.fromkeys(("--model", "--models", "--provider", "--api-key", "--api-base", "--base-url"), _DECLARED),
 }
+# What holds for a key or a tenant is made by itself.
+_SPENT = "A budget is made by itself: penstock budgets create --scope {0} --match NAME --limit '50 USD/month'."
+_ALLOWED = "A limit is made by itself: penstock limits create --scope {0} --match NAME --{1}."
+_SCOPES = {"keys": "key", "tenants": "tenant"}
+_RULES = {
+    **dict.fromkeys(("--budget", "--max-budget", "--limit", "--spend", "--spend-limit", "--budget-duration"), _SPENT),
+    **dict.fromkeys(("--rpm", "--rpm-limit", "--requests", "--rate-limit", "--rate", "--limits"), "requests 600/min"),
+    **dict.fromkeys(("--tpm", "--tpm-limit", "--tokens"), "tokens 200k/min"),
+    **dict.fromkeys(("--concurrency", "--max-parallel-requests"), "concurrency 20"),
+}
 # What the commands under another are called elsewhere; the first that there is.
 _VERBS = {
     **dict.fromkeys(("add", "new", "make", "generate"), ("create", "set")),
@@ -64,7 +74,11 @@ def _option(name: str, where: click.Context, typed: Sequence[str]) -> str:
         for option in each.opts:
             if option == f"--{word}" or (len(name) == 2 and option.startswith(f"--{word}")):
                 return f"Write {option}."
-    return _OPTIONS.get(name, "") if where.info_name == "serve" else ""
+    if where.info_name == "serve":
+        return _OPTIONS.get(name, "")
+    scope = _SCOPES.get(where.parent.info_name or "", "") if where.parent is not None else ""
+    rule = _RULES.get(name.replace("_", "-"), "") if scope else ""
+    return rule.format(scope) if rule == _SPENT or not rule else _ALLOWED.format(scope, rule)
 
 
 def _verb(wrong: str, group: click.Group) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -121,9 +122,19 @@ def _meant(word: str, options: dict[str, Any]) -> str:
     names = sorted((name for name in known if bare in _bare(name)), key=len)
     if names:
         return did_you_mean(names[0], names[:3], alike=0)
+    if word.isalpha() and (family := _family(word.lower(), known)):
+        return family
     if "/" not in word:  # each provider has them
         return _like(word, {name.partition("/")[2]: name for name in reversed(known)})
     return _like(word, dict(zip(known, known, strict=True)))
+
+
+def _family(word: str, known: list[str]) -> str:
+    """Of what several models have in their names the word that was misspelt."""
+    from penstock.routing.nearest import did_you_mean
+
+    words = {part for name in known for part in re.split(r"[^a-z]+", name.lower()) if part[:1] == word[:1]}
+    return did_you_mean(word, sorted(words, key=lambda each: abs(len(each) - len(word))), alike=_ALIKE)
 
 
 def _like(word: str, known: dict[str, str]) -> str:

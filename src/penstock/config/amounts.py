@@ -67,6 +67,12 @@ _LIKE_A_UNIT = {
     **dict.fromkeys(("token", "tokens", "tok", "toks"), "tokens"),
     **dict.fromkeys(("request", "requests", "req", "reqs", "call", "calls"), "requests"),
 }
+# Money of others: what is most often written of it.
+_CURRENCY = re.compile(
+    r"[€£¥₹]|(?<![A-Za-z])(?:EUR|GBP|CHF|JPY|CNY|RMB|INR|CAD|AUD|SEK|NOK|DKK|PLN|KRW|BRL|euros?|pounds?|yen|yuan)"
+    r"(?![A-Za-z])",
+    re.IGNORECASE,
+)
 # A comma between thousands; what has others may be a fraction as some countries write it.
 _LOOSE = re.compile(
     r"(?P<sign>\$?)\s*(?P<number>(?:[0-9]{1,3}(?:,[0-9]{3}){1,4}|[0-9][0-9_]{0,14})(?:\.[0-9]{1,9})?)\s*(?P<factor>[kKmM]?)\s*"
@@ -159,6 +165,8 @@ def _meant_rate(value: object) -> str:
 
 
 def _meant(value: object, *, period: bool) -> str:
+    if isinstance(value, str) and _CURRENCY.search(value):
+        return "; money is reckoned in USD alone, as prices are"
     found = _LOOSE.fullmatch(str(value).strip()) if isinstance(value, str) else None
     if found is None:
         return ""

@@ -18,6 +18,8 @@ from penstock.routing.wishes import PRIORITIES
 
 __all__ = ["check_edge", "read_auth", "read_keys", "read_layers", "read_log", "read_server"]
 
+# Of a caller's key: what is shorter is a word, or the `sk-1234` of somebody's documentation.
+SHORTEST_KEY = 16
 _WORKERS = values.whole("workers", 1, MOST_WORKERS)
 _AUTH: Mapping[str, Auth] = {"required": "required", "open": "open"}
 
@@ -126,9 +128,15 @@ def _caller_secret(reader: Reader, node: Node) -> Secret | None:
         reader.problems.add(node.place, "a caller's key cannot be none: write env:APP_KEY")
         return None
     try:
-        return reader.secret(node, "APP_KEY")
+        secret = reader.secret(node, "APP_KEY")
     except Unset:
         return None
+    if secret is not None and len(secret.reveal()) < SHORTEST_KEY:
+        message = (
+            f"what {quoted(secret.source)} leads to has fewer than {SHORTEST_KEY} characters, so that it can be guessed"
+        )
+        reader.problems.doubt(node.place, f"{message}: openssl rand -hex 24 makes one")
+    return secret
 
 
 def _patterns(reader: Reader, node: Node | None) -> tuple[str, ...] | None:

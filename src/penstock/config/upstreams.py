@@ -25,6 +25,10 @@ __all__ = ["read_providers"]
 
 # Kinds that later catalogue rows will bring.
 _LATER_KINDS = frozenset(("vertex", "tgi", "sglang"))
+_PEM = (
+    "it has a line -----BEGIN CERTIFICATE-----; of one that is binary (DER) openssl x509 -inform der -in FILE -out NEW"
+    " makes it"
+)
 _COMPATIBLE = "a server that speaks as OpenAI does is written {kind: openai, base_url: ..., api_key: ...}"
 
 
@@ -189,9 +193,11 @@ def _ca_problem(path: Path) -> str:
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or 'not a path'}"
     if b"-----BEGIN " not in data:
-        return "holds no PEM certificate"
+        return f"holds no PEM certificate: {_PEM}"
     try:
         client_context(str(path))
     except OSError:  # TLS's own errors are some
-        return "holds no certificate that can be read"
+        if b"-----BEGIN CERTIFICATE" not in data and b" PRIVATE KEY-----" in data:
+            return "holds no certificate that can be read, but a private key: name the authority's certificate"
+        return "holds no certificate that can be read: openssl x509 -noout -text -in FILE says what is wrong with it"
     return ""
