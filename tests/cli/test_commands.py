@@ -127,6 +127,9 @@ def test_version(tmp_path: Path) -> None:
     [
         (["help"], "did you mean penstock --help?"),
         (["start"], "did you mean penstock serve?"),
+        (["logs"], "did you mean penstock explain?"),
+        (["teams"], "did you mean penstock tenants?"),
+        (["providers"], "did you mean penstock deployments?"),
         (["serve", "my.yaml"], "A configuration is named by --config FILE."),
         (["doctor", "my.yml"], "A configuration is named by --config FILE."),
         (["chat", "hello", "river"], "Put the prompt in quotes."),

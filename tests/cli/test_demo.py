@@ -168,6 +168,17 @@ def test_on_a_terminal(tmp_path: Path, columns: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_narrow_terminal_breaks_nothing_but_what_may_be_copied(tmp_path: Path) -> None:
+    with terminal(tmp_path, "demo", "--once", columns=60) as shown:
+        assert shown.wait() == 0
+        wide = [line for line in shown.text.splitlines() if len(line) > 60]
+    assert "-> models: OpenAI, Anthropic, your own servers" in shown.text
+    assert re.search(r"^   200 smart +13 \+ \d+ tokens  \$0\.\d+$", shown.text, re.MULTILINE)
+    copied = re.compile(r" {3,}(?:client|answer|messages|model=|breaker|penstock) ?")
+    titles_and_events = re.compile(r"\d\. |.* (?:goes down|is back)$")
+    assert [line for line in wide if not copied.match(line) and not titles_and_events.match(line)] == []
+
+
 def test_interrupted_in_the_middle(tmp_path: Path) -> None:
     with terminal(tmp_path, "demo") as shown:
         shown.wait_for(lambda text: "Enter goes on" in text)

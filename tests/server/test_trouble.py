@@ -63,4 +63,5 @@ def test_refusals_by_a_budget_are_told_by_scope_once_an_episode() -> None:
         world.trouble.look((), {("budget.refused", "tenant"): float(refused)})
         world.clock.advance(15.0)
     assert [(alert.kind, alert.subject) for alert in world.alerts] == [("budget.refused", "tenant")]
+    assert world.alerts[0].text.endswith("`penstock budgets list` says which, `penstock usage` who")
     assert "too little left" in world.alerts[0].text

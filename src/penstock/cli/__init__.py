@@ -48,6 +48,9 @@ OTHERS = {
     **dict.fromkeys(("ask", "prompt", "complete"), "chat"),
     **dict.fromkeys(("health", "status", "diagnose"), "doctor"),
     **dict.fromkeys(("cost", "costs", "spend"), "usage"),
+    **dict.fromkeys(("log", "logs", "request", "requests", "trace"), "explain"),
+    **dict.fromkeys(("team", "teams", "org", "orgs"), "tenants"),
+    **dict.fromkeys(("provider", "providers", "targets"), "deployments"),
     "help": "--help",
 }
 

@@ -56,7 +56,8 @@ def _alert(kind: str, name: str, now: float) -> Alert:
     if state in _DO:
         text, data = f"deployment {name} is {state}: {_DO[state]}", {"deployment": name}  # type: ignore[index]
     elif kind == "budget.refused":
-        text = f"calls are refused since budgets of scope {name} have too little left: GET /api/v1/spending says which"
+        why = f"calls are refused since budgets of scope {name} have too little left"
+        text = f"{why}: `penstock budgets list` says which, `penstock usage` who"
         data = {"scope": name}
     elif kind in _LEDGER:
         text, data = _LEDGER[kind], {}

@@ -22,6 +22,16 @@ COST = "x-penstock-cost-usd"
 QUESTION = "Why is the sky blue?"
 BAD_DAY = "sim/small:status=429,retry_after=500ms"
 CAPPED, CROWD = "capped", 20
+# Of a terminal, for what is drawn side by side.
+WIDE = 79
+_WIDE = """\
+your application                Penstock                 models
+OpenAI's SDK, Anthropic's,  ->  names, keys, prices,  -> OpenAI, Anthropic,
+curl, Penstock's library        translation, records     your own servers"""
+_NARROW = """\
+your application: OpenAI's SDK, Anthropic's, curl
+   -> Penstock: names, keys, prices, translation
+   -> models: OpenAI, Anthropic, your own servers"""
 SLOWLY = "first_token=300ms,between=18ms"
 
 
@@ -44,10 +54,7 @@ def _introduce(stage: Stage, screen: Screen) -> None:
         " command line, with one engine."
     )
     screen.line()
-    screen.code("""\
-your application                Penstock                 models
-OpenAI's SDK, Anthropic's,  ->  names, keys, prices,  -> OpenAI, Anthropic,
-curl, Penstock's library        translation, records     your own servers""")
+    screen.code(_WIDE if screen.width >= WIDE else _NARROW)
     screen.line()
     screen.say(
         f"A gateway runs now on {stage.url}. Everything below is a real call to it over HTTP. The models behind it are"
@@ -151,7 +158,7 @@ budgets:
     spent = sum((Decimal(answer.headers[COST]) for answer in paid), Decimal(0))
     screen.line()
     shorter = sum("x-penstock-clamped" in answer.headers for answer in paid)
-    screen.line(f"{INDENT}{CROWD} calls at once: {len(paid)} answered, {shorter} of them with a shorter answer;")
+    screen.say(f"{CROWD} calls at once: {len(paid)} answered, {shorter} of them with a shorter answer;", INDENT)
     screen.line(f"{INDENT}{len(refused)} refused before they were sent")
     screen.line(f"{INDENT}spent: {spent} USD of {BUDGET.partition('/')[0]}")
     if refused:
@@ -208,7 +215,7 @@ def _account(screen: Screen, records: Sequence[Record]) -> None:
         if record.model not in (STEADY, CAPPED):
             show_request(screen, record)
     crowd = sum(record.model == CAPPED for record in records)
-    screen.line(f"{INDENT}{crowd} of the budget, and {len(many)} of the outage: {sum_up(many)}")
+    screen.say(f"{crowd} of the budget, and {len(many)} of the outage: {sum_up(many)}", INDENT)
 
 
 def show_request(screen: Screen, record: Record) -> None:
@@ -219,6 +226,8 @@ def show_request(screen: Screen, record: Record) -> None:
     model = record.model if len(record.model) <= 20 else f"{record.model[:17]}..."
     cost = f"  ${usd(record.cost)}" if record.cost is not None else ""
     row = f"{record.status} {record.operation} {model:<20} {tokens:<21} {took:>9}{cost}"
+    if screen.width < WIDE:
+        row = f"{record.status} {model:<20} {tokens}{cost}"
     screen.line(INDENT + (screen.red(row) if record.status >= 400 else row))
 
 
