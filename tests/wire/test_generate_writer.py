@@ -64,6 +64,20 @@ def test_pieces_of_every_kind() -> None:
     assert call.arguments == ""  # the events are the reader's, and stay as they are
 
 
+@pytest.mark.parametrize("further", ['{"n": 1}', "}", "\ud800"])
+@pytest.mark.parametrize("late", [False, True])
+def test_arguments_that_are_whole_stay_as_they_are(further: str, late: bool) -> None:
+    """Some servers send them again at the end."""
+    events = [Event("tool_call", tool_call=ToolCallDelta(0, "c1", "gauge", '{"n": 1}'))]
+    events += [Event("tool_call", tool_call=ToolCallDelta(0, "", "", further)), Event("end")]
+    if late:
+        events.insert(0, Event("tool_call", tool_call=ToolCallDelta(0, "c1", "gauge", "")))
+        events[1].tool_call = ToolCallDelta(0, "", "", '{"n": 1}')
+    found = streamed(events, Told(request_id="r1"))
+    assert "".join(data["arguments"] for kind, data in found if kind == "tool_call") == '{"n": 1}'
+    assert found[-1][1]["tool_calls"] == [{"id": "c1", "name": "gauge", "arguments": '{"n": 1}'}]
+
+
 def test_what_the_record_knows_is_asked_for_at_the_end() -> None:
     told = Told(request_id="r1", model="fast")
     writer = GENERATE.open_result_writer(lambda: told)

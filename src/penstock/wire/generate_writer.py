@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import PenstockError, StreamInterrupted
-from penstock.events import Event, ToolCallDelta
+from penstock.events import Event, ToolCallDelta, is_whole_input
 from penstock.wire.generate_answer import CONTRACT, Told, counts_of, encode_failure, encode_result, usage_of
 from penstock.wire.openai_choice import Choice
 from penstock.wire.sse import encode_event
@@ -102,6 +102,8 @@ class _Said:
     def add(self, event: Event) -> None:
         """Keep one event."""
         if self._run and self._goes_on(event):
+            if not self._run[0]:
+                self._run.clear()  # of arguments the first that are some tell whether they are whole
             self._run.append(event.text if event.tool_call is None else event.tool_call.arguments)
             return
         self._close()
@@ -124,7 +126,9 @@ class _Said:
         if event.kind != last.kind or event.index != last.index:
             return False
         if call is not None and last.tool_call is not None:
-            return call.index == last.tool_call.index and not call.id and not call.name
+            # Behind arguments that are whole comes nothing that counts: as one piece with it they would not be.
+            whole = len(self._run) == 1 and is_whole_input(self._run[0])
+            return call.index == last.tool_call.index and not call.id and not call.name and not whole
         return not (event.signature or event.redacted or last.signature or last.redacted)
 
     def _close(self) -> None:

@@ -19,7 +19,7 @@ class Call:
 
     Attributes:
         begun: some of its arguments have come.
-        whole: all of them have, in its first piece.
+        whole: all of them have, in the first piece of them.
         invented: its id was made up here.
     """
 
@@ -42,6 +42,7 @@ class Call:
                 self.name, function["name"] = self.name + name, name
         if delta.arguments and not self.whole:
             function["arguments"] = repaired(delta.arguments)
+            self.whole = not self.begun and is_whole_input(delta.arguments)
         return function
 
 
