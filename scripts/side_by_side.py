@@ -21,7 +21,12 @@ TESTS = Path(__file__).resolve().parent.parent / "tests"
 # Never two of these at once. Both begin with what takes longest.
 APART = (("cli",), ("end_to_end",), ("docs", "examples/test_examples.py"))
 # The rest is in the last of these.
-OTHERS = (("simulation",), ("wire",), ("examples/test_scenarios.py", "end_to_end/test_corpus_replay.py", "server"))
+OTHERS = (
+    ("simulation",),
+    ("examples/test_scenarios.py", "end_to_end/test_corpus_replay.py", "server"),
+    ("wire",),
+    ("admin", "security", "stores"),
+)
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|deselected|xfailed|xpassed|error|warning)s?\b")
 CLOSING = re.compile(r"^=* ?((?:\d+ \w+,? ?)+) in [\d.]+s.*$", re.MULTILINE)
 IGNORE = "--ignore="
