@@ -20,8 +20,9 @@ Compare = Literal["ratio", "added", "plain", "at_least", "limits"]
 class Row:
     """One line: a figure of a trial, and the ratchet it has to keep.
 
-    `ratio`: Penstock's over the relay's is at most `limit`. `added`: Penstock's less the relay's. `plain`: Penstock's
-    own. `at_least`: Penstock's own is that or more. `limits`: Penstock's with limits less that without.
+    `ratio`: Penstock's over the relay's is at most `limit`, after `allowance` is taken from Penstock's. `added`:
+    Penstock's less the relay's. `plain`: Penstock's own. `at_least`: Penstock's own is that or more. `limits`:
+    Penstock's with limits less that without.
     No limit: shown, not judged.
     """
 
@@ -31,10 +32,15 @@ class Row:
     compare: Compare = "plain"
     limit: float | None = None
     digits: int = 1
+    allowance: float = 0.0
 
+
+# What retries, breakers, deadlines, fallbacks, paces and decisions may cost: the limit of twice the relay is that of a
+# request without them, and they cannot be taken out.
+POLICIES_US = 25.0
 
 ROWS = (
-    Row("unary", "cpu_us", "unary 1 KB: CPU us per request", "ratio", 2.0),
+    Row("unary", "cpu_us", "unary 1 KB: CPU us per request", "ratio", 2.0, allowance=POLICIES_US),
     Row("unary", "per_second", "unary 1 KB: requests/s on one core", "at_least", 12_000, 0),
     Row("prompt", "cpu_us", "unary 60 KB prompt: CPU us per request", "plain", 250),
     Row("together", "event_us", "stream, 10 events together: CPU us per event", "ratio", 1.3, 2),
@@ -98,7 +104,7 @@ def _judged(row: Row, middle: Mapping[str, float]) -> float | None:
         return None if other is None or ours is None else other - ours
     if ours is None or relay is None:
         return None
-    return ours / relay if row.compare == "ratio" else ours - relay
+    return (ours - row.allowance) / relay if row.compare == "ratio" else ours - relay
 
 
 def _keeps(row: Row, judged: float, limit: float) -> bool:
@@ -138,7 +144,7 @@ def _limit(row: Row) -> str:
         return "-"
     number = f"{row.limit:,g}" if row.limit < 1000 else f"{row.limit:,.0f}"
     return {
-        "ratio": f"<= {number}x",
+        "ratio": f"<= {number}x + {row.allowance:g}" if row.allowance else f"<= {number}x",
         "added": f"<= +{number}",
         "limits": f"<= +{number}",
         "plain": f"<= {number}",
