@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
 import select
 import socket
@@ -145,3 +146,14 @@ def test_where_files_are_few_a_listener_takes_few(limit: int, ears: int) -> None
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert len(found) == ears
         close([found])
+
+
+def test_a_socket_that_others_accept_on_too_never_blocks_for_them() -> None:
+    """As a worker gets it: whether it blocks is all its owners' affair, and one that accepts meanwhile would wait."""
+    with socket.create_server(("127.0.0.1", 0)) as shared:
+        shared.setblocking(False)
+        inherited = socket.socket(fileno=os.dup(shared.fileno()))
+        for ear in ears_on(inherited):
+            assert not os.get_blocking(ear.fileno())
+            assert not os.get_blocking(shared.fileno())
+            ear.close()

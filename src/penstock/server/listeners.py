@@ -66,6 +66,9 @@ def ears_on(listening: socket.socket) -> list[socket.socket]:
     """A listening socket and further descriptors of it: so many connections a turn of the loop takes from it."""
     if not isinstance(listening, socket.socket):
         return [listening]  # a simulated network's
+    # A socket that was inherited counts as blocking here, and `dup` would make it so for all who share it: whoever
+    # accepts in that moment, such as the worker that is relieved, would stand still until somebody connects.
+    listening.setblocking(False)
     return [listening, *(listening.dup() for _ in range(min(EARS, files() // _FILES_EACH) - 1))]
 
 
