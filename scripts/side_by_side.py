@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
-# Never two of these at once. Both begin with what takes longest.
-APART = (("cli",), ("end_to_end",), ("docs", "examples/test_examples.py"))
+# Never two of these at once. Both begin with what takes longest. Programs of one's own are among the client's, too.
+APART = (("cli",), ("end_to_end",), ("docs", "examples/test_examples.py", "client"))
 # The rest is in the last of these.
 OTHERS = (
     ("simulation",),

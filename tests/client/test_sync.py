@@ -224,8 +224,8 @@ def test_an_interrupt_stops_the_call() -> None:
     with listener, SyncPenstock.connect(url) as llm:
         with pytest.raises(KeyboardInterrupt):
             llm.generate("Hello", model="any")
+        server.join(SECONDS)  # its end of the connection has seen it close
         assert "0 open" in repr(llm)
-        server.join(SECONDS)
     assert seen[0].startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
     assert seen[1:] == [b""], "the connection was closed"
 
