@@ -563,7 +563,8 @@ def _reply_headers(reply: Reply, request: Request) -> bytes:
         text += f"request-id: {record.id}\r\n"
     if record.limits:
         text += limit_lines(record.limits, request.dialect, record.wall)
-    block = _usual_lines(reply.content_type, record.deployment, len(record.attempts)) + text.encode()
+    usual = _usual_lines(record.deployment, len(record.attempts))
+    block = b"content-type: %b\r\n%b%b" % (reply.content_type, usual, text.encode())
     if record.dropped:
         block += b"x-penstock-dropped: %b\r\n" % _header_safe(", ".join(record.dropped))
     if record.clamped:
@@ -579,13 +580,11 @@ def _waiting_headers(request: Request) -> bytes:
 
 
 @lru_cache(1024)
-def _usual_lines(kind: bytes, deployment: str, attempts: int) -> bytes:
-    """The lines that many answers have in common: what they are, who answered, after how many attempts."""
-    return b"content-type: %b\r\nx-penstock-target: %b\r\nx-penstock-attempts: %d\r\nx-penstock-cache: off\r\n" % (
-        kind,
-        _header_safe(deployment),
-        attempts,
-    )
+def _usual_lines(deployment: str, attempts: int) -> bytes:
+    """The lines that many answers have in common: who answered, after how many attempts. Not what a provider calls its
+    answer: a thousand of these may be 64 KiB each."""
+    target = _header_safe(deployment)
+    return b"x-penstock-target: %b\r\nx-penstock-attempts: %d\r\nx-penstock-cache: off\r\n" % (target, attempts)
 
 
 def _header_safe(text: str) -> bytes:
