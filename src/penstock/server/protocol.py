@@ -27,6 +27,7 @@ from penstock.server.exchange import Exchange
 from penstock.server.forwarded import plain_address
 from penstock.server.limits import Limits
 from penstock.server.sweep import Found, Sweep
+from penstock.transport.outbox import Outbox
 from penstock.wire.h1 import CONTINUE, LAST_CHUNK, Head, HttpRequest, Refused, RequestParser, awaited_by, status_line
 from penstock.wire.known_head import KnownHead
 
@@ -104,6 +105,7 @@ class Listener:
         now: the clock's monotonic time, without the way there.
         date: the Date header's line (RFC 9110, section 6.6.1), made anew every second while there are connections.
         bodies: bytes of the large bodies that are held.
+        outbox: whole answers leave through it.
     """
 
     def __init__(self, handle: Handler, refuse: Refuse, clock: Clock, limits: Limits) -> None:
@@ -123,6 +125,7 @@ class Listener:
         self._sweep = Sweep(clock, self.connections, self._crowded, self._note_date)
         self._changed: asyncio.Future[None] | None = None
         self.date = b""
+        self.outbox = Outbox()
 
     def connection(self, refused: Refused | None = None) -> ServerConnection:
         """A protocol for one more connection, or for one that is answered so, whatever it asks."""
@@ -324,10 +327,11 @@ class ServerConnection(asyncio.Protocol):
                 self._since = self._listener.clock.monotonic()
             if parser.wants_continue and self._refused is None and self._transport is not None:
                 parser.wants_continue = False
-                self._transport.write(CONTINUE)
+                self.write(CONTINUE)
         self._next()
 
     def eof_received(self) -> None:
+        self._listener.outbox.flush()
         if self._transport is not None and (self.busy or not self._parser.idle):
             self._transport.abort()
 
@@ -373,7 +377,7 @@ class ServerConnection(asyncio.Protocol):
                     listener.refuse(self._refused, SocketExchange(self, listener, self.peer, keep_alive=False))
                     self._linger(transport)
                 elif listener.draining and parser.idle and listener.closes_idle(0.0):
-                    transport.close()
+                    self._close()
                 return
             if self.resumed is not None:
                 return  # a caller that does not take its answers gets no further ones
@@ -453,7 +457,7 @@ class ServerConnection(asyncio.Protocol):
             self._listener.hold(self, 0)
         if self._transport is not None:
             # What was said last still leaves.
-            (self._transport.close if self._listener.ending else self._transport.abort)()
+            (self._close if self._listener.ending else self.abort)()
         self._listener.closed(self)
 
     def _linger(self, transport: asyncio.Transport) -> None:
@@ -461,6 +465,7 @@ class ServerConnection(asyncio.Protocol):
         # nothing more comes, and read on for a moment (RFC 9112, section 9.6). TLS has no way to say it.
         self._since = self._listener.clock.monotonic()
         self._lingers = True
+        self._listener.outbox.flush()
         if transport.can_write_eof():
             transport.write_eof()
 
@@ -471,11 +476,18 @@ class ServerConnection(asyncio.Protocol):
         still leaves."""
         parser = self._parser
         if not self.busy and self._transport is not None and not (receiving and (parser.ready or not parser.idle)):
+            self._close()
+
+    def _close(self) -> None:
+        """Close once what was written has left."""
+        self._listener.outbox.flush()
+        if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         """Close at once; the task is cancelled."""
         if self._transport is not None:
+            self._listener.outbox.flush()
             self._transport.abort()
         if self.task is not None:
             self.task.cancel()
@@ -498,7 +510,7 @@ class ServerConnection(asyncio.Protocol):
                 transport.abort()
         elif parser.idle:
             if self._listener.closes_idle(waited):
-                transport.close()
+                self._close()
         elif _is_late(parser, waited):
             if not spare:
                 self._refused = Refused(408, "the request took too long to arrive")
@@ -507,7 +519,7 @@ class ServerConnection(asyncio.Protocol):
         elif parser.wants_continue:
             # Its head came while another request was being answered.
             parser.wants_continue = False
-            transport.write(CONTINUE)
+            self.write(CONTINUE)
         return Found.WELL
 
     def _is_stuck(self, transport: asyncio.Transport, now: float) -> bool:
@@ -521,6 +533,7 @@ class ServerConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> bool:
         """Queue bytes; does nothing once the caller is gone. Returns whether writing should wait for `resumed`."""
+        self._listener.outbox.flush()
         if self._transport is not None:
             self._transport.write(data)
         return self.resumed is not None
@@ -573,7 +586,7 @@ class SocketExchange(msgspec.Struct, eq=False):
         """As `Exchange` says, in one write."""
         self.started = self.ended = True
         self.written = size = len(body)
-        transport = self._connection._transport  # as `push`
+        listener, transport = self._listener, self._connection._transport  # as `push`
         if transport is None:
             return
         if self.extra:
@@ -583,7 +596,8 @@ class SocketExchange(msgspec.Struct, eq=False):
             if self.head.method == b"HEAD":
                 body = b""
         opening = OK if status == 200 else status_line(status)
-        transport.write(b"%b%b%bcontent-length: %d\r\n\r\n%b" % (opening, headers, self._listener.date, size, body))
+        data = b"%b%b%bcontent-length: %d\r\n\r\n%b" % (opening, headers, listener.date, size, body)
+        listener.outbox.put(transport, data)
 
     def send_nothing(self, headers: bytes) -> None:
         """As `Exchange` says."""
@@ -653,10 +667,11 @@ class SocketExchange(msgspec.Struct, eq=False):
         now = listener.now
         connection._since = now()
         if not self.ended:
+            listener.outbox.flush()
             transport.abort()
         elif not self.keep_alive:
             if refused is None:
-                transport.close()
+                connection._close()
             else:
                 connection._linger(transport)
         elif parser.ready or refused is not None or listener.draining:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 
 from penstock.errors import ProtocolError, Unavailable, UpstreamError, UpstreamTimeout
 from penstock.transport.origin import Origin
+from penstock.transport.outbox import Outbox
 from penstock.transport.pieces import READ_BYTES, InPieces
 from penstock.transport.tls import ClientContext
 from penstock.transport.turns import Turns
@@ -64,11 +65,13 @@ class Keeper(Protocol):
     Attributes:
         buffer: what is read goes through it; one for all of a loop.
         turns: of that loop.
+        outbox: requests leave through it.
         looks: when it will next look for connections that have expired.
     """
 
     buffer: memoryview
     turns: Turns
+    outbox: Outbox
     looks: float
 
     def now(self) -> float:
@@ -112,6 +115,7 @@ class Connection(InPieces):
         "_now",
         "_pool",
         "_promise",
+        "_put",
         "_silence",
         "_sink",
         "_streamed",
@@ -142,6 +146,7 @@ class Connection(InPieces):
         self._left = MAX_STREAM
         self._pool = pool
         self._now = pool.now
+        self._put = pool.outbox.put
         self._waiter: asyncio.Future[Answer | None] | None = None
         self._known: KnownHead | None = None  # an answer with this head may go past the parser
         self._whole = False  # one did, and is all that came
@@ -181,7 +186,7 @@ class Connection(InPieces):
         if expires < self._pool.looks:
             self._pool.look_at(expires)
         waiter = self._waiter = self._promise()
-        self._transport.write(payload)  # type: ignore[union-attr]
+        self._put(self._transport, payload, waiter)  # type: ignore[arg-type]
         return waiter
 
     async def read(self, timeout: float) -> bytes:

@@ -16,6 +16,7 @@ from penstock.transport.connection import NEVER, Connection
 from penstock.transport.dial import Dialler
 from penstock.transport.dns import Door
 from penstock.transport.origin import Origin
+from penstock.transport.outbox import Outbox
 from penstock.transport.pieces import READ_BYTES
 from penstock.transport.places import Permits, Places, no_place
 from penstock.transport.reasons import unavailable
@@ -62,6 +63,7 @@ class Pool:
         self.opened = 0
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.turns = Turns()
+        self.outbox = Outbox()
 
     def __repr__(self) -> str:
         idle = sum(len(connections) for connections in self._idle.values())
