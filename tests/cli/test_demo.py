@@ -187,6 +187,27 @@ def test_interrupted_in_the_middle(tmp_path: Path) -> None:
         assert "Traceback" not in shown.text
 
 
+@pytest.mark.parametrize("keys", [b"q\n", b" Quit \n", b"\x04"])
+def test_left_in_the_middle(tmp_path: Path, keys: bytes) -> None:
+    """By the letter that programs are left by, and by the end of what is typed."""
+    with terminal(tmp_path, "demo") as shown:
+        shown.wait_for(lambda text: "Enter goes on, q ends" in text)
+        shown.press(keys)
+        assert shown.wait() == 0
+        assert shown.text.endswith("The gateway is closed.\n")
+        assert "2. " not in shown.text
+        assert "Traceback" not in shown.text
+
+
+def test_anything_else_that_is_typed_goes_on(tmp_path: Path) -> None:
+    with terminal(tmp_path, "demo") as shown:
+        shown.wait_for(partial(_asked_for_enter, 1))
+        shown.press(b"what?\n")
+        shown.wait_for(partial(_asked_for_enter, 2))
+        shown.press(b"\x03")
+        assert shown.wait() == 130
+
+
 def test_terminated_it_ends_well(tmp_path: Path) -> None:
     with terminal(tmp_path, "demo") as shown:
         walk(shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -24,8 +25,8 @@ __all__ = ["command"]
 def command(once: bool) -> None:
     """A tour in two minutes: a gateway on simulated models, called as OpenAI's and Anthropic's clients do.
 
-    Needs no key and no network, and writes no file. On a terminal it waits for Enter between its steps, and leaves the
-    gateway open to be tried until Ctrl-C.
+    Needs no key and no network, and writes no file. On a terminal it waits for Enter between its steps (q ends it), and
+    leaves the gateway open to be tried until Ctrl-C.
     """
     import uvloop
 
@@ -34,7 +35,7 @@ def command(once: bool) -> None:
 
 
 async def _demo(once: bool) -> int:
-    from penstock.cli.tour.screen import Screen
+    from penstock.cli.tour.screen import Left, Screen
     from penstock.cli.tour.stage import Stage
     from penstock.clock import SystemClock
 
@@ -54,15 +55,18 @@ async def _demo(once: bool) -> int:
     try:
         await asyncio.wait((showing, asked), return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
-            await showing
-            return 0
+            with suppress(Left):
+                await showing
+                return 0
         screen.end_pieces()
         screen.line()
         screen.line("The gateway is closed.")
-        return INTERRUPTED if asked.result() == signal.SIGINT else 0
+        return INTERRUPTED if asked.done() and asked.result() == signal.SIGINT else 0
     finally:
         showing.cancel()
         await asyncio.wait((showing,))
+        if not showing.cancelled():
+            showing.exception()  # it may have ended in the moment of the signal
         await stage.aclose()
 
 

@@ -14,7 +14,7 @@ import click
 
 from penstock.clock import Clock
 
-__all__ = ["Screen"]
+__all__ = ["Left", "Screen"]
 
 # Wider lines are hard to read, whatever the terminal's width.
 WIDEST = 100
@@ -24,6 +24,11 @@ READING_SECONDS = 0.5
 _WORDS = re.compile(r"\s*\S+|\s+")
 _ERASE_REST = "\033[K"
 _ERASE_LINE_ABOVE = "\033[1A\033[2K"
+_LEAVE = ("q", "quit", "exit")
+
+
+class Left(Exception):
+    """Whoever was shown something has seen enough."""
 
 
 class Screen:
@@ -146,21 +151,22 @@ class Screen:
     # --- pace
 
     async def pause(self) -> None:
-        """Give time to read; nobody reads a pipe."""
+        """Give time to read; nobody reads a pipe. Raises Left: who reads has seen enough."""
         if not self.is_terminal:
             return
         if self._hurried:
             await self._clock.sleep(READING_SECONDS)
             return
         self.line()
-        sys.stdout.write(self.dim("Enter goes on"))
+        sys.stdout.write(self.dim("Enter goes on, q ends"))
         sys.stdout.flush()
-        if await _read_line():
-            # The line that Enter ended, and the blank one before it.
-            sys.stdout.write(f"{_ERASE_LINE_ABOVE}{_ERASE_LINE_ABOVE}")
-        else:
-            self._hurried = True
+        typed = await _read_line()
+        if not typed:
             self.line()
+        if not typed or typed.strip().lower() in _LEAVE:
+            raise Left
+        # The line that Enter ended, and the blank one before it.
+        sys.stdout.write(f"{_ERASE_LINE_ABOVE}{_ERASE_LINE_ABOVE}")
 
 
 async def _read_line() -> str:
