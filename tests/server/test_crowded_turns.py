@@ -69,7 +69,7 @@ def _told(data: bytes) -> str:
 class Crowd:
     """A listener whose answers wait for the end of their turn, since many come in each.
 
-    A path is what is answered; `/now` is at once, `/stream` by a stream, and `/cut` is not.
+    A path is what is answered; `/now` is at once, `/full` a refusal, `/stream` by a stream, and `/cut` is not.
     """
 
     def __init__(self, loop: SimLoop) -> None:
@@ -77,8 +77,8 @@ class Crowd:
         self.listener = Listener(self._handle, self._refuse, loop.clock, Limits(1 << 20, 75.0, 1000))
 
     def _handle(self, http: HttpRequest, out: Exchange) -> Work | None:
-        if http.path == b"/now":
-            out.send(200, b"", b"now")
+        if http.path in (b"/now", b"/full"):
+            out.send(200 if http.path == b"/now" else 503, b"", http.path[1:])
             return None
         return self._answer(http.path[1:], out)
 
@@ -155,6 +155,18 @@ def test_it_leaves_behind_its_turn() -> None:
     play(scene)
 
 
+def test_a_refusal_waits_for_nobody() -> None:
+    async def scene(crowd: Crowd, connection: ServerConnection, line: Line) -> None:
+        connection.data_received(asked("full"))
+        assert line.told[1:] == ["503 full"]
+        connection.data_received(asked("now"))
+        assert line.told[1:] == ["503 full"]
+        await crowd.turn()
+        assert line.told[1:] == ["503 full", "200 now"]
+
+    play(scene)
+
+
 def test_so_many_leave_at_once() -> None:
     async def scene(crowd: Crowd, connection: ServerConnection, line: Line) -> None:
         crowd.others(MOST - 9)
@@ -196,6 +208,16 @@ def test_the_last_answer_of_a_connection_leaves_before_it_is_closed() -> None:
         connection.data_received(asked("last", "connection: close\r\n"))
         await crowd.turn()
         assert line.told[1:] == ["200 last", "close"]
+
+    play(scene)
+
+
+def test_the_last_answer_before_a_refusal_leaves_before_nothing_more_comes() -> None:
+    async def scene(crowd: Crowd, connection: ServerConnection, line: Line) -> None:
+        for data in (asked("second"), asked("third"), b"x" * 70_000):
+            connection.data_received(data)
+        await crowd.turn()
+        assert line.told[1:] == ["200 second", "200 third", "eof"]
 
     play(scene)
 

@@ -597,7 +597,10 @@ class SocketExchange(msgspec.Struct, eq=False):
                 body = b""
         opening = OK if status == 200 else status_line(status)
         data = b"%b%b%bcontent-length: %d\r\n\r\n%b" % (opening, headers, listener.date, size, body)
-        listener.outbox.put(transport, data)
+        if status == 200:
+            listener.outbox.put(transport, data)
+        else:  # a refusal is not to wait for those who are answered
+            self._connection.write(data)
 
     def send_nothing(self, headers: bytes) -> None:
         """As `Exchange` says."""
