@@ -36,6 +36,9 @@ class Line:
     def is_closing(self) -> bool:
         return self.closed
 
+    def abort(self) -> None:
+        self.closed = True
+
 
 def play(scene: Callable[[Outbox, list[tuple[str, bytes]]], Awaitable[None]]) -> None:
     async def main() -> None:
@@ -117,17 +120,21 @@ def test_who_is_gone_or_waits_for_nothing_any_more_is_not_written_to() -> None:
     play(scene)
 
 
-def test_one_that_fails_keeps_no_other_from_leaving() -> None:
+@pytest.mark.parametrize("by_another", [False, True])
+def test_one_that_fails_is_closed_and_is_nobody_elses_failure(by_another: bool) -> None:
     async def scene(outbox: Outbox, left: list[tuple[str, bytes]]) -> None:
         told: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
         crowd(outbox, left)
-        for name in "abcdef":
-            outbox.put(Line(left, name, fails=name in "bd"), b"x")
-        for _ in range(4):
-            await asyncio.sleep(0)
+        lines = [Line(left, name, fails=name in "bd") for name in "abcdef"]
+        for line in lines:
+            outbox.put(line, b"x")
+        if by_another:
+            outbox.flush()
+        await behind_this_turn()
         assert "".join(name for name, _ in left) == "acef"
         assert [type(error) for error in told] == [RuntimeError] * 2
+        assert "".join(line.name for line in lines if line.closed) == "bd"
 
     play(scene)
 

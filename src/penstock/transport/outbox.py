@@ -29,8 +29,11 @@ class Writing(Protocol):
         """Whether what is written goes nowhere any more."""
         ...
 
+    def abort(self) -> None:
+        """Close at once."""
 
-# To what, what, and what makes it idle.
+
+# Where to, what, and once this is done nobody wants it any more.
 _Item = tuple[Writing, bytes, asyncio.Future[Any] | None]
 
 
@@ -69,19 +72,17 @@ class Outbox:
             asyncio.get_running_loop().call_soon(self._turn)
 
     def flush(self) -> None:
-        """Write what waits."""
-        if not self._waiting:
-            return
-        items, self._waiting = iter(self._waiting), []
-        try:
-            for transport, data, over in items:
-                if not transport.is_closing() and (over is None or not over.done()):
-                    transport.write(data)
-        finally:
-            rest = list(items)
-            if rest:  # one has failed: the others are written all the same
-                self._waiting[:0] = rest
-                asyncio.get_running_loop().call_soon(self.flush)
+        """Write what waits. One that fails is closed: whoever flushes is another, and others wait behind it."""
+        waiting, self._waiting = self._waiting, []
+        for transport, data, over in waiting:
+            if transport.is_closing() or (over is not None and over.done()):
+                continue
+            try:
+                transport.write(data)
+            except Exception as error:  # noqa: BLE001 -- it is told where the loop tells what nobody foresaw
+                told = {"message": "a write failed behind its turn", "exception": error, "transport": transport}
+                asyncio.get_running_loop().call_exception_handler(told)
+                transport.abort()
 
     def _turn(self) -> None:
         """The turn is over."""
