@@ -222,6 +222,23 @@ def test_the_last_answer_before_a_refusal_leaves_before_nothing_more_comes() -> 
     play(scene)
 
 
+def test_who_is_found_not_to_read_only_once_its_answer_leaves_gets_no_further_one() -> None:
+    async def scene(crowd: Crowd, connection: ServerConnection, line: Line) -> None:
+        again = asked("now", body=b"x" * 200)
+        for _ in range(3):  # whose head is known by then
+            connection.data_received(again)
+            await crowd.turn()
+        connection.pause_writing()  # as the transport does it within the last write
+        connection.data_received(again)
+        await crowd.turn()
+        assert line.told[1:] == ["200 now"] * 3
+        connection.resume_writing()
+        await crowd.turn()
+        assert line.told[1:] == ["200 now"] * 4
+
+    play(scene)
+
+
 def test_what_is_cut_takes_no_answer_before_it_along() -> None:
     async def scene(crowd: Crowd, connection: ServerConnection, line: Line) -> None:
         connection.data_received(asked("second") + asked("cut"))

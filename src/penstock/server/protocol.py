@@ -355,6 +355,7 @@ class ServerConnection(asyncio.Protocol):
         if self._transport is not None:
             self._unsent = self._transport.get_write_buffer_size()
         self.resumed = self._loop.create_future()
+        self._known = None  # its answer may have left after it was done, and the next request is to wait
 
     def resume_writing(self) -> None:
         self._stalled_at = 0.0
